@@ -13,54 +13,28 @@ pass over the lines: a lone line break separates lines, no other character does.
 """
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass, field
-from enum import Enum
+from dataclasses import dataclass
 
-
-class Stage(Enum):
-    """The four stages in their order; iterate over the class to get that order."""
-
-    UNDERSTAND = "UNDERSTAND"
-    PLAN = "PLAN"
-    EXECUTE = "EXECUTE"
-    VERIFY = "VERIFY"
-
-    @property
-    def tag(self) -> str:
-        """The stage's tag as it stands on a line of its own, e.g. `[PLAN]`."""
-        return f"[{self.value}]"
-
-    @property
-    def colour(self) -> str:
-        """The stage's colour in every figure and page (hexadecimal RGB)."""
-        return _COLOURS[self.value]
-
-
-_COLOURS = {
-    "UNDERSTAND": "#4477AA",
-    "PLAN": "#332288",
-    "EXECUTE": "#999933",
-    "VERIFY": "#CC6677",
-}
-RESULT, VERDICT, ANSWER = CLOSINGS = ("Result:", "Verdict:", "Answer:")
-_NAMES = "|".join(stage.value for stage in Stage)
-_MARKER = re.compile(
-    rf"\[(?P<tag>{_NAMES})\]|#{{2,}}\s*(?P<header>{_NAMES})\s*#{{2,}}"
-    rf"|<(?P<element>{_NAMES})>|</(?P<end>{_NAMES})>"
+from nanoreason.stages import (
+    ANSWER,
+    MARKER,
+    NUMBERED,
+    RESULT,
+    VERDICT,
+    VERDICT_TEXT,
+    Stage,
+    TraceError,
+    closing_of,
+    cut_closings,
+    cut_sections,
+    first_closing,
+    read_loose_steps,
+    read_steps,
 )
-_NUMBERED = re.compile(r"\s*([0-9]{1,9})\.(?:\s+(.*)|$)", re.DOTALL)
-_VERDICT = re.compile(r"correct|step ([1-9][0-9]{0,5}) is wrong")
 
-
-class TraceError(ValueError):
-    """A text is no trace, or a trace cannot be built. `stage` and `reason` say why."""
-
-    def __init__(self, stage: Stage, reason: str):
-        super().__init__(f"{stage.value}: {reason}")
-        self.stage = stage
-        self.reason = reason
-
+__all__ = [
+    "Claims", "Stage", "Trace", "TraceError", "parse_trace", "read_claims", "render_trace"
+]
 
 @dataclass(frozen=True)
 class Trace:
@@ -156,18 +130,12 @@ def _require_content(stage, name, text, lines=True):
     if not lines and "\n" in text:
         raise TraceError(stage, f"{name} must be one line: {text[:60]!r}")
     for line in text.split("\n"):
-        marker = _MARKER.match(line.strip())
-        structure = marker.group() if marker else _closing(line)
+        marker = MARKER.match(line.strip())
+        structure = marker.group() if marker else closing_of(line)
         if structure:
             raise TraceError(stage, f"{name} has {structure!r} at a line's start")
-        if lines and _NUMBERED.match(line):
+        if lines and NUMBERED.match(line):
             raise TraceError(stage, f"{name} has a numbered line in it: {line[:60]!r}")
-
-
-def _closing(line):
-    """The closing keyword that the line starts with, or None."""
-    bare = line.lstrip()
-    return next((keyword for keyword in CLOSINGS if bare.startswith(keyword)), None)
 
 
 def render_trace(trace: Trace) -> str:
@@ -188,59 +156,13 @@ def _number(items, first=1):
     return [f"{number}. {item}" for number, item in enumerate(items, first)]
 
 
-@dataclass
-class _Section:
-    """The lines under one stage tag. form: "tag", "header" or "element"."""
-
-    stage: Stage
-    form: str
-    lines: list[str] = field(default_factory=list)
-    closed: bool = False
-
-
-def _sections(text):
-    """Cut a text at its stage tags: (sections in order, problems a strict reader names)."""
-    sections, problems = [], []
-    for line in text.replace("\r\n", "\n").replace("\r", "\n").split("\n"):
-        bare = line.strip()
-        marker = _MARKER.match(bare)
-        current = sections[-1] if sections else None
-        if marker and marker.lastgroup != "end":
-            current = _Section(Stage[marker[marker.lastgroup]], marker.lastgroup)
-            sections.append(current)
-            line = bare = bare[marker.end():].strip()
-            if bare and current.form != "element":
-                problems.append((current.stage, f"text after the tag: {bare[:60]!r}"))
-        if current is None or current.closed:
-            if bare:
-                stage = current.stage if current else Stage.UNDERSTAND
-                where = "after" if current else "before"
-                problems.append((stage, f"text {where} the stage: {bare[:60]!r}"))
-            continue
-        end = f"</{current.stage.value}>"
-        if current.form == "element" and bare.endswith(end):
-            current.closed = True
-            line = line.rstrip()[: -len(end)]
-        elif marker and marker.lastgroup == "end":
-            problems.append((current.stage, f"stray {marker.group()}"))
-            continue
-        current.lines.append(line)
-    for section in sections:
-        if section.form == "element" and not section.closed:
-            problems.append((section.stage, f"no </{section.stage.value}>"))
-        if section.form != sections[0].form:
-            first = sections[0].stage.value
-            problems.append((section.stage, f"written in another form than {first}"))
-    return sections, problems
-
-
 def parse_trace(text: str) -> Trace:
     """Read a text that is a trace and nothing else; raises TraceError where it is not.
 
     Accepted are `[STAGE]` tags, `#### STAGE ####` headers and `<STAGE>...</STAGE>`
     elements, one form throughout. Blank lines between steps do not matter.
     """
-    sections, problems = _sections(text)
+    sections, problems = cut_sections(text)
     found = [section.stage for section in sections]
     for stage in Stage:
         if found.count(stage) != 1:
@@ -254,11 +176,11 @@ def parse_trace(text: str) -> Trace:
     if problems:
         raise TraceError(*problems[0])
     understand, plan, execute, verify = (section.lines for section in sections)
-    _parts(Stage.UNDERSTAND, understand, ())
-    _parts(Stage.PLAN, plan, ())
-    steps, result = _parts(Stage.EXECUTE, execute, (RESULT,))
-    checks, verdict, repairs, answer = _parts(Stage.VERIFY, verify, (VERDICT, ANSWER))
-    read = _VERDICT.fullmatch(verdict)
+    cut_closings(Stage.UNDERSTAND, understand, ())
+    cut_closings(Stage.PLAN, plan, ())
+    steps, result = cut_closings(Stage.EXECUTE, execute, (RESULT,))
+    checks, verdict, repairs, answer = cut_closings(Stage.VERIFY, verify, (VERDICT, ANSWER))
+    read = VERDICT_TEXT.fullmatch(verdict)
     if not read:
         raise TraceError(
             Stage.VERIFY,
@@ -267,56 +189,14 @@ def parse_trace(text: str) -> Trace:
     blamed = int(read[1]) if read[1] else None
     return Trace(
         understand=tuple(line.strip() for line in understand if line.strip()),
-        plan=_steps(Stage.PLAN, plan),
-        execute=_steps(Stage.EXECUTE, steps),
+        plan=read_steps(Stage.PLAN, plan),
+        execute=read_steps(Stage.EXECUTE, steps),
         result=result,
-        checks=_steps(Stage.VERIFY, checks),
+        checks=read_steps(Stage.VERIFY, checks),
         verdict=blamed,
-        repairs=_steps(Stage.VERIFY, repairs, blamed or 1),
+        repairs=read_steps(Stage.VERIFY, repairs, blamed or 1),
         answer=answer,
     )
-
-
-def _parts(stage, lines, keywords):
-    """Cut a stage at its closing lines: [lines, value, lines, value ...], all checked."""
-    places = [place for place, line in enumerate(lines) if _closing(line)]
-    found = [_closing(lines[place]) for place in places]
-    for keyword in CLOSINGS:
-        expected = 1 if keyword in keywords else 0
-        if found.count(keyword) != expected:
-            raise TraceError(
-                stage,
-                f"{found.count(keyword)} `{keyword}` lines, there must be {expected}",
-            )
-    if found != list(keywords):
-        raise TraceError(stage, f"closing lines out of order: {', '.join(found)}")
-    parts, start = [], 0
-    for place, keyword in zip(places, found):
-        parts += [lines[start:place], lines[place].strip()[len(keyword):].strip()]
-        start = place + 1
-    after = " ".join(line.strip() for line in lines[start:] if line.strip())
-    if found and after:
-        raise TraceError(stage, f"text after `{found[-1]}`: {after[:60]!r}")
-    return parts
-
-
-def _steps(stage, lines, first=1):
-    """The numbered items of a stage's lines; an unnumbered line continues its item."""
-    items = []
-    for line in lines:
-        match = _NUMBERED.match(line)
-        if match:
-            expected = first + len(items)
-            if int(match[1]) != expected:
-                raise TraceError(
-                    stage, f"step {expected} is numbered {match[1]}: {line[:60]!r}"
-                )
-            items.append([match[2] or ""])
-        elif items:
-            items[-1].append(line)
-        elif line.strip():
-            raise TraceError(stage, f"unnumbered step: {line.strip()[:60]!r}")
-    return tuple("\n".join(item).strip() for item in items)
 
 
 @dataclass(frozen=True)
@@ -352,7 +232,7 @@ def read_claims(text: str) -> Claims:
     The grammar is that of `parse_trace`, but what is missing or broken is left out. An
     EXECUTE after the first VERIFY does not count: the route has switched by then.
     """
-    sections, _ = _sections(text)
+    sections, _ = cut_sections(text)
     found = [section.stage for section in sections]
     verify_at = found.index(Stage.VERIFY) if Stage.VERIFY in found else len(found)
     execute, verify = [], []
@@ -360,41 +240,17 @@ def read_claims(text: str) -> Claims:
         execute = sections[found.index(Stage.EXECUTE)].lines
     if verify_at < len(found):
         verify = sections[verify_at].lines
-    result_at, a1 = _first(execute, RESULT)
-    answer_at, a2 = _first(verify, ANSWER)
-    verdict_at, verdict = _first(verify, VERDICT)
-    read = _VERDICT.fullmatch(verdict or "")
+    result_at, a1 = first_closing(execute, RESULT)
+    answer_at, a2 = first_closing(verify, ANSWER)
+    verdict_at, verdict = first_closing(verify, VERDICT)
+    read = VERDICT_TEXT.fullmatch(verdict or "")
     return Claims(
         a1=a1,
         verdict=int(read[1]) if read and read[1] else None,
         verdict_readable=read is not None,
         a2=a2,
         reached_verify=verify_at < len(found),
-        execute=_loose_steps(execute[:result_at]),
-        checks=_loose_steps(verify[: min(verdict_at, answer_at)]),
-        repairs=_loose_steps(verify[verdict_at + 1 : answer_at]),
+        execute=read_loose_steps(execute[:result_at]),
+        checks=read_loose_steps(verify[: min(verdict_at, answer_at)]),
+        repairs=read_loose_steps(verify[verdict_at + 1 : answer_at]),
     )
-
-
-def _first(lines, keyword):
-    """(place, text or None) of the first line with a closing keyword; place is the end
-    of the lines where there is none."""
-    for place, line in enumerate(lines):
-        bare = line.strip()
-        if bare.startswith(keyword):
-            return place, bare[len(keyword):].strip() or None
-    return len(lines), None
-
-
-def _loose_steps(lines):
-    """Items of lines numbered in any way; lines before the first number count alone."""
-    items, numbered = [], False
-    for line in lines:
-        match = _NUMBERED.match(line)
-        if match or not numbered:
-            items.append([match[2] or "" if match else line])
-            numbered = numbered or bool(match)
-        else:
-            items[-1].append(line)
-    texts = ("\n".join(item).strip() for item in items)
-    return tuple(text for text in texts if text)
