@@ -1,0 +1,44 @@
+# Everything goes through one virtual environment, made once from requirements.lock.
+PYTHON ?= python3.11
+VENV ?= .venv
+PROFILE ?= nano
+
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+export TOKENIZERS_PARALLELISM ?= false
+
+.PHONY: help setup study test test-slow figures address clean
+.DEFAULT_GOAL := help
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
+
+setup: $(STAMP) ## make the virtual environment (about 75 seconds, once)
+
+# --no-deps and --no-build-isolation: the lock alone decides what is installed, so that
+# nothing resolves torch a second time.
+$(STAMP): requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		--no-deps --no-build-isolation -e .
+	@touch $@
+
+study: $(STAMP) ## the whole study: notebooks 00 to 05, into build/
+	@$(BIN)/python -m nanoreason.study --profile $(PROFILE) --run $(or $(RUN),study)
+
+test: $(STAMP) ## all tests but the slow ones
+	@$(BIN)/python -m pytest -m "not slow"
+
+test-slow: $(STAMP) ## the slow tests
+	@$(BIN)/python -m pytest -m slow
+
+figures: $(STAMP) ## figures and tables of one run: make figures RUN=nano-reference
+	@$(BIN)/python -m nanoreason.study --only 05 --profile $(PROFILE) \
+		--run $(or $(RUN),nano-reference)
+
+address: $(STAMP) ## another public address: make address URL=https://github.com/owner/name
+	@$(BIN)/python -m nanoreason.address "$(URL)"
+
+clean: ## remove scratch runs and build products; the virtual environment stays
+	rm -rf build
