@@ -1,0 +1,74 @@
+"""How VERIFY checks one step: by undoing it, or by working it out another way.
+
+A check is written from the operation that the step should do, its right operands, and
+the value that EXECUTE found. It never repeats the line, and it comes out as expected
+exactly when the value found is right. Which of the two kinds is used is drawn before it
+is known whether the step holds an error, so the form of a check says nothing about the
+verdict: only its arithmetic does.
+
+| step      | "inverse" expects   | "recompute" expects |
+|-----------|---------------------|---------------------|
+| x + y = c | c - y = x           | y + x = c           |
+| x - y = c | c + y = x           | x - c = y           |
+| x * y = c | c / y = x           | y * x = c           |
+| x / y = c | c * y = x           | y * c = x           |
+"""
+from __future__ import annotations
+
+import random
+from fractions import Fraction
+
+from nanoreason.problem import Operand, Step
+
+KINDS = ("inverse", "recompute")
+SIGNS = {"+": "-", "-": "+", "*": "/", "/": "*"}
+
+
+def compute(operator: str, left: Fraction, right: Fraction) -> Fraction:
+    """The exact value of one binary step; raises `ZeroDivisionError` for x / 0."""
+    if operator == "+":
+        return left + right
+    if operator == "-":
+        return left - right
+    if operator == "*":
+        return left * right
+    return left / right
+
+
+def write_number(value: Fraction) -> str:
+    """A fraction as a decimal where that is exact in four places, else as `a/b`."""
+    if value.denominator == 1:
+        return str(value.numerator)
+    scaled = value * 10_000
+    if scaled.denominator == 1:
+        sign, digits = "-" * (value < 0), abs(scaled.numerator)
+        return f"{sign}{digits // 10_000}.{digits % 10_000:04d}".rstrip("0")
+    return f"{value.numerator}/{value.denominator}"
+
+
+def equation(operator: str, left: Operand, right: Operand, value: Fraction) -> str:
+    """`left operator right = value` as EXECUTE writes it."""
+    return f"{left.text} {operator} {right.text} = {write_number(value)}"
+
+
+def draw_kinds(count: int, rng: random.Random) -> tuple[str, ...]:
+    """The kind of check of each step, from one distribution for every trace."""
+    return tuple(rng.choice(KINDS) for _ in range(count))
+
+
+def write_check(kind: str, step: Step, found: Fraction) -> str:
+    """The check of `step` when EXECUTE found the value `found` for it."""
+    if kind not in KINDS:
+        raise ValueError(f"check kind {kind!r} is unknown; choose one of {', '.join(KINDS)}")
+    x, y = step.left, step.right
+    c = Operand("step", 0, found, write_number(found))
+    if kind == "inverse":
+        operator, left, right = SIGNS[step.operator], c, y
+    elif step.operator == "-":
+        operator, left, right = "-", x, c
+    elif step.operator == "/":
+        operator, left, right = "*", y, c
+    else:
+        operator, left, right = step.operator, y, x
+    return equation(operator, left, right, compute(operator, left.value, right.value))
+
