@@ -1,0 +1,223 @@
+"""Exact arithmetic on untrusted text: a small parser and its evaluation in fractions.
+
+A model writes the text, so nothing of it is ever run: the characters become tokens, the
+tokens a tree of three node kinds, and the tree a `Fraction`. There are no names, no
+calls and no floats. Length, nesting, digits and the size of every intermediate value are
+bounded, so that `9**9**9` is refused at once and not computed for an hour.
+
+Grammar, loosest first: `+ -`, then `* /`, then unary minus, then `^` (to the right, so
+-2^2 is -4 and 2^3^2 is 2^9), then a postfix `%` (20% is 1/5). `**` is `^`; `×`, `·` and
+`⋅` are `*`; `÷` is `/`; the Unicode minus is `-`. Numbers are ASCII digits with an
+optional decimal part and correct thousands commas, after an optional currency sign.
+"""
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from fractions import Fraction
+
+MAX_CHARACTERS = 500
+MAX_NESTING = 40  # parentheses, unary minuses and towers of powers together
+MAX_DIGITS = 60  # of one number
+MAX_BITS = 4096  # of the numerator and of the denominator of every value on the way
+
+NUMBER = r"(?:[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])|[0-9]+)(?:\.[0-9]+)?|\.[0-9]+"
+OPERATORS = {
+    "+": "+", "-": "-", "−": "-", "*": "*", "×": "*", "·": "*", "⋅": "*",
+    "/": "/", "÷": "/", "^": "^", "**": "^",
+}
+_TOKEN = re.compile(rf"[$€£]?\s*({NUMBER})|(\*\*|[-+*/^()%−×·⋅÷])|(\S)")
+
+
+class ArithmeticTextError(ValueError):
+    """A text is not arithmetic that this module reads, or is beyond its bounds."""
+
+
+@dataclass(frozen=True)
+class Number:
+    """A number as written. text: without currency; "20%" has value 1/5, percent True."""
+
+    value: Fraction
+    text: str
+    percent: bool = False
+
+
+@dataclass(frozen=True)
+class Negative:
+    """Unary minus."""
+
+    operand: Number | Negative | Binary
+
+
+@dataclass(frozen=True)
+class Binary:
+    """One operation. op: "+", "-", "*", "/" or "^", however it was written."""
+
+    op: str
+    left: Number | Negative | Binary
+    right: Number | Negative | Binary
+
+
+Node = Number | Negative | Binary
+
+
+def evaluate(text: str) -> Fraction:
+    """The exact value of an arithmetic text; ArithmeticTextError where it is refused."""
+    return value_of(parse_expression(text))
+
+
+def parse_expression(text: str) -> Node:
+    """Read a whole text as one expression, without evaluating it.
+
+    Left-associative operators lean left, as deep as the text has operators; every other
+    nesting is at most MAX_NESTING. Raises ArithmeticTextError.
+    """
+    if not isinstance(text, str):
+        raise ArithmeticTextError(f"not a text: {text!r}")
+    if len(text) > MAX_CHARACTERS:
+        raise ArithmeticTextError(
+            f"{len(text)} characters, at most {MAX_CHARACTERS}: {text[:40]!r}..."
+        )
+    reader = _Reader(text)
+    node = reader.sum()
+    if reader.symbol is not None or reader.number is not None:
+        raise reader.error("expected an operator or the end")
+    return node
+
+
+def value_of(node: Node) -> Fraction:
+    """The exact value of a parsed expression.
+
+    Raises ArithmeticTextError for a division by zero, an exponent that is not whole, and
+    a value of more than MAX_BITS bits anywhere on the way.
+    """
+    # The left side of a long sum is walked, not recursed into: its depth is unbounded.
+    pending = []
+    while isinstance(node, Binary):
+        pending.append(node)
+        node = node.left
+    value = node.value if isinstance(node, Number) else -value_of(node.operand)
+    for parent in reversed(pending):
+        value = _combine(parent.op, value, value_of(parent.right))
+    return value
+
+
+def _combine(operator, left, right):
+    if operator == "^":
+        value = _power(left, right)
+    elif operator == "/":
+        if right == 0:
+            raise ArithmeticTextError(f"division of {_short(left)} by zero")
+        value = left / right
+    elif operator == "*":
+        value = left * right
+    else:
+        value = left + right if operator == "+" else left - right
+    if _bits(value) > MAX_BITS:
+        raise ArithmeticTextError(f"a value has more than {MAX_BITS} bits")
+    return value
+
+
+def _power(base, exponent):
+    if exponent.denominator != 1:
+        raise ArithmeticTextError(f"the exponent {_short(exponent)} is not whole")
+    if base == 0 and exponent < 0:
+        raise ArithmeticTextError("zero to a negative power is a division by zero")
+    # A base of n bits to the power e has more than (n - 1) * e bits.
+    if abs(exponent) > MAX_BITS or (_bits(base) - 1) * abs(exponent) > MAX_BITS:
+        raise ArithmeticTextError(
+            f"the power {_short(base)}^{_short(exponent)} is too large"
+        )
+    return base ** int(exponent)
+
+
+def _bits(value):
+    return max(value.numerator.bit_length(), value.denominator.bit_length())
+
+
+def _short(value):
+    return str(value) if _bits(value) <= 64 else f"a number of {_bits(value)} bits"
+
+
+class _Reader:
+    """Recursive descent over the tokens; `number` or `symbol` is the one looked at."""
+
+    def __init__(self, text):
+        self.text = text
+        self.tokens = _TOKEN.finditer(text)
+        self.nesting = 0
+        self.advance()
+
+    def advance(self):
+        self.match = next(self.tokens, None)
+        self.number, self.symbol, other = self.match.groups() if self.match else [None] * 3
+        if other:
+            raise self.error("not a character of arithmetic")
+        self.symbol = OPERATORS.get(self.symbol, self.symbol)
+
+    def error(self, reason):
+        place = self.match.start() if self.match else len(self.text)
+        found = self.match.group() if self.match else "the end"
+        return ArithmeticTextError(f"{reason} at character {place} ({found!r}): {self.text!r}")
+
+    def sum(self):
+        node = self.product()
+        while self.symbol in ("+", "-"):
+            node = Binary(self.take(), node, self.product())
+        return node
+
+    def product(self):
+        node = self.signed()
+        while self.symbol in ("*", "/"):
+            node = Binary(self.take(), node, self.signed())
+        return node
+
+    def signed(self):
+        if self.symbol == "-":
+            self.take()
+            return Negative(self.deeper(self.signed))
+        return self.power()
+
+    def power(self):
+        node = self.percentage()
+        if self.symbol == "^":
+            return Binary(self.take(), node, self.deeper(self.signed))
+        return node
+
+    def percentage(self):
+        node = self.primary()
+        if self.symbol != "%":
+            return node
+        self.take()
+        if isinstance(node, Number):
+            return Number(node.value / 100, node.text + "%", percent=True)
+        return Binary("/", node, Number(Fraction(100), "100"))
+
+    def primary(self):
+        if self.symbol == "(":
+            self.take()
+            node = self.deeper(self.sum)
+            if self.symbol != ")":
+                raise self.error("expected a closing parenthesis")
+            self.take()
+            return node
+        if self.number is None:
+            raise self.error("expected a number")
+        text = self.number
+        if len(text) > MAX_DIGITS:
+            raise self.error(f"a number of more than {MAX_DIGITS} digits")
+        self.advance()
+        return Number(Fraction(text.replace(",", "")), text)
+
+    def take(self):
+        symbol = self.symbol
+        self.advance()
+        return symbol
+
+    def deeper(self, read):
+        self.nesting += 1
+        if self.nesting > MAX_NESTING:
+            raise self.error(f"nested more than {MAX_NESTING} deep")
+        node = read()
+        self.nesting -= 1
+        return node
