@@ -72,3 +72,15 @@ def write_check(kind: str, step: Step, found: Fraction) -> str:
         operator, left, right = step.operator, y, x
     return equation(operator, left, right, compute(operator, left.value, right.value))
 
+
+
+def slip(value: int, rng: random.Random) -> int:
+    """A positive wrong result of the kind that sums go wrong by: a digit, a carry, one off."""
+    while True:
+        wrong = value + rng.choice((-1, 1, -1, 1, -2, 2, -10, 10, -9, 9))
+        if rng.random() < 0.3:
+            digits = list(str(value))
+            digits[rng.randrange(len(digits))] = str(rng.randrange(10))
+            wrong = int("".join(digits))
+        if wrong > 0 and wrong != value:
+            return wrong

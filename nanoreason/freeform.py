@@ -10,7 +10,8 @@ import random
 from collections.abc import Iterator
 from fractions import Fraction
 
-from nanoreason.checks import compute, draw_kinds, equation, write_check, write_number
+from nanoreason.checks import (compute, draw_kinds, equation, slip, write_check,
+                               write_number)
 from nanoreason.problem import Operand, Problem, Step
 from nanoreason.procedural import (LARGEST_VALUE, NAMES, TRAIN_STEPS, hash_split,
                                    make_problem)
@@ -56,23 +57,11 @@ def _story(rng: random.Random, situations) -> tuple[str, str]:
         if hash_split(problem.question) == "train":
             break
     if rng.random() < 0.12:
-        claim = problem.answer if rng.random() < 0.5 else slip(int(problem.answer), rng)
+        claim = problem.answer if rng.random() < 0.5 else str(slip(int(problem.answer), rng))
         verdict = "correct" if claim == problem.answer else "wrong"
         return (f"{problem.question} The result {claim} is suggested.",
                 f"{_solution(problem, rng)} So {claim} is {verdict}.")
     return problem.question, _solution(problem, rng)
-
-
-def slip(value: int, rng: random.Random) -> str:
-    """A wrong result of the kind that sums go wrong by: a digit, a carry, one off."""
-    while True:
-        wrong = value + rng.choice((-1, 1, -1, 1, -2, 2, -10, 10, -9, 9))
-        if rng.random() < 0.3:
-            digits = list(str(value))
-            digits[rng.randrange(len(digits))] = str(rng.randrange(10))
-            wrong = int("".join(digits))
-        if wrong > 0 and wrong != value:
-            return str(wrong)
 
 
 def random_step(rng: random.Random) -> Step:

@@ -28,7 +28,6 @@ LARGEST_VALUE = 99
 TRAIN_STEPS = (1, 2, 3, 4, 5)
 OOD_STEPS = 6
 NUMBER_WORDS = ("", "", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
-FRACTIONS = {"half": 2, "a third": 3, "a quarter": 4}
 PERCENTAGES = (10, 20, 25, 40, 75)
 # How many steps each event adds, and what may open, continue and end a story.
 OPENINGS = {"start": 0, "start_groups": 1}
@@ -56,6 +55,7 @@ class _Story:
     quantities: int = 0
     current: Operand | None = None
     find: str = ""
+    named: bool = False
 
     def draw(self, low: int, high: int) -> int:
         """A whole number that no other quantity or value of the problem has."""
@@ -89,8 +89,10 @@ class _Story:
 
     def say(self, sentence: str) -> None:
         """Add a sentence; `{S}` becomes the name at first and the pronoun afterwards."""
-        who = self.subject if not self.sentences or self.rng.random() < 0.3 else self.pronoun
-        sentence = sentence.replace("{S}", who)
+        if "{S}" in sentence:
+            named, self.named = self.named, True
+            who = self.pronoun if named and self.rng.random() < 0.7 else self.subject
+            sentence = sentence.replace("{S}", who)
         self.sentences.append(sentence[0].upper() + sentence[1:])
 
 

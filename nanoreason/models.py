@@ -1,0 +1,83 @@
+"""Base models: which one, on what, in which precision, and why.
+
+The embedded `nano` base needs nothing but this package; any other name is a folder or a
+model of the hub. Quantised bases are real bitsandbytes NF4 weights with double
+quantisation, on the CPU as on a GPU.
+"""
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
+
+from nanoreason.base import NANO
+
+QUANTISATIONS = ("nf4", "none")
+
+
+def choose_device() -> torch.device:
+    """This process's GPU if there is one, else the CPU."""
+    if torch.cuda.is_available():
+        return torch.device("cuda", torch.cuda.current_device())
+    return torch.device("cpu")
+
+
+def choose_dtype(device: torch.device) -> tuple[torch.dtype, str]:
+    """The compute type for a device, and the reason for it in a sentence."""
+    if device.type != "cuda":
+        return torch.float32, "float32: half precision is emulated, and slow, on a CPU"
+    # is_bf16_supported() also says yes where bf16 is only emulated, as on a T4.
+    major, minor = torch.cuda.get_device_capability(device)
+    if major >= 8:
+        return torch.bfloat16, f"bfloat16: compute capability {major}.{minor} has it in hardware"
+    return torch.float16, f"float16 with a scaler: capability {major}.{minor} has no bfloat16"
+
+
+def base_location(base: str) -> str:
+    """Folder or hub name of a base; `nano` is the one inside this package."""
+    if base != "nano":
+        return base
+    if not (NANO / "model.safetensors").is_file():
+        raise FileNotFoundError(f"the nano base is missing from {NANO}; make it with "
+                                "notebook 00_base_model and -p retrain True")
+    return str(NANO)
+
+
+def load_tokenizer(base: str):
+    """The tokenizer of a base, with a padding token that is not the end token if it has one."""
+    tokenizer = AutoTokenizer.from_pretrained(base_location(base))
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def load_base(base: str = "nano", quantisation: str = "nf4",
+              device: torch.device | None = None):
+    """A frozen base model and its tokenizer, on one device.
+
+    Raises `ValueError` for an unknown quantisation and `FileNotFoundError` for a missing
+    nano base. Returns (model, tokenizer).
+    """
+    if quantisation not in QUANTISATIONS:
+        raise ValueError(f"quantisation is {quantisation!r}; choose one of "
+                         f"{', '.join(QUANTISATIONS)}")
+    device = device or choose_device()
+    dtype, _ = choose_dtype(device)
+    options = {"dtype": dtype, "device_map": {"": device}}
+    if quantisation == "nf4":
+        options["quantization_config"] = BitsAndBytesConfig(
+            load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True,
+            bnb_4bit_compute_dtype=dtype)
+    location = base_location(base)
+    model = AutoModelForCausalLM.from_pretrained(location, **options)
+    for parameter in model.parameters():
+        parameter.requires_grad_(False)
+    model.config.use_cache = True
+    return model, load_tokenizer(base)
+
+
+def base_name(base: str) -> str:
+    """The name that a saved adapter carries for its base: a path would not travel."""
+    return f"nanoreason/{base}" if base == "nano" else Path(base).name if \
+        Path(base).exists() else base

@@ -1,0 +1,122 @@
+"""From a trace to tokens: which token is predicted under which loss group.
+
+A trace is cut into segments, each is tokenised on its own, and the pieces are
+concatenated: a tag with its newline therefore always has the same token ids, which is
+what the route searches for, and no token belongs to two groups. The question and the
+padding carry no loss; tags, closing words and the end of the sequence form the group
+TRANSITION. Where EXECUTE is wrong on purpose, nothing of it after its tag is learned.
+"""
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+
+from nanoreason.freeform import prompt_text
+from nanoreason.loss import GROUPS, IGNORE
+from nanoreason.trace import Stage, Trace
+
+UNDERSTAND, PLAN, EXECUTE, VERIFY, TRANSITION = range(len(GROUPS))
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """One training row. input_ids, groups: lists of one length.
+
+    groups[t] is the loss group of the token at position t (the one that is predicted from
+    what stands before it), or IGNORE; the first `prompt_length` tokens are the question.
+    """
+
+    input_ids: list[int]
+    groups: list[int]
+    prompt_length: int
+
+    def __len__(self) -> int:
+        return len(self.input_ids)
+
+
+def prompt_ids(tokenizer, question: str) -> list[int]:
+    """The question as the model is asked it, in training and in generation alike."""
+    if getattr(tokenizer, "chat_template", None):
+        text = tokenizer.apply_chat_template([{"role": "user", "content": question}],
+                                             add_generation_prompt=True, tokenize=False)
+    else:
+        text = prompt_text(question)
+    return text_ids(tokenizer, text)
+
+
+def text_ids(tokenizer, text: str) -> list[int]:
+    """Token ids of a text, nothing added."""
+    return list(tokenizer(text, add_special_tokens=False).input_ids)
+
+
+def tag_ids(tokenizer, stage: Stage = Stage.VERIFY) -> list[int]:
+    """The ids of a stage's tag with its newline; the route looks for VERIFY's."""
+    return text_ids(tokenizer, f"{stage.tag}\n")
+
+
+def _numbered(lines: Iterable[str], first: int = 1) -> str:
+    return "".join(f"{number}. {line}\n" for number, line in enumerate(lines, first))
+
+
+def segments(trace: Trace) -> list[tuple[str, int]]:
+    """(text, group) pieces of a trace; together they are its rendered text."""
+    verdict = "correct" if trace.verdict is None else f"step {trace.verdict} is wrong"
+    pieces = [(f"{Stage.UNDERSTAND.tag}\n", TRANSITION),
+              ("".join(f"{line}\n" for line in trace.understand), UNDERSTAND),
+              (f"{Stage.PLAN.tag}\n", TRANSITION), (_numbered(trace.plan), PLAN),
+              (f"{Stage.EXECUTE.tag}\n", TRANSITION), (_numbered(trace.execute), EXECUTE),
+              ("Result:", TRANSITION), (f" {trace.result}\n", EXECUTE),
+              (f"{Stage.VERIFY.tag}\n", TRANSITION), (_numbered(trace.checks), VERIFY),
+              ("Verdict:", TRANSITION), (f" {verdict}\n", VERIFY)]
+    if trace.repairs:
+        pieces.append((_numbered(trace.repairs, trace.verdict), VERIFY))
+    return pieces + [("Answer:", TRANSITION), (f" {trace.answer}\n", VERIFY)]
+
+
+def encode(tokenizer, question: str, trace: Trace, max_length: int, wrong_execute: bool = False
+           ) -> Encoded | None:
+    """Tokens and groups of one trace; None if it is longer than `max_length` tokens.
+
+    wrong_execute: EXECUTE holds a planted or on-policy error and carries no loss after
+    its tag. A trace that is too long is left out (count the Nones), never cut.
+    """
+    ids = prompt_ids(tokenizer, question)
+    groups = [IGNORE] * len(ids)
+    prompt_length, inside_execute = len(ids), False
+    for text, group in segments(trace):
+        piece = text_ids(tokenizer, text)
+        silent = wrong_execute and inside_execute and text != f"{Stage.VERIFY.tag}\n"
+        if text == f"{Stage.EXECUTE.tag}\n":
+            inside_execute = True
+        elif text == f"{Stage.VERIFY.tag}\n":
+            inside_execute = False
+        ids += piece
+        groups += [IGNORE if silent else group] * len(piece)
+    ids.append(tokenizer.eos_token_id)
+    groups.append(TRANSITION)
+    return Encoded(ids, groups, prompt_length) if len(ids) <= max_length else None
+
+
+def given_prefix(tokenizer, question: str, trace: Trace) -> list[int]:
+    """Question and trace up to and with the VERIFY tag: the start of a given setting."""
+    ids = prompt_ids(tokenizer, question)
+    for text, _ in segments(trace):
+        ids += text_ids(tokenizer, text)
+        if text == f"{Stage.VERIFY.tag}\n":
+            return ids
+    raise ValueError("the trace has no VERIFY tag")
+
+
+def collate(rows: list[Encoded], pad_id: int) -> dict[str, torch.Tensor]:
+    """Right-padded batch: input_ids, attention_mask, groups (B, T); prompt_lengths (B,)."""
+    width = max(map(len, rows))
+
+    def padded(lists, filler):
+        return torch.tensor([values + [filler] * (width - len(values)) for values in lists])
+
+    return {"input_ids": padded([row.input_ids for row in rows], pad_id),
+            "attention_mask": padded([[1] * len(row) for row in rows], 0),
+            "groups": padded([row.groups for row in rows], IGNORE),
+            "prompt_lengths": torch.tensor([row.prompt_length for row in rows])}
