@@ -1,0 +1,269 @@
+"""One typed, validated parameter set per notebook.
+
+What is given beats the profile, the profile beats the defaults below; None means "not
+given". Each set is built directly, `TrainParams(profile="nano", verify_weight=2.0)`, or by
+`read_parameters("train", globals())` from a notebook, which also refuses misspelt names:
+papermill only warns about those and goes on without them.
+
+Left out on purpose: nested sets and interpolation. One flat set per notebook is what
+papermill can pass.
+"""
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import (BaseModel, ConfigDict, Field, PrivateAttr, ValidationError,
+                      field_validator, model_validator)
+
+from nanoreason.profiles import choose_profile, load_profile, profile_names
+from nanoreason.validation import (ParameterError, as_names, bad_value, given_names,
+                                   unknown_name)
+
+SOURCES = ("procedural", "gsm8k", "math", "vnhsge", "recorded")
+SETTINGS = ("natural", "injected", "clean")
+WEIGHTS = ("understand_weight", "plan_weight", "execute_weight", "verify_weight",
+           "transition_weight")
+
+Count = Annotated[int, Field(ge=1)]
+CountOrNone = Annotated[int, Field(ge=0)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
+Dtype = Literal["auto", "float32", "float16", "bfloat16"]
+Quantisation = Literal["nf4", "none"]
+
+
+class Params(BaseModel):
+    """What all sets share: `profile`, `run`, `seed`, and how values come together.
+
+    Raises ParameterError for an unknown name, a wrong type or a value out of range.
+    """
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+    kind: ClassVar[str] = "any"
+    _profile_reason: str = PrivateAttr(default="")
+
+    profile: str = Field("nano", description="a file of params/, or auto")
+    run: Name = Field("scratch", description="text of letters, digits, "
+                      "dots, _ and - (papermill -r passes digits as text)")
+    seed: Seed = Field(0, description="a whole number from 0 on")
+
+    def __init__(self, **given: Any) -> None:
+        given = {name: value for name, value in given.items() if value is not None}
+        for name in given:
+            if name not in type(self).model_fields:
+                raise ParameterError(_unknown(name, type(self)))
+        profile, reason = _profile(given.get("profile", "nano"))
+        merged = {**_profile_values(profile, type(self)), **given, "profile": profile}
+        try:
+            super().__init__(**merged)
+        except ValidationError as error:
+            raise ParameterError(_sentence(error, type(self), given, profile)) from None
+        self._profile_reason = reason
+
+    @property
+    def profile_reason(self) -> str:
+        """Why this profile: asked for by name, or chosen for the hardware found."""
+        return self._profile_reason
+
+    def as_dict(self) -> dict:
+        """Name to plain value, in order of definition: what `params.yaml` holds."""
+        return self.model_dump(mode="json")
+
+
+class _WithData(Params):
+    data: str = Field("procedural", description=f"one of {', '.join(SOURCES)}, or several "
+                      "joined by +")
+    data_path: str | None = Field(None, description="a file or folder to read instead of the hub")
+
+    @field_validator("data")
+    @classmethod
+    def _known_sources(cls, value: str) -> str:
+        parts = value.split("+")
+        if len(set(parts)) < len(parts) or not set(parts) <= set(SOURCES):
+            raise ValueError("no such source")
+        return value
+
+
+class BaseParams(Params):
+    """Notebook 00: the nano base, its hash, and (with `retrain`) its training from nothing."""
+
+    kind: ClassVar[str] = "base"
+    retrain: bool = Field(False, description="True or False")
+    steps: Count = Field(200, description="optimiser steps of a retraining, 1 or more")
+
+
+class DataParams(_WithData):
+    """Notebook 01: problems, teacher, filter, planted errors."""
+
+    kind: ClassVar[str] = "data"
+    language: Literal["en", "vi"] = Field("en", description="en or vi")
+    teacher: Literal["rules", "llm", "recorded"] = Field(
+        "rules", description="rules, llm or recorded")
+    total: Count = Field(1000, description="number of problems, 1 or more")
+    error_share: Share = Field(0.5, description="the share of traces with a planted error, 0 to 1")
+
+
+class TrainParams(_WithData):
+    """Notebook 02: the two adapters, the step-aware loss, the optimiser."""
+
+    kind: ClassVar[str] = "train"
+    base: str = Field("nano", min_length=1, description="nano, smollm2, or a model of the hub")
+    quantisation: Quantisation = Field("nf4", description="nf4 or none")
+    dtype: Dtype = Field("auto", description="auto, float32, float16 or bfloat16")
+    traces: Count = Field(3000, description="number of training traces, 1 or more")
+    dev: CountOrNone = Field(200, description="number of dev traces, 0 or more")
+    error_share: Share = Field(0.5, description="the share of traces with a planted error, 0 to 1")
+    max_length: Annotated[int, Field(ge=16)] = Field(
+        1024, description="tokens of a trace with its question, 16 or more")
+
+    understand_weight: Weight = Field(1.0, description="a number, 0 or more")
+    plan_weight: Weight = Field(1.0, description="a number, 0 or more")
+    execute_weight: Weight = Field(1.0, description="a number, 0 or more")
+    verify_weight: Weight = Field(1.0, description="a number, 0 or more")
+    transition_weight: Weight = Field(0.1, description="a number, 0 or more")
+    dynamic: Literal["none", "dwa"] = Field("none", description="none or dwa")
+    normalise: Literal["stage", "token"] = Field("stage", description="stage or token")
+
+    routing: Literal["switch", "stack", "single"] = Field(
+        "switch", description="switch, stack or single")
+    phase: Literal["joint", "reasoning", "verification"] = Field(
+        "joint", description="joint, reasoning or verification")
+    rank: Count = Field(16, description="a whole number, 1 or more")
+    alpha: Positive = Field(32.0, description="a number above 0")
+    dropout: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.05, description="a number from 0 to below 1")
+
+    learning_rate: Positive = Field(2e-4, description="a number above 0")
+    epochs: Count = Field(2, description="a whole number, 1 or more")
+    batch_size: Count = Field(16, description="traces in an optimiser step, 1 or more")
+    micro_batch_size: Count = Field(
+        4, description="traces in one forward pass of one process, 1 or more")
+    gradient_checkpointing: bool = Field(True, description="True or False")
+    processes: Count = Field(1, description="training processes, one a GPU, 1 or more")
+
+    @model_validator(mode="after")
+    def _some_weight(self) -> TrainParams:
+        if not any(getattr(self, name) for name in WEIGHTS):
+            raise ValueError(f"all of {', '.join(WEIGHTS)} are 0: at least one must be above 0")
+        return self
+
+
+class EvaluateParams(_WithData):
+    """Notebook 03: generated traces in the settings asked for, and interventions."""
+
+    kind: ClassVar[str] = "evaluate"
+    quantisation: Quantisation = Field("nf4", description="nf4 or none")
+    dtype: Dtype = Field("auto", description="auto, float32, float16 or bfloat16")
+    n: Count = Field(200, description="problems per setting, 1 or more")
+    settings: tuple[Literal[SETTINGS], ...] = Field(
+        SETTINGS, min_length=1, description=f"a list of {', '.join(SETTINGS)}")
+    interventions: CountOrNone = Field(
+        100, description="traces to intervene in, 0 or more")
+    batch_tokens: Count = Field(
+        16384, description="tokens held by one decoding batch, 1 or more")
+    max_new_tokens: Count = Field(512, description="tokens generated at most, 1 or more")
+
+    @field_validator("settings", mode="before")
+    @classmethod
+    def _settings(cls, value: Any) -> Any:
+        return as_names(value)
+
+
+class _OverRuns(Params):
+    runs: tuple[Name, ...] = Field((), description="a list of run names; empty: `run` alone")
+
+    @field_validator("runs", mode="before")
+    @classmethod
+    def _runs(cls, value: Any) -> Any:
+        return as_names(value)
+
+    @property
+    def run_names(self) -> tuple[str, ...]:
+        """The runs to read: `runs`, or `run` alone where there are none."""
+        return self.runs or (self.run,)
+
+
+class MetricsParams(_OverRuns):
+    """Notebook 04: scores with intervals from the rows of one or more runs."""
+
+    kind: ClassVar[str] = "metrics"
+    resamples: Annotated[int, Field(ge=100)] = Field(
+        1000, description="bootstrap resamples, 100 or more")
+
+
+class FiguresParams(_OverRuns):
+    """Notebook 05: figures and tables from the files of one or more runs."""
+
+    kind: ClassVar[str] = "figures"
+
+
+KINDS: dict[str, type[Params]] = {
+    set_.kind: set_ for set_ in (BaseParams, DataParams, TrainParams, EvaluateParams,
+                                 MetricsParams, FiguresParams)
+}
+
+
+def read_parameters(kind: str | type[Params], namespace: Mapping[str, Any]) -> Params:
+    """The resolved parameters of a notebook, from its `globals()`.
+
+    kind: a key of `KINDS` or a set. Names of other notebooks are let pass only if they come
+    with a profile's own value, as `papermill -f params/<profile>.yaml` brings them.
+    Raises ParameterError for a name that nothing knows, a wrong type or a value out of range.
+    """
+    set_ = KINDS.get(kind) if isinstance(kind, str) else kind
+    if set_ is None:
+        raise ParameterError(bad_value("kind", kind, f"one of {', '.join(KINDS)}"))
+    profile = namespace.get("profile")
+    of_profile = load_profile(profile) if profile in profile_names() else {}
+    given = {}
+    for name in given_names(namespace):
+        value = namespace[name]
+        if name in set_.model_fields:
+            given[name] = value
+        elif not (_owners(name) and name in of_profile and of_profile[name] == value):
+            raise ParameterError(_unknown(name, set_))
+    return set_(**given)
+
+
+def _owners(name: str) -> list[str]:
+    """The kinds of the sets that have a parameter `name`."""
+    return [kind for kind, set_ in KINDS.items() if name in set_.model_fields]
+
+
+def _unknown(name: str, set_: type[Params]) -> str:
+    elsewhere = {name: _owners(name)} if _owners(name) else {}
+    return unknown_name(name, set_.kind, set_.model_fields, elsewhere)
+
+
+def _profile(name: Any) -> tuple[str, str]:
+    """The profile's file name, and the reason for it."""
+    names = profile_names()
+    if name == "auto":
+        return choose_profile()
+    if name not in names:
+        raise ParameterError(bad_value("profile", name, f"auto or one of {', '.join(names)}"))
+    return name, f"{name}, asked for by name"
+
+
+def _profile_values(profile: str, set_: type[Params]) -> dict[str, Any]:
+    """What the profile says about the parameters of `set_`."""
+    values = load_profile(profile)
+    for name in values:
+        if not _owners(name):
+            raise ParameterError(f"params/{profile}.yaml: {_unknown(name, set_)}")
+    return {name: value for name, value in values.items() if name in set_.model_fields}
+
+
+def _sentence(error: ValidationError, set_: type[Params], given: Mapping, profile: str) -> str:
+    """The first of pydantic's complaints, as one sentence."""
+    first = error.errors(include_url=False)[0]
+    if not first["loc"]:
+        return first["msg"].removeprefix("Value error, ")
+    name = first["loc"][0]
+    values = given if name in given else load_profile(profile)
+    origin = "" if name in given else f" in params/{profile}.yaml"
+    return bad_value(name, values[name], set_.model_fields[name].description, origin)

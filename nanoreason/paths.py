@@ -1,0 +1,58 @@
+"""Where things lie, in a checkout and in an installed package.
+
+In a checkout everything hangs from the repository's root, whichever folder the caller
+stands in (papermill runs in the caller's folder, nbval in the notebook's). Installed from
+a git address there is no root: profiles and the base come out of the package, and what is
+written goes below the folder one stands in. `NANOREASON_HOME` sets that folder by hand.
+"""
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parent
+ASSETS = PACKAGE / "assets"  # base weights, tokenizer, prompts: part of the package
+
+
+def find_root(start: Path) -> Path | None:
+    """The nearest folder from `start` upwards that is a checkout of this project, or None."""
+    for folder in (start, *start.parents):
+        if (folder / "params" / "nano.yaml").is_file() and (folder / "nanoreason").is_dir():
+            return folder
+    return None
+
+
+def _root() -> Path:
+    by_hand = os.environ.get("NANOREASON_HOME")
+    if by_hand:
+        return Path(by_hand).expanduser().resolve()
+    here = Path.cwd()
+    return find_root(PACKAGE.parent) or find_root(here) or here
+
+
+CHECKOUT = find_root(PACKAGE.parent)  # None in an installed package
+ROOT = _root()
+PARAMS = CHECKOUT / "params" if CHECKOUT else PACKAGE / "params_files"
+NOTEBOOKS = (CHECKOUT or ROOT) / "notebooks"
+RESULTS = ROOT / "results"  # runs of reference, committed
+BUILD = ROOT / "build"  # everything else that is written, ignored by git
+RUNS = BUILD / "runs"  # scratch runs
+STUDY = BUILD / "study"  # executed notebooks of `make study`
+
+
+def asset(name: str) -> Path:
+    """Path of a file or folder that ships with the package, e.g. `asset("nano")`.
+
+    Raises FileNotFoundError, with what is there, if the package does not hold it.
+    """
+    path = ASSETS / name
+    if not path.exists():
+        there = ", ".join(sorted(p.name for p in ASSETS.glob("*"))) or "nothing"
+        raise FileNotFoundError(f"no asset {name!r} in {ASSETS}: it holds {there}")
+    return path
+
+
+def relative(path: Path) -> str:
+    """`path` as people read it: below the root without the root, else as it is."""
+    path = Path(path)
+    return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
