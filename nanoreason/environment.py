@@ -1,0 +1,144 @@
+"""What a run ran on: versions, hardware, commit, dtype and its reason, seconds, memory.
+
+Results without this cannot be compared. No host name, user name or path is recorded.
+"""
+from __future__ import annotations
+
+import json
+import os
+import platform
+import re
+import subprocess
+import sys
+from functools import lru_cache
+from importlib import metadata
+from typing import Any
+
+from nanoreason import paths
+
+GIB = 2**30
+
+
+def describe(*, dtype: str | None = None, dtype_reason: str | None = None,
+             seconds: float | None = None) -> dict[str, Any]:
+    """The contents of environment.json.
+
+    dtype: what was computed in, e.g. "float32", and why; seconds: wall time of the work;
+    peak_memory_bytes: of this process, peak_gpu_memory_bytes: of torch on all its GPUs
+    together (None without any). None stands for what is not known.
+    """
+    commit, dirty = git_commit()
+    return {
+        "python": platform.python_version(),
+        "platform": f"{platform.system()} {platform.machine()}",
+        "packages": package_versions(),
+        "hardware": hardware(),
+        "commit": commit,
+        "dirty": dirty,
+        "dtype": dtype,
+        "dtype_reason": dtype_reason,
+        "seconds": None if seconds is None else round(seconds, 1),
+        "peak_memory_bytes": peak_memory(),
+        "peak_gpu_memory_bytes": peak_gpu_memory(),
+    }
+
+
+@lru_cache
+def package_versions() -> dict[str, str]:
+    """Version of this package and of each package it declares, where installed."""
+    from nanoreason import __version__
+
+    versions = {"nanoreason": __version__}
+    for name in declared_packages():
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def declared_packages() -> list[str]:
+    """The packages that pyproject.toml names, from the checkout or the installed metadata."""
+    if paths.CHECKOUT:
+        import tomllib
+
+        project = tomllib.loads((paths.CHECKOUT / "pyproject.toml").read_text())["project"]
+        lines = project["dependencies"] + project["optional-dependencies"]["notebooks"]
+    else:
+        lines = metadata.requires("nanoreason") or []
+    return sorted({re.match(r"[A-Za-z0-9._-]+", line).group() for line in lines})
+
+
+def hardware() -> dict[str, Any]:
+    """CPU model, cores that this process may use, memory in GiB, names of the GPUs."""
+    import psutil
+
+    return {
+        "cpu": _cpu_model(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity")
+        else os.cpu_count(),
+        "memory_gib": round(psutil.virtual_memory().total / GIB, 1),
+        "gpus": _gpus(),
+    }
+
+
+def _cpu_model() -> str:
+    if sys.platform.startswith("linux"):
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
+            for line in file:
+                if line.startswith("model name"):
+                    return line.split(":", 1)[1].strip()
+    return platform.processor() or "unknown"
+
+
+def _gpus() -> list[str]:
+    torch = sys.modules.get("torch")  # a run that never loaded torch used no GPU
+    if torch is None or not torch.cuda.is_available():
+        return []
+    return [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+
+
+def peak_memory() -> int | None:
+    """Most memory that this process held at once, in bytes; None where the system hides it."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024  # macOS counts bytes, Linux KiB
+
+
+def peak_gpu_memory() -> int | None:
+    """Most memory that torch held on its GPUs, summed, in bytes; None without any."""
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_available():
+        return None
+    return sum(torch.cuda.max_memory_allocated(i) for i in range(torch.cuda.device_count()))
+
+
+def git_commit() -> tuple[str | None, bool | None]:
+    """The commit that runs, and whether the tree differs from it.
+
+    In a checkout from git; installed from a git address from pip's own record, whose tree
+    is clean; (None, None) where neither is there.
+    """
+    if paths.CHECKOUT:
+        commit = _git("rev-parse", "HEAD")
+        changes = _git("status", "--porcelain")
+        return commit, None if commit is None else bool(changes)
+    try:
+        record = metadata.distribution("nanoreason").read_text("direct_url.json")
+    except metadata.PackageNotFoundError:
+        record = None
+    commit = json.loads(record).get("vcs_info", {}).get("commit_id") if record else None
+    return commit, None if commit is None else False
+
+
+def _git(*arguments: str) -> str | None:
+    """What git prints, or None where there is no git or no repository."""
+    try:
+        done = subprocess.run(["git", "-C", str(paths.CHECKOUT), *arguments],
+                              capture_output=True, text=True, timeout=30)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None

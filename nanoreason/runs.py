@@ -1,0 +1,258 @@
+"""The files of one run: written whole or not at all, read with the bad lines named.
+
+A run is a folder: `params.yaml`, `environment.json`, `metrics.csv`, `generations.jsonl`,
+`summary.json`. Scratch runs lie in build/runs/ (ignored by git), runs of reference in
+results/ (committed). Figures, tables and scores read these files and nothing else.
+"""
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from nanoreason import paths
+from nanoreason.files import drop_half_line, to_json, write_json, write_text
+
+FILES = ("params.yaml", "environment.json", "metrics.csv", "generations.jsonl", "summary.json")
+SETTINGS = ("natural", "injected", "clean", "intervened")
+ALWAYS = ("problem_id", "sample", "setting", "gold")
+FULL = ("question", "teachers", "text", "planted", "intervention")
+SCORED = ("question_sha256", "a1", "v", "a2")  # rows without the texts of others
+
+
+class RunError(Exception):
+    """A run that is not there, or one of its files that cannot be read as what it should be."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run's folder; `name` is the folder's name."""
+
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """The run's name, e.g. "nano-reference"."""
+        return self.folder.name
+
+    @property
+    def figures(self) -> Path:
+        """Folder of the run's figures, made if absent."""
+        return _made(self.folder / "figures")
+
+    @property
+    def tables(self) -> Path:
+        """Folder of the run's tables, made if absent."""
+        return _made(self.folder / "tables")
+
+    def path(self, name: str) -> Path:
+        """Path of a file or folder of the run, there or not."""
+        return self.folder / name
+
+    # -- writing
+
+    def write_params(self, params: Any) -> None:
+        """Write the resolved parameters (a parameter set or a mapping) to params.yaml."""
+        values = params.as_dict() if hasattr(params, "as_dict") else dict(params)
+        write_text(self.path("params.yaml"), yaml.safe_dump(values, sort_keys=False))
+
+    def write_environment(self, values: Mapping[str, Any], part: str | None = None) -> None:
+        """Write `environment.describe(...)` to environment.json.
+
+        part: None for the run itself (its training); else values go below this key, e.g.
+        "evaluate", and the rest of the file stays.
+        """
+        before = self.read_environment() if self.path("environment.json").exists() else {}
+        if part is None:
+            values = {**before, **values}
+        else:
+            values = {**before, part: dict(values)}
+        write_json(self.path("environment.json"), values)
+
+    def append_metrics(self, row: Mapping[str, Any]) -> None:
+        """Add one row to metrics.csv; the first row fixes the columns, None is an empty field.
+
+        Raises RunError if a later row has other columns.
+        """
+        path = self.path("metrics.csv")
+        drop_half_line(path)
+        columns = list(row)
+        if path.exists() and path.stat().st_size:
+            with path.open(newline="", encoding="utf-8") as file:
+                columns = next(csv.reader(file))
+            if set(columns) != set(row):
+                odd = ", ".join(sorted(set(columns) ^ set(row)))
+                raise RunError(f"{paths.relative(path)}: a row with other columns than its "
+                               f"first: {odd}")
+        with path.open("a", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, columns, lineterminator="\n")
+            if file.tell() == 0:
+                writer.writeheader()
+            writer.writerow(row)
+
+    def append_generations(self, rows: Iterable[Mapping[str, Any]]) -> int:
+        """Add rows to generations.jsonl, each checked first; the number of rows added.
+
+        A last line without its end (a session that was cut off) is dropped with a warning.
+        Raises RunError for a row that lacks a field.
+        """
+        path = self.path("generations.jsonl")
+        lines = []
+        for number, row in enumerate(rows, 1):
+            fault = row_fault(row)
+            if fault:
+                raise RunError(f"row {number} for {paths.relative(path)}: {fault}")
+            lines.append(to_json(row) + "\n")
+        drop_half_line(path)
+        with path.open("a", encoding="utf-8") as file:
+            file.write("".join(lines))
+        return len(lines)
+
+    def write_summary(self, values: Mapping[str, Any]) -> None:
+        """Write the scores, with counts and intervals, to summary.json."""
+        write_json(self.path("summary.json"), values)
+
+    # -- reading
+
+    def read_params(self) -> dict[str, Any]:
+        """What params.yaml holds: name to value."""
+        values = yaml.safe_load(self._text("params.yaml"))
+        return self._mapping("params.yaml", values)
+
+    def read_environment(self) -> dict[str, Any]:
+        """What environment.json holds."""
+        return self._mapping("environment.json", self._json("environment.json"))
+
+    def read_summary(self) -> dict[str, Any]:
+        """What summary.json holds."""
+        return self._mapping("summary.json", self._json("summary.json"))
+
+    def read_metrics(self):
+        """metrics.csv as a pandas DataFrame, a row per logged step; empty fields are NaN."""
+        import pandas
+
+        self._text("metrics.csv")
+        try:
+            return pandas.read_csv(self.path("metrics.csv"))
+        except (pandas.errors.ParserError, pandas.errors.EmptyDataError) as error:
+            where = paths.relative(self.path("metrics.csv"))
+            raise RunError(f"{where} is no table: {error}") from None
+
+    def read_generations(self) -> list[dict[str, Any]]:
+        """The rows of generations.jsonl. Raises RunError, with count and lines, if any is bad."""
+        rows, faults = self.scan_generations()
+        if faults:
+            raise RunError(
+                f"{len(faults)} bad of {len(faults) + len(rows)} rows in "
+                f"{paths.relative(self.path('generations.jsonl'))}: {'; '.join(faults[:5])}"
+                + ("; ..." if len(faults) > 5 else ""))
+        return rows
+
+    def scan_generations(self) -> tuple[list[dict[str, Any]], list[str]]:
+        """The good rows of generations.jsonl, and one "line k: why" for each bad one."""
+        rows, faults = [], []
+        for number, line in enumerate(self._text("generations.jsonl").split("\n"), 1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+            except json.JSONDecodeError as error:
+                faults.append(f"line {number}: no JSON ({error.msg})")
+                continue
+            fault = row_fault(row)
+            if fault:
+                faults.append(f"line {number}: {fault}")
+            else:
+                rows.append(row)
+        return rows, faults
+
+    def _text(self, name: str) -> str:
+        path = self.path(name)
+        if not path.is_file():
+            there = ", ".join(sorted(p.name for p in self.folder.glob("*"))) or "nothing"
+            raise RunError(f"run {self.name} has no {name}: {paths.relative(self.folder)} "
+                           f"holds {there}")
+        return path.read_text(encoding="utf-8")
+
+    def _json(self, name: str) -> Any:
+        try:
+            return json.loads(self._text(name))
+        except json.JSONDecodeError as error:
+            raise RunError(f"{paths.relative(self.path(name))} is no JSON: {error}") from None
+
+    def _mapping(self, name: str, values: Any) -> dict[str, Any]:
+        if not isinstance(values, dict):
+            raise RunError(f"{paths.relative(self.path(name))} holds a "
+                           f"{type(values).__name__}, not names and values")
+        return values
+
+
+def row_fault(row: Any) -> str | None:
+    """Why `row` is no row of generations.jsonl, or None if it is one.
+
+    A row has the fields of ALWAYS and either those of FULL or, where the texts may not be
+    passed on, those of SCORED.
+    """
+    if not isinstance(row, Mapping):
+        return f"a {type(row).__name__}, not an object"
+    wanted = SCORED if "question_sha256" in row else FULL
+    missing = [name for name in (*ALWAYS, *wanted) if name not in row]
+    if missing:
+        return f"no field {', '.join(missing)}"
+    if row["setting"] not in SETTINGS:
+        return f"setting {row['setting']!r} is none of {', '.join(SETTINGS)}"
+    return None
+
+
+def create_run(name: str, *, scratch: bool = True, resume: bool = False,
+               replace: bool = False) -> Run:
+    """The folder of a run that is about to be made.
+
+    scratch: below build/runs, and the five files of an earlier run of this name are removed,
+    so that two runs never mix; else below results, where an earlier run stays unless
+    `replace`. resume: keep what is there and go on.
+    Raises RunError for a name that is no plain folder name, or a run that would be lost.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+        raise RunError(f"run name {name!r}: use letters, digits, dots, _ and - only")
+    run = Run((paths.RUNS if scratch else paths.RESULTS) / name)
+    there = [run.path(file) for file in FILES if run.path(file).exists()]
+    if there and not resume:
+        if not scratch and not replace:
+            raise RunError(f"{paths.relative(run.folder)} holds a run already: choose another "
+                           "name, or pass replace=True")
+        for path in there:
+            path.unlink()
+    run.folder.mkdir(parents=True, exist_ok=True)
+    return run
+
+
+def find_run(name: str) -> Run:
+    """The run of this name: a scratch run if there is one, else a run of reference.
+
+    Raises RunError, with the names that there are, if there is none.
+    """
+    for parent in (paths.RUNS, paths.RESULTS):
+        if (parent / name).is_dir() and name:
+            return Run(parent / name)
+    there = ", ".join(list_runs()) or "none yet"
+    raise RunError(f"no run {name!r} in {paths.relative(paths.RUNS)} or "
+                   f"{paths.relative(paths.RESULTS)}: there are {there}")
+
+
+def list_runs() -> list[str]:
+    """The names of all runs, scratch and reference, in alphabetical order."""
+    folders = [folder for parent in (paths.RUNS, paths.RESULTS) for folder in parent.glob("*")]
+    return sorted({folder.name for folder in folders
+                   if any((folder / name).exists() for name in FILES)})
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
