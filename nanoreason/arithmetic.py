@@ -1,4 +1,198 @@
-"""Arithmetic in text: exact evaluation, and the equations that a text states."""
+"""Arithmetic in text: exact evaluation, and the equations that a text states.
+
+`evaluate` and `parse_expression` (from `expression`) take a text that is arithmetic and
+nothing else. `read_equations` looks for equations in any text: a reasoning step, a
+model's prose, LaTeX. It would rather call an equation unreadable than misread it, because
+scores count true and false equations and leave the unreadable ones out.
+
+What is read: `7 trees * 3 nests per tree = 21 nests` (words after a number are its unit),
+`$12 x 4 = $48`, `20% of 50 = 10`, `3/4 of the 8 = 6`, `6 times 7 = 42`, chains
+`2 + 3 = 5 = 10 / 2`, names in front (`Total = 2 + 3 = 5`), `\\frac{1}{2} \\times 8 = 4`.
+
+What is not: letters as variables, number words and mixed numbers (`twice 4 = 8`,
+`7 / 2 = 3 1/2`), remainders, clock times, powers of units, roots. Their `holds` is None.
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
 from nanoreason.expression import (
-    ArithmeticTextError, Binary, Negative, Number, evaluate, parse_expression, value_of
+    ArithmeticTextError,
+    Binary,
+    Negative,
+    Node,
+    Number,
+    evaluate,
+    parse_expression,
+    value_of,
 )
+from nanoreason.free_text import Token, clauses
+from nanoreason.pieces import Piece, first_piece, last_piece, read_pieces
+
+__all__ = [
+    "ArithmeticTextError", "Binary", "Equation", "Negative", "Node", "Number",
+    "evaluate", "parse_expression", "read_equations", "value_of",
+]
+
+
+@dataclass(frozen=True)
+class Equation:
+    """One equation, or one chain `a = b = c`, found in a text.
+
+    text, span: as it stands in the source, `source[span[0]:span[1]] == text`.
+    sides: each side as strict arithmetic that `parse_expression` reads ("7 * 3" for
+        "7 trees * 3 nests"), or as it stands where it cannot be read.
+    holds: True or False if every side can be read (False also if two neighbours that can
+        be read differ), else None. Equality is exact, except that a lone percentage may
+        stand for its number of per cent (`1 / 4 * 100 = 25%`), and a number with trailing
+        dots or after `≈` is compared at the places that it shows: dots may cut or round,
+        `≈` must round, and is None, not False, where it does not. A lone number with its
+        unit before another unit (`1 hour = 60 minutes`) is a conversion: None, not False.
+    has_operator: whether any side computes something, readable or not.
+    """
+
+    text: str
+    span: tuple[int, int]
+    sides: tuple[str, ...]
+    holds: bool | None
+    has_operator: bool
+
+    @property
+    def left(self) -> str:
+        """The first side."""
+        return self.sides[0]
+
+    @property
+    def right(self) -> str:
+        """The last side."""
+        return self.sides[-1]
+
+
+def read_equations(text: str) -> tuple[Equation, ...]:
+    """All equations of a text in order; never raises, linear in the text's length."""
+    equations = []
+    for clause in clauses(text):
+        equations += _in_clause(text, clause)
+    return tuple(equations)
+
+
+@dataclass
+class _Side:
+    """One side: its piece if one was found, and the tokens that stand there."""
+
+    piece: Piece | None
+    tokens: list[Token]
+    place: int  # in the source, where there are no tokens
+
+    def __post_init__(self):
+        self.node = self.value = None
+        if self.piece and self.piece.readable:
+            try:
+                self.node = parse_expression(self.piece.text)
+                self.value = value_of(self.node)
+            except ArithmeticTextError:
+                self.node = None
+
+    @property
+    def span(self):
+        shown = self.piece.tokens if self.node is not None else self.tokens
+        if not shown:
+            return self.place, self.place
+        return shown[0].start, shown[-1].end
+
+    @property
+    def computes(self):
+        if self.node is not None:
+            return isinstance(self.node, Binary)
+        return any(token.kind == "operator" for token in self.tokens)
+
+    def shown(self, source):
+        if self.node is not None:
+            return self.piece.text
+        start, end = self.span
+        return source[start:end]
+
+
+def _in_clause(source, clause):
+    signs = [place for place, token in enumerate(clause) if token.kind == "equals"]
+    if not signs:
+        return
+    edges = [-1, *signs, len(clause)]
+    runs = [clause[a + 1 : b] for a, b in zip(edges, edges[1:])]
+    places = [clause[signs[0]].start, *(clause[sign].end for sign in signs)]
+    pieces = read_pieces(runs[0])
+    chain, links = [_Side(last_piece(pieces, runs[0]), runs[0], places[0])], []
+    for number, (run, sign) in enumerate(zip(runs[1:], signs), 1):
+        final = number == len(signs)
+        pieces = read_pieces(run, final)
+        first = first_piece(pieces, run)
+        chain.append(_Side(first, run, places[number]))
+        about = first is not None and first.about
+        links.append(clause[sign].rounded or about)
+        whole = not pieces or (first is not None and first.whole)
+        if final or not whole:
+            yield _equation(source, chain, links)
+            # What is left of this run is where the next equation starts.
+            chain, links = [_Side(last_piece(pieces, run), run, places[number])], []
+
+
+def _equation(source, chain, links):
+    name = chain[0].node is None and not chain[0].computes
+    if name and len(chain) > 2:  # "Total = 2 + 3 = 5"
+        chain, links = chain[1:], links[1:]
+    verdicts = [_link(a, b, about) for a, b, about in zip(chain, chain[1:], links)]
+    if False in verdicts:
+        holds = False
+    else:
+        holds = None if None in verdicts else True
+    start, end = chain[0].span[0], chain[-1].span[1]
+    return Equation(
+        text=source[start:end],
+        span=(start, end),
+        sides=tuple(side.shown(source) for side in chain),
+        holds=holds,
+        has_operator=any(side.computes for side in chain),
+    )
+
+
+def _link(left, right, about):
+    """Whether two neighbouring sides are equal; None if that cannot be said."""
+    if left.value is None or right.value is None:
+        return None
+    if left.value == right.value or _same_percentage(left, right):
+        return True
+    if _converts(left, right):
+        return None
+    shown = right if isinstance(right.node, Number) else left
+    other = left if shown is right else right
+    dots = shown.piece.tokens[-1].rounded
+    if not isinstance(shown.node, Number) or not (about or dots):
+        return None if about else False
+    unit = Fraction(1, 10 ** len(shown.node.text.rstrip("%").partition(".")[2]))
+    unit /= 100 if shown.node.percent else 1
+    gap = abs(left.value - right.value)
+    if gap <= unit / 2 or (dots and gap < unit and abs(shown.value) <= abs(other.value)):
+        return True
+    return None if about else False
+
+
+def _converts(left, right):
+    """`1 hour = 60 minutes`: a lone number with its unit before another unit."""
+    lone = isinstance(left.node, Number) and left.piece.unit
+    return bool(lone) and left.piece.unit != right.piece.unit
+
+
+def _same_percentage(left, right):
+    """`1 / 4 * 100 = 25%` and `1 / 4 * 100% = 25`: one side counts per cent."""
+    for one, other in ((left, right), (right, left)):
+        if _is_percentage(one.node) and not _is_percentage(other.node):
+            return one.value * 100 == other.value
+    return False
+
+
+def _is_percentage(node):
+    if isinstance(node, Binary) and node.op == "*":
+        node = node.right
+        return isinstance(node, Number) and node.text == "100%"
+    return isinstance(node, Number) and node.percent

@@ -1,0 +1,156 @@
+r"""Free text as a stream of arithmetic tokens: prose, money, units and basic LaTeX.
+
+`tokens` turns any text into clauses of tokens that `arithmetic.read_equations` can look
+for equations in. It decides what each piece of text is (a number, an operator, a word, an
+equals sign, something it does not know), never what it means. One regular expression
+scans the text once, so the time is linear in its length.
+
+LaTeX: \frac{a}{b}, \times, \cdot, \div, \%, \$, \left, \right, \approx, \text{...},
+\boxed{...} and braces as parentheses; any other command is a token of kind "unknown".
+"""
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+
+from nanoreason.expression import NUMBER, OPERATORS
+
+_BULLET = r"[ \t]*(?:[-+*•–][ \t]+)?"  # a list's dash is no minus
+_TOKEN = re.compile(
+    rf"""
+    (?P<stop>\n{_BULLET}|\A{_BULLET}(?<=[ \t])|\\\\|\\[][()]|[<>!]=|=+>|->
+        |\\(?:neq?|leq?|geq?|quad|qquad)(?![A-Za-z]))
+    |(?P<clock>[0-9]+:[0-9]+)
+    |(?P<number>[0-9]{{1,3}}(?:\{{,\}}[0-9]{{3}})+|(?:{NUMBER})(?!,?[0-9]))
+        (?P<dots>\.{{2,}}|…)?(?P<percent>\s?\\?%|\s(?:percent|per\scent)\b)?
+    |(?P<malformed>[0-9][0-9,.]*)
+    |(?P<equals>=+|[≈≃≅]|\\(?:approx|simeq)(?![A-Za-z]))
+    |(?P<fraction>\\[dtc]?frac(?![A-Za-z]))
+    |(?P<operator>\*\*|[-+*/^−×·⋅÷∗∙–⁄]|\\(?:times|cdot|ast|div)(?![A-Za-z]))
+    |(?P<skip>\\(?:left|right|big|Big|text|textbf|mathrm|mathbf|mbox|boxed|displaystyle)
+        (?![A-Za-z])|\\[,;:!\ $]|[$€£¥₫¢&])
+    |(?P<open>\\?[({{])|(?P<close>\\?[)}}])
+    |(?P<word>(?:[^\W\d_][\u0300-\u036f]*)+(?:['’][^\W\d_]+)*)
+    |(?P<command>\\[A-Za-z]*)
+    |(?P<other>\S)
+    """,
+    re.VERBOSE,
+)
+_SYMBOLS = OPERATORS | {
+    "∗": "*", "∙": "*", "–": "-", "⁄": "/",
+    "\\times": "*", "\\cdot": "*", "\\ast": "*", "\\div": "/",
+}
+# Other characters end a clause (quotes, brackets, emoji), but mathematical ones and
+# digits of other scripts mean something that is not understood here.
+_UNKNOWN_CATEGORIES = {"Sm", "No", "Nd", "Nl", "Mn", "Me"}
+
+
+@dataclass(slots=True)
+class Token:
+    """One token. kind: "number", "operator", "open", "close", "equals", "word" or
+    "unknown"; text: as strict arithmetic where it has such a form; start, end: its place
+    in the source; tight: no blank before it; rounded: a number with trailing dots, or an
+    equals sign that means "about"."""
+
+    kind: str
+    text: str
+    start: int
+    end: int
+    tight: bool = False
+    rounded: bool = False
+
+
+def clauses(text: str) -> list[list[Token]]:
+    """The tokens of a text, cut where prose ends a clause: at line ends and `. , ; : ?`."""
+    found, clause, end = [], [], -1
+    for match in _TOKEN.finditer(text):
+        token = _token(match, clause)
+        tight, end = match.start() == end, match.end()
+        if token is None:
+            continue
+        if token.kind == "stop":
+            found.append(clause)
+            clause = []
+        else:
+            token.tight = tight
+            clause.append(token)
+    found.append(clause)
+    return [_fractions(_plain(clause)) for clause in found if clause]
+
+
+def _token(match, before):
+    """The token of a match; kind "stop" ends the clause, None is left out."""
+    kind, text, start, end = match.lastgroup, match.group(), match.start(), match.end()
+    if match["number"]:
+        number = match["number"].replace("{,}", ",") + ("%" if match["percent"] else "")
+        return Token("number", number, start, end, rounded=bool(match["dots"]))
+    if kind == "skip":
+        return None
+    numeral = kind == "word" and any(map(str.isnumeric, text))  # "²", "½"
+    if numeral or kind in ("clock", "malformed", "command"):
+        return Token("unknown", text, start, end)
+    if kind == "equals":
+        return Token("equals", "=", start, end, rounded=not text.startswith("="))
+    if kind == "operator" and text != "**":
+        return Token("operator", _SYMBOLS[text], start, end)
+    if kind == "open" or kind == "close":
+        return Token(kind, "(" if kind == "open" else ")", start, end)
+    if kind == "other":
+        factorial = text == "!" and before and before[-1].end == start
+        if factorial and before[-1].kind in ("number", "close"):
+            return Token("unknown", text, start, end)
+        strange = unicodedata.category(text) in _UNKNOWN_CATEGORIES or text == "_"
+        return Token("unknown" if strange and text not in "<>" else "stop", text, start, end)
+    return Token(kind, text, start, end)
+
+
+def _plain(clause):
+    """Leave out Markdown's bold marks: `**` is a power only between two operands."""
+    kept = []
+    for place, token in enumerate(clause):
+        if token.text == "**":
+            after = clause[place + 1] if place + 1 < len(clause) else None
+            power = kept and kept[-1].kind in ("number", "close") and after and (
+                after.kind in ("number", "open") or after.text == "-"
+            )
+            if not power:
+                continue
+            token.text = "^"
+        kept.append(token)
+    return kept
+
+
+def matching(tokens: list[Token]) -> dict[int, int]:
+    """Place of each closing parenthesis by the place of its opening one."""
+    pairs, waiting = {}, []
+    for place, token in enumerate(tokens):
+        if token.kind == "open":
+            waiting.append(place)
+        elif token.kind == "close" and waiting:
+            pairs[waiting.pop()] = place
+    return pairs
+
+
+def _fractions(tokens):
+    r"""Write \frac{a}{b} as ((a)/(b)); a \frac without two groups is unknown."""
+    if not any(token.kind == "fraction" for token in tokens):
+        return tokens
+    pairs, added = matching(tokens), {}
+    for place, token in enumerate(tokens):
+        if token.kind != "fraction":
+            continue
+        middle = pairs.get(place + 1)
+        last = pairs.get(middle + 1) if middle is not None else None
+        if last is None:
+            token.kind = "unknown"
+            continue
+        token.kind, token.text = "open", "("
+        added[middle] = Token("operator", "/", tokens[middle].end, tokens[middle].end)
+        added[last] = Token("close", ")", tokens[last].end, tokens[last].end, tight=True)
+    written = []
+    for place, token in enumerate(tokens):
+        written.append(token)
+        if place in added:
+            written.append(added[place])
+    return written

@@ -1,0 +1,283 @@
+"""Expressions inside prose: which stretches of a token run can be read as arithmetic.
+
+A run is what stands between two equals signs (or a clause's edge) of a free text. It is
+read once, left to right, into pieces: `he had 12 apples + 3 apples` holds one piece, with
+the strict text `12 + 3`. A side of an equation is the last piece of the run before the
+sign and the first piece of the run after it. A piece that cannot be trusted (a variable,
+a mixed number, "half of" in front of it) is kept but marked unreadable.
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from nanoreason.free_text import Token, matching
+
+MAX_UNIT_WORDS = 6
+_UNIT_LETTERS = {"a", "m", "g", "h", "s", "l", "L"}  # a metre, or the article
+_APPROXIMATE = {"about", "approximately", "around", "roughly", "nearly", "almost"}
+_LEADING = _APPROXIMATE | {"only", "just", "exactly", "a", "total", "of"}
+_DETERMINERS = {
+    "the", "his", "her", "their", "its", "my", "our", "those", "these", "all", "remaining",
+}
+_ORDINAL_ENDINGS = {"st", "nd", "rd", "th"}
+_CLAUSE_WORDS = {
+    "and", "so", "then", "because", "since", "but", "which", "that", "is", "are", "was",
+    "were", "has", "have", "had", "if", "when", "while", "he", "she", "they", "it", "we",
+    "I", "you", "or", "therefore", "thus", "leaving", "giving", "making", "where",
+}
+# Words that change the value of the number beside them; it is not read without them.
+_MULTIPLIERS = {
+    "half", "halves", "third", "thirds", "quarter", "quarters", "fourth", "fourths",
+    "fifth", "fifths", "sixth", "sixths", "seventh", "sevenths", "eighth", "eighths",
+    "ninth", "ninths", "tenth", "tenths", "twice", "thrice", "double", "triple",
+    "dozen", "dozens", "hundred", "thousand", "million", "billion", "squared", "cubed",
+    "remainder", "rem", "R", "r", "mod", "percent", "percentage",
+}
+_BEFORE = _MULTIPLIERS | {"times", "plus", "minus", "by", "root"}
+_WORD_OPERATORS = {"times": "*", "x": "*", "X": "*", "plus": "+", "minus": "-"}
+
+
+@dataclass
+class Piece:
+    """One expression in a run.
+
+    text: strict arithmetic; tokens: those it was read from, without trailing units;
+    start, end: its places in the run, trailing units included; whole: it is the run;
+    unit: the word right after the last operand, "" if there is none;
+    computes: it holds an operation; about: a word like "about" stands before it.
+    """
+
+    text: str
+    tokens: list[Token]
+    start: int
+    end: int
+    readable: bool
+    whole: bool
+    unit: str = ""
+    computes: bool = False
+    about: bool = False
+
+
+def read_pieces(run: list[Token], final: bool = False) -> list[Piece]:
+    """All pieces of a run in order. final: no equals sign follows, so a dash after a word
+    (`= 5 apples - all that is left`) is punctuation."""
+    if not run:
+        return []
+    reader, pieces, place = _RunReader(run, final), [], 0
+    while place < len(run):
+        if reader.operand_at(place):
+            piece = reader.piece(place)
+            pieces.append(piece)
+            place = max(piece.end, place + 1)
+        else:
+            place += 1
+    return pieces
+
+
+def last_piece(pieces: list[Piece], run: list[Token]) -> Piece | None:
+    """The piece that ends a run, unreadable where what stands before it changes it."""
+    if not pieces or pieces[-1].end != len(run):
+        return None
+    piece = pieces[-1]
+    place = piece.start - 1
+    before = run[place] if place >= 0 else None
+    while place > 0 and run[place].text in _DETERMINERS | {"of"}:
+        place -= 1
+    changed = before is not None and (
+        before.kind in ("number", "operator", "unknown")
+        or (before.kind == "close" and place in matching(run).values())
+        or run[place].text.lower() in _BEFORE
+        or (run[place].kind == "number" and run[place + 1].text == "of")
+        or (before.kind == "word" and not piece.computes)
+    )
+    piece.readable = piece.readable and not changed
+    return piece
+
+
+def first_piece(pieces: list[Piece], run: list[Token]) -> Piece | None:
+    """The piece that starts a run, after words like "about" or "only" at most."""
+    if not pieces:
+        return None
+    piece = pieces[0]
+    before = {token.text for token in run[: piece.start]}
+    if not before <= _LEADING:
+        return None
+    piece.about = bool(before & _APPROXIMATE)
+    if any(token.text == "remainder" for token in run[piece.end :]):
+        piece.readable = False
+    return piece
+
+
+class _RunReader:
+    """Reads pieces of one run; every call goes forward, so a run costs linear time."""
+
+    def __init__(self, run, final):
+        self.run = run
+        self.final = final
+        self.pairs = matching(run)
+        self.closing = set(self.pairs.values())
+
+    def kind(self, place):
+        return self.run[place].kind if place < len(self.run) else "end"
+
+    def operand_at(self, place):
+        """Whether an operand can start here: a number, a group, or a minus before one."""
+        kind = self.kind(place)
+        if kind == "operator" and self.run[place].text == "-":
+            # "Monday - 3": a dash with a blank after it, after a word, is no sign.
+            spaced = place > 0 and not (place + 1 < len(self.run) and self.run[place + 1].tight)
+            return not spaced and self.kind(place + 1) in ("number", "open")
+        return kind in ("number", "unknown") or (kind == "open" and place in self.pairs)
+
+    def piece(self, start):
+        """Read the piece that starts at a place, as far as it goes."""
+        place, strict, groups, words = start, [], [], 0
+        readable, expecting, computes = True, True, False
+        divided_tightly = False
+        last, end = start, start + 1  # the last operand's token, the piece's end
+        while place < len(self.run):
+            token = self.run[place]
+            if expecting:
+                if token.kind in ("number", "unknown"):
+                    strict.append(token.text)
+                    readable = readable and token.kind == "number"
+                    expecting = False
+                elif self.kind(place) == "open" and place in self.pairs:
+                    strict.append("(")
+                    groups.append(place)
+                elif token.text == "-" and self.starts_operand(place + 1):
+                    strict.append("-")
+                else:
+                    if not groups:
+                        break
+                    place, groups = self.pairs[groups[0]], []
+                    readable = expecting = False
+                place += 1
+                words = 0
+            elif token.kind == "close" and groups:
+                strict.append(")")
+                groups.pop()
+                place += 1
+                words = 0
+            else:
+                operator, width = self.operator_at(place, words, strict)
+                units = 0 if operator else self.units_at(place, words)
+                if operator:
+                    # "2 / 1/4" means one fourth, "2 / 1 / 4" does not.
+                    if operator == "/" and strict[-2:-1] == ["/"]:
+                        readable = readable and self.tight(place) == divided_tightly
+                    divided_tightly = self.tight(place)
+                    strict.append(operator)
+                    expecting = computes = True
+                elif units:
+                    readable = readable and self.harmless(place, words)
+                    words += units
+                else:
+                    readable = readable and not self.adjoins(place, words)
+                    if not groups:
+                        break
+                    place, groups, readable = self.pairs[groups[0]], [], False
+                    width, words = 1, 0
+                place += units or width
+            if not expecting and not groups:
+                end = place
+                last = last if words else place - 1
+        return Piece(
+            text=_spaced(strict),
+            tokens=self.run[start : last + 1],
+            start=start,
+            end=end,
+            readable=readable and not expecting,
+            whole=start == 0 and end == len(self.run),
+            unit=self.text(last + 1) if self.kind(last + 1) == "word" else "",
+            computes=computes,
+        )
+
+    def starts_operand(self, place):
+        """Whether an operand follows an operator: a number, a group, or a sign and one."""
+        if self.kind(place) == "operator" and self.run[place].text == "-":
+            place += 1
+        kind = self.kind(place)
+        return kind in ("number", "unknown") or (kind == "open" and place in self.pairs)
+
+    def operator_at(self, place, words, strict):
+        """(operator, how many tokens it is written in); (None, 1) where there is none."""
+        token = self.run[place]
+        symbol, width = None, 1
+        if token.kind == "operator":
+            dash = token.text == "-" and words and self.final
+            symbol = None if dash else token.text
+        elif token.text in _WORD_OPERATORS:
+            symbol = _WORD_OPERATORS[token.text]
+        elif token.text in ("divided", "multiplied") and self.text(place + 1) == "by":
+            symbol, width = "/" if token.text == "divided" else "*", 2
+        elif token.text == "of" and not words and _is_share(strict):
+            symbol = "*"
+            while width <= 2 and self.text(place + width) in _DETERMINERS:
+                width += 1
+        after = place + width
+        if token.kind == "word" and self.text(after) == "-":
+            symbol = None  # "2x - 5"
+        return (symbol, width) if symbol and self.starts_operand(after) else (None, 1)
+
+    def units_at(self, place, words):
+        """How many tokens at a place belong to a unit: `apples`, `/hour`, `(apples)`."""
+        token = self.run[place]
+        if words >= MAX_UNIT_WORDS:
+            return 0
+        if token.kind == "word" and token.text not in _CLAUSE_WORDS:
+            return 1
+        if self.kind(place + 1) == "word":
+            hyphen = token.text == "-" and token.tight and self.run[place + 1].tight
+            if (token.text == "/" or hyphen) and len(self.text(place + 1)) > 1:
+                return 2
+        closing = self.pairs.get(place)
+        if token.kind == "open" and closing and closing - place <= MAX_UNIT_WORDS:
+            inside = self.run[place + 1 : closing]
+            if inside and all(token.kind == "word" for token in inside):
+                return closing - place + 1
+        return 0
+
+    def harmless(self, place, words):
+        """Whether a unit leaves its number alone; looked at only right after the number."""
+        token = self.run[place]
+        if words or token.kind != "word":
+            return True
+        if token.tight and (len(token.text) == 1 or token.text in _ORDINAL_ENDINGS):
+            return False  # "3x" is a variable, "3rd" no number
+        if len(token.text) == 1 and token.text not in _UNIT_LETTERS:
+            return False
+        return token.text not in _MULTIPLIERS
+
+    def adjoins(self, place, words):
+        """Whether what ends a piece changes its last number: `2 1/2`, `2 and a half`."""
+        token = self.run[place]
+        if token.text == "and":
+            place += 2 if self.text(place + 1) in ("a", "one", "(") else 1
+            fraction = self.kind(place) == "number" and self.text(place + 1) == "/"
+            return fraction or self.text(place) in _MULTIPLIERS
+        if token.kind == "operator":  # "5 + x", but not "5 - that is all"
+            return token.text != "-" or len(self.text(place + 1)) == 1
+        if words:
+            return False
+        return token.kind in ("number", "unknown") or (token.kind == "open" and token.tight)
+
+    def tight(self, place):
+        return self.run[place].tight and self.run[place + 1].tight
+
+    def text(self, place):
+        return self.run[place].text if place < len(self.run) else ""
+
+
+def _is_share(strict):
+    """Whether what was read ends with a percentage, a fraction or a group: `3/4 of 8`."""
+    return strict[-1].endswith("%") or strict[-1] == ")" or strict[-2:-1] == ["/"]
+
+
+def _spaced(strict):
+    """Strict tokens as text, with blanks around operators but not after a sign."""
+    text = ""
+    for place, token in enumerate(strict):
+        sign = token == "-" and (place == 0 or strict[place - 1] in "(+-*/^")
+        text += f" {token} " if token in "+-*/^" and not sign else token
+    return text
