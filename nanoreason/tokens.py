@@ -8,6 +8,7 @@ TRANSITION. Where EXECUTE is wrong on purpose, nothing of it after its tag is le
 """
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -18,6 +19,9 @@ from nanoreason.loss import GROUPS, IGNORE
 from nanoreason.trace import Stage, Trace
 
 UNDERSTAND, PLAN, EXECUTE, VERIFY, TRANSITION = range(len(GROUPS))
+_CUTS = re.compile("(" + "|".join(
+    [rf"^{re.escape(stage.tag)}\n" for stage in Stage] + ["^Result:", "^Verdict:", "^Answer:"]
+) + ")", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,16 @@ def _numbered(lines: Iterable[str], first: int = 1) -> str:
     return "".join(f"{number}. {line}\n" for number, line in enumerate(lines, first))
 
 
+def given_part(trace: Trace) -> str:
+    """The text of a trace up to and with its VERIFY tag: what the given settings start from."""
+    text = ""
+    for piece, _ in segments(trace):
+        text += piece
+        if piece == f"{Stage.VERIFY.tag}\n":
+            break
+    return text
+
+
 def segments(trace: Trace) -> list[tuple[str, int]]:
     """(text, group) pieces of a trace; together they are its rendered text."""
     verdict = "correct" if trace.verdict is None else f"step {trace.verdict} is wrong"
@@ -99,14 +113,13 @@ def encode(tokenizer, question: str, trace: Trace, max_length: int, wrong_execut
     return Encoded(ids, groups, prompt_length) if len(ids) <= max_length else None
 
 
-def given_prefix(tokenizer, question: str, trace: Trace) -> list[int]:
-    """Question and trace up to and with the VERIFY tag: the start of a given setting."""
+def partial_ids(tokenizer, question: str, text: str) -> list[int]:
+    """Question and the beginning of a trace, cut into the segments that `encode` uses."""
     ids = prompt_ids(tokenizer, question)
-    for text, _ in segments(trace):
-        ids += text_ids(tokenizer, text)
-        if text == f"{Stage.VERIFY.tag}\n":
-            return ids
-    raise ValueError("the trace has no VERIFY tag")
+    for piece in _CUTS.split(text):
+        if piece:
+            ids += text_ids(tokenizer, piece)
+    return ids
 
 
 def collate(rows: list[Encoded], pad_id: int) -> dict[str, torch.Tensor]:

@@ -1,212 +1,115 @@
-"""Tuning the two adapters: transformers' Trainer under the step-aware loss.
+"""`train(params)`: from a parameter set to a finished run, and back from a run to a model.
 
-What is ours stands here in full: which token counts with which weight, which adapter
-sees it, and what is written down of each step. Everything else (optimiser, schedule,
-clipping, accumulation, processes) is the Trainer's.
-
-The logged total is rebuilt from the logged parts: total = sum(c w l) / sum(c w) over the
-groups that are present, with `normalise = "stage"`; `effective_weights` are c w.
+Data → tokens → base → adapters → Trainer → `params.yaml`, `environment.json`,
+`metrics.csv` and `adapters/`, with the hashes that tell two runs apart.
 """
 from __future__ import annotations
 
-import time
+import hashlib
+from collections import Counter
 
-import torch
-from tqdm.auto import tqdm
-from transformers import Trainer, TrainerCallback, TrainingArguments, set_seed
+from transformers import set_seed
 
-from nanoreason.batches import LengthBatches
-from nanoreason.loss import (GROUPS, IGNORE, DynamicWeights, group_counts,
-                             step_aware_loss)
-from nanoreason.routing import adapter_parameters, attach_adapters, route
-from nanoreason.tokens import Encoded, collate, tag_ids
+from nanoreason import environment
+from nanoreason.data import prepare
+from nanoreason.loss import GROUPS, IGNORE, step_aware_loss
+from nanoreason.models import base_name, choose_device, choose_dtype, load_base, load_tokenizer
+from nanoreason.params import TrainParams
+from nanoreason.routing import (adapter_parameters, attach_adapters, load_adapters, route,
+                                save_adapters)
+from nanoreason.runs import Run, create_run, find_run
+from nanoreason.tokens import Encoded, encode
+from nanoreason.trace import parse_trace
+from nanoreason.trainer import tune
 
-__all__ = ["StepAwareTrainer", "attach_adapters", "for_phase", "route", "step_aware_loss",
-           "tune"]
-
-WARMUP_SHARE = 0.05  # of all optimiser steps
-WEIGHT_DECAY = 0.0
-CLIP = 1.0  # largest norm of the whole gradient
+__all__ = ["attach_adapters", "encode_records", "load_run", "route", "step_aware_loss",
+           "train"]
 
 
-def accumulation(params) -> int:
-    """Micro-batches of one process in an optimiser step.
+def encode_records(tokenizer, records: list[dict], max_length: int
+                   ) -> tuple[list[Encoded], dict]:
+    """Training rows of prepared records, and what there is of them.
 
-    Raises `ValueError` unless they add up to `batch_size` exactly: an ablation must not
-    change the batch in silence.
+    The counts: traces, planted (their EXECUTE carries no loss), too_long (left out), and
+    supervised tokens by loss group.
     """
-    share = params.micro_batch_size * params.processes
-    if params.batch_size % share:
-        raise ValueError(f"batch_size = {params.batch_size} is no multiple of micro_batch_size "
-                         f"x processes = {params.micro_batch_size} x {params.processes}")
-    return params.batch_size // share
+    rows, counts = [], Counter(traces=len(records), planted=0, too_long=0)
+    for record in records:
+        wrong = record["planted"] is not None
+        row = encode(tokenizer, record["question"], parse_trace(record["trace"]), max_length,
+                     wrong_execute=wrong)
+        if row is None:
+            counts["too_long"] += 1
+            continue
+        rows.append(row)
+        counts["planted"] += wrong
+        for group in row.groups:
+            if group != IGNORE:
+                counts[f"{GROUPS[group]}_tokens"] += 1
+    return rows, dict(counts)
 
 
-def for_phase(row: Encoded, phase: str, tag: list[int]) -> Encoded:
-    """The row with the loss groups that a phase learns.
+def rows_sha256(rows: list[Encoded]) -> str:
+    """Hexadecimal sha256 of the tokens and groups, in order: what was trained on."""
+    digest = hashlib.sha256()
+    for row in rows:
+        digest.update(repr((row.input_ids, row.groups)).encode())
+    return digest.hexdigest()
 
-    joint: all. reasoning: nothing after the VERIFY tag. verification: nothing before its
-    end. A row without the tag is all reasoning.
+
+def adapters_sha256(model) -> str:
+    """Hexadecimal sha256 of all adapter weights, by name: equal runs have equal hashes."""
+    digest = hashlib.sha256()
+    for name in model.router.names:
+        for key, parameter in sorted(adapter_parameters(model, name)):
+            digest.update(key.encode())
+            digest.update(parameter.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def train(params: TrainParams) -> Run:
+    """Train both adapters as `params` say and write the run's files; returns the run.
+
+    With one seed and one machine the adapters come out bit for bit the same. The base is
+    loaded quantised where `quantisation` says so; the adapters are float32.
     """
-    if phase == "joint":
-        return row
-    ids, width = row.input_ids, len(tag)
-    switch = next((i + width for i in range(row.prompt_length, len(ids) - width + 1)
-                   if ids[i:i + width] == tag), len(ids))
-    before = phase == "reasoning"
-    groups = [group if (i < switch) == before else IGNORE
-              for i, group in enumerate(row.groups)]
-    return Encoded(ids, groups, row.prompt_length)
-
-
-class StepAwareTrainer(Trainer):
-    """The Trainer with our batches, our loss, and a record of every optimiser step."""
-
-    # Each micro-batch already contributes its share of the whole step.
-    loss_is_scaled_for_ga = True
-
-    def __init__(self, *args, rows, weights, normalise, dynamic, tag, pad_id, **kwargs):
-        self.rows, self.weights, self.normalise = rows, list(weights), normalise
-        self.tag, self.pad_id = tag, pad_id
-        self.dynamic = DynamicWeights() if dynamic == "dwa" else None
-        self.records: list[dict] = []
-        self._clear()
-        super().__init__(*args, train_dataset=rows, **kwargs)
-        self.router = self.accelerator.unwrap_model(self.model).router
-
-    def _clear(self) -> None:
-        self.sums = torch.zeros(3, len(GROUPS), dtype=torch.float64)  # loss, correct, count
-        self.total = 0.0
-
-    def get_train_dataloader(self):
-        """Batches of similar length, padded to their longest row."""
-        sampler = LengthBatches([len(row) for row in self.rows], self._train_batch_size,
-                                self.args.seed)
-        loader = torch.utils.data.DataLoader(
-            self.rows, batch_sampler=sampler,
-            collate_fn=lambda rows: collate(rows, self.pad_id))
-        return self.accelerator.prepare(loader)
-
-    def get_batch_samples(self, epoch_iterator, num_batches, device):
-        """The micro-batches of one step, and N_s over all of them and all processes."""
-        batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
-        counts = sum(group_counts(batch["groups"]) for batch in batches)
-        if torch.is_tensor(counts):
-            counts = self.accelerator.reduce(counts.to(device), "sum")
-        return batches, counts
-
-    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-        """This micro-batch's share of the step's loss; its parts go into the record."""
-        mask = route(inputs["input_ids"], inputs["attention_mask"], inputs["prompt_lengths"],
-                     self.tag, self.router.routing)
-        head = self.accelerator.unwrap_model(model).get_base_model().lm_head
-        with self.router.full(mask):
-            output = model(input_ids=inputs["input_ids"],
-                           attention_mask=inputs["attention_mask"],
-                           output_hidden_states=True, logits_to_keep=1, use_cache=False)
-        result = step_aware_loss(
-            output.hidden_states[-1], inputs["input_ids"], inputs["groups"], self.weights,
-            normalise=self.normalise, head=head, counts=num_items_in_batch,
-            multipliers=self.multipliers(), processes=self.accelerator.num_processes)
-        self.sums += torch.stack([result.loss_sums, result.correct, result.counts]
-                                 ).to("cpu", torch.float64)
-        self.total += result.total.item() / self.accelerator.num_processes
-        return (result.total, output) if return_outputs else result.total
-
-    def multipliers(self) -> list[float]:
-        """c_s of the step under way: 1 unless the weights are dynamic."""
-        return self.dynamic.multipliers.tolist() if self.dynamic else [1.0] * len(GROUPS)
-
-    def close_step(self, norms: dict[str, float], gradient_norm: float | None) -> dict:
-        """Write down the step that has just ended, and start the next one."""
-        loss, correct, count = self.accelerator.reduce(
-            self.sums.to(self.args.device, torch.float32), "sum").cpu().tolist()
-        record = {"step": self.state.global_step, "total": self.total,
-                  "learning_rate": self.lr_scheduler.get_last_lr()[0],
-                  "gradient_norm": gradient_norm}
-        means = []
-        for i, group in enumerate(GROUPS):
-            means.append(loss[i] / count[i] if count[i] else None)
-            record |= {f"{group}_loss": means[i], f"{group}_tokens": int(count[i]),
-                       f"{group}_accuracy": correct[i] / count[i] if count[i] else None,
-                       f"{group}_weight": self.weights[i] * self.multipliers()[i]}
-        record |= {f"{name}_update_norm": norm for name, norm in norms.items()}
-        if self.dynamic:
-            self.dynamic.update(means)
-        self.records.append(record)
-        self._clear()
-        return record
-
-
-class _StepRecord(TrainerCallback):
-    """Closes each optimiser step: update norm per adapter, progress bar, record."""
-
-    def __init__(self, model):
-        self.parameters = {name: [p for _, p in adapter_parameters(model, name)]
-                           for name in model.router.names}
-        self.before: dict[str, list[torch.Tensor]] = {}
-        self.trainer: StepAwareTrainer | None = None
-        self.bar, self.gradient_norm = None, None
-
-    def on_train_begin(self, args, state, control, **kwargs):
-        self.bar = tqdm(total=state.max_steps, desc="tuning", unit="step")
-
-    def on_pre_optimizer_step(self, args, state, control, **kwargs):
-        gradients = [p.grad.norm() for part in self.parameters.values() for p in part
-                     if p.grad is not None]
-        self.gradient_norm = torch.stack(gradients).norm().item()
-        self.before = {name: [p.detach().clone() for p in part]
-                       for name, part in self.parameters.items()}
-
-    def on_step_end(self, args, state, control, **kwargs):
-        norms = {name: torch.stack([(p.detach() - old).norm() for p, old in
-                                    zip(part, self.before[name])]).norm().item()
-                 for name, part in self.parameters.items()}
-        record = self.trainer.close_step(norms, self.gradient_norm)
-        self.bar.update(1)
-        self.bar.set_postfix(loss=f"{record['total']:.4f}", refresh=False)
-
-    def on_train_end(self, args, state, control, **kwargs):
-        self.bar.close()
-
-
-def tune(model, tokenizer, rows: list[Encoded], params, folder) -> tuple[list[dict], dict]:
-    """Train the adapters of `model` on encoded rows.
-
-    params: a `TrainParams`. folder: for the Trainer's own files. Returns the record of
-    every optimiser step and a summary (steps, tokens, padding share, seconds). Raises
-    `ValueError` if there is no row to train on.
-    """
-    if not rows:
-        raise ValueError("there is no trace to train on: every one was longer than "
-                         f"max_length = {params.max_length} tokens, or the data is empty")
     set_seed(params.seed)
-    tag = tag_ids(tokenizer)
-    rows = [for_phase(row, params.phase, tag) for row in rows]
-    if params.phase == "verification":
-        for _, parameter in adapter_parameters(model, "reasoning"):
-            parameter.requires_grad_(False)
-    arguments = TrainingArguments(
-        output_dir=str(folder), per_device_train_batch_size=params.micro_batch_size,
-        gradient_accumulation_steps=accumulation(params), num_train_epochs=params.epochs,
-        learning_rate=params.learning_rate, lr_scheduler_type="cosine",
-        warmup_steps=WARMUP_SHARE, weight_decay=WEIGHT_DECAY,
-        max_grad_norm=CLIP, seed=params.seed, data_seed=params.seed,
-        use_cpu=model.device.type == "cpu", save_strategy="no", logging_strategy="no",
-        report_to="none", disable_tqdm=True, remove_unused_columns=False,
-        dataloader_pin_memory=False, optim="adamw_torch")
-    callback = _StepRecord(model)
-    trainer = StepAwareTrainer(
-        model=model, args=arguments, rows=rows, weights=[getattr(params, f"{group}_weight") for group in GROUPS],
-        normalise=params.normalise, dynamic=params.dynamic, tag=tag,
-        pad_id=tokenizer.pad_token_id, callbacks=[callback])
-    callback.trainer = trainer
-    began = time.perf_counter()
-    trainer.train()
-    sampler = LengthBatches([len(row) for row in rows], params.micro_batch_size, params.seed)
-    supervised = sum(group != IGNORE for row in rows for group in row.groups)
-    summary = {"optimiser_steps": trainer.state.global_step, "traces": len(rows),
-               "tokens": sum(map(len, rows)), "supervised_tokens": supervised,
-               "padding_share": sampler.padding_share(),
-               "seconds": time.perf_counter() - began}
-    return trainer.records, summary
+    device = choose_device()
+    dtype, reason = choose_dtype(device)
+    report: dict = {}
+    records = prepare(params.data, total=params.traces, error_share=params.error_share,
+                      seed=params.seed, path=params.data_path, report=report)
+    rows, counts = encode_records(load_tokenizer(params.base), records, params.max_length)
+    model, tokenizer = load_base(params.base, params.quantisation, device)
+    model = attach_adapters(model, params.rank, params.alpha, params.dropout, params.seed,
+                            params.routing)
+    if params.gradient_checkpointing:
+        model.router.enable_checkpointing(model)
+    run = create_run(params.run)
+    run.write_params(params)
+    steps, summary = tune(model, tokenizer, rows, params, run.path("trainer"))
+    for step in steps:
+        run.append_metrics(step)
+    save_adapters(model, run.path("adapters"), base_name(params.base))
+    facts = environment.describe(dtype=str(dtype).removeprefix("torch."), dtype_reason=reason,
+                                 seconds=summary["seconds"])
+    facts["training"] = summary | counts | {
+        "data": {key: report[key] for key in ("read", "kept", "reasons", "planted")},
+        "parameters": {name: sum(p.numel() for _, p in adapter_parameters(model, name))
+                       for name in model.router.names},
+        "weights": {group: getattr(params, f"{group}_weight") for group in GROUPS},
+        "rows_sha256": rows_sha256(rows), "adapters_sha256": adapters_sha256(model)}
+    run.write_environment(facts)
+    return run
+
+
+def load_run(name: str, quantisation: str | None = None):
+    """(model with both adapters, tokenizer, parameters as a mapping) of a finished run.
+
+    quantisation: None takes what the run was trained on. Raises `RunError` if there is no
+    such run, `FileNotFoundError` if it has no adapters.
+    """
+    run = find_run(name)
+    params = run.read_params()
+    model, tokenizer = load_base(params["base"], quantisation or params["quantisation"])
+    return load_adapters(model, run.path("adapters")), tokenizer, params

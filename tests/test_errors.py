@@ -1,0 +1,108 @@
+"""Planted errors: one wrong step, its consequence carried on, and the VERIFY that finds it."""
+from __future__ import annotations
+
+import random
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+
+from nanoreason.arithmetic import evaluate, read_equations
+from nanoreason.errors import KINDS, CorruptionError, check_kinds, corrupt, read_steps
+from nanoreason.filters import examine
+from nanoreason.procedural import problems
+from nanoreason.teacher import procedural_trace
+from nanoreason.trace import parse_trace, render_trace
+
+
+@pytest.fixture(scope="module")
+def planted():
+    """(problem, right trace, kind, wrong trace) for some hundred problems and each kind."""
+    rng, found = random.Random(4), []
+    for problem in problems("train", 250, 4):
+        trace = procedural_trace(problem)
+        for kind in KINDS:
+            try:
+                found.append((problem, trace, kind, corrupt(trace, kind, rng)))
+            except CorruptionError:
+                continue
+    return found
+
+
+def values(trace):
+    return [evaluate(read_equations(line)[0].right) for line in trace.execute]
+
+
+def test_every_kind_is_planted_often(planted):
+    counts = Counter(kind for _, _, kind, _ in planted)
+    assert set(counts) == set(KINDS) and min(counts.values()) > 100
+
+
+def test_the_blamed_step_is_the_first_with_a_false_equation_or_another_value(planted):
+    for problem, right, kind, wrong in planted:
+        first = next(k for k, line in enumerate(wrong.execute, 1)
+                     if not read_equations(line)[0].holds
+                     or evaluate(read_equations(line)[0].right) != problem.steps[k - 1].value)
+        assert wrong.verdict == first, (kind, render_trace(wrong))
+
+
+def test_what_follows_the_wrong_step_is_consistent_with_it(planted):
+    for _, _, kind, wrong in planted:
+        bad = [k for k, line in enumerate(wrong.execute, 1) if not read_equations(line)[0].holds]
+        assert bad == ([wrong.verdict] if kind == "arithmetic_slip" else [])
+        assert evaluate(wrong.result) == values(wrong)[-1]
+
+
+def test_verify_finds_blames_and_repairs(planted):
+    for problem, right, _, wrong in planted:
+        assert evaluate(wrong.result) != evaluate(problem.answer) == evaluate(wrong.answer)
+        assert len(wrong.checks) == wrong.verdict
+        assert wrong.repairs == right.execute[wrong.verdict - 1:]
+        # The checks before the blamed one are those of the right trace. The blamed one
+        # either comes out otherwise, or works out the value that EXECUTE should have had.
+        assert wrong.checks[:-1] == right.checks[:wrong.verdict - 1]
+        if wrong.checks[-1] == right.checks[wrong.verdict - 1]:
+            worked_out = evaluate(read_equations(wrong.checks[-1])[0].right)
+            assert worked_out == problem.steps[wrong.verdict - 1].value
+            assert worked_out != values(wrong)[wrong.verdict - 1]
+        assert all(read_equations(check)[0].holds for check in wrong.checks)
+
+
+def test_a_planted_trace_passes_the_filter_and_the_grammar(planted):
+    for problem, _, _, wrong in planted:
+        assert examine(problem, wrong)[1] is None
+        assert parse_trace(render_trace(wrong)) == wrong
+
+
+def test_a_skipped_step_is_never_the_last(planted):
+    for problem, _, kind, wrong in planted:
+        if kind == "skipped_step":
+            assert len(wrong.execute) == len(problem.steps) - 1
+            assert wrong.verdict < len(problem.steps)
+
+
+def test_the_form_of_a_check_does_not_give_the_verdict_away(planted):
+    """Check kinds of blamed and of sound steps come from one distribution (chi-squared)."""
+    from scipy.stats import chi2_contingency
+    table = Counter()
+    for _, right, _, wrong in planted:
+        kinds = check_kinds(right, read_steps(right))
+        for k, kind in enumerate(kinds[:wrong.verdict], 1):
+            table[k == wrong.verdict, kind] += 1
+    rows = [[table[blamed, kind] for kind in ("inverse", "recompute")]
+            for blamed in (True, False)]
+    assert chi2_contingency(rows).pvalue > 0.01
+
+
+def test_what_cannot_be_corrupted_is_refused():
+    problem = next(p for p in problems("train", 50, 1) if len(p.steps) == 1)
+    trace = procedural_trace(problem)
+    with pytest.raises(ValueError, match="'typo' is unknown"):
+        corrupt(trace, "typo", random.Random(0))
+    with pytest.raises(CorruptionError, match="none to skip"):
+        corrupt(trace, "skipped_step", random.Random(0))
+    wrong = corrupt(trace, "arithmetic_slip", random.Random(0))
+    with pytest.raises(CorruptionError, match="already holds an error"):
+        corrupt(wrong, "arithmetic_slip", random.Random(0))
+    with pytest.raises(CorruptionError, match="EXECUTE line 1"):
+        corrupt(replace(trace, execute=("some words",)), "arithmetic_slip", random.Random(0))
