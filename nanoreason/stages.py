@@ -170,9 +170,14 @@ def first_closing(lines: list[str], keyword: str) -> tuple[int, str | None]:
 
 
 def read_loose_steps(lines: list[str]) -> tuple[str, ...]:
-    """Items of lines numbered in any way; lines before the first number count alone."""
+    """Items of lines numbered in any way; lines before the first number count alone.
+
+    Closing lines, second verdicts for example, belong to no item.
+    """
     items, numbered = [], False
     for line in lines:
+        if closing_of(line):
+            continue
         match = NUMBERED.match(line)
         if match or not numbered:
             items.append([match[2] or "" if match else line])
