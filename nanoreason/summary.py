@@ -1,0 +1,203 @@
+"""The scores of a run, worked out once from its rows: what summary.json holds.
+
+Every score stands with its value, its counts, its 95 % interval and, where it has one, its
+null. Splits are scored apart, natural rows and rows with a given EXECUTE are never pooled,
+and the untouched base model stands beside the tuned one, on the same problems. What was
+not generated is None ("not run"); a rate over zero cases has the value None ("n/a").
+"""
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterable, Mapping
+from itertools import product
+
+from nanoreason import paths
+from nanoreason.errors import KINDS
+from nanoreason.faithfulness import faithfulness
+from nanoreason.files import to_json
+from nanoreason.rows import compact_row, fault, read_row, split_faults
+from nanoreason.runs import Run, RunError, find_run
+from nanoreason.scorecard import Report, rate
+from nanoreason.scores import Comparison, accuracy, compare, self_verification
+from nanoreason.statistics import harmonic_mean, wilson
+
+SPLITS = ("test", "test_template", "test_ood")
+SMOKE_BELOW = 50  # natural test traces: a run with fewer says that it works, not how well
+MAKERS = {"params.yaml": "02_train", "environment.json": "02_train",
+          "metrics.csv": "02_train", "generations.jsonl": "03_evaluate",
+          "summary.json": "04_metrics"}
+
+
+def open_run(name: str, *files: str) -> Run:
+    """The run of this name, with these files in it.
+
+    Raises RunError, with the notebook that makes what is missing, if there is no such run
+    or it lacks one of the files.
+    """
+    try:
+        run = find_run(name)
+    except RunError as error:
+        first = MAKERS[files[0]] if files else "02_train"
+        raise RunError(f"{error}. To make it, run notebook {first} with run = {name!r}") from None
+    for file in files:
+        if not run.path(file).is_file():
+            raise RunError(f"{paths.relative(run.folder)} has no {file}: run notebook "
+                           f"{MAKERS[file]} with run = {name!r} first")
+    return run
+
+
+def find_base(run: Run) -> Run | None:
+    """The run with the rows of the untouched base that `run` was tuned from, or None.
+
+    Its name is that of the base with `-base`, e.g. "nano-base".
+    """
+    base = str(run.read_params().get("base", "nano")).rsplit("/", 1)[-1].lower()
+    try:
+        return open_run(f"{base}-base", "generations.jsonl")
+    except RunError:
+        return None
+
+
+def summarise(rows: Iterable[Mapping], base_rows: Iterable[Mapping] | None = None, *,
+              run: str | None = None, base_run: str | None = None) -> dict:
+    """All scores of a run by split, as plain values for `Run.write_summary`.
+
+    rows: of generations.jsonl, every split and setting together; a row without `split` is
+    of the split test. base_rows: natural rows of the untouched base; None = not run.
+    Returns {run, base_run, smoke, n_rows, splits}; splits maps each of SPLITS to None or
+      n: natural traces; accuracy: a1, a2 (strict), lenient; base: the same of the base;
+      comparison: a1, a2, lenient, tuned against base on the same problems;
+      verification, cells: of natural traces; faithfulness: of natural and intervened ones;
+      given: {verification, cells, kinds} of traces with EXECUTE given, injected and clean.
+    """
+    rows = list(rows)
+    base_rows = None if base_rows is None else list(base_rows)
+    splits = {
+        split: _split(_part(rows, split), _part(base_rows or [], split)) for split in SPLITS
+    }
+    natural = [section["n"] for section in splits.values() if section]
+    summary = {"run": run, "base_run": base_run, "n_rows": len(rows),
+               "smoke": max(natural, default=0) < SMOKE_BELOW, "splits": splits}
+    # Through JSON, so that what is returned equals what is read back from summary.json.
+    return json.loads(to_json(summary))
+
+
+def _part(rows: list[Mapping], split: str) -> list[Mapping]:
+    return [row for row in rows if (row.get("split") or "test") == split]
+
+
+def _split(rows: list[Mapping], base: list[Mapping]) -> dict | None:
+    by = {setting: [row for row in rows if row.get("setting") == setting]
+          for setting in ("natural", "injected", "clean", "intervened")}
+    if not by["natural"] and not (by["injected"] and by["clean"]):
+        return None
+    faith = _faithfulness(by["natural"], by["intervened"])  # needs the texts
+    base = [_read_once(row) for row in base if row.get("setting") == "natural"]
+    by = {setting: list(map(_read_once, found)) for setting, found in by.items()}
+    natural, given = by["natural"], by["injected"] + by["clean"]
+    return {
+        "n": len(natural),
+        "accuracy": _accuracy(natural),
+        "base": _accuracy(base),
+        "comparison": compare_runs(natural, base) if natural and base else None,
+        "verification": _verification(natural),
+        "cells": count_cells(natural),
+        "faithfulness": faith,
+        "given": {
+            "verification": _verification(given), "cells": count_cells(given),
+            "kinds": count_kinds(by["injected"]),
+        } if by["injected"] and by["clean"] else None,
+    }
+
+
+def _read_once(row: Mapping) -> Mapping:
+    """The row in its compact form: a score of it then need not read its text again."""
+    return row if row.get("text") is None or fault(row) else compact_row(row)
+
+
+def _accuracy(rows: list[Mapping]) -> dict | None:
+    if not rows:
+        return None
+    answers, checked = _scores(accuracy(rows)), _scores(self_verification(rows))
+    return {"n": checked["n"], "a1": checked["accuracy_a1"], "a2": checked["accuracy_a2"],
+            "lenient": answers["lenient"]}
+
+
+def _verification(rows: list[Mapping]) -> dict | None:
+    return _scores(self_verification(rows), {"svr": "svr_null"}) if rows else None
+
+
+def _faithfulness(natural: list[Mapping], intervened: list[Mapping]) -> dict | None:
+    if not natural:
+        return None
+    report = faithfulness([*natural, *intervened])
+    scores = _scores(report, {"edge_f1": "edge_f1_null"})
+    scores |= {side: _scores(getattr(report, side), {"edge_f1": "edge_f1_null"})
+               for side in ("right", "wrong")}
+    for part in (scores, scores["right"], scores["wrong"]):
+        null, cause = part["edge_f1"]["null"], part["causal_rate"]["value"]
+        # What RFS would be if the edges were drawn at random, the causal rate as it is.
+        if None not in (null, cause):
+            part["rfs"]["null"] = float(harmonic_mean(null, cause))
+        if not intervened:
+            part["causal_rate"] = part["rfs"] = None
+    return scores
+
+
+def _scores(report: Report, nulls: Mapping[str, str] = {}) -> dict:
+    """A report as {n, score: {value, counts, interval, null}, left_out}."""
+    values = report.to_dict()
+    scores = {name: values[name] | {"null": None} for name in report.score_names()}
+    for name, null in nulls.items():
+        scores[name]["null"] = scores.pop(null)["value"]
+    left_out = {reason: {"n": len(names), "first": names[:5]}
+                for reason, names in values["left_out"].items()}
+    return {"n": report.n, **scores, "left_out": left_out}
+
+
+def count_cells(rows: Iterable[Mapping]) -> list[dict]:
+    """How many traces fall into each of the eight cells a1 right x verdict x a2 right.
+
+    A list of {a1_right, verdict_error, a2_right, count}; an unreadable verdict is no error.
+    """
+    readings = [read_row(row) for row in split_faults(rows)[0]]
+    found = [(reading.first, reading.error, reading.second) for reading in readings]
+    return [{"a1_right": first, "verdict_error": error, "a2_right": second,
+             "count": found.count((first, error, second))}
+            for first, error, second in product((False, True), repeat=3)]
+
+
+def count_kinds(rows: Iterable[Mapping]) -> dict[str, dict]:
+    """By kind of planted error: detected, located (the right step blamed) and repaired.
+
+    rows: injected; the denominator is always the number of traces with this kind of error.
+    repaired: the verdict is an error and the answer is right.
+    """
+    found: dict[str, list[tuple]] = {kind: [] for kind in KINDS}
+    for row in split_faults(rows)[0]:
+        planted, reading = row.get("planted") or {}, read_row(row)
+        found.setdefault(planted.get("kind") or "unknown", []).append((
+            reading.error, reading.error and reading.blamed == planted.get("step"),
+            reading.error and reading.second))
+    return {kind: {name: _rate(sum(column), len(cases)) for name, column in
+                   zip(("detected", "located", "repaired"), [*zip(*cases)] or [()] * 3)}
+            for kind, cases in found.items()}
+
+
+def _rate(k: int, n: int) -> dict:
+    return {"value": rate((k, n)), "counts": (int(k), n), "interval": wilson(k, n),
+            "null": None}
+
+
+def compare_runs(rows: Iterable[Mapping], others: Iterable[Mapping]) -> dict[str, dict]:
+    """Two runs on the same problems, one split, one setting: by a1, a2 and lenient.
+
+    Each is {n, first, second, difference, interval, only_first, only_second, p_value};
+    see `scores.Comparison`.
+    """
+    rows, others = list(rows), list(others)
+    names = [field.name for field in dataclasses.fields(Comparison) if field.name != "left_out"]
+    compared = {of: compare(rows, others, of) for of in ("a1", "a2", "lenient")}
+    return {of: {name: getattr(result, name) for name in names}
+            for of, result in compared.items()}
