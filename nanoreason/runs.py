@@ -24,6 +24,7 @@ SETTINGS = ("natural", "injected", "clean", "intervened")
 ALWAYS = ("problem_id", "sample", "setting", "gold")
 FULL = ("question", "teachers", "text", "planted", "intervention")
 SCORED = ("question_sha256", "a1", "v", "a2")  # rows without the texts of others
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 class RunError(Exception):
@@ -219,7 +220,7 @@ def create_run(name: str, *, scratch: bool = True, resume: bool = False,
     `replace`. resume: keep what is there and go on.
     Raises RunError for a name that is no plain folder name, or a run that would be lost.
     """
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+    if not _NAME.fullmatch(name):
         raise RunError(f"run name {name!r}: use letters, digits, dots, _ and - only")
     run = Run((paths.RUNS if scratch else paths.RESULTS) / name)
     there = [run.path(file) for file in FILES if run.path(file).exists()]
@@ -239,7 +240,7 @@ def find_run(name: str) -> Run:
     Raises RunError, with the names that there are, if there is none.
     """
     for parent in (paths.RUNS, paths.RESULTS):
-        if (parent / name).is_dir() and name:
+        if _NAME.fullmatch(name) and (parent / name).is_dir():
             return Run(parent / name)
     there = ", ".join(list_runs()) or "none yet"
     raise RunError(f"no run {name!r} in {paths.relative(paths.RUNS)} or "

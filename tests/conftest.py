@@ -1,0 +1,26 @@
+"""What all tests share: no network, no display, one seedable place for runs."""
+import os
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # a test that needs the hub must say so itself
+os.environ.setdefault("MPLBACKEND", "Agg")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+import hypothesis
+import pytest
+
+from nanoreason import paths
+
+# Times differ too much between machines for hypothesis' deadline to mean anything.
+hypothesis.settings.register_profile("nanoreason", deadline=None)
+hypothesis.settings.load_profile("nanoreason")
+
+
+@pytest.fixture
+def workspace(tmp_path, monkeypatch):
+    """An empty folder in which runs are made and looked for, in place of the checkout."""
+    monkeypatch.setattr(paths, "ROOT", tmp_path)
+    monkeypatch.setattr(paths, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(paths, "BUILD", tmp_path / "build")
+    monkeypatch.setattr(paths, "RUNS", tmp_path / "build" / "runs")
+    monkeypatch.setattr(paths, "STUDY", tmp_path / "build" / "study")
+    return tmp_path

@@ -1,0 +1,203 @@
+"""Parameter sets: order of resolution, types, ranges, misspelt names, a real kernel."""
+import nbformat
+import papermill
+import pytest
+import yaml
+from nbformat.v4 import new_code_cell, new_notebook
+from papermill.exceptions import PapermillExecutionError
+
+from nanoreason import paths, study
+from nanoreason.params import (KINDS, SETTINGS, WEIGHTS, EvaluateParams, MetricsParams,
+                               ParameterError, TrainParams, read_parameters)
+from nanoreason.profiles import (GIB, Gpu, choose_profile, describe_profile, load_profile,
+                                 profile_names)
+from nanoreason.validation import literal_assignments
+
+T4 = Gpu("Tesla T4", int(14.7 * GIB), (7, 5))
+A10 = Gpu("NVIDIA A10G", int(22.3 * GIB), (8, 6))
+PROFILES = ("gpu-bf16", "kaggle-2xt4", "nano", "smollm2", "t4")
+
+
+def test_given_beats_profile_beats_default():
+    default = TrainParams.model_fields["max_length"].default
+    assert load_profile("nano")["max_length"] != default
+    assert "max_length" not in load_profile("t4")
+    assert TrainParams(profile="t4").max_length == default
+    assert TrainParams(profile="nano").max_length == load_profile("nano")["max_length"]
+    assert TrainParams(profile="nano", max_length=99).max_length == 99
+
+
+def test_none_is_not_given():
+    assert TrainParams(profile="nano", rank=None) == TrainParams(profile="nano")
+
+
+@pytest.mark.parametrize("name, value", [
+    ("verify_weight", "heavy"), ("verify_weight", -1), ("verify_weight", True),
+    ("verify_weight", float("nan")), ("verify_weight", float("inf")), ("rank", 0),
+    ("rank", 1.5), ("rank", True), ("alpha", 0), ("dropout", 1.0), ("dropout", -0.1),
+    ("epochs", 0), ("learning_rate", 0), ("learning_rate", "1e-4"), ("batch_size", 0),
+    ("routing", "swich"), ("normalise", "tokens"), ("dynamic", "on"), ("phase", "both"),
+    ("quantisation", "int8"), ("error_share", 1.5), ("data", "gsm9k"),
+    ("data", "gsm8k+gsm8k"), ("run", "../escape"), ("run", 7), ("seed", -1),
+    ("seed", 2**32), ("profile", "nona"), ("profile", 3), ("base", ""), ("max_length", 1),
+])
+def test_bad_value_is_refused_in_one_sentence(name, value):
+    with pytest.raises(ParameterError) as caught:
+        TrainParams(**{name: value})
+    sentence = str(caught.value)
+    assert f"{name}={value!r} is refused: {name} must be " in sentence
+    assert "\n" not in sentence
+
+
+def test_number_that_yaml_took_for_text_is_explained():
+    assert yaml.safe_load("1e-4") == "1e-4"
+    with pytest.raises(ParameterError, match="in YAML write 1.0e-4"):
+        TrainParams(learning_rate="1e-4")
+
+
+def test_all_weights_zero_is_refused_and_one_above_zero_is_enough():
+    zero = dict.fromkeys(WEIGHTS, 0)
+    with pytest.raises(ParameterError, match="at least one must be above 0"):
+        TrainParams(**zero)
+    assert TrainParams(**{**zero, "transition_weight": 0.1}).verify_weight == 0
+
+
+def test_unknown_name_is_refused_with_the_closest():
+    with pytest.raises(ParameterError, match="verify_wieght for train: did you mean verify_weight"):
+        TrainParams(verify_wieght=2.0)
+    with pytest.raises(ParameterError, match="it belongs to evaluate"):
+        TrainParams(interventions=3)
+
+
+def test_resolved_values_resolve_to_themselves():
+    for kind in KINDS.values():
+        for profile in PROFILES:
+            params = kind(profile=profile, seed=3)
+            written = yaml.safe_load(yaml.safe_dump(params.as_dict()))
+            assert kind(**written) == params
+
+
+def test_lists_as_text_or_list():
+    assert EvaluateParams(settings="natural, clean").settings == ("natural", "clean")
+    assert EvaluateParams().settings == SETTINGS
+    assert MetricsParams(runs=["a", "b"]).run_names == ("a", "b")
+    assert MetricsParams(run="c").run_names == ("c",)
+    with pytest.raises(ParameterError, match="settings="):
+        EvaluateParams(settings=["natural", "neutral"])
+
+
+# -- profiles
+
+def test_the_profiles_are_those_of_the_design():
+    assert profile_names() == PROFILES
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_profile_names_itself_and_holds_only_differences(name):
+    values = load_profile(name)
+    assert values["profile"] == name
+    for parameter, value in values.items():
+        owners = [s for s in KINDS.values() if parameter in s.model_fields]
+        assert owners, parameter
+        if parameter not in ("profile", "base"):  # what it is called and what it is about
+            assert any(s.model_fields[parameter].default != value for s in owners), parameter
+    header = describe_profile(name)
+    assert f"papermill -f params/{name}.yaml" in header and "Needs:" in header
+
+
+def test_unknown_name_in_a_profile_names_the_file(tmp_path, monkeypatch):
+    (tmp_path / "mine.yaml").write_text("profile: mine\nrnak: 3\n")
+    (tmp_path / "high.yaml").write_text("profile: high\nrank: 0\n")
+    monkeypatch.setattr(paths, "PARAMS", tmp_path)
+    with pytest.raises(ParameterError, match="params/mine.yaml: .*rnak.*did you mean rank"):
+        TrainParams(profile="mine")
+    with pytest.raises(ParameterError, match="rank=0 in params/high.yaml is refused"):
+        TrainParams(profile="high")
+    assert TrainParams(profile="high", rank=2).rank == 2
+
+
+@pytest.mark.parametrize("gpus, name", [
+    ((), "nano"), ((T4,), "t4"), ((T4, T4), "kaggle-2xt4"), ((A10,), "gpu-bf16"),
+    ((Gpu("GTX", 8 * GIB, (6, 1)),), "smollm2"), ((Gpu("RTX 6000", 24 * GIB, (7, 5)),), "t4"),
+])
+def test_auto_picks_by_hardware_and_says_why(gpus, name):
+    picked, reason = choose_profile(gpus)
+    assert picked == name
+    assert reason.startswith(name) and "because" in reason
+
+
+def test_auto_is_resolved():
+    params = TrainParams(profile="auto")
+    assert params.profile in PROFILES
+    assert params.profile_reason == choose_profile()[1]
+
+
+# -- notebooks
+
+def test_names_of_other_notebooks_pass_only_with_the_profile_s_value():
+    whole = load_profile("nano")
+    assert read_parameters("train", {**whole, "rank": 8}).rank == 8
+    with pytest.raises(ParameterError, match="n for train: it belongs to evaluate"):
+        read_parameters("train", {**whole, "n": whole["n"] + 1})
+    with pytest.raises(ParameterError, match="n for train"):
+        read_parameters("train", {"n": whole["n"]})
+
+
+def test_only_cells_of_literal_assignments_are_parameters():
+    assert literal_assignments("# Parameters\nrank = 4\nlr: float = -1.0e-4  # rate\n") == \
+        ["rank", "lr"]
+    assert literal_assignments("weight = float('nan')\nruns = ['a']\n") == ["weight", "runs"]
+    assert literal_assignments("import os\nrank = 4") == []
+    assert literal_assignments("rank = len([1])") == []
+    assert literal_assignments("%matplotlib inline") == []
+
+
+def execute(tmp_path, parameters):
+    """Run a two-cell notebook as papermill runs the real ones; the printed parameters."""
+    cells = [new_code_cell("profile = 'nano'\nverify_weight = None\nrank = None",
+                           metadata={"tags": ["parameters"]}),
+             new_code_cell("from nanoreason.params import read_parameters\n"
+                           "params = read_parameters('train', globals())\n"
+                           "print(params.verify_weight, params.rank)"),
+             # later cells may use any names, and the validation cell may run again
+             new_code_cell("verify_wieght_of_old = 3 if params else 2\n"
+                           "print(read_parameters('train', globals()).rank)")]
+    book = new_notebook(cells=cells, metadata={
+        "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}})
+    nbformat.write(book, tmp_path / "in.ipynb")
+    done = papermill.execute_notebook(str(tmp_path / "in.ipynb"), str(tmp_path / "out.ipynb"),
+                                      parameters, progress_bar=False, cwd=str(paths.ROOT))
+    return "".join(o.get("text", "") for c in done.cells for o in c.get("outputs", []))
+
+
+def test_kernel_takes_parameters(tmp_path):
+    assert execute(tmp_path, {"verify_weight": 2.5}) == "2.5 16\n16\n"
+
+
+@pytest.mark.parametrize("parameters, sentence", [
+    ({"verify_wieght": 2.5}, "did you mean verify_weight?"),
+    ({"verify_weight": "heavy"}, "verify_weight='heavy' is refused"),
+])
+def test_kernel_refuses(tmp_path, parameters, sentence):
+    with pytest.raises(PapermillExecutionError) as caught:
+        execute(tmp_path, parameters)
+    assert caught.value.ename == "ParameterError"
+    assert sentence in caught.value.evalue
+
+
+NUMBERS = dict(zip(("00", "01", "02", "03", "04", "05"), KINDS.values(), strict=True))
+
+
+@pytest.mark.parametrize("path", sorted(paths.NOTEBOOKS.glob("0[0-5]_*.ipynb")),
+                         ids=lambda path: path.stem)
+def test_parameters_cell_fits_its_set(path):
+    known = papermill.inspect_notebook(str(path))
+    set_ = NUMBERS[path.name[:2]]
+    assert set(known) <= set(set_.model_fields)
+    of_profiles = set().union(*map(load_profile, PROFILES)) - {"profile"}
+    for name in set(known) & of_profiles:
+        assert known[name]["default"] == "None", f"{name} is a profile's to set"
+    cell = next(c for c in nbformat.read(path, 4).cells
+                if "parameters" in c.metadata.get("tags", []))
+    assert literal_assignments(cell.source) == list(known)
+    assert set(study.parameters_for(path, {"profile": "nano", "run": "x"})) == {"profile", "run"}

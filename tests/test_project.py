@@ -1,0 +1,263 @@
+"""The project's own files agree: metadata, lock, environment, address, wheel, study."""
+import ast
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+import zipfile
+
+import nbformat
+import pytest
+import yaml
+from nbformat.v4 import new_code_cell, new_notebook
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from nanoreason import address, paths, study
+from nanoreason.runs import RunError, find_run
+
+ROOT = paths.CHECKOUT
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+DECLARED = {canonicalize_name(Requirement(line).name): Requirement(line)
+            for line in PROJECT["dependencies"]
+            + PROJECT["optional-dependencies"]["notebooks"]
+            + PROJECT["optional-dependencies"]["test"]}
+LOCK_LINES = [line for line in (ROOT / "requirements.lock").read_text().splitlines()
+              if not line.startswith("#")]
+LOCK = {canonicalize_name(line.partition("==")[0]): line.partition("==")[2]
+        for line in LOCK_LINES}
+MODULES = sorted((ROOT / "nanoreason").rglob("*.py"))
+
+
+# -- metadata, lock, environment
+
+def test_lock_is_exact_and_free_of_places():
+    for line in LOCK_LINES:
+        assert re.fullmatch(r"[A-Za-z0-9._-]+==[0-9][A-Za-z0-9.]*", line), line
+    assert len(LOCK) == len(LOCK_LINES)
+    assert LOCK["torch"] == "2.13.0"
+    assert LOCK["jupyterlab-widgets"] == "3.0.16"
+
+
+def test_lock_satisfies_the_ranges():
+    for name, requirement in DECLARED.items():
+        assert LOCK[name] in requirement.specifier, f"{requirement} but lock {LOCK[name]}"
+
+
+def test_torch_is_a_range_in_the_metadata():
+    assert {s.operator for s in DECLARED["torch"].specifier} == {">="}
+
+
+def test_what_is_installed_here_is_the_lock():
+    """The lock was written from an environment that works; this is one, or it is stale."""
+    from importlib import metadata
+
+    here = {name: metadata.version(name).partition("+")[0] for name in DECLARED}
+    assert here == {name: LOCK[name] for name in DECLARED}
+
+
+def test_environment_yml_says_the_same_and_why():
+    text = (ROOT / "environment.yml").read_text()
+    for line in text.splitlines():
+        assert re.search(r"(^|  )# \w.{8,}$", line), f"no reason: {line}"
+    whole = yaml.safe_load(text)["dependencies"]
+    pinned = [Requirement(line) for line in next(d["pip"] for d in whole if isinstance(d, dict))]
+    assert {canonicalize_name(r.name) for r in pinned} == set(DECLARED)
+    for requirement in pinned:
+        name = canonicalize_name(requirement.name)
+        assert str(requirement.specifier) == f"=={LOCK[name]}", name
+    assert "python=3.11" in whole
+    assert "3.11" in PROJECT["requires-python"]
+
+
+def test_continuous_integration_runs_the_same_command():
+    workflow = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())
+    steps = workflow["jobs"]["test"]["steps"]
+    assert {"run": "bash .ci/run"} in steps
+    assert any(s.get("with", {}).get("python-version") == "3.11" for s in steps)
+    script = (ROOT / ".ci/run").read_text()
+    assert "set -euo pipefail" in script and "make --no-print-directory test" in script
+
+
+# -- the package's modules
+
+def imported(tree):
+    """(top-level name, line) of each absolute import."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name.partition(".")[0], node.lineno) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            yield node.module.partition(".")[0], node.lineno
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
+def test_module_imports_what_the_metadata_declares(path):
+    names = {"yaml": "pyyaml", "math_verify": "math-verify"}
+    for name, line in imported(ast.parse(path.read_text())):
+        if name not in sys.stdlib_module_names and name != "nanoreason":
+            assert canonicalize_name(names.get(name, name)) in DECLARED, f"{path.name}:{line}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
+def test_module_runs_no_text_and_unpickles_nothing(path):
+    """Model output is data; `.eval()` of a torch module is another thing and is an attribute."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call):
+            called = ast.unparse(node.func)
+            assert called not in ("eval", "exec", "compile", "sympify", "sympy.sympify",
+                                  "parse_expr", "pickle.load", "pickle.loads", "os.system"), \
+                f"{path.name}:{node.lineno}"
+            for keyword in node.keywords:
+                assert (keyword.arg, ast.unparse(keyword.value)) not in (
+                    ("weights_only", "False"), ("trust_remote_code", "True"),
+                    ("shell", "True")), f"{path.name}:{node.lineno}"
+
+
+# -- the wheel
+
+def copy_of_checkout(target):
+    """The files that git tracks or would track, copied; committed runs left out."""
+    listed = subprocess.run(
+        ["git", "-C", str(ROOT), "ls-files", "--cached", "--others", "--exclude-standard"],
+        capture_output=True, text=True, check=True).stdout.splitlines()
+    for name in listed:
+        if (ROOT / name).is_file() and not name.startswith("results/"):
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, target / name)
+    return target
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("wheel")
+    subprocess.run([sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps",
+                    "--no-build-isolation", "--wheel-dir", str(folder / "out"),
+                    str(copy_of_checkout(folder / "source"))], check=True)
+    return next((folder / "out").glob("nanoreason-*.whl"))
+
+
+def test_wheel_holds_profiles_and_assets(wheel):
+    names = set(zipfile.ZipFile(wheel).namelist())
+    for path in (ROOT / "params").glob("*.yaml"):
+        assert f"nanoreason/params_files/{path.name}" in names
+    for path in [*MODULES, *(p for p in paths.ASSETS.rglob("*") if p.is_file())]:
+        if not {".DS_Store", "__pycache__"} & set(path.parts):
+            assert str(path.relative_to(ROOT)) in names
+    assert not [name for name in names if name.startswith(("tests/", "params/"))]
+
+
+def test_installed_package_finds_its_profiles_and_writes_where_one_stands(wheel, tmp_path):
+    zipfile.ZipFile(wheel).extractall(tmp_path / "site")
+    (tmp_path / "work").mkdir()
+    script = ("from nanoreason import paths\nfrom nanoreason.params import TrainParams\n"
+              "print(paths.CHECKOUT, paths.PACKAGE.parent.name, paths.RUNS)\n"
+              "print(TrainParams(profile='nano').max_length)")
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path / "work",
+                          env={"PYTHONPATH": str(tmp_path / "site"), "PATH": "/usr/bin:/bin"},
+                          capture_output=True, text=True, check=True)
+    first, second = done.stdout.splitlines()
+    assert first == f"None site {(tmp_path / 'work').resolve()}/build/runs"
+    assert int(second) == yaml.safe_load((ROOT / "params/nano.yaml").read_text())["max_length"]
+
+
+# -- the public address
+
+def test_every_copy_of_the_address_is_the_one_of_the_metadata():
+    owner, name = address.split_address(address.public_address(ROOT))
+    form = re.compile(r"(?:github\.com|githubusercontent\.com|colab\.research\.google\.com/github)"
+                      r"(?:/|%2F)([A-Za-z0-9-]+)(?:/|%2F)(nanoreason|" + re.escape(name) + ")\\b")
+    pages = [p for p in address.address_files(ROOT) if p.suffix in (".md", ".ipynb", ".toml")]
+    assert pages
+    for path in pages:
+        for found in form.finditer(path.read_text()):
+            assert found.groups() == (owner, name), f"{path.name}: {found.group()}"
+
+
+def test_change_of_address_reaches_every_form(tmp_path):
+    copy = copy_of_checkout(tmp_path / "copy")
+    old = address.public_address(ROOT)
+    path = "/".join(address.split_address(old))
+    (copy / "page.md").write_text(
+        f"[a]({old}) [b]({old}.git) git+{old}@main {old}/blob/main/x.ipynb\n"
+        f"https://colab.research.google.com/github/{path}/blob/main/x.ipynb\n"
+        f"https://kaggle.com/kernels/welcome?src={old}/x https://raw.githubusercontent.com/{path}/m\n"
+        f"https://x.org/?u=https%3A%2F%2Fgithub.com%2F{path.replace('/', '%2F')}%2Fy\n"
+        f"{old}-other https://gitlab.com/{path}\n")
+    subprocess.run(["git", "init", "-q", str(copy)], check=True)
+    changed = address.change_address(copy, "https://github.com/some-one/else.where/")
+    assert {p.name for p in changed} >= {"page.md", "pyproject.toml"}
+    assert address.public_address(copy) == "https://github.com/some-one/else.where"
+    page = (copy / "page.md").read_text()
+    assert page.count("some-one/else.where") == 7 and page.count("some-one%2Felse.where%2Fy") == 1
+    assert page.count(path) == 2  # another repository and another host stay
+    for file in address.address_files(copy):
+        if file.name != "page.md":
+            assert f"github.com/{path}" not in file.read_text(errors="replace"), file
+    address.change_address(copy, old)
+    assert (copy / "pyproject.toml").read_text() == (ROOT / "pyproject.toml").read_text()
+
+
+@pytest.mark.parametrize("url", ["", "github.com/a/b", "https://gitlab.com/a/b",
+                                 "https://github.com/a", "https://github.com/a/b/c"])
+def test_other_addresses_are_refused_and_nothing_is_written(tmp_path, url, capsys):
+    copy = copy_of_checkout(tmp_path / "copy")
+    with pytest.raises(address.AddressError, match="give URL=https://github.com/owner/name"):
+        address.change_address(copy, url)
+    assert (copy / "pyproject.toml").read_bytes() == (ROOT / "pyproject.toml").read_bytes()
+
+
+# -- the study
+
+def write_notebook(name, *cells, parameters="profile = None\nrun = None"):
+    paths.NOTEBOOKS.mkdir(exist_ok=True)
+    first = new_code_cell(parameters, metadata={"tags": ["parameters"]})
+    nbformat.write(new_notebook(cells=[first, *map(new_code_cell, cells)], metadata={
+        "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}),
+        paths.NOTEBOOKS / name)
+
+
+@pytest.fixture
+def notebooks(workspace, monkeypatch):
+    monkeypatch.setattr(paths, "NOTEBOOKS", workspace / "notebooks")
+    write_notebook("00_first.ipynb", "from pathlib import Path\n"
+                   "folder = Path('build/runs') / run / 'figures'\n"
+                   "folder.mkdir(parents=True)\n_ = (folder / 'loss.png').write_text(profile)")
+    write_notebook("01_second.ipynb", "print(run, size)",
+                   parameters="profile = None\nrun = None\nsize = 1")
+    return workspace
+
+
+def test_study_runs_all_in_order_and_says_where_things_are(notebooks, capsys):
+    assert study.main(["--run", "mine", "-p", "size", "7"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.index("[1/2] 00_first") < printed.index("[2/2] 01_second")
+    for line in ("build/runs/mine/figures/loss.png", "tables: none", "run: build/runs/mine",
+                 "build/study/mine/01_second.ipynb"):
+        assert line in printed
+    assert (notebooks / "build/runs/mine/figures/loss.png").read_text() == "nano"
+    executed = nbformat.read(notebooks / "build/study/mine/01_second.ipynb", 4)
+    assert executed.cells[-1].outputs[0].text == "mine 7\n"
+
+
+def test_study_stops_at_the_notebook_that_fails(notebooks, capsys):
+    write_notebook("01_second.ipynb", "raise ValueError('no luck')")
+    write_notebook("02_third.ipynb", "pass")
+    assert study.main(["--run", "mine"]) == 1
+    assert "01_second.ipynb failed in cell" in (printed := capsys.readouterr()).err
+    assert "ValueError: no luck" in printed.err and "02_third" not in printed.out
+
+
+@pytest.mark.parametrize("arguments, sentence", [
+    (["--only", "07"], "no notebook 07"), (["-p", "sise", "7"], "no notebook knows sise")])
+def test_study_refuses_what_is_not_there(notebooks, capsys, arguments, sentence):
+    assert study.main(arguments) == 1
+    assert sentence in capsys.readouterr().err
+    with pytest.raises(RunError):
+        find_run("study")
+
+
+def test_study_wants_profile_and_run_in_each_notebook(notebooks, capsys):
+    write_notebook("02_third.ipynb", "pass", parameters="profile = None")
+    assert study.main([]) == 1
+    assert "02_third.ipynb: its parameters cell lacks run" in capsys.readouterr().err

@@ -1,0 +1,192 @@
+"""Run folders: what is written can be read, what is bad is counted and named."""
+import json
+import math
+import os
+import stat
+from fractions import Fraction
+
+import numpy
+import pytest
+
+from nanoreason import environment, paths
+from nanoreason.files import to_json, write_text
+from nanoreason.params import TrainParams
+from nanoreason.runs import FILES, Run, RunError, create_run, find_run, list_runs, row_fault
+
+
+def row(**changes):
+    values = {"problem_id": "p1", "sample": 0, "setting": "natural", "question": "1 + 1?",
+              "gold": "2", "teachers": [], "text": "Answer: 2", "planted": None,
+              "intervention": None}
+    return {**values, **changes}
+
+
+def without(name):
+    return {key: value for key, value in row().items() if key != name}
+
+
+def test_files_of_a_run_come_back(workspace):
+    run = create_run("first")
+    params = TrainParams(verify_weight=2.0, run="first")
+    run.write_params(params)
+    run.write_summary({"svr": None, "counts": {"n": numpy.int64(3)}, "value": Fraction(1, 3)})
+    for step in (1, 2):
+        run.append_metrics({"step": step, "loss": 0.5 / step, "loss_verify": None})
+    assert run.append_generations([row(), row(sample=1, question="Đúng?")]) == 2
+    assert TrainParams(**run.read_params()) == params
+    assert run.read_summary() == {"svr": None, "counts": {"n": 3}, "value": "1/3"}
+    assert run.read_metrics()["loss"].tolist() == [0.5, 0.25]
+    assert run.read_metrics()["loss_verify"].isna().all()
+    assert [r["sample"] for r in run.read_generations()] == [0, 1]
+    assert run.read_generations()[1]["question"] == "Đúng?"
+
+
+def test_environment_says_what_ran_and_names_no_machine(workspace):
+    run = create_run("first")
+    run.write_environment(environment.describe(dtype="float32", dtype_reason="no CUDA",
+                                               seconds=12.34))
+    run.write_environment({"seconds": 5.0}, part="evaluate")
+    found = run.read_environment()
+    assert (found["dtype"], found["dtype_reason"], found["seconds"]) == \
+        ("float32", "no CUDA", 12.3)
+    assert found["evaluate"] == {"seconds": 5.0}
+    assert found["packages"]["torch"] and found["hardware"]["cores"] >= 1
+    assert found["peak_memory_bytes"] > 10 * 2**20
+    assert found["commit"] is None or len(found["commit"]) == 40
+    text = run.path("environment.json").read_text()
+    assert os.uname().nodename not in text and str(paths.CHECKOUT) not in text
+
+
+def test_bad_rows_are_counted_and_named(workspace):
+    run = create_run("first")
+    lines = [json.dumps(row()), "{broken", json.dumps(without("text")),
+             json.dumps(row(setting="wild")), "[1]", "", json.dumps(row(sample=1))]
+    run.path("generations.jsonl").write_text("\n".join(lines) + "\n")
+    rows, faults = run.scan_generations()
+    assert [r["sample"] for r in rows] == [0, 1]
+    assert [fault.split(":")[0] for fault in faults] == ["line 2", "line 3", "line 4", "line 5"]
+    with pytest.raises(RunError) as caught:
+        run.read_generations()
+    assert "4 bad of 6 rows in build/runs/first/generations.jsonl" in str(caught.value)
+    assert "line 3: no field text" in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["problem_id", "sample", "setting", "question", "gold",
+                                  "teachers", "text", "planted", "intervention"])
+def test_every_field_of_a_row_is_wanted(workspace, name):
+    assert row_fault(row()) is None
+    with pytest.raises(RunError, match=f"row 2 for .*no field {name}"):
+        create_run("first").append_generations([row(), without(name)])
+    assert not (paths.RUNS / "first" / "generations.jsonl").exists()
+
+
+def test_rows_without_texts_hold_scores():
+    scored = {"problem_id": "g1", "sample": 0, "setting": "clean", "gold": "2",
+              "question_sha256": "0" * 64, "a1": "2", "v": None, "a2": "2"}
+    assert row_fault(scored) is None
+    del scored["a2"]
+    assert row_fault(scored) == "no field a2"
+
+
+def test_half_a_line_is_dropped_with_a_warning(workspace):
+    run = create_run("first")
+    run.append_generations([row()])
+    with run.path("generations.jsonl").open("a") as file:
+        file.write(json.dumps(row(sample=1))[:20])
+    with pytest.warns(UserWarning, match="unfinished last line of 20 bytes"):
+        run.append_generations([row(sample=2)])
+    assert [r["sample"] for r in run.read_generations()] == [0, 2]
+
+
+def test_a_row_of_metrics_keeps_the_columns(workspace):
+    run = create_run("first")
+    run.append_metrics({"step": 1, "loss": 1.0})
+    run.append_metrics({"loss": 0.5, "step": 2})  # order does not matter
+    with pytest.raises(RunError, match="other columns than its first: los, loss"):
+        run.append_metrics({"step": 3, "los": 1.0})
+    assert run.read_metrics()["loss"].tolist() == [1.0, 0.5]
+
+
+def test_what_is_not_measured_is_none_not_nan():
+    with pytest.raises(ValueError, match="write None"):
+        to_json({"svr": math.nan})
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "summary.json"
+    write_text(path, "old")
+
+    def fail(*_):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match="disk full"):
+        write_text(path, "new")
+    assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["summary.json"]
+
+
+def test_writing_keeps_the_mode(tmp_path):
+    path = tmp_path / "run"
+    write_text(path, "old")
+    path.chmod(0o755)
+    write_text(path, "new")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o755
+
+
+def test_scratch_runs_start_anew_and_reference_runs_stay(workspace):
+    create_run("first").append_generations([row()])
+    assert create_run("first", resume=True).path("generations.jsonl").exists()
+    adapter = create_run("first").path("adapter.bin")
+    assert not adapter.with_name("generations.jsonl").exists()
+    adapter.write_text("kept")
+    assert create_run("first").path("adapter.bin").exists()
+    kept = create_run("first", scratch=False)
+    kept.write_summary({})
+    with pytest.raises(RunError, match="results/first holds a run already"):
+        create_run("first", scratch=False)
+    assert not create_run("first", scratch=False, replace=True).path(FILES[-1]).exists()
+
+
+@pytest.mark.parametrize("name", ["", "..", "../up", "a/b", ".hidden", "a b"])
+def test_run_names_stay_in_their_folder(workspace, name):
+    (paths.RUNS / "a" / "b").mkdir(parents=True)
+    with pytest.raises(RunError, match="run name"):
+        create_run(name)
+    with pytest.raises(RunError, match="no run"):
+        find_run(name)
+
+
+def test_scratch_is_found_before_reference(workspace):
+    create_run("both", scratch=False).write_summary({})
+    assert find_run("both").folder == paths.RESULTS / "both"
+    create_run("both").write_summary({})
+    assert find_run("both").folder == paths.RUNS / "both"
+    assert list_runs() == ["both"]
+    with pytest.raises(RunError, match="no run 'neither' .* there are both"):
+        find_run("neither")
+
+
+def test_absent_and_broken_files_are_named(workspace):
+    run = create_run("first")
+    with pytest.raises(RunError, match="run first has no summary.json: build/runs/first holds"):
+        run.read_summary()
+    run.path("summary.json").write_text("{")
+    with pytest.raises(RunError, match="build/runs/first/summary.json is no JSON"):
+        run.read_summary()
+    run.path("summary.json").write_text("[]")
+    with pytest.raises(RunError, match="holds a list"):
+        run.read_summary()
+    run.path("metrics.csv").write_text("")
+    with pytest.raises(RunError, match="is no table"):
+        run.read_metrics()
+
+
+def test_committed_runs_are_whole():
+    """Each run of reference in the repository has its five files, all readable."""
+    for folder in (paths.CHECKOUT / "results").glob("*"):
+        if folder.is_dir():
+            run = Run(folder)
+            assert run.read_params() and run.read_environment() and run.read_summary()
+            assert len(run.read_metrics())
+            assert run.read_generations()
