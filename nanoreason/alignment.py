@@ -1,0 +1,142 @@
+"""How far two dependency graphs agree: node alignment, edge F1, and its null.
+
+Student and teacher rarely number their steps alike, so nodes are first aligned one to one
+by maximum weight: 2 for the same canonical expression over the givens, 1 for the same
+value, ties by the order of the nodes. An edge is matched when both of its ends are aligned
+with the ends of a teacher's edge. The functions work on graphs as `graph.dependency_graph`
+builds them: nodes in reading order with `value` and `canonical`, steps after what they use.
+"""
+from __future__ import annotations
+
+import networkx as nx
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+SAME_EXPRESSION, SAME_VALUE = 2, 1
+
+
+def align(student: nx.DiGraph, teacher: nx.DiGraph) -> dict:
+    """One-to-one map of student nodes to teacher nodes of maximum total weight.
+
+    Ties go by order (givens, steps, constants, numbers without a source; each in reading
+    order): of the maps of equal weight the one that takes the earliest nodes on both sides
+    and crosses least is chosen, so the result never depends on the solver.
+    """
+    ours, theirs = _in_order(student), _in_order(teacher)
+    if not ours or not theirs:
+        return {}
+    weight = np.zeros((len(ours), len(theirs)))
+    for attribute, gain in (("value", SAME_VALUE), ("canonical", SAME_EXPRESSION)):
+        places: dict = {}
+        for column, node in enumerate(theirs):
+            key = teacher.nodes[node].get(attribute)
+            if key is not None:
+                places.setdefault(key, []).append(column)
+        for row, node in enumerate(ours):
+            weight[row, places.get(student.nodes[node].get(attribute), [])] = gain
+    # Only pairs with a weight may take part. Their order decides last: any pair's bonus
+    # is too small to outweigh one unit of weight over the whole assignment.
+    rows = np.arange(len(ours))[:, None] / len(ours)
+    columns = np.arange(len(theirs))[None, :] / len(theirs)
+    size = min(len(ours), len(theirs))
+    early = (2 - rows - columns) / (4 * size)  # the sum over an assignment is below 1/2
+    level = rows * columns / (64 * size * size * len(ours) * len(theirs))
+    score = np.where(weight > 0, weight + early + level, 0.0)
+    chosen = zip(*linear_sum_assignment(score, maximize=True))
+    return {ours[row]: theirs[column] for row, column in chosen if weight[row, column] > 0}
+
+
+def _in_order(graph: nx.DiGraph) -> list:
+    kinds = ("given", "step", "constant", "unknown")
+    places = {kind: place for place, kind in enumerate(kinds)}
+    return sorted(graph, key=lambda node: places.get(graph.nodes[node].get("kind"), len(kinds)))
+
+
+def matched_edges(student: nx.DiGraph, teacher: nx.DiGraph) -> set[tuple]:
+    """The student's edges whose aligned ends are joined by an edge of the teacher's."""
+    partner = align(student, teacher)
+    return {
+        (source, target) for source, target in student.edges
+        if source in partner and target in partner
+        and teacher.has_edge(partner[source], partner[target])
+    }
+
+
+def edge_f1(student: nx.DiGraph, teacher: nx.DiGraph) -> float:
+    """2 * matched edges / (student edges + teacher edges), between 0 and 1.
+
+    0 where either graph is marked unreadable, and where neither has an edge.
+    """
+    edges = student.number_of_edges() + teacher.number_of_edges()
+    if student.graph.get("unreadable") or teacher.graph.get("unreadable") or not edges:
+        return 0.0
+    return 2 * len(matched_edges(student, teacher)) / edges
+
+
+def rewired_edge_f1(
+    student: nx.DiGraph, teacher: nx.DiGraph, draws: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Edge F1 of `draws` copies of the student with every operand drawn anew, (draws,).
+
+    Each operand is replaced by a uniformly drawn earlier node: a quantity that the graph
+    uses, or the value of an earlier step. Nodes keep their values and their partners, so
+    this is what the wiring alone earns: the score of the right nodes joined at random.
+    """
+    edges = list(student.edges)
+    if student.graph.get("unreadable") or teacher.graph.get("unreadable") or not edges:
+        return np.zeros(draws)
+    place = {node: index for index, node in enumerate(student)}
+    steps = _lines(student)
+    quantities = [place[node] for node in student if student.nodes[node]["kind"] != "step"]
+    earlier = {
+        step: np.array(quantities + [place[other] for other in steps[:number]])
+        for number, step in enumerate(steps)
+    }
+    partner = align(student, teacher)
+    size = len(place)
+    right = np.zeros((size, size), dtype=bool)  # the student's pairs that the teacher joins
+    for target in steps:
+        for source in student:
+            right[place[source], place[target]] = (
+                source in partner and target in partner
+                and teacher.has_edge(partner[source], partner[target])
+            )
+    drawn = np.zeros((draws, size, size), dtype=bool)
+    for _, target in edges:
+        sources = rng.choice(earlier[target], size=draws)
+        drawn[np.arange(draws), sources, place[target]] = True  # a set: doubles merge
+    matched = (drawn & right).sum(axis=(1, 2))
+    return 2 * matched / (drawn.sum(axis=(1, 2)) + teacher.number_of_edges())
+
+
+def first_wrong_step(student: nx.DiGraph, teacher: nx.DiGraph) -> int | None:
+    """The number of the first wrong step of a wrong answer, None if no step is found wrong.
+
+    A line is wrong if an equation of it is false, or if its value is not that of an
+    aligned teacher's step. A step that the student skipped is wrong under its own number:
+    one that no line is aligned with, in a student of fewer lines, unless what depends on it
+    is there all the same (two steps in one line). Meant for wrong answers: a right one may
+    come by steps that the teacher does not have. None for unreadable graphs.
+    """
+    if student.graph.get("unreadable") or teacher.graph.get("unreadable"):
+        return None
+    partner = align(student, teacher)
+    lines, steps = _lines(student), _lines(teacher)
+    wrong = []
+    for node in lines:
+        data, other = student.nodes[node], partner.get(node)
+        same = other in steps and teacher.nodes[other]["value"] == data["value"]
+        # An inner value of a line (a chain written out) may be the student's own.
+        if not data["holds"] or (len(node) == 2 and not same):
+            wrong.append(node[1])
+    if lines and steps and lines[-1][1] < steps[-1][1]:
+        done = set(partner.values())
+        reached = {other for node, other in partner.items()
+                   if student.nodes[node]["canonical"] == teacher.nodes[other]["canonical"]}
+        wrong += [node[1] for node in steps if node not in done
+                  and not reached.intersection(nx.descendants(teacher, node))]
+    return min(wrong, default=None)
+
+
+def _lines(graph: nx.DiGraph) -> list[tuple]:
+    return [node for node, kind in graph.nodes(data="kind") if kind == "step"]

@@ -1,0 +1,191 @@
+"""Faithfulness: does the trace depend on its steps the way the teacher's does, and truly.
+
+Two halves. The shape: edge F1 between the dependency graphs of student and teacher, with
+the null of the same nodes joined at random. The cause: when the value of one line is
+changed and the rest generated anew, do the lines that depend on it follow. The Reasoning
+Faithfulness Score (RFS) is the harmonic mean of the two, so a trace that copies the form
+of reasoning without using it scores 0.
+"""
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from nanoreason.feasibility import infeasible_step, plan_lines
+from nanoreason.graph import dead_steps, edge_f1, rewired_edge_f1
+from nanoreason.intervention import (  # noqa: F401  (made here, judged here)
+    choose_intervention,
+    followed,
+    intervene,
+)
+from nanoreason.rows import graph_of, name_of, read_row, split_faults, teacher_graphs
+from nanoreason.scorecard import Report, bootstrapped, rate
+from nanoreason.statistics import SEED, harmonic_mean, ratio
+
+DRAWS = 100
+
+
+@dataclass(frozen=True, kw_only=True)
+class FaithfulnessReport(Report):
+    """How far traces reason by the teacher's dependencies, and by their own.
+
+    edge_f1: mean over natural traces with a readable teacher; edge_f1_null: the same with
+    every student operand drawn anew, mean of 100 seeded draws. causal_rate: followed
+    interventions / interventions. rfs: harmonic mean of edge_f1 and causal_rate.
+    plan_infeasible: of the traces whose PLAN can be judged, those with an impossible step.
+    dead_step_rate: of the traces with a readable graph, those with a step that the last one
+    does not depend on. right, wrong: the same for right and wrong answers alone.
+    """
+
+    edge_f1: float | None
+    edge_f1_null: float | None
+    causal_rate: float | None
+    rfs: float | None
+    plan_infeasible: float | None
+    dead_step_rate: float | None
+    right: FaithfulnessReport | None = None
+    wrong: FaithfulnessReport | None = None
+
+    def to_dict(self) -> dict:
+        """Plain values for `summary.json`, with those of right and wrong answers."""
+        parts = {k: getattr(self, k) for k in ("right", "wrong")}
+        return super().to_dict() | {k: v.to_dict() for k, v in parts.items() if v is not None}
+
+
+@dataclass(frozen=True)
+class _Trace:
+    """One natural trace: what it scores; None = not measured."""
+
+    problem: str
+    right: bool
+    edge_f1: float | None
+    null: float | None
+    infeasible: bool | None
+    dead: bool | None
+
+
+def faithfulness(rows: Iterable[Mapping], seed: int = SEED) -> FaithfulnessReport:
+    """Edge F1 and causal rate of natural rows and the interventions made in them.
+
+    An intervened row is joined with its natural parent (problem_id, parent_sample); it is
+    left out, and named, without one, or where the parent's line has no dependent.
+    Raises ValueError for injected or clean rows: their EXECUTE is not the model's.
+    """
+    good, left_out = split_faults(rows)
+    given = [name_of(row) for row in good if row["setting"] in ("injected", "clean")]
+    if given:
+        raise ValueError(
+            f"{len(given)} rows have a given EXECUTE (such as {given[0]}); faithfulness is a "
+            "property of the model's own: pass natural and intervened rows"
+        )
+    parents, traces, caused = {}, [], []
+    for row in (row for row in good if row["setting"] == "natural"):
+        trace = _natural(row, seed)
+        parents[trace.problem, str(row.get("sample", 0))] = row, trace
+        traces.append(trace)
+        if trace.edge_f1 is None:
+            left_out.setdefault("edge F1: no readable teacher", []).append(name_of(row))
+    for row in (row for row in good if row["setting"] == "intervened"):
+        key = str(row.get("problem_id", row.get("id"))), str(row.get("parent_sample"))
+        parent, trace = parents.get(key, (None, None))
+        if parent is None:
+            left_out.setdefault("intervention without its parent", []).append(name_of(row))
+            continue
+        outcome = _outcome(row, parent)
+        if outcome is None:
+            left_out.setdefault("intervention without dependents", []).append(name_of(row))
+            continue
+        caused.append((trace.problem, trace.right, outcome))
+    left_out = {reason: tuple(names) for reason, names in left_out.items()}
+    right, wrong = (
+        _report([t for t in traces if t.right is side], [c for c in caused if c[1] is side], {})
+        for side in (True, False)
+    )
+    return _report(traces, caused, left_out, right=right, wrong=wrong)
+
+
+def trace_scores(row: Mapping, seed: int = SEED) -> dict:
+    """The scores of one natural row, for `rows.compact_row(row, **trace_scores(row))`."""
+    trace = _natural(row, seed)
+    return {
+        "edge_f1": trace.edge_f1, "edge_f1_null": trace.null,
+        "plan_infeasible": trace.infeasible, "dead_steps": trace.dead,
+    }
+
+
+def _natural(row: Mapping, seed: int) -> _Trace:
+    reading = read_row(row)
+    if row.get("text") is None:
+        scores = row.get("scores") or {}
+        return _Trace(reading.problem, reading.second, scores.get("edge_f1"),
+                      scores.get("edge_f1_null"), scores.get("plan_infeasible"),
+                      scores.get("dead_steps"))
+    student, teachers = graph_of(row["text"], row["question"]), teacher_graphs(row)
+    readable = not student.graph["unreadable"]
+    score = null = None
+    if teachers:
+        score = max(edge_f1(student, teacher) for teacher in teachers)
+        # The same draws for every teacher, the best teacher for every draw.
+        null = float(np.max(
+            [rewired_edge_f1(student, teacher, DRAWS, np.random.default_rng(seed))
+             for teacher in teachers], axis=0,
+        ).mean())
+    return _Trace(reading.problem, reading.second, score, null, _infeasible(row),
+                  bool(dead_steps(student)) if readable else None)
+
+
+def _infeasible(row: Mapping) -> bool | None:
+    """Whether the PLAN is impossible by every teacher that can judge it."""
+    plan, found = plan_lines(row["text"]), []
+    for text in row.get("teachers") or ():
+        step = infeasible_step(plan, plan_lines(text), graph_of(text, row["question"]))
+        if step is not None:
+            found.append(step > 0)
+    return all(found) if found else None
+
+
+def _outcome(row: Mapping, parent: Mapping) -> bool | None:
+    if row.get("text") is None or parent.get("text") is None:
+        return (row.get("scores") or {}).get("followed")
+    question = parent["question"]
+    return followed(graph_of(parent["text"], question), graph_of(row["text"], question),
+                    row["intervention"])
+
+
+def _report(traces, caused, left_out, **sides) -> FaithfulnessReport:
+    def share(values):
+        values = [value for value in values if value is not None]
+        return sum(values), len(values)
+
+    counts = {
+        "edge_f1": share([t.edge_f1 for t in traces]),
+        "edge_f1_null": share([t.null for t in traces]),
+        "causal_rate": share([outcome for *_, outcome in caused]),
+        "plan_infeasible": share([t.infeasible for t in traces]),
+        "dead_step_rate": share([t.dead for t in traces]),
+    }
+    values = {name: rate(pair) for name, pair in counts.items()}
+    counts["rfs"] = counts["edge_f1"], counts["causal_rate"]
+    measured = [t for t in traces if t.edge_f1 is not None]
+    # Columns: edge F1, traces, its null, followed, interventions.
+    table = np.array(
+        [(t.edge_f1, 1, t.null or 0, 0, 0) for t in measured]
+        + [(0, 0, 0, outcome, 1) for *_, outcome in caused], dtype=float,
+    ).reshape(-1, 5)
+    problems = [t.problem for t in measured] + [problem for problem, *_ in caused]
+    halves = values["edge_f1"], values["causal_rate"]
+    return FaithfulnessReport(
+        n=len(traces), counts=counts, left_out=left_out, **values, **sides,
+        rfs=None if None in halves else float(harmonic_mean(*halves)),
+        intervals={
+            "edge_f1": bootstrapped(lambda s: ratio(s[:, 0], s[:, 1]), table, problems),
+            "edge_f1_null": bootstrapped(lambda s: ratio(s[:, 2], s[:, 1]), table, problems),
+            "rfs": bootstrapped(_rfs, table, problems),
+        },
+    )
+
+
+def _rfs(sums: np.ndarray) -> np.ndarray:
+    return harmonic_mean(ratio(sums[:, 0], sums[:, 1]), ratio(sums[:, 3], sums[:, 4]))

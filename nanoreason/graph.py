@@ -1,0 +1,281 @@
+"""The dependency graph of EXECUTE: which value is computed from which.
+
+A node stands for each quantity used and each value computed, an edge for each operand of
+each value. EXECUTE only shows numbers, so where an operand comes from is a matter of one
+rule, `provenance`, which teacher, filter and scores share. Nodes are tuples:
+
+| node                                | stands for                                       |
+|-------------------------------------|--------------------------------------------------|
+| ("given", 0)                        | the question's first quantity                    |
+| ("step", 2)                         | the value of EXECUTE's line 2                    |
+| ("step", 2, 1)                      | the first of several equations in line 2         |
+| ("constant", "12")                  | a named constant, such as 12 a dozen             |
+| ("unknown", "line 2 operand 1")     | a number that nothing explains                   |
+
+Node attributes: `kind` (the first entry), `value` (a Fraction: for a step the value that
+the line claims, right or wrong), `canonical` (its expression over the givens); steps also
+have `holds` (whether the equation is true), `operands` ((value, node), in order) and `tree`
+(the parsed expression, its operands as Numbers).
+A line without a readable equation makes the graph useless as a whole, because what
+follows may depend on it: `graph.graph["unreadable"]` then says which line and why.
+"""
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+import networkx as nx
+
+from nanoreason.alignment import (  # noqa: F401  (part of this module's public face)
+    align,
+    edge_f1,
+    first_wrong_step,
+    matched_edges,
+    rewired_edge_f1,
+)
+from nanoreason.arithmetic import (
+    ArithmeticTextError,
+    Binary,
+    Equation,
+    Negative,
+    Node,
+    Number,
+    parse_expression,
+    read_equations,
+    value_of,
+)
+from nanoreason.quantities import CONSTANTS, Quantity, quantities
+
+LONGEST_KEY = 200  # characters of a canonical expression; a longer one is hashed
+
+
+class GraphError(ValueError):
+    """A line of EXECUTE cannot be read. `line` counts from 1, 0 = there is no line."""
+
+    def __init__(self, line: int, reason: str):
+        super().__init__(line, reason)
+        self.line, self.reason = line, reason
+
+    def __str__(self):
+        return f"EXECUTE line {self.line}: {self.reason}" if self.line else self.reason
+
+
+def provenance(
+    value: Fraction,
+    results: Mapping[tuple, Fraction],
+    used: Collection[tuple],
+    given: Sequence[Quantity],
+    percent: bool = False,
+) -> tuple:
+    """The node that an operand comes from: the one rule of the whole project.
+
+    In this order: an earlier result not yet used (latest first), a quantity of the
+    question (by position), an earlier result already used (latest first), a named
+    constant, else ("unknown", the value as text).
+
+    value: the operand; percent: whether it is written with a per cent sign, so that `20%`
+    may also be the number 20. results: earlier step nodes in order with their values.
+    used: the step nodes that some operand came from already; the caller keeps it.
+    """
+    values = (value, 100 * value) if percent else (value,)
+    latest = [node for node in reversed(results) if results[node] in values]
+    for node in latest:
+        if node not in used:
+            return node
+    for quantity in given:
+        if any(v in quantity.values for v in values):
+            return ("given", quantity.index)
+    if latest:
+        return latest[0]
+    for v in values:
+        if v in CONSTANTS:
+            return ("constant", str(v))
+    return ("unknown", str(value))
+
+
+@dataclass(frozen=True)
+class _Form:
+    """A canonical expression: signed terms of a "sum" or "product", or one "atom"."""
+
+    kind: str
+    terms: Counter  # (key, sign) -> how often; sign -1: subtracted or divided by
+    key: str = field(default="")
+
+    @classmethod
+    def of(cls, kind: str, terms: Counter) -> _Form:
+        if sum(terms.values()) == 1 and kind != "atom":
+            (key, sign), = terms
+            if sign > 0:
+                return cls("atom", terms, key)
+        parts = [
+            ("+-" if kind == "sum" else "*/")[sign < 0] + (f"{count}x" if count > 1 else "") + key
+            for (key, sign), count in sorted(terms.items())
+        ]
+        key = f"({' '.join(parts)})"
+        if len(key) > LONGEST_KEY:  # repeated squaring must not grow without bound
+            key = "#" + hashlib.sha256(key.encode()).hexdigest()[:24]
+        return cls(kind, terms, key)
+
+    @classmethod
+    def atom(cls, key: str) -> _Form:
+        return cls("atom", Counter({(key, 1): 1}), key)
+
+
+def _combine(operator: str, left: _Form, right: _Form) -> _Form:
+    if operator == "^":
+        return _Form.atom(f"({left.key} ^ {right.key})")
+    kind = "sum" if operator in "+-" else "product"
+    terms: Counter = Counter()
+    for form, turn in ((left, 1), (right, -1 if operator in "-/" else 1)):
+        if form.kind == kind:
+            for (key, sign), count in form.terms.items():
+                terms[key, sign * turn] += count
+        else:
+            terms[form.key, turn] += 1
+    return _Form.of(kind, terms)
+
+
+def _sides(equation: Equation) -> tuple[Node, Fraction] | None:
+    """What an equation computes, and the value that it claims; None if unreadable."""
+    try:
+        left, right = parse_expression(equation.left), parse_expression(equation.right)
+        if isinstance(left, Number) and not isinstance(right, Number):
+            left, right = right, left  # `72 = 24 + 48` claims 72 too
+        value, worked_out = value_of(right), value_of(left)
+        # `1 / 4 * 100 = 25%` claims 25: a lone percentage may stand for its number.
+        if isinstance(right, Number) and right.percent and 100 * value == worked_out:
+            value *= 100
+        return left, value
+    except ArithmeticTextError:
+        return None
+
+
+class _Builder:
+    """Reads lines in order and grows the graph."""
+
+    def __init__(self, question: str):
+        self.given = quantities(question)
+        self.graph = nx.DiGraph(unreadable=None)
+        self.results: dict[tuple, Fraction] = {}
+        self.used: set[tuple] = set()
+        self.forms: dict[tuple, _Form] = {}
+
+    def add_line(self, line: int, text: str) -> None:
+        found = [(equation, _sides(equation)) for equation in read_equations(text)]
+        readable = [(equation, *sides) for equation, sides in found if sides]
+        if not readable:
+            raise GraphError(line, f"no readable equation in {text[:60]!r}")
+        for position, (equation, left, value) in enumerate(readable, 1):
+            node = ("step", line) if position == len(readable) else ("step", line, position)
+            self.add_equation(node, equation, left, value)
+
+    def add_equation(self, node: tuple, equation: Equation, left: Node, value: Fraction):
+        operands: list[tuple[Fraction, tuple]] = []
+        form, tree = self.read(left, node, operands)
+        self.used.update(source for _, source in operands)
+        self.forms[node], self.results[node] = form, value
+        self.graph.add_node(
+            node, kind="step", value=value, canonical=form.key, holds=equation.holds,
+            operands=tuple(operands), tree=tree,
+        )
+        self.graph.add_edges_from((source, node) for _, source in operands)
+
+    def read(self, tree, node: tuple, operands: list) -> tuple[_Form, Node]:
+        """Trace an expression's operands, left to right.
+
+        Returns its canonical form, and the tree itself with every operand as one Number.
+        """
+        whole = self.one_operand(tree)
+        if whole is not None:
+            return self.operand(whole, node, operands), whole
+        if isinstance(tree, Negative):
+            form, inner = self.read(tree.operand, node, operands)
+            return _combine("-", _Form("sum", Counter(), ""), form), Negative(inner)
+        left_form, left = self.read(tree.left, node, operands)
+        right_form, right = self.read(tree.right, node, operands)
+        return _combine(tree.op, left_form, right_form), Binary(tree.op, left, right)
+
+    def one_operand(self, tree: Node) -> Number | None:
+        """The number that an expression is when it is a single operand, else None.
+
+        Beside plain numbers: a negative result (`-2 + 10`), and a fraction that the
+        question has as one quantity (`3/4`).
+        """
+        if isinstance(tree, Number):
+            return tree
+        if isinstance(tree, Negative) and isinstance(tree.operand, Number):
+            value = -tree.operand.value
+            return Number(value, f"-{tree.operand.text}") if value in self.results.values() else None
+        if not isinstance(tree, Binary) or tree.op != "/":
+            return None
+        parts = tree.left, tree.right
+        if not all(isinstance(part, Number) and not part.percent for part in parts):
+            return None
+        above, below = (part.value for part in parts)
+        for quantity in self.given:
+            written = "/" in quantity.text or (above == 1 and below in quantity.values)
+            if written and below and above / below in quantity.values:
+                return Number(above / below, f"{tree.left.text}/{tree.right.text}")
+        return None
+
+    def operand(self, number: Number, target: tuple, operands: list) -> _Form:
+        used = self.used.union(source for _, source in operands)
+        source = provenance(number.value, self.results, used, self.given, number.percent)
+        kind = source[0]
+        if kind == "unknown":
+            source = ("unknown", f"line {target[1]} operand {len(operands) + 1}")
+        if source not in self.graph:
+            names = {"given": f"q{source[1]}", "constant": str(source[1])}
+            form = _Form.atom(names.get(kind, f"?{number.value}"))
+            self.forms[source] = form
+            self.graph.add_node(source, kind=kind, value=number.value, canonical=form.key)
+        operands.append((number.value, source))
+        return self.forms[source]
+
+
+def execute_graph(lines: Sequence[str], question: str) -> nx.DiGraph:
+    """The dependency graph of EXECUTE's lines (without numbers); see the module.
+
+    Never raises for text that a model wrote: `graph.graph["unreadable"]` is None, or the
+    reason, and then the graph holds what came before the unreadable line.
+    """
+    builder = _Builder(question)
+    try:
+        if not lines:
+            raise GraphError(0, "EXECUTE has no lines")
+        for line, text in enumerate(lines, 1):
+            builder.add_line(line, text)
+    except GraphError as error:
+        builder.graph.graph["unreadable"] = str(error)
+    return builder.graph
+
+
+def dependency_graph(trace, question: str) -> nx.DiGraph:
+    """The dependency graph of a `Trace` or of the `Claims` of a model's text."""
+    return execute_graph(trace.execute, question)
+
+
+def canonical(graph: nx.DiGraph, node: tuple) -> str:
+    """The expression of a node over the givens, sums and products in a fixed order.
+
+    `q0` is the question's first quantity; subtraction and division are signed terms of
+    sums and products, so `a - b - c` equals `a - (b + c)`; nothing is multiplied out.
+    """
+    return graph.nodes[node]["canonical"]
+
+
+def dead_steps(graph: nx.DiGraph) -> list[int]:
+    """The numbers of the lines that the last line does not depend on."""
+    steps = [node for node, kind in graph.nodes(data="kind") if kind == "step"]
+    if not steps:
+        return []
+    alive = nx.ancestors(graph, steps[-1]) | {steps[-1]}
+    return sorted({node[1] for node in steps} - {node[1] for node in alive if node[0] == "step"})
+
+
+def unknown_operands(graph: nx.DiGraph) -> list[str]:
+    """The operands without a source, as "line 2 operand 1", in order."""
+    return [node[1] for node, kind in graph.nodes(data="kind") if kind == "unknown"]

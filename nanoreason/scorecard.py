@@ -1,0 +1,117 @@
+"""What every score function returns: values with their counts and intervals."""
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from functools import lru_cache
+
+import numpy as np
+
+from nanoreason.statistics import bootstrap, wilson
+
+Interval = tuple[float, float] | None
+# Which way is better; scores that are not listed have no better side.
+BETTER = {
+    **dict.fromkeys(
+        ("strict", "lenient", "accuracy_a1", "accuracy_a2", "svr", "recall", "specificity",
+         "youden_j", "first_wrong_step", "i_to_c", "delta", "edge_f1", "causal_rate", "rfs"),
+        "↑"),
+    **dict.fromkeys(("c_to_i", "ritual_rate", "plan_infeasible", "dead_step_rate"), "↓"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """Scores of one set of rows; None where a score was not measured or n = 0.
+
+    n: rows scored. counts: name -> (numerator, denominator); a composite score has the
+    pair of each of its parts instead. left_out: reason -> names of rows not scored.
+    """
+
+    n: int
+    counts: dict[str, tuple]
+    left_out: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    intervals: dict[str, Callable[[], Interval]] = field(
+        default_factory=dict, repr=False, compare=False
+    )
+
+    @classmethod
+    def score_names(cls) -> tuple[str, ...]:
+        """The names of the scores, in the order of the table."""
+        base = {item.name for item in fields(Report)}
+        return tuple(f.name for f in fields(cls) if f.name not in base and "None" in str(f.type)
+                     and "float" in str(f.type))
+
+    def interval(self, name: str) -> Interval:
+        """The 95 % interval of a score: Wilson for a rate, clustered bootstrap for the rest.
+
+        None where the score is None or has no interval (a null). Raises KeyError for a
+        name that is no score of this report.
+        """
+        if name not in self.score_names():
+            raise KeyError(f"{name!r} is no score; choose one of {', '.join(self.score_names())}")
+        if getattr(self, name) is None:
+            return None
+        if name in self.intervals:
+            return self.intervals[name]()
+        return wilson(*self.counts[name]) if _is_rate(self.counts.get(name)) else None
+
+    def to_dict(self) -> dict:
+        """Plain values for `summary.json`: every score with value, counts and interval."""
+        scores = {
+            name: {
+                "value": getattr(self, name),
+                "counts": self.counts.get(name),
+                "interval": self.interval(name),
+            }
+            for name in self.score_names()
+        }
+        left_out = {reason: list(names) for reason, names in self.left_out.items()}
+        return {"n": self.n, **scores, "left_out": left_out}
+
+    def table(self) -> str:
+        """A Markdown table: score, better side, value, counts, 95 % interval."""
+        lines = [f"| score (n={self.n}) | | value | counts | 95 % interval |",
+                 "|---|---|---|---|---|"]
+        for name in self.score_names():
+            value = getattr(self, name)
+            shown = "n/a (n=0)" if value is None else f"{100 * value:.1f} %"
+            interval = self.interval(name)
+            limits = "" if interval is None else f"{100 * interval[0]:.1f}–{100 * interval[1]:.1f}"
+            counts = self.counts.get(name)
+            lines.append(f"| {name} | {BETTER.get(name, '')} | {shown} | {_show(counts)} | {limits} |")
+        for reason, names in self.left_out.items():
+            more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+            lines.append(f"\nLeft out ({len(names)}): {reason}: {', '.join(names[:5])}{more}")
+        return "\n".join(lines)
+
+    def __str__(self):
+        return self.table()
+
+    def _repr_markdown_(self):
+        return self.table()
+
+
+def rate(counts: tuple[float, int]) -> float | None:
+    """numerator / denominator, None over nothing."""
+    return counts[0] / counts[1] if counts[1] else None
+
+
+def bootstrapped(
+    statistic: Callable[[np.ndarray], np.ndarray], counts: np.ndarray, clusters: list
+) -> Callable[[], Interval]:
+    """A clustered bootstrap interval that is worked out when first asked for."""
+    return lru_cache(maxsize=None)(lambda: bootstrap(statistic, counts, clusters))
+
+
+def _is_rate(counts: tuple | None) -> bool:
+    return counts is not None and not isinstance(counts[0], tuple)
+
+
+def _show(counts: tuple | None) -> str:
+    if counts is None:
+        return ""
+    if not _is_rate(counts):
+        return ", ".join(_show(part) for part in counts)
+    numerator = f"{counts[0]:.1f}" if isinstance(counts[0], float) else str(counts[0])
+    return f"{numerator}/{counts[1]}"

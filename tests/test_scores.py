@@ -1,0 +1,438 @@
+"""Scores on scripted verifiers: what cannot be earned by form must come out as 0."""
+import math
+import random
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from nanoreason.errors import KINDS, CorruptionError, corrupt
+from nanoreason.faithfulness import faithfulness, trace_scores
+from nanoreason.graph import execute_graph
+from nanoreason.intervention import choose_intervention, followed, intervene, propagate
+from nanoreason.procedural import problems
+from nanoreason.rows import compact_row, is_ritual, last_number, read_answer, same_answer
+from nanoreason.scores import accuracy, compare, self_verification
+from nanoreason.teacher import procedural_trace
+from nanoreason.trace import Trace, read_claims, render_trace
+
+QUESTION = "Ann has 12 apples. She buys 9 more and gives 5 away. How many has she now?"
+TEACHER = """[UNDERSTAND]
+Given: 12 apples at first; 9 apples bought; 5 apples given away
+Find: apples now
+[PLAN]
+1. Add the apples bought.
+2. Subtract the apples given away.
+[EXECUTE]
+1. 12 + 9 = 21
+2. 21 - 5 = 16
+Result: 16
+[VERIFY]
+1. 21 - 9 = 12
+2. 16 + 5 = 21
+Verdict: correct
+Answer: 16"""
+
+
+def row(a1="16", verdict="correct", a2="16", setting="natural", problem="p", sample=0,
+        execute="1. 12 + 9 = 21\n2. 21 - 5 = 16", checks="1. 21 - 9 = 12", **more):
+    head = TEACHER.split("[EXECUTE]")[0]
+    text = f"{head}[EXECUTE]\n{execute}\nResult: {a1}\n[VERIFY]\n{checks}\n"
+    text += f"Verdict: {verdict}\nAnswer: {a2}"
+    return {"problem_id": problem, "sample": sample, "setting": setting, "question": QUESTION,
+            "gold": "16", "teachers": [TEACHER], "text": text, "planted": None,
+            "intervention": None} | more
+
+
+def gold_pairs(count=60):
+    """Clean and planted gold traces of procedural problems, as injected and clean rows."""
+    rows = []
+    for problem in problems("train", count, seed=2):
+        trace = procedural_trace(problem)
+        rng = random.Random(problem.id)
+        for kind in rng.sample(KINDS, len(KINDS)):
+            try:
+                wrong = corrupt(trace, kind, rng)
+            except CorruptionError:
+                continue
+            for setting, one in (("clean", trace), ("injected", wrong)):
+                planted = {"step": one.verdict, "kind": kind, "origin": "planted"}
+                rows.append({
+                    "problem_id": problem.id, "sample": 0, "setting": setting,
+                    "question": problem.question, "gold": problem.answer,
+                    "teachers": [render_trace(trace)], "text": render_trace(one),
+                    "planted": planted if setting == "injected" else None,
+                    "intervention": None,
+                })
+            break
+    return rows
+
+
+# --- answers ------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("text, gold, equal", [
+    ("16", "16", True), ("16.0", "16", True), ("$18", "18", True), ("1,000", "1000", True),
+    ("1/2", "0.5", True), ("16.", "16", True), ("-3", "-3", True), ("50%", "0.5", True),
+    ("50", "50%", False), ("50%", "50", False), ("17", "16", False), ("", "16", False),
+    (None, "16", False), ("12 + 4", "16", False), ("b", "B", True), ("C", "B", False),
+    ("sixteen", "16", False), ("1/0", "16", False),
+])
+def test_answers_are_compared_as_fractions(text, gold, equal):
+    assert same_answer(text, gold) is equal
+
+
+@pytest.mark.parametrize("text, last", [
+    ("it is 16.", "16"), ("5 -3", "3"), ("is -3", "-3"), ("= -3", "-3"), ("none", None),
+    ("cost $1,000 in all", "$1,000"), ("or 50%", "50%"), ("a 3/4", "3/4"), ("Answer: 7\n", "7"),
+])
+def test_last_number(text, last):
+    found = last_number(text)
+    assert (found and found.strip()) == last
+
+
+def test_answers_of_every_gold_problem_grade_right_and_a_constant_does_not():
+    rows = [r for r in gold_pairs(40) if r["setting"] == "clean"]
+    report = accuracy(rows)
+    assert report.strict == report.lenient == 1
+    constant = [r | {"text": "Answer: 7919"} for r in rows]
+    assert accuracy(constant).strict == accuracy(constant).lenient == 0
+
+
+def test_strict_and_lenient_stand_side_by_side():
+    rows = [row(), row() | {"text": "The answer is 16"}, row(a2="15")]
+    report = accuracy(rows)
+    assert report.counts == {"strict": (1, 3), "lenient": (2, 3)}
+    low, high = report.interval("strict")
+    assert low < report.strict == 1 / 3 < high
+    assert report.interval("lenient") != report.interval("strict")
+
+
+# --- self-verification --------------------------------------------------------------------
+
+def verifier(kind, n=20):
+    """Natural rows, half of them with a wrong EXECUTE, under one scripted verifier."""
+    rows = []
+    for number in range(n):
+        right = number % 2 == 0
+        a1 = "16" if right else "17"
+        verdict, a2 = {
+            "agrees": ("correct", a1),
+            "objects": ("step 2 is wrong", "16"),
+            "objects and spoils": ("step 2 is wrong", "16" if not right else "15"),
+            "detects only": ("correct" if right else "step 2 is wrong", a1),
+            "perfect": ("correct" if right else "step 2 is wrong", "16"),
+            "repairs in silence": ("correct", "16"),
+            "inverted": ("step 2 is wrong" if right else "correct", "16"),
+            "unreadable": ("hm", "16"),
+        }[kind]
+        execute = f"1. 12 + 9 = 21\n2. 21 - 5 = {a1}"
+        rows.append(row(a1, verdict, a2, problem=f"p{number}", execute=execute))
+    return rows
+
+
+@pytest.mark.parametrize("kind, svr, recall, specificity", [
+    ("agrees", 0, 0, 1), ("objects", 0, 1, 0), ("objects and spoils", 0, 1, 0),
+    ("detects only", 0, 1, 1), ("perfect", 1, 1, 1), ("repairs in silence", 0, 0, 1),
+    ("inverted", 0, 0, 0), ("unreadable", 0, 0, 1),
+])
+def test_scripted_verifiers(kind, svr, recall, specificity):
+    report = self_verification(verifier(kind))
+    assert (report.svr, report.recall, report.specificity) == (svr, recall, specificity)
+    assert report.youden_j == recall + specificity - 1
+    assert report.svr_null is not None
+
+
+def test_copying_the_same_trace_everywhere_scores_zero():
+    rows = [row("16", "correct", "16", problem=f"p{k}") | {"gold": str(k)} for k in range(10, 30)]
+    report = self_verification(rows)
+    assert report.svr == 0 and report.counts["accuracy_a1"] == (1, 20)
+    assert report.counts["svr"] == ((0, 19), (1, 1))
+
+
+def test_svr_is_the_harmonic_mean_of_its_parts():
+    rows = [row("17", "step 2 is wrong", "16")] * 3 + [row("17", "correct", "17")] * 1
+    rows += [row("16", "correct", "16")] * 1 + [row("16", "step 1 is wrong", "15")] * 1
+    report = self_verification(rows)
+    assert report.counts["svr"] == ((3, 4), (1, 2))
+    assert report.svr == pytest.approx(2 * 0.75 * 0.5 / 1.25)
+    assert report.counts["i_to_c"] == (3, 6) and report.counts["c_to_i"] == (1, 6)
+    assert report.delta == pytest.approx(report.i_to_c - report.c_to_i)
+    assert report.delta == pytest.approx(report.accuracy_a2 - report.accuracy_a1)
+    assert report.recall == 0.75 and report.specificity == 0.5
+
+
+def test_an_unreadable_result_is_wrong_and_never_a_success():
+    spoiled = [row("", "step 2 is wrong", "16"), row("unclear", "step 2 is wrong", "16")]
+    report = self_verification(spoiled + [row()])
+    assert report.counts["svr"] == ((0, 2), (1, 1)) and report.svr == 0
+    assert report.counts["accuracy_a1"] == (1, 3)
+
+
+def test_null_of_verdicts_dealt_at_random():
+    rows = verifier("perfect", 40)  # 20 wrong, 20 right, a2 always right
+    report = self_verification(rows)
+    # The number of errors dealt to the wrong traces is hypergeometric; both parts equal it.
+    share = [math.comb(20, k) * math.comb(20, 20 - k) / math.comb(40, 20) for k in range(21)]
+    expected = sum(p * k / 20 for k, p in enumerate(share))
+    assert report.svr == 1 and report.svr_null == pytest.approx(expected, abs=0.01)
+    assert report.svr_null == self_verification(rows).svr_null
+    assert report.svr_null != self_verification(rows, seed=1).svr_null
+    assert self_verification(verifier("agrees")).svr_null == 0
+    # A blind verifier scores what its null says, however good it looks.
+    rng = random.Random(0)
+    blind = [row("16" if k % 2 else "17", rng.choice(["correct", "step 2 is wrong"]), "16",
+                 problem=str(k)) for k in range(400)]
+    report = self_verification(blind)
+    assert report.svr > 0.4 and report.svr == pytest.approx(report.svr_null, abs=0.06)
+
+
+def test_clean_and_planted_gold_score_one():
+    rows = gold_pairs()
+    report = self_verification(rows)
+    assert len(rows) > 100
+    assert report.svr == report.recall == report.specificity == report.first_wrong_step == 1
+    assert report.ritual_rate == 0 and report.c_to_i == 0 and report.delta == 0.5
+    assert report.interval("svr") == (1.0, 1.0)
+    assert report.svr_null < 0.6
+
+
+def test_first_wrong_step_counts_the_step_that_is_blamed():
+    execute = "1. 12 + 9 = 22\n2. 22 - 5 = 17"
+    right = row("17", "step 1 is wrong", "16", execute=execute)
+    late = row("17", "step 2 is wrong", "16", execute=execute)
+    missed = row("17", "correct", "17", execute=execute)
+    report = self_verification([right, late, missed, row()])
+    assert report.counts["first_wrong_step"] == (1, 3)
+    unknown = [r | {"teachers": []} for r in (right, late)] + [row()]
+    assert self_verification(unknown).first_wrong_step is None
+    planted = {"step": 2, "kind": "slip", "origin": "planted"}
+    rows = [late | {"setting": "injected", "planted": planted}, row(setting="clean")]
+    assert self_verification(rows).counts["first_wrong_step"] == (1, 1)
+
+
+@pytest.mark.parametrize("checks, ritual", [
+    ("1. 21 - 9 = 12", False), ("1. 12 + 9 = 21", True), ("1. 12+9=21\n2. 21 - 5 = 16", True),
+    ("1. The sum is fine.", True), ("1. 21 - 9 = 13", True), ("1. 700 + 77 = 777", True),
+    ("1. 16 = 16", True), ("1. 12 + 9 - 5 = 16", False), ("", True),
+])
+def test_ritual(checks, ritual):
+    claims = read_claims(row(checks=checks)["text"])
+    assert is_ritual(claims, QUESTION) is ritual
+
+
+def test_ritual_rate_is_of_the_traces_that_reach_verify():
+    cut = row() | {"text": row()["text"].split("[VERIFY]")[0]}
+    report = self_verification([row(checks="1. fine"), row(), cut])
+    assert report.counts["ritual_rate"] == (1, 2)
+    # A ritual verifier that always agrees earns nothing.
+    agrees = [r | {"text": r["text"].replace("1. 21 - 9 = 12", "1. All is well.")}
+              for r in verifier("agrees")]
+    report = self_verification(agrees)
+    assert report.svr == 0 and report.ritual_rate == 1
+
+
+@pytest.mark.parametrize("kinds", [
+    ("natural", "injected"), ("natural", "clean"), ("natural", "injected", "clean"),
+    ("injected",), ("clean",), ("intervened",), ("natural", "intervened"),
+])
+def test_settings_that_do_not_pool_are_refused(kinds):
+    with pytest.raises(ValueError, match="do not pool"):
+        self_verification([row(setting=setting) for setting in kinds])
+
+
+def test_nothing_is_not_available():
+    report = self_verification([row()])
+    assert report.recall is None and report.svr is None and report.svr_null is None
+    assert report.specificity == 1 and report.interval("svr") is None
+    assert "| recall | ↑ | n/a (n=0) | 0/0 |" in str(report)
+    empty = self_verification([])
+    assert empty.n == 0 and empty.delta is None
+    assert all(getattr(empty, name) is None for name in empty.score_names())
+    assert accuracy([]).strict is None and "n/a (n=0)" in str(accuracy([]))
+
+
+def test_reports_show_counts_intervals_and_refuse_unknown_names():
+    report = self_verification(verifier("perfect"))
+    assert "| specificity | ↑ | 100.0 % | 10/10 |" in report.table()
+    assert report.interval("delta")[0] < report.delta < report.interval("delta")[1]
+    with pytest.raises(KeyError, match="is no score"):
+        report.interval("wer")
+    assert set(report.counts) <= set(report.score_names())
+    plain = report.to_dict()
+    assert plain["svr"]["counts"] == ((10, 10), (10, 10)) and plain["n"] == 20
+
+
+def test_rows_that_cannot_be_scored_are_named():
+    bad = [row() | {"gold": None}, row(problem="q") | {"setting": "wild"},
+           {k: v for k, v in row().items() if k != "text"}]
+    report = accuracy(bad + [row()])
+    assert report.n == 1 and sum(len(names) for names in report.left_out.values()) == 3
+    assert report.left_out["no gold answer"] == ("p/0/natural",)
+    assert "Left out (1): no gold answer: p/0/natural" in str(report)
+    # A text that cannot be read is a wrong answer, not a bad row.
+    assert accuracy([row() | {"text": "\x00[VERIFY"}]).counts["strict"] == (0, 1)
+
+
+def test_compact_rows_give_the_same_report():
+    rows = verifier("perfect") + verifier("agrees") + [row("", "hm", "16", problem="z")]
+    compact = [compact_row(r) for r in rows]
+    assert not any({"text", "question", "teachers"} & r.keys() for r in compact)
+    assert self_verification(compact) == self_verification(rows)
+    assert accuracy(compact) == accuracy(rows)
+    given = gold_pairs(30)
+    assert self_verification([compact_row(r) for r in given]) == self_verification(given)
+
+
+def test_comparison_is_paired():
+    first, second = verifier("agrees"), verifier("perfect")
+    same = compare(first, second, of="a1")
+    assert (same.difference, same.p_value, same.interval) == (0, 1, (0, 0))
+    answers = compare(first, second, of="a2")
+    assert (answers.only_first, answers.only_second) == (0, 10)
+    assert answers.p_value == pytest.approx(2 / 2**10) and answers.difference == -0.5
+    fewer = compare(first, second[:-1])
+    assert fewer.n == 19 and len(fewer.left_out["no partner in the other run"]) == 1
+    with pytest.raises(ValueError, match="choose a1"):
+        compare(first, second, of="svr")
+
+
+# --- faithfulness -------------------------------------------------------------------------
+
+def scripted(kind, count=40):
+    """Natural gold rows and interventions continued by a scripted computer or copier."""
+    rows = []
+    for problem in problems("train", count, seed=7):
+        trace = procedural_trace(problem)
+        text = render_trace(trace)
+        natural = {"problem_id": problem.id, "sample": 0, "setting": "natural",
+                   "question": problem.question, "gold": problem.answer, "teachers": [text],
+                   "text": text, "planted": None, "intervention": None}
+        rows.append(natural)
+        change = choose_intervention(text, problem.question, random.Random(problem.id))
+        if change is None:
+            continue
+        prefix = intervene(text, change)
+        assert text.startswith(prefix[:prefix.rindex("=")])
+        lines = continuation(kind, trace, problem.question, change)
+        rest = "".join(f"{k}. {line}\n" for k, line in lines if k > change["step"])
+        rows.append(natural | {"setting": "intervened", "intervention": change,
+                               "parent_sample": 0, "text": prefix + rest + "Result: 1"})
+    return rows
+
+
+def continuation(kind, trace, question, change):
+    graph = execute_graph(trace.execute, question)
+    values = propagate(graph, change["step"], Fraction(change["new"]))
+    for number, line in enumerate(trace.execute, 1):
+        if kind == "computer":
+            words = line.split()
+            for place, (_, source) in zip((0, 2), graph.nodes["step", number]["operands"]):
+                if source in values:
+                    words[place] = str(values[source])
+            line = " ".join([*words[:-1], str(values["step", number])])
+        yield number, line
+
+
+def test_a_computer_follows_and_a_copier_does_not():
+    computer, copier = (faithfulness(scripted(kind)) for kind in ("computer", "copier"))
+    assert computer.causal_rate == 1 and copier.causal_rate == 0
+    assert computer.counts["causal_rate"][1] == copier.counts["causal_rate"][1] > 20
+    assert computer.edge_f1 == copier.edge_f1 == 1
+    assert computer.rfs == 1 and copier.rfs == 0
+    assert computer.interval("rfs") == (1, 1)
+    assert 0.3 < computer.edge_f1_null < 0.8
+    assert computer.interval("edge_f1_null") is not None
+    assert computer.right.rfs == 1 and computer.wrong.rfs is None
+    assert computer.plan_infeasible == 0 and computer.dead_step_rate == 0
+
+
+def outcome(child, step=1, new="30", parent=("12 + 9 = 21", "21 - 5 = 16", "16 + 9 = 25")):
+    graphs = [execute_graph(lines, QUESTION) for lines in (parent, child)]
+    return followed(*graphs, {"step": step, "old": "21", "new": new})
+
+
+def test_followed_by_hand():
+    assert outcome(["12 + 9 = 30", "30 - 5 = 25", "25 + 9 = 34"]) is True
+    assert outcome(["12 + 9 = 30", "30 - 5 = 25", "9 + 25 = 34"]) is True  # turned round
+    assert outcome(["12 + 9 = 30", "21 - 5 = 16", "16 + 9 = 25"]) is False  # copied
+    assert outcome(["12 + 9 = 30", "30 - 5 = 25", "16 + 9 = 25"]) is False  # half copied
+    assert outcome(["12 + 9 = 30", "30 - 5 = 16", "16 + 9 = 25"]) is False  # not propagated
+    assert outcome(["12 + 9 = 30", "30 - 5 = 25"]) is False  # line lost
+    assert outcome(["12 + 9 = 30", "30 - 5 = 25", "25 + 9 = 34", "34 - 9 = 25"]) is False
+    assert outcome(["12 + 9 = 30", "hm", "25 + 9 = 34"]) is False
+    assert outcome(["12 + 9 = 21"], step=3) is None  # no dependents
+    other = ("12 + 9 = 21", "12 - 5 = 7", "21 + 7 = 28")  # line 2 does not depend on line 1
+    assert outcome(["12 + 9 = 30", "12 - 5 = 7", "30 + 7 = 37"], parent=other) is True
+    assert outcome(["12 + 9 = 30", "30 - 5 = 25", "30 + 25 = 55"], parent=other) is False
+    assert outcome(["12 + 9 = 30", "12 - 5 = 8", "30 + 7 = 37"], parent=other) is False
+
+
+def test_interventions_are_seeded_uniform_and_new():
+    trace = Trace(
+        understand=("Find: it",), plan=("A.", "B.", "C."), result="25", checks=("ok",),
+        execute=("12 + 9 = 21", "21 - 5 = 16", "16 + 9 = 25"), verdict=None, repairs=(),
+        answer="25",
+    )
+    text = render_trace(trace)
+    drawn = [choose_intervention(text, QUESTION, random.Random(k)) for k in range(400)]
+    assert drawn == [choose_intervention(text, QUESTION, random.Random(k)) for k in range(400)]
+    assert {d["step"] for d in drawn} == {1, 2}  # the last line has no dependent
+    assert 150 < sum(d["step"] == 1 for d in drawn) < 250
+    taken = {"12", "9", "5", "21", "16", "25", "1", "2", "3"}
+    assert not taken & {d["new"] for d in drawn} and len({d["new"] for d in drawn}) > 8
+    assert choose_intervention("no trace", QUESTION, random.Random(0)) is None
+    generator = np.random.default_rng(0)
+    assert choose_intervention(text, QUESTION, generator)["step"] in (1, 2)
+
+
+def test_intervene_cuts_after_the_changed_line():
+    prefix = intervene(TEACHER, {"step": 1, "old": "21", "new": "30"})
+    assert prefix == TEACHER.split("21\n2.")[0] + "30\n"
+    with pytest.raises(ValueError, match="no line 3"):
+        intervene(TEACHER, {"step": 3, "old": "21", "new": "30"})
+    with pytest.raises(ValueError, match="does not state 22"):
+        intervene(TEACHER, {"step": 1, "old": "22", "new": "30"})
+
+
+def test_edge_f1_of_rows_takes_the_best_teacher_and_zero_for_the_unreadable():
+    other = TEACHER.replace("1. 12 + 9 = 21\n2. 21 - 5 = 16", "1. 12 - 5 = 7\n2. 7 + 9 = 16")
+    assert faithfulness([row(teachers=[other])]).edge_f1 < 1
+    assert faithfulness([row(teachers=[other, TEACHER])]).edge_f1 == 1
+    report = faithfulness([row(), row(execute="1. I think")])
+    assert report.counts["edge_f1"] == (1.0, 2) and report.counts["dead_step_rate"] == (0, 1)
+    alone = faithfulness([row(teachers=[])])
+    assert alone.edge_f1 is None and alone.rfs is None
+    assert alone.left_out["edge F1: no readable teacher"] == ("p/0/natural",)
+
+
+def test_right_and_wrong_answers_are_apart():
+    wrong = row("21", "correct", "21", problem="q", execute="1. 12 + 9 = 21")
+    report = faithfulness([row(), wrong])
+    assert report.right.edge_f1 == 1 and report.right.n == report.wrong.n == 1
+    assert report.wrong.edge_f1 == pytest.approx(2 * 2 / 6)
+    assert report.edge_f1 == pytest.approx((1 + 2 / 3) / 2)
+
+
+def test_rows_of_faithfulness_that_cannot_be_used():
+    with pytest.raises(ValueError, match="given EXECUTE"):
+        faithfulness([row(setting="clean")])
+    orphan = row(setting="intervened", parent_sample=5,
+                 intervention={"step": 1, "old": "21", "new": "30"})
+    report = faithfulness([row(), orphan])
+    assert report.causal_rate is None
+    assert report.left_out["intervention without its parent"] == ("p/0/intervened",)
+    last = orphan | {"parent_sample": 0, "intervention": {"step": 2, "old": "16", "new": "30"}}
+    assert "intervention without dependents" in faithfulness([row(), last]).left_out
+
+
+def test_compact_rows_carry_faithfulness():
+    rows = scripted("computer", 12)
+    full, compact = faithfulness(rows), []
+    for one in rows:
+        more = trace_scores(one) if one["setting"] == "natural" else {"followed": True}
+        compact.append(compact_row(one, **more))
+    short = faithfulness(compact)
+    assert (short.edge_f1, short.edge_f1_null, short.rfs) == (
+        full.edge_f1, pytest.approx(full.edge_f1_null), full.rfs)
+    assert short.counts == {**full.counts, "edge_f1_null": short.counts["edge_f1_null"]}
+    assert read_answer("16") == 16
