@@ -1,0 +1,154 @@
+"""From a source to training records: problems, teacher, filter, planted errors.
+
+`load_problems` reads a source, `teach` makes a trace of each problem, `filter_traces`
+keeps the good ones, `corrupt` plants an error in a right one; `prepare` is all four in
+that order. Whatever falls out on the way is a `Rejection` that stands in the stream where
+the problem or the trace would have stood, so nothing is lost and order is kept:
+
+    problems = list(load_problems("gsm8k", path="train_socratic.jsonl.gz"))
+    kept, rejected = filter_traces(zip(problems, teach(problems)))
+"""
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from nanoreason.errors import KINDS, CorruptionError, corrupt
+from nanoreason.filters import examine, filter_traces, reasons
+from nanoreason.gsm8k import Unteachable, gsm8k_trace
+from nanoreason.problem import Problem
+from nanoreason.records import (RecordError, Rejection, check_record, make_record,
+                                read_json_lines, read_traces, write_rejected, write_traces)
+from nanoreason.sources import in_dev, load_problems
+from nanoreason.teacher import procedural_trace
+from nanoreason.trace import Trace
+
+__all__ = ["KINDS", "CorruptionError", "RecordError", "Rejection", "check_record", "corrupt",
+           "filter_traces", "in_dev", "load_problems", "make_record", "prepare",
+           "read_traces", "teach", "write_rejected", "write_traces"]
+
+TEACHERS = ("rules",)
+
+
+def teach(problems: Iterable[Problem | Rejection], teacher: str = "rules"
+          ) -> Iterator[Trace | Rejection]:
+    """A right trace of each problem, or a `Rejection` that says why there is none.
+
+    One result a problem, in order; a `Rejection` among the problems is passed on. teacher:
+    "rules" works from the known steps of a procedural problem and from the annotated
+    solution of a GSM8K record. Raises `ValueError` for any other teacher.
+    """
+    if teacher not in TEACHERS:
+        raise ValueError(f"teacher {teacher!r} is unknown; choose one of {', '.join(TEACHERS)}")
+    return (_teach(problem) for problem in problems)
+
+
+def _teach(problem: Problem | Rejection) -> Trace | Rejection:
+    if isinstance(problem, Rejection):
+        return problem
+    if problem.steps:
+        return procedural_trace(problem)
+    try:
+        return gsm8k_trace(problem)
+    except Unteachable as error:
+        return error.rejection(problem.id)
+
+
+def plant(problem: Problem, trace: Trace, seed: int) -> tuple[Trace, str] | None:
+    """The trace with a planted error and the error's kind; None if no kind fits.
+
+    The kinds are tried in an order drawn uniformly by seed and problem; the first that
+    the trace has room for, and whose result passes the filter, is taken.
+    """
+    rng = random.Random(f"plant/{seed}/{problem.id}")
+    for kind in rng.sample(KINDS, len(KINDS)):
+        try:
+            wrong = corrupt(trace, kind, rng)
+        except CorruptionError:
+            continue
+        if examine(problem, wrong)[1] is None:
+            return wrong, kind
+    return None
+
+
+def prepare(data: str, teacher: str = "rules", total: int | None = None,
+            error_share: float = 0.5, seed: int = 0, *, split: str = "train",
+            path: str | Path | None = None, report: dict | None = None) -> list[dict]:
+    """Training records (`records.FIELDS`) of a source, the same ones for the same seed.
+
+    data: "procedural", "gsm8k" (with `path`, or from the hub), the path of a GSM8K or
+        other question-and-answer file (gzipped or not), or the path of a file of prepared
+        traces, which is taken as it is: `teacher` and `error_share` do not apply to it.
+    total: records at most; None takes all (1,000 of "procedural").
+    error_share: the share of records that are to hold a planted error, 0 to 1. Where no
+        kind of error fits a trace it stays clean and is counted.
+    report: filled, if given, with `read`, `kept`, `rejected` (the list), `reasons`,
+        `planted` (count by kind) and `no_kind_fits`.
+
+    Raises `ValueError` where no record is left, and what `load_problems` raises.
+    """
+    if not 0 <= error_share <= 1:
+        raise ValueError(f"error_share must lie between 0 and 1, not {error_share!r}")
+    if total is not None and total < 1:
+        raise ValueError(f"total must be None or at least 1, not {total!r}")
+    report = {} if report is None else report
+    if data not in ("procedural", "gsm8k") and _is_prepared(data):
+        records = _shuffled(read_traces(data), seed)[:total]
+        planted = Counter(r["planted"]["kind"] for r in records if r["planted"])
+        report.update(read=len(records), kept=len(records), rejected=[], reasons={},
+                      planted=dict(planted), no_kind_fits=0)
+        return records
+    pairs, rejected = _kept(data, teacher, total, seed, split, path)
+    report.update(read=len(pairs) + len(rejected), kept=len(pairs), rejected=rejected,
+                  reasons=reasons(rejected))
+    if not pairs:
+        raise ValueError(f"no usable record in {data!r}: {report['reasons'] or 'it is empty'}")
+    chosen = set(random.Random(f"errors/{seed}").sample(
+        range(len(pairs)), round(error_share * len(pairs))))
+    records, kinds = [], Counter()
+    for position, (problem, trace) in enumerate(pairs):
+        planted = None
+        if position in chosen:
+            found = plant(problem, trace, seed)
+            kinds[found[1] if found else None] += 1
+            if found:
+                trace, kind = found
+                planted = {"step": trace.verdict, "kind": kind, "origin": "planted"}
+        records.append(make_record(problem, trace, planted))
+    report.update(no_kind_fits=kinds.pop(None, 0), planted=dict(sorted(kinds.items())))
+    return records
+
+
+def _kept(data: str, teacher: str, total: int | None, seed: int, split: str,
+          path: str | Path | None) -> tuple[list[tuple[Problem, Trace]], list[Rejection]]:
+    """The first `total` problems (in seeded order) whose trace passes the filter."""
+    if data == "procedural":
+        problems = load_problems(data, path, split, count=total or 1000, seed=seed)
+    else:
+        # A file whose answers are not in GSM8K's layout has no steps to learn from, and
+        # the teacher says so; so one reader serves both.
+        problems = _shuffled(list(load_problems(data, path, split)), seed)
+    kept: list[tuple[Problem, Trace]] = []
+    rejected: list[Rejection] = []
+    for problem in problems:
+        if total is not None and len(kept) == total:
+            break
+        good, bad = filter_traces([(problem, *teach([problem], teacher))])
+        kept += good
+        rejected += bad
+    return kept, rejected
+
+
+def _shuffled(items: list, seed: int) -> list:
+    random.Random(f"order/{seed}").shuffle(items)
+    return items
+
+
+def _is_prepared(path: str) -> bool:
+    """Whether the first readable record of a file has a trace."""
+    if not Path(path).is_file():
+        return False
+    first = next((r for _, r in read_json_lines(path) if isinstance(r, dict)), {})
+    return "trace" in first

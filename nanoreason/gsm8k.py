@@ -1,0 +1,228 @@
+"""GSM8K: its records, and the rule-based teacher that makes four-stage traces of them.
+
+A record's `answer` has a step a line and the final answer after `####`. Steps carry
+calculator annotations `<<48/2=24>>`; in the socratic form a sub-question stands in front,
+`sub-question ** step`. The teacher takes PLAN from the sub-questions, EXECUTE from the
+annotations (or, on a line without one, from an equation in plain text), UNDERSTAND from
+the question, and lets VERIFY undo or work out again every line. Operations are split into
+binary steps (see `binary`). A line without arithmetic is a restatement and is left out.
+
+What the rules cannot turn into a right trace is refused with a reason, never patched:
+a false equation, an operand that nothing explains, a last value that is not the answer.
+"""
+from __future__ import annotations
+
+import random
+import re
+
+from nanoreason.arithmetic import (ArithmeticTextError, evaluate, parse_expression,
+                                   read_equations, value_of)
+from nanoreason.binary import BinarySteps, StepError
+from nanoreason.checks import draw_kinds, equation, write_check, write_number
+from nanoreason.graph import execute_graph
+from nanoreason.problem import Problem, Step
+from nanoreason.quantities import quantities
+from nanoreason.records import Rejection
+from nanoreason.trace import Trace, TraceError
+from nanoreason.wording import asking_part, given_labels, imperative
+
+FINAL = re.compile(r"^####\s*(.*?)\s*$", re.MULTILINE)
+ANNOTATION = re.compile(r"<<([^<>]*)>>")
+_VERBS = {"+": "Add {left} and {right}.", "-": "Subtract {right} from {left}.",
+          "*": "Multiply {left} by {right}.", "/": "Divide {left} by {right}."}
+
+
+class Unteachable(ValueError):
+    """The rules make no right trace of a problem. `reason`, `place`, `detail` say why."""
+
+    def __init__(self, reason: str, place: str, detail: str):
+        super().__init__(reason, place, detail)
+        self.reason, self.place, self.detail = reason, place, detail
+
+    def __str__(self):
+        return f"{self.reason} at {self.place}: {self.detail}"
+
+    def rejection(self, problem_id: str) -> Rejection:
+        """The same as a record for `rejected.jsonl`."""
+        return Rejection(problem_id, self.reason, self.place, self.detail)
+
+
+def read_problem(record: dict, problem_id: str, source: str, split: str, place: str
+                 ) -> Problem | Rejection:
+    """A record with `question` and `answer` as a `Problem`, or why it is none.
+
+    `details["solution"]` holds the (sub-question or "", step) pairs of the answer; it is
+    empty where the answer is a bare value. `answer` becomes the text after `####`, without
+    currency, thousands commas and a full stop.
+    """
+    question, answer = record.get("question"), record.get("answer")
+    if not isinstance(question, str) or not question.strip():
+        return Rejection(problem_id, "no_question", place,
+                         f"field `question` must be text, not {question!r:.80}")
+    if isinstance(answer, (int, float)) and not isinstance(answer, bool):
+        answer = str(answer)
+    if not isinstance(answer, str) or not answer.strip():
+        return Rejection(problem_id, "no_answer", place,
+                         f"field `answer` must be text or a number, not {answer!r:.80}")
+    final = FINAL.search(answer)
+    if final is None and source == "gsm8k" or final and not final[1]:
+        return Rejection(problem_id, "no_final_answer", place,
+                         f"no `#### value` line in the answer {answer[-60:]!r}")
+    gold, steps = (final[1], answer[:final.start()]) if final else (answer.strip(), "")
+    return Problem(problem_id, source, split, record.get("language", "en"), question,
+                   plain_number(gold), details={"solution": _solution(steps)})
+
+
+def plain_number(answer: str) -> str:
+    """An answer without currency, thousands commas and full stop, if that is a number."""
+    bare = answer.strip().lstrip("$€£").rstrip(".").replace(",", "").strip()
+    return bare if re.fullmatch(r"-?[0-9]+(\.[0-9]+)?%?", bare) else answer.strip()
+
+
+def _solution(text: str) -> tuple[tuple[str, str], ...]:
+    pairs = []
+    for line in filter(None, map(str.strip, text.split("\n"))):
+        asked, stars, step = line.partition(" ** ")
+        pairs.append((asked.strip(), step.strip()) if stars else ("", line))
+    return tuple(pairs)
+
+
+def line_expressions(step: str) -> list[tuple[str, str]]:
+    """The (expression, value) texts of one step: its annotations, else its equations."""
+    pairs = []
+    for annotation in ANNOTATION.findall(step):
+        left, _, right = annotation.rpartition("=")
+        left = left.strip().lstrip("+")
+        if re.search(r"[-+*/^]", left):
+            pairs.append((left, right.strip()))
+    if not pairs:
+        text = ANNOTATION.sub("", step).replace("–", "-")
+        text = re.sub(r"(?<=[0-9])\s?\(\s*([0-9.]+)\s*\)", r" * \1", text)  # 5(4) = 20
+        pairs = [(e.left, e.right) for e in read_equations(text) if e.has_operator and e.holds]
+    return [_in_per_cent(left, right) for left, right in pairs]
+
+
+def _in_per_cent(left: str, right: str) -> tuple[str, str]:
+    """`100% - 80% = 20%` and `7 / 20 * 100% = 35%` without their signs, if that is true."""
+    bare = left.replace("%", ""), right.replace("%", "")
+    try:
+        if right.endswith("%") and evaluate(bare[0]) == evaluate(bare[1]):
+            return bare
+    except ArithmeticTextError:
+        pass
+    return left, right
+
+
+def _read_steps(problem: Problem) -> tuple[list[Step], list[str], Unteachable | None]:
+    """The binary steps of the solution, for each its sub-question ("" where none), and why
+    the first expression that gave no steps did not."""
+    collected = BinarySteps(quantities(problem.question))
+    asked: list[str] = []
+    failure = None
+    for number, (sub_question, step) in enumerate(problem.details.get("solution", ()), 1):
+        for left, right in line_expressions(step):
+            before = len(collected.steps)
+            try:
+                _add(collected, left, right, f"solution line {number}")
+            except Unteachable as error:
+                # Perhaps nothing depends on it: a trace without an unexplained number says.
+                failure = failure or error
+            asked += [""] * (len(collected.steps) - before)
+            if len(collected.steps) > before:
+                asked[-1] = sub_question
+    return collected.steps, asked, failure
+
+
+def _add(collected: BinarySteps, left: str, right: str, place: str) -> None:
+    try:
+        node, value = parse_expression(left), evaluate(right)
+        if value_of(node) != value:
+            raise Unteachable("false_equation", place, f"{left} is not {right}")
+        collected.add(node)
+    except ArithmeticTextError as error:
+        raise Unteachable("unreadable_expression", place, str(error)) from error
+    except StepError as error:
+        raise Unteachable("no_binary_steps", place, f"{left} = {right}: {error}") from error
+
+
+def gsm8k_trace(problem: Problem) -> Trace:
+    """The right four-stage trace of a GSM8K problem; deterministic.
+
+    Raises `Unteachable` with a reason code: `no_steps`, `unreadable_expression`,
+    `no_binary_steps`, `false_equation`, `answer_not_a_number`, `answer_not_reached`,
+    `operand_without_source`, `not_a_trace`.
+    """
+    steps, asked, failure = _read_steps(problem)
+    if not steps:
+        raise failure or Unteachable("no_steps", "solution", "the answer shows no arithmetic to learn from")
+    try:
+        gold = evaluate(problem.answer)
+    except ArithmeticTextError as error:
+        raise Unteachable("answer_not_a_number", "answer", str(error)) from error
+    reached = [k for k, step in enumerate(steps, 1) if step.value == gold]
+    if not reached:
+        raise failure or Unteachable("answer_not_reached", "answer",
+                          f"no step comes to {problem.answer}; the last comes to "
+                          f"{write_number(steps[-1].value)}")
+    # What follows the answer only restates or tests it.
+    steps, asked = steps[:reached[-1]], asked[:reached[-1]]
+    lines = tuple(equation(s.operator, s.left, s.right, s.value) for s in steps)
+    graph = execute_graph(lines, problem.question)
+    if graph.graph["unreadable"]:
+        raise Unteachable("unreadable_expression", "EXECUTE", graph.graph["unreadable"])
+    sources = [graph.nodes["step", k]["operands"] for k in range(1, len(lines) + 1)]
+    for number, (line, operands) in enumerate(zip(lines, sources), 1):
+        for value, node in operands:
+            if node[0] == "unknown":
+                raise failure or Unteachable(
+                    "operand_without_source", f"EXECUTE line {number}",
+                    f"{write_number(value)} in `{line}` is neither in the question nor "
+                    "computed before")
+    try:
+        return Trace(
+            understand=_understand(problem.question),
+            plan=_plan(steps, asked, sources),
+            execute=lines, result=problem.answer, checks=_checks(problem.id, steps, lines),
+            verdict=None, repairs=(), answer=problem.answer)
+    except TraceError as error:
+        raise Unteachable("not_a_trace", error.stage.value, error.reason) from error
+
+
+def _understand(question: str) -> tuple[str, str]:
+    labels = given_labels(question, quantities(question))
+    return f"Given: {'; '.join(labels)}", f"Find: {asking_part(question)}"
+
+
+def _plan(steps: list[Step], asked: list[str], sources) -> tuple[str, ...]:
+    """A line a step: its sub-question as an order, else its operation in words.
+
+    Where several steps share a sub-question, only the last of them answers it.
+    """
+    told = [imperative(question) if question else None for question in asked]
+    lines = []
+    for position, (step, nodes) in enumerate(zip(steps, sources)):
+        line = told[position]
+        if line is None or line in told[position + 1:]:
+            line = _operation(step, [node for _, node in nodes])
+        lines.append(line)
+    return tuple(lines)
+
+
+def _operation(step: Step, nodes: list[tuple]) -> str:
+    if len(nodes) != 2:  # `1 / 4 = 0.25` of a quarter: the graph sees one quantity there
+        nodes = [("given",)] * 2
+    left, right = (
+        # No computed value stands in PLAN: it comes before EXECUTE.
+        f"the result of step {node[1]}" if node[0] == "step" else operand.text
+        for operand, node in zip((step.left, step.right), nodes))
+    return _VERBS[step.operator].format(left=left, right=right)
+
+
+def _checks(problem_id: str, steps: list[Step], lines: tuple[str, ...]) -> tuple[str, ...]:
+    rng = random.Random(f"checks/{problem_id}")
+    checks = []
+    for kind, step, line in zip(draw_kinds(len(steps), rng), steps, lines):
+        check = write_check(kind, step, step.value)
+        # `5 + 5` worked out the other way round is the same line: undo it instead.
+        checks.append(write_check("inverse", step, step.value) if check == line else check)
+    return tuple(checks)
