@@ -148,6 +148,16 @@ def settle_reserved(model, tokenizer, seed: int) -> None:
     weight[rows] = weight[used].mean(0) + noise * weight[used].std(0)
 
 
+def read_recipe(folder: Path = NANO) -> dict:
+    """What `recipe.json` records: sha256, recipe, loss [(step, nats)], tokens, seconds, ..."""
+    return json.loads((Path(folder) / "recipe.json").read_text())
+
+
+def with_seed(recipe: dict, seed: int | None) -> dict:
+    """The recipe, with another seed if one is given."""
+    return recipe if seed is None else recipe | {"seed": seed}
+
+
 def weights_sha256(folder: Path = NANO) -> str:
     """Hexadecimal sha256 of the weights file, as `recipe.json` records it."""
     return hashlib.sha256((Path(folder) / "model.safetensors").read_bytes()).hexdigest()

@@ -8,20 +8,33 @@ what follows is written anew.
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+from itertools import islice
 
-from nanoreason.data import plant
+import yaml
+
+from nanoreason import environment
+from nanoreason.data import load_problems, plant, teach
 from nanoreason.faithfulness import faithfulness
 from nanoreason.generation import Request, generate
 from nanoreason.intervention import choose_intervention, intervene
+from nanoreason.models import load_base
+from nanoreason.params import EvaluateParams
 from nanoreason.problem import Problem
+from nanoreason.runs import Run, find_run
 from nanoreason.scores import accuracy, self_verification
 from nanoreason.teacher import procedural_trace
 from nanoreason.tokens import given_part, partial_ids, prompt_ids, tag_ids
 from nanoreason.trace import Trace, render_trace
+from nanoreason.training import load_run
 
-__all__ = ["accuracy", "faithfulness", "generate_traces", "given_rows", "natural_rows",
-           "interventions", "self_verification"]
+__all__ = ["accuracy", "evaluate", "faithfulness", "generate_traces", "given_rows",
+           "interventions", "natural_rows", "self_verification"]
+
+CHUNK = 64  # rows that are appended to the file at a time
+EVALUATED = "evaluate.yaml"
 
 
 def make_row(problem: Problem, setting: str, teacher: Trace | None, **values) -> dict:
@@ -99,3 +112,97 @@ def generate_traces(model, tokenizer, rows: Sequence[dict], max_new_tokens: int,
                                batch_tokens, temperature, label):
         text = rows[index]["text"] + tokenizer.decode(new, skip_special_tokens=True)
         yield rows[index] | {"text": text.rstrip("\n")}
+
+
+def _pairs(params: EvaluateParams, split: str) -> list[tuple[Problem, Trace | None]]:
+    """The first n problems of a split, each with its right trace where the rules write one."""
+    problems = load_problems(params.data, params.data_path, split, count=params.n,
+                             seed=params.seed)
+    problems = list(islice((p for p in problems if isinstance(p, Problem)), params.n))
+    return [(problem, trace if isinstance(trace, Trace) else None)
+            for problem, trace in zip(problems, teach(problems))]
+
+
+def _planned(params: EvaluateParams) -> Iterator[tuple[str, list[dict]]]:
+    """(label, rows to be completed) of every setting but *intervened*."""
+    splits = params.splits if params.data == "procedural" else ("test",)
+    for split in splits:
+        pairs = _pairs(params, split)
+        if "natural" in params.settings:
+            yield f"natural, {split}", [make_row(p, "natural", t) for p, t in pairs]
+        if split == "test":
+            given = given_rows([pair for pair in pairs if pair[1]], params.seed)
+            for setting in ("injected", "clean"):
+                if setting in params.settings:
+                    yield setting, [row for row in given if row["setting"] == setting]
+
+
+def _key(row: dict) -> tuple:
+    return row["setting"], row.get("split"), row["problem_id"], row["sample"]
+
+
+def _complete(run: Run, model, tokenizer, rows: list[dict], params: EvaluateParams,
+              label: str) -> None:
+    """Append what the file does not hold yet, a chunk at a time."""
+    path = run.path("generations.jsonl")
+    done = {_key(row) for row in run.read_generations()} if path.exists() else set()
+    rows = [row for row in rows if _key(row) not in done]
+    made = generate_traces(model, tokenizer, rows, params.max_new_tokens, params.batch_tokens,
+                           seed=params.seed, label=label)
+    while chunk := list(islice(made, CHUNK)):
+        run.append_generations(chunk)
+
+
+def _begin(run: Run, params: EvaluateParams) -> None:
+    """Rows of other parameters never mix with these: they are dropped, and it is said."""
+    path, asked = run.path(EVALUATED), params.as_dict()
+    if not run.path("generations.jsonl").exists() or not path.exists() \
+            or yaml.safe_load(path.read_text()) != asked:
+        if run.path("generations.jsonl").exists():
+            print(f"run {run.name}: the rows there are of other parameters; starting anew")
+            run.path("generations.jsonl").unlink()
+        path.write_text(yaml.safe_dump(asked, sort_keys=False))
+
+
+def evaluate(params: EvaluateParams, model, tokenizer) -> Run:
+    """Write all rows of a run, and the untouched base's beside them in `<run>-base`.
+
+    Started again with the same parameters it goes on where it stopped. Returns the run.
+    """
+    began, run = time.perf_counter(), find_run(params.run)
+    _begin(run, params)
+    for label, rows in _planned(params):
+        _complete(run, model, tokenizer, rows, params, label)
+    if params.interventions:
+        natural = [row for row in run.read_generations()
+                   if row["setting"] == "natural" and row["split"] == "test"]
+        changed = interventions(natural[:params.interventions], params.seed)
+        _complete(run, model, tokenizer, changed, params, "intervened")
+    run.write_environment(environment.describe(seconds=time.perf_counter() - began), "evaluate")
+    if params.baseline:
+        trained = run.read_params()
+        base = Run(run.folder.with_name(f"{run.name}-base"))
+        base.folder.mkdir(parents=True, exist_ok=True)
+        base.write_params({"base": trained["base"], "quantisation": params.quantisation})
+        _begin(base, params)
+        plain, _ = load_base(trained["base"], params.quantisation)
+        for label, rows in _planned(params):
+            if label.startswith("natural"):
+                _complete(base, plain, tokenizer, rows, params, f"base, {label}")
+    return run
+
+
+@lru_cache(maxsize=1)
+def _loaded(name: str, folder: str, changed: float):
+    """A run's model, loaded once; `changed` tells a run that was trained anew."""
+    return load_run(name)[:2]
+
+
+def complete_one(name: str, question: str, max_new_tokens: int) -> str:
+    """The text that a run's adapters write for one question, greedily."""
+    folder = find_run(name).path("adapters")
+    changed = folder.stat().st_mtime if folder.exists() else 0.0
+    model, tokenizer = _loaded(name, str(folder), changed)
+    problem = Problem("question", "question", "none", "en", question, "")
+    row = make_row(problem, "natural", None)
+    return next(generate_traces(model, tokenizer, [row], max_new_tokens, 10**6))["text"]

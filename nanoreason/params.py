@@ -11,6 +11,7 @@ papermill can pass.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (BaseModel, ConfigDict, Field, PrivateAttr, ValidationError,
@@ -20,8 +21,9 @@ from nanoreason.profiles import choose_profile, load_profile, profile_names
 from nanoreason.validation import (ParameterError, as_names, bad_value, given_names,
                                    unknown_name)
 
-SOURCES = ("procedural", "gsm8k", "math", "vnhsge", "recorded")
+SOURCES = ("procedural", "gsm8k")
 SETTINGS = ("natural", "injected", "clean")
+SPLITS = ("test", "test_template", "test_ood")
 WEIGHTS = ("understand_weight", "plan_weight", "execute_weight", "verify_weight",
            "transition_weight")
 
@@ -32,7 +34,6 @@ Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
-Dtype = Literal["auto", "float32", "float16", "bfloat16"]
 Quantisation = Literal["nf4", "none"]
 
 
@@ -75,16 +76,15 @@ class Params(BaseModel):
 
 
 class _WithData(Params):
-    data: str = Field("procedural", description=f"one of {', '.join(SOURCES)}, or several "
-                      "joined by +")
+    data: str = Field("procedural", description=f"one of {', '.join(SOURCES)}, or the path "
+                      "of a file that is there")
     data_path: str | None = Field(None, description="a file or folder to read instead of the hub")
 
     @field_validator("data")
     @classmethod
     def _known_sources(cls, value: str) -> str:
-        parts = value.split("+")
-        if len(set(parts)) < len(parts) or not set(parts) <= set(SOURCES):
-            raise ValueError("no such source")
+        if value not in SOURCES and not Path(value).is_file():
+            raise ValueError("no such source and no such file")
         return value
 
 
@@ -93,16 +93,15 @@ class BaseParams(Params):
 
     kind: ClassVar[str] = "base"
     retrain: bool = Field(False, description="True or False")
-    steps: Count = Field(200, description="optimiser steps of a retraining, 1 or more")
+    seed: Seed | None = Field(None, description="a whole number from 0 on; None: the recipe's")
+    steps: Count = Field(50, description="optimiser steps of the short check, 1 or more")
 
 
 class DataParams(_WithData):
     """Notebook 01: problems, teacher, filter, planted errors."""
 
     kind: ClassVar[str] = "data"
-    language: Literal["en", "vi"] = Field("en", description="en or vi")
-    teacher: Literal["rules", "llm", "recorded"] = Field(
-        "rules", description="rules, llm or recorded")
+    teacher: Literal["rules"] = Field("rules", description="rules")
     total: Count = Field(1000, description="number of problems, 1 or more")
     error_share: Share = Field(0.5, description="the share of traces with a planted error, 0 to 1")
 
@@ -113,9 +112,7 @@ class TrainParams(_WithData):
     kind: ClassVar[str] = "train"
     base: str = Field("nano", min_length=1, description="nano, smollm2, or a model of the hub")
     quantisation: Quantisation = Field("nf4", description="nf4 or none")
-    dtype: Dtype = Field("auto", description="auto, float32, float16 or bfloat16")
     traces: Count = Field(3000, description="number of training traces, 1 or more")
-    dev: CountOrNone = Field(200, description="number of dev traces, 0 or more")
     error_share: Share = Field(0.5, description="the share of traces with a planted error, 0 to 1")
     max_length: Annotated[int, Field(ge=16)] = Field(
         1024, description="tokens of a trace with its question, 16 or more")
@@ -143,7 +140,6 @@ class TrainParams(_WithData):
     micro_batch_size: Count = Field(
         4, description="traces in one forward pass of one process, 1 or more")
     gradient_checkpointing: bool = Field(True, description="True or False")
-    processes: Count = Field(1, description="training processes, one a GPU, 1 or more")
 
     @model_validator(mode="after")
     def _some_weight(self) -> TrainParams:
@@ -157,17 +153,19 @@ class EvaluateParams(_WithData):
 
     kind: ClassVar[str] = "evaluate"
     quantisation: Quantisation = Field("nf4", description="nf4 or none")
-    dtype: Dtype = Field("auto", description="auto, float32, float16 or bfloat16")
     n: Count = Field(200, description="problems per setting, 1 or more")
     settings: tuple[Literal[SETTINGS], ...] = Field(
         SETTINGS, min_length=1, description=f"a list of {', '.join(SETTINGS)}")
+    splits: tuple[Literal[SPLITS], ...] = Field(
+        SPLITS, min_length=1, description=f"a list of {', '.join(SPLITS)}")
     interventions: CountOrNone = Field(
         100, description="traces to intervene in, 0 or more")
+    baseline: bool = Field(True, description="True or False")
     batch_tokens: Count = Field(
         16384, description="tokens held by one decoding batch, 1 or more")
     max_new_tokens: Count = Field(512, description="tokens generated at most, 1 or more")
 
-    @field_validator("settings", mode="before")
+    @field_validator("settings", "splits", mode="before")
     @classmethod
     def _settings(cls, value: Any) -> Any:
         return as_names(value)

@@ -35,6 +35,7 @@ ROOT = _root()
 PARAMS = CHECKOUT / "params" if CHECKOUT else PACKAGE / "params_files"
 NOTEBOOKS = (CHECKOUT or ROOT) / "notebooks"
 RESULTS = ROOT / "results"  # runs of reference, committed
+FIGURES = ROOT / "figures"  # of the runs of reference
 BUILD = ROOT / "build"  # everything else that is written, ignored by git
 RUNS = BUILD / "runs"  # scratch runs
 STUDY = BUILD / "study"  # executed notebooks of `make study`

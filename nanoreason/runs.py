@@ -44,8 +44,9 @@ class Run:
 
     @property
     def figures(self) -> Path:
-        """Folder of the run's figures, made if absent."""
-        return _made(self.folder / "figures")
+        """Folder of the run's figures, made if absent: figures/<run> for a committed run."""
+        committed = self.folder.parent == paths.RESULTS
+        return _made(paths.FIGURES / self.name if committed else self.folder / "figures")
 
     @property
     def tables(self) -> Path:

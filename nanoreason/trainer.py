@@ -17,7 +17,7 @@ from transformers import Trainer, TrainerCallback, TrainingArguments, set_seed
 
 from nanoreason.batches import LengthBatches
 from nanoreason.dynamic_weights import DynamicWeights
-from nanoreason.loss import (GROUPS, IGNORE, group_counts, last_hidden,
+from nanoreason.loss import (GROUPS, IGNORE, combine, group_counts, last_hidden,
                              step_aware_loss_from_hidden)
 from nanoreason.routing import adapter_parameters, route
 from nanoreason.tokens import Encoded, collate, tag_ids
@@ -28,16 +28,15 @@ CLIP = 1.0  # largest norm of the whole gradient
 
 
 def accumulation(params) -> int:
-    """Micro-batches of one process in an optimiser step.
+    """Micro-batches in an optimiser step.
 
     Raises `ValueError` unless they add up to `batch_size` exactly: an ablation must not
     change the batch in silence.
     """
-    share = params.micro_batch_size * params.processes
-    if params.batch_size % share:
+    if params.batch_size % params.micro_batch_size:
         raise ValueError(f"batch_size = {params.batch_size} is no multiple of micro_batch_size "
-                         f"x processes = {params.micro_batch_size} x {params.processes}")
-    return params.batch_size // share
+                         f"= {params.micro_batch_size}")
+    return params.batch_size // params.micro_batch_size
 
 
 def for_phase(row: Encoded, phase: str, tag: list[int]) -> Encoded:
@@ -208,3 +207,15 @@ def tune(model, tokenizer, rows: list[Encoded], params, folder) -> tuple[list[di
                "padding_share": sampler.padding_share(),
                "seconds": time.perf_counter() - began}
     return trainer.records, summary
+
+
+def rebuilt_totals(metrics, normalise: str):
+    """The total loss of every step, from the logged parts alone; a pandas Series.
+
+    metrics: the table of `metrics.csv`. If a weight had not reached the loss, this and
+    the logged total would differ.
+    """
+    return metrics.apply(lambda row: combine(
+        [row[f"{g}_loss"] * row[f"{g}_tokens"] if row[f"{g}_tokens"] else 0.0 for g in GROUPS],
+        [row[f"{g}_tokens"] for g in GROUPS], [row[f"{g}_weight"] for g in GROUPS],
+        normalise), axis=1)

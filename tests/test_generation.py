@@ -1,0 +1,110 @@
+"""Batched, cached, switched decoding against one full forward; on the real nano base."""
+from __future__ import annotations
+
+import pytest
+import torch
+
+from nanoreason.generation import Request, continue_batch, generate, length_batches
+from nanoreason.models import load_base
+from nanoreason.procedural import problems
+from nanoreason.routing import attach_adapters, route
+from nanoreason.teacher import procedural_trace
+from nanoreason.tokens import given_part, partial_ids, prompt_ids, tag_ids
+
+
+@pytest.fixture(scope="module")
+def setup():
+    """The NF4 base with adapters that do something (B is not zero)."""
+    model, tokenizer = load_base("nano", "nf4")
+    model = attach_adapters(model, rank=4, alpha=8, seed=0, routing="switch")
+    generator = torch.Generator().manual_seed(1)
+    for name, parameter in model.named_parameters():
+        if "lora_B" in name:
+            parameter.data = torch.randn(parameter.shape, generator=generator) * 0.1
+    return model.eval(), tokenizer
+
+
+@pytest.fixture(scope="module")
+def requests(setup):
+    """Questions alone, and questions with a trace up to VERIFY, of many lengths."""
+    _, tokenizer = setup
+    made = []
+    for seed, problem in enumerate(problems("train", 7, 3)):
+        start = len(prompt_ids(tokenizer, problem.question))
+        text = given_part(procedural_trace(problem)) if seed % 2 else ""
+        made.append(Request(partial_ids(tokenizer, problem.question, text), start, seed))
+    return made
+
+
+def decode(setup, requests, temperature=0.0, count=12):
+    model, tokenizer = setup
+    return continue_batch(model, requests, tag_ids(tokenizer), tokenizer.eos_token_id,
+                          tokenizer.pad_token_id, count, temperature)
+
+
+def test_every_token_is_the_best_of_one_full_forward(setup, requests):
+    model, tokenizer = setup
+    for request, new in zip(requests, decode(setup, requests)):
+        ids = torch.tensor([request.input_ids + new])
+        mask = route(ids, None, request.prompt_length, tag_ids(tokenizer))
+        with torch.no_grad(), model.router.full(mask):
+            logits = model(input_ids=ids).logits[0, len(request.input_ids) - 1:]
+        assert new == logits.argmax(-1)[:len(new)].tolist()
+
+
+def test_the_adapter_after_the_tag_matters(setup, requests):
+    """A control: with reasoning alone, the given rows come out otherwise."""
+    model, tokenizer = setup
+    given = requests[1]
+    ids = torch.tensor([given.input_ids])
+    with torch.no_grad(), model.router.only("reasoning"):
+        alone = model(input_ids=ids).logits[0, -1]
+    mask = route(ids, None, given.prompt_length, tag_ids(tokenizer))
+    with torch.no_grad(), model.router.full(mask):
+        switched = model(input_ids=ids).logits[0, -1]
+    assert (alone - switched).abs().max() > 0.1
+
+
+def test_a_batch_gives_what_each_row_gives_alone(setup, requests):
+    together = decode(setup, requests)
+    assert together == [decode(setup, [request])[0] for request in requests]
+
+
+def test_a_sample_depends_on_its_seed_and_not_on_its_batch(setup, requests):
+    together = decode(setup, requests, temperature=1.0)
+    alone = [decode(setup, [request], temperature=1.0)[0] for request in requests]
+    assert together == alone
+    other = Request(requests[0].input_ids, requests[0].prompt_length, seed=99)
+    assert decode(setup, [other], temperature=1.0)[0] != together[0]
+
+
+def test_rows_that_end_early_leave_the_others_alone(setup, requests):
+    """The end token of one row is taken to be what another row writes at some step."""
+    model, tokenizer = setup
+    free = decode(setup, requests, count=12)
+    end = free[0][3]
+    stopped = continue_batch(model, requests, tag_ids(tokenizer), end,
+                             tokenizer.pad_token_id, 12)
+    for before, after in zip(free, stopped):
+        assert after == (before[:before.index(end)] if end in before else before)
+    assert len(stopped[0]) == free[0].index(end)
+
+
+def test_batches_hold_a_bounded_number_of_positions():
+    requests = [Request([0] * length, 1) for length in (5, 50, 20, 21, 22, 500)]
+    batches = length_batches(requests, max_new_tokens=10, batch_tokens=100)
+    assert sorted(i for batch in batches for i in batch) == list(range(6))
+    for batch in batches:
+        width = max(len(requests[i].input_ids) for i in batch) + 10
+        assert len(batch) == 1 or width * len(batch) <= 100
+
+
+def test_generate_returns_every_request_once(setup, requests):
+    model, tokenizer = setup
+    pairs = dict(generate(model, tokenizer, requests, tag_ids(tokenizer), 5, 600))
+    assert sorted(pairs) == list(range(len(requests)))
+
+
+def test_a_negative_temperature_is_refused(setup, requests):
+    with pytest.raises(ValueError, match="temperature is -1"):
+        decode(setup, requests, temperature=-1)

@@ -1,0 +1,156 @@
+"""The notebooks: their form, a smoke run of all of them, and what is committed executed.
+
+The smoke run goes through papermill, each notebook with small numbers, in order, as
+`make study` does; nbval then executes the results again. Notebooks that are cheap and
+deterministic are committed with their outputs and compared strictly.
+"""
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import nbformat
+import pytest
+
+from nanoreason import paths
+from nanoreason.params import KINDS
+
+NOTEBOOKS = sorted(paths.NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
+KIND = {"00": "base", "01": "data", "02": "train", "03": "evaluate", "04": "metrics",
+        "05": "figures"}
+STRICT = ("01_data",)
+SMOKE = {"00": {"steps": 2}, "01": {"total": 40},
+         "02": {"traces": 96, "epochs": 1},
+         "03": {"n": 6, "interventions": 6, "max_new_tokens": 60},
+         "04": {"resamples": 100}, "05": {}}
+ENVIRONMENT = os.environ | {"TQDM_DISABLE": "1", "TOKENIZERS_PARALLELISM": "false"}
+
+
+def papermill(*arguments, cwd=paths.NOTEBOOKS, home=None, timeout=400):
+    environment = ENVIRONMENT | ({"NANOREASON_HOME": str(home)} if home else {})
+    return subprocess.run([sys.executable, "-m", "papermill", "--no-progress-bar", *arguments],
+                          cwd=cwd, env=environment, capture_output=True, text=True,
+                          timeout=timeout)
+
+
+def nbval(path, *arguments, home=None):
+    environment = ENVIRONMENT | ({"NANOREASON_HOME": str(home)} if home else {})
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir",
+         str(path.parent), *arguments, "--nbval-current-env", "--nbval-cell-timeout", "300",
+         str(path)], cwd=path.parent, env=environment, capture_output=True, text=True,
+        timeout=600)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_form(path):
+    book = nbformat.read(path, as_version=4)
+    nbformat.validate(book)
+    code = [cell for cell in book.cells if cell.cell_type == "code"]
+    tagged = [cell for cell in code if "parameters" in cell.metadata.get("tags", [])]
+    assert len(tagged) == 1 and code.index(tagged[0]) == 1
+    assert 15 <= len(book.cells) <= 32
+    assert all(cell.source.count("\n") < 22 for cell in code if cell is not tagged[0])
+    assert "widgets" not in book.metadata and book.metadata.kernelspec.name == "python3"
+    for i, cell in enumerate(book.cells):
+        if cell.cell_type == "code":
+            assert not any(o.output_type == "error" for o in cell.get("outputs", []))
+    for line in tagged[0].source.splitlines():
+        assert "#" in line and "=" not in line.split("#", 1)[1], line
+    names = {line.split(":")[0] for line in tagged[0].source.splitlines()}
+    assert names == set(KINDS[KIND[path.stem[:2]]].model_fields), path.stem
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_papermill_documents_every_parameter(path):
+    done = papermill("--help-notebook", path.name, "out.ipynb")
+    assert done.returncode == 0, done.stderr
+    for name in KINDS[KIND[path.stem[:2]]].model_fields:
+        assert f"{name}: " in done.stdout
+    assert "Unknown" not in done.stdout
+
+
+@pytest.mark.parametrize("name, value, sentence", [
+    ("verify_wieght", "2", "did you mean verify_weight"),
+    ("verify_weight", "heavy", "verify_weight='heavy' is refused"),
+    ("verify_weight", "-1", "verify_weight=-1")])
+def test_a_wrong_parameter_stops_at_once_with_one_sentence(tmp_path, name, value, sentence):
+    done = papermill("02_train.ipynb", str(tmp_path / "out.ipynb"), "-p", name, value,
+                     home=tmp_path, timeout=90)
+    assert done.returncode != 0
+    assert sentence in done.stderr
+    assert not (tmp_path / "build").exists()
+
+
+@pytest.fixture(scope="module")
+def smoke(tmp_path_factory):
+    """All notebooks at smoke size, in order; the folder they wrote to."""
+    home = tmp_path_factory.mktemp("home")
+    shutil.copytree(paths.PARAMS, home / "params")
+    (home / "executed").mkdir()
+    for path in NOTEBOOKS:
+        values = SMOKE[path.stem[:2]] | {"run": "smoke"}
+        flags = [part for name, value in values.items() for part in ("-p", name, str(value))]
+        done = papermill(path.name, str(home / "executed" / path.name), *flags, home=home)
+        assert done.returncode == 0, f"{path.stem}\n{done.stderr[-3000:]}"
+    return home
+
+
+def test_the_smoke_run_leaves_a_whole_run_and_figures(smoke):
+    run = smoke / "build" / "runs" / "smoke"
+    assert {"params.yaml", "environment.json", "metrics.csv", "generations.jsonl",
+            "summary.json", "adapters"} <= {path.name for path in run.iterdir()}
+    assert len(list((run / "figures").glob("*.png"))) >= 5
+    settings = {json.loads(line)["setting"]
+                for line in (run / "generations.jsonl").read_text().splitlines()}
+    assert {"natural", "injected", "clean"} <= settings
+
+
+@pytest.mark.parametrize("name", ["01_data", "04_metrics", "05_figures"])
+def test_nbval_repeats_the_smoke_run(smoke, name):
+    done = nbval(smoke / "executed" / f"{name}.ipynb", "--nbval-lax", home=smoke)
+    assert done.returncode == 0, done.stdout[-3000:]
+
+
+@pytest.mark.parametrize("name", STRICT)
+def test_the_committed_outputs_come_out_again(name):
+    done = nbval(paths.NOTEBOOKS / f"{name}.ipynb", "--nbval")
+    assert done.returncode == 0, done.stdout[-3000:]
+
+
+def test_a_falsified_output_fails(tmp_path):
+    """The test of the test: one changed figure in a committed output, and nbval objects."""
+    path = tmp_path / f"{STRICT[0]}.ipynb"
+    book = nbformat.read(paths.NOTEBOOKS / path.name, as_version=4)
+    cell = next(c for c in book.cells if c.cell_type == "code" and "report['kept']" in c.source
+                and c.outputs)
+    text = cell.outputs[0].text
+    assert "kept " in text
+    cell.outputs[0].text = text.replace("kept ", "kept 9", 1)
+    nbformat.write(book, path)
+    done = nbval(path, "--nbval")
+    assert done.returncode != 0 and "1 failed" in done.stdout, done.stdout[-2000:]
+
+
+@pytest.mark.slow
+def test_one_difference_and_from_the_root_too(tmp_path):
+    """`-p verify_weight 2` trains with exactly that one difference, wherever it is started."""
+    import yaml
+    made = {}
+    for run, cwd, extra in (("plain", paths.NOTEBOOKS, []),
+                            ("heavy", paths.NOTEBOOKS, ["-p", "verify_weight", "2"]),
+                            ("root", paths.ROOT, ["-p", "verify_weight", "2"])):
+        source = str((paths.NOTEBOOKS / "02_train.ipynb").relative_to(cwd))
+        done = papermill(source, str(tmp_path / f"{run}.ipynb"), "-p", "run", run, "-p", "traces",
+                         "64", "-p", "epochs", "1", *extra, cwd=cwd, home=tmp_path)
+        assert done.returncode == 0, done.stderr[-2000:]
+        folder = tmp_path / "build" / "runs" / run
+        made[run] = (yaml.safe_load((folder / "params.yaml").read_text()),
+                     json.loads((folder / "environment.json").read_text())["training"])
+    plain, heavy = made["plain"][0], made["heavy"][0]
+    assert {n for n in plain if plain[n] != heavy[n]} == {"verify_weight", "run"}
+    assert made["heavy"][1]["adapters_sha256"] == made["root"][1]["adapters_sha256"]
+    assert made["plain"][1]["adapters_sha256"] != made["heavy"][1]["adapters_sha256"]

@@ -1,0 +1,105 @@
+"""Tokens and loss groups of a trace, with the tokenizer that ships with the package."""
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from nanoreason.errors import corrupt
+from nanoreason.loss import IGNORE
+from nanoreason.models import load_tokenizer
+from nanoreason.procedural import problems
+from nanoreason.teacher import procedural_trace
+from nanoreason.tokens import (EXECUTE, TRANSITION, VERIFY, collate, encode, given_part,
+                               partial_ids, prompt_ids, segments, tag_ids)
+from nanoreason.trace import Stage, render_trace
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return load_tokenizer("nano")
+
+
+@pytest.fixture(scope="module")
+def pair():
+    problem = next(p for p in problems("train", 50, 1) if len(p.steps) == 3)
+    return problem, procedural_trace(problem)
+
+
+def test_segments_are_the_rendered_text(pair):
+    _, trace = pair
+    wrong = corrupt(trace, "arithmetic_slip", random.Random(0))
+    for each in (trace, wrong):
+        assert "".join(text for text, _ in segments(each)) == render_trace(each) + "\n"
+
+
+def test_a_trace_goes_through_the_tokenizer_unchanged(tokenizer, pair):
+    problem, trace = pair
+    row = encode(tokenizer, problem.question, trace, 1000)
+    text = tokenizer.decode(row.input_ids[row.prompt_length:], skip_special_tokens=True)
+    assert text == render_trace(trace) + "\n"
+    assert row.input_ids[-1] == tokenizer.eos_token_id
+
+
+def test_tags_are_single_tokens_and_digits_are_single_tokens(tokenizer):
+    for stage in Stage:
+        assert len(tag_ids(tokenizer, stage)) == 1
+    assert len(tokenizer("1234567890", add_special_tokens=False).input_ids) == 10
+
+
+def test_any_text_survives_the_tokenizer(tokenizer):
+    for text in ("Ω ≈ 3,5 – naïve\tx\n\n  ", "giá tiền là 12.000 đồng", "\\frac{1}{2}"):
+        assert tokenizer.decode(tokenizer(text).input_ids) == text
+
+
+def test_groups(tokenizer, pair):
+    problem, trace = pair
+    row = encode(tokenizer, problem.question, trace, 1000)
+    assert set(row.groups[:row.prompt_length]) == {IGNORE}
+    assert IGNORE not in row.groups[row.prompt_length:]
+    by_group = {g: [i for i, h in zip(row.input_ids, row.groups) if h == g] for g in range(5)}
+    decoded = tokenizer.decode(by_group[TRANSITION])
+    assert decoded == "".join(f"{stage.tag}\n" for stage in (
+        Stage.UNDERSTAND, Stage.PLAN, Stage.EXECUTE)) + "Result:" + "[VERIFY]\n" \
+        + "Verdict:Answer:<|endoftext|>"
+    execute = "".join(f"{k}. {line}\n" for k, line in enumerate(trace.execute, 1))
+    assert tokenizer.decode(by_group[EXECUTE]) == f"{execute} {trace.result}\n"
+    assert tokenizer.decode(by_group[VERIFY]).endswith(f" correct\n {trace.answer}\n")
+
+
+def test_a_wrong_execute_carries_no_loss_after_its_tag_and_the_rest_does(tokenizer, pair):
+    problem, trace = pair
+    wrong = corrupt(trace, "arithmetic_slip", random.Random(0))
+    row = encode(tokenizer, problem.question, wrong, 1000, wrong_execute=True)
+    start = row.input_ids.index(tag_ids(tokenizer, Stage.EXECUTE)[0])
+    stop = row.input_ids.index(tag_ids(tokenizer)[0])
+    assert row.groups[start] == row.groups[stop] == TRANSITION
+    assert set(row.groups[start + 1:stop]) == {IGNORE}
+    assert IGNORE not in row.groups[row.prompt_length:start] + row.groups[stop:]
+
+
+def test_a_trace_that_is_too_long_is_left_out_whole(tokenizer, pair):
+    problem, trace = pair
+    length = len(encode(tokenizer, problem.question, trace, 1000))
+    assert len(encode(tokenizer, problem.question, trace, length)) == length
+    assert encode(tokenizer, problem.question, trace, length - 1) is None
+
+
+def test_a_given_beginning_has_the_tokens_of_training(tokenizer, pair):
+    problem, trace = pair
+    row = encode(tokenizer, problem.question, trace, 1000)
+    given = partial_ids(tokenizer, problem.question, given_part(trace))
+    assert given == row.input_ids[:len(given)]
+    assert given[-1:] == tag_ids(tokenizer)
+    assert prompt_ids(tokenizer, problem.question) == given[:row.prompt_length]
+
+
+def test_collate_pads_on_the_right_without_loss(tokenizer):
+    made = list(problems("train", 4, 2))
+    rows = [encode(tokenizer, p.question, procedural_trace(p), 1000) for p in made]
+    batch = collate(rows, tokenizer.pad_token_id)
+    for i, row in enumerate(rows):
+        assert batch["input_ids"][i, :len(row)].tolist() == row.input_ids
+        assert batch["attention_mask"][i].sum() == len(row)
+        assert (batch["groups"][i, len(row):] == IGNORE).all()
+    assert batch["prompt_lengths"].tolist() == [row.prompt_length for row in rows]

@@ -1,0 +1,119 @@
+"""From a parameter set to a run: reproducible, and with the weights that were asked for."""
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from peft import PeftModel
+
+from nanoreason import paths, runs
+from nanoreason.loss import IGNORE
+from nanoreason.models import load_base, load_tokenizer
+from nanoreason.params import TrainParams
+from nanoreason.procedural import problems
+from nanoreason.teacher import procedural_trace
+from nanoreason.tokens import TRANSITION, encode, tag_ids
+from nanoreason.trainer import accumulation, for_phase, rebuilt_totals
+from nanoreason.training import load_run, train
+
+SMALL = {"profile": "nano", "traces": 64, "epochs": 1, "batch_size": 16, "micro_batch_size": 16,
+         "seed": 5}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """train() with scratch runs below a temporary folder; one result per set of changes."""
+    folder, before, made = tmp_path_factory.mktemp("runs"), paths.RUNS, {}
+    paths.RUNS = folder
+
+    def run(**changes):
+        key = json.dumps(changes, sort_keys=True)
+        if key not in made:
+            made[key] = train(TrainParams(**(SMALL | {"run": f"r{len(made)}"} | changes)))
+        return made[key]
+    yield run
+    paths.RUNS = before
+
+
+def facts(run):
+    return run.read_environment()["training"]
+
+
+def test_a_run_has_its_files_and_its_losses_fall(trained):
+    run = trained()
+    assert {"params.yaml", "environment.json", "metrics.csv"} <= {
+        path.name for path in run.folder.iterdir()}
+    metrics = run.read_metrics()
+    assert len(metrics) == 4 == facts(run)["optimiser_steps"]
+    assert metrics["total"].iloc[-1] < metrics["total"].iloc[0]
+
+
+def test_the_same_seed_gives_the_same_adapters_bit_for_bit(trained):
+    first, second = trained(), trained(run="again")
+    assert facts(first)["rows_sha256"] == facts(second)["rows_sha256"]
+    assert facts(first)["adapters_sha256"] == facts(second)["adapters_sha256"]
+    for name in ("reasoning", "verification"):
+        a, b = (run.path("adapters") / name / "adapter_model.safetensors"
+                for run in (first, second))
+        assert a.read_bytes() == b.read_bytes()
+
+
+def test_one_changed_weight_changes_the_adapters_and_nothing_of_the_data(trained):
+    plain, heavy = trained(), trained(verify_weight=2.0)
+    assert facts(plain)["rows_sha256"] == facts(heavy)["rows_sha256"]
+    assert facts(plain)["adapters_sha256"] != facts(heavy)["adapters_sha256"]
+    assert set(heavy.read_metrics()["verify_weight"]) == {2.0}
+    before, after = plain.read_params(), heavy.read_params()
+    assert {name for name in before if before[name] != after[name]} == {"verify_weight", "run"}
+
+
+@pytest.mark.parametrize("changes", [{}, {"normalise": "token"}, {"verify_weight": 2.0}])
+def test_the_logged_total_is_rebuilt_from_its_parts(trained, changes):
+    run = trained(**changes)
+    metrics = run.read_metrics()
+    rebuilt = rebuilt_totals(metrics, run.read_params()["normalise"])
+    assert (rebuilt - metrics["total"]).abs().max() < 1e-5
+    wrong = metrics.assign(verify_weight=metrics["verify_weight"] * 3)
+    assert (rebuilt_totals(wrong, run.read_params()["normalise"]) - metrics["total"]
+            ).abs().max() > 1e-3
+
+
+def test_phases_train_their_adapter_alone(trained):
+    for phase, still in (("reasoning", "verification"), ("verification", "reasoning")):
+        metrics = trained(phase=phase).read_metrics()
+        assert (metrics[f"{still}_update_norm"] == 0).all(), phase
+        other = "reasoning" if still == "verification" else "verification"
+        assert metrics[f"{other}_update_norm"].max() > 0, phase
+
+
+def test_phases_split_the_loss_at_the_tag():
+    tokenizer = load_tokenizer("nano")
+    problem = next(problems("train", 1, 1))
+    row = encode(tokenizer, problem.question, procedural_trace(problem), 1000)
+    tag = tag_ids(tokenizer)
+    switch = row.input_ids.index(tag[0]) + 1
+    reasoning, verification = (for_phase(row, p, tag) for p in ("reasoning", "verification"))
+    assert reasoning.groups[switch - 1] == TRANSITION
+    assert set(reasoning.groups[switch:]) == {IGNORE} == set(verification.groups[:switch])
+    for i, group in enumerate(row.groups):
+        assert {reasoning.groups[i], verification.groups[i]} == {group, IGNORE}
+
+
+def test_each_adapter_loads_with_plain_peft_and_the_pair_with_one_call(trained, monkeypatch):
+    run = trained()
+    base, _ = load_base("nano", "nf4")
+    plain = PeftModel.from_pretrained(base, str(run.path("adapters") / "reasoning")).eval()
+    model, tokenizer, _ = load_run(run.name)
+    ids = torch.tensor([tokenizer("Question: What is 2 + 3?").input_ids])
+    with torch.no_grad(), model.eval().router.only("reasoning"):
+        pair = model(input_ids=ids).logits
+    with torch.no_grad():
+        assert torch.allclose(plain(input_ids=ids).logits, pair, atol=1e-5)
+
+
+def test_what_cannot_be_trained_is_refused():
+    with pytest.raises(ValueError, match="batch_size = 30 is no multiple"):
+        accumulation(TrainParams(batch_size=30, micro_batch_size=16))
+    with pytest.raises(runs.RunError, match="no-such-run"):
+        load_run("no-such-run")
