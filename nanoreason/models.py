@@ -9,7 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
+from transformers import (AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig,
+                          PreTrainedTokenizerFast)
 
 from nanoreason.base import NANO
 
@@ -46,7 +47,10 @@ def base_location(base: str) -> str:
 
 def load_tokenizer(base: str):
     """The tokenizer of a base, with a padding token that is not the end token if it has one."""
-    tokenizer = AutoTokenizer.from_pretrained(base_location(base))
+    # AutoTokenizer goes by the architecture and would put Qwen2's own splitting rule in the
+    # place of the one that the nano tokenizer was trained with.
+    kind = PreTrainedTokenizerFast if base == "nano" else AutoTokenizer
+    tokenizer = kind.from_pretrained(base_location(base))
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer

@@ -17,6 +17,8 @@ from pathlib import Path
 import yaml
 
 from nanoreason import paths
+from nanoreason.environment import git_commit, hardware
+from nanoreason.files import write_json
 from nanoreason.runs import RunError, find_run
 
 
@@ -69,7 +71,7 @@ def run_study(profile: str = "nano", run: str = "study", only: list[str] | None 
         raise StudyError(f"no notebook knows {', '.join(sorted(unused))}")
     folder = paths.STUDY / run
     folder.mkdir(parents=True, exist_ok=True)
-    executed = []
+    executed, seconds = [], {}
     for number, (path, given) in enumerate(plan, 1):
         output = folder / path.name
         print(f"[{number}/{len(plan)}] {path.stem} -> {paths.relative(output)}", flush=True)
@@ -80,9 +82,28 @@ def run_study(profile: str = "nano", run: str = "study", only: list[str] | None 
             raise StudyError(f"{path.name} failed in cell {error.cell_index}: {error.ename}: "
                              f"{error.evalue}\nas far as it came: {paths.relative(output)}"
                              ) from None
-        print(f"      {time.monotonic() - start:.0f} s", flush=True)
+        seconds[path.stem] = round(time.monotonic() - start, 1)
+        print(f"      {seconds[path.stem]:.0f} s", flush=True)
         executed.append(output)
+    write_json(folder / "cost.json", cost(seconds))
     return executed
+
+
+def cost(seconds: dict[str, float]) -> dict:
+    """What the notebooks took: seconds each and together, peak memory of the largest kernel.
+
+    peak_memory_bytes: of the largest process that this one started; None on Windows.
+    """
+    try:
+        import resource
+        peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    except ImportError:
+        peak = None
+    scale = 1 if sys.platform == "darwin" else 1024  # macOS counts bytes, Linux KiB
+    commit, dirty = git_commit()
+    return {"seconds": seconds, "total_seconds": round(sum(seconds.values()), 1),
+            "peak_memory_bytes": None if peak is None else peak * scale,
+            "hardware": hardware(), "commit": commit, "dirty": dirty}
 
 
 def describe_outputs(run: str, executed: list[Path]) -> str:
@@ -92,8 +113,7 @@ def describe_outputs(run: str, executed: list[Path]) -> str:
         found = find_run(run)
     except RunError as error:
         return f"no files of the run: {error}"
-    for title, folder in (("figures", found.folder / "figures"),
-                          ("tables", found.folder / "tables")):
+    for title, folder in (("figures", found.figures), ("tables", found.tables)):
         files = sorted(path for path in folder.glob("**/*") if path.is_file())
         lines.append(f"{title}:" if files else f"{title}: none in {paths.relative(folder)}")
         lines += [f"  {paths.relative(path)}" for path in files]

@@ -45,6 +45,8 @@ def test_tags_are_single_tokens_and_digits_are_single_tokens(tokenizer):
     for stage in Stage:
         assert len(tag_ids(tokenizer, stage)) == 1
     assert len(tokenizer("1234567890", add_special_tokens=False).input_ids) == 10
+    # One token an operator: the rule of the file, not the one of the architecture.
+    assert tokenizer.tokenize("12 + 9 = 21") == ["1", "2", "Ġ+Ġ", "9", "Ġ=Ġ", "2", "1"]
 
 
 def test_any_text_survives_the_tokenizer(tokenizer):
