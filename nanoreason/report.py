@@ -17,7 +17,7 @@ from nanoreason.stages import ANSWER, MARKER, NUMBERED, RESULT, VERDICT, Stage, 
 from nanoreason.trace import Trace, read_claims, render_trace
 
 MARKS = {True: "✓", False: "✗", None: ""}
-_MARK_COLOURS = {True: "#1B7837", False: "#B2182B", None: "#333333"}
+MARK_COLOURS = {True: "#1B7837", False: "#B2182B", None: "#333333"}
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,7 @@ def _block(stage: Stage | None, lines: Sequence[Line]) -> str:
         if line.is_tag:
             rows.append(f'<div style="color:{colour};font-weight:bold">{_safe(line.text)}</div>')
             continue
-        mark = (f'<span style="color:{_MARK_COLOURS[line.mark]};font-weight:bold">'
+        mark = (f'<span style="color:{MARK_COLOURS[line.mark]};font-weight:bold">'
                 f'{MARKS[line.mark]}</span> <span style="color:#666666">{_safe(line.note)}</span>'
                 if line.mark is not None else "")
         rows.append(f'<div style="white-space:pre-wrap;overflow-wrap:anywhere">'

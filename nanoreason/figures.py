@@ -1,0 +1,234 @@
+"""The figures, drawn from the files of runs and from nothing else.
+
+Each function takes axes and what it draws (metrics.csv, summary.json, or one row), and
+returns the axes. Stages have their colours everywhere, with a marker or a hatch beside the
+colour; every estimate has its 95 % interval; a null stands beside what it is the null of.
+`save_figure` writes PDF and PNG with fixed metadata, so the same run gives the same bytes.
+"""
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from nanoreason import paths
+from nanoreason.files import write_json
+from nanoreason.stages import Stage
+from nanoreason.summary import SPLITS
+from nanoreason.trace_figures import (  # noqa: F401  (part of this module's public face)
+    GREY,
+    RED,
+    draw_graph,
+    draw_trace,
+    layered_layout,
+    trace_height,
+)
+
+COLUMN, PAGE = 3.3, 6.8  # inches: the width of one column and of the page
+GROUPS = (*(stage.value.lower() for stage in Stage), "transition")
+COLOURS = {stage.value.lower(): stage.colour for stage in Stage} | {"transition": GREY}
+MARKERS = dict(zip(GROUPS, "os^Dx"))
+A1, A2 = Stage.EXECUTE.colour, Stage.VERIFY.colour  # who states it: EXECUTE's result, VERIFY's
+SPLIT_LABELS = {"test": "test", "test_template": "new situations", "test_ood": "more steps"}
+SMOOTHED = 20  # steps of the running mean, as many as the dynamic weights look back
+
+
+def use_style() -> None:
+    """Switch matplotlib to the project's one style file."""
+    plt.style.use(paths.asset("style.mplstyle"))
+
+
+def save_figure(figure: Figure, folder: Path, name: str, caption: str,
+                smoke: bool = False) -> tuple[Path, Path]:
+    """Write <name>.pdf and <name>.png (200 dpi) and put the caption into captions.json.
+
+    caption: what is seen, and the runs by name. smoke: a run too small for a result, which
+    figure and caption then say. Raises ValueError for an empty caption.
+    """
+    if not caption.strip():
+        raise ValueError(f"figure {name!r} has no caption: say what it shows and of which run")
+    if smoke:
+        caption = f"SMOKE run, too few traces for a result. {caption}"
+        figure.supxlabel("SMOKE RUN", x=0.99, ha="right", fontsize=8, color=RED)
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    pdf, png = folder / f"{name}.pdf", folder / f"{name}.png"
+    figure.savefig(pdf, metadata={"Creator": "nanoreason", "Producer": "matplotlib",
+                                  "CreationDate": None})
+    figure.savefig(png, dpi=200, metadata={"Software": "nanoreason"})
+    captions = folder / "captions.json"
+    there = json.loads(captions.read_text(encoding="utf-8")) if captions.exists() else {}
+    write_json(captions, dict(sorted({**there, name: " ".join(caption.split())}.items())))
+    return pdf, png
+
+
+def plot_loss(metrics, axes: Axes) -> Axes:
+    """Mean loss of each group (nats per token) over optimiser steps.
+
+    metrics: the DataFrame of metrics.csv. Thin: each step; thick: running mean of 20.
+    """
+    _plot_groups(metrics, axes, "loss")
+    axes.set_ylabel("loss (nats per token)")
+    axes.set_ylim(bottom=0)
+    return axes
+
+
+def plot_token_accuracy(metrics, axes: Axes) -> Axes:
+    """Share of each group's supervised tokens predicted right, over optimiser steps."""
+    _plot_groups(metrics, axes, "accuracy")
+    axes.set_ylabel("tokens predicted right")
+    axes.set_ylim(0, 1.02)
+    axes.yaxis.set_major_formatter("{x:.0%}")
+    return axes
+
+
+def _plot_groups(metrics, axes: Axes, what: str) -> None:
+    window = max(1, min(SMOOTHED, len(metrics) // 5))
+    for place, group in enumerate(GROUPS):
+        values = metrics[f"{group}_{what}"]
+        if values.isna().all():  # a group without supervised tokens in this phase
+            continue
+        mean = values.rolling(window, min_periods=1, center=True).mean()
+        every = max(1, len(metrics) // 8)
+        axes.plot(metrics["step"], values, color=COLOURS[group], linewidth=0.4, alpha=0.3)
+        axes.plot(metrics["step"], mean, color=COLOURS[group], label=group.upper(),
+                  marker=MARKERS[group], markevery=(place * every // 5, every), markersize=3.5)
+    axes.set_xlabel("optimiser step")
+
+
+def plot_accuracy(summary: Mapping, axes: Axes) -> Axes:
+    """Share right by EXECUTE's result (a1) and by VERIFY's answer (a2), per split.
+
+    Hollow: the untouched base; filled: tuned. Whiskers: Wilson 95 %.
+    """
+    series = [("base", "a1", A1, "o", False), ("base", "a2", A2, "D", False),
+              ("accuracy", "a1", A1, "o", True), ("accuracy", "a2", A2, "D", True)]
+    for place, (part, name, colour, marker, filled) in enumerate(series):
+        found = [(x, section[part][name]) for x, section in _sections(summary) if section[part]]
+        label = f"{'tuned' if filled else 'base'}, {name}"
+        _points(axes, [(x + 0.16 * (place - 1.5), score) for x, score in found], colour, marker,
+                label, filled)
+    _split_ticks(axes, summary)
+    _percent(axes, "traces that are right")
+    return axes
+
+
+def plot_verdicts(section: Mapping, axes: Axes, title: str = "") -> Axes:
+    """How often each case occurs: a1 right or not, verdict, a2 right or not.
+
+    section: a mapping with `cells` (a split of summary.json, or its `given`). Rows are what
+    EXECUTE came to and what VERIFY said; the framed cells are the two successes of SVR.
+    """
+    rows = [(False, True), (False, False), (True, True), (True, False)]
+    count = {(c["a1_right"], c["verdict_error"], c["a2_right"]): c["count"]
+             for c in section["cells"]}
+    largest = max(1, *count.values())
+    for y, (first, error) in enumerate(rows):
+        for x, second in enumerate((True, False)):
+            n = count[first, error, second]
+            success = second and first is not error
+            axes.add_patch(Rectangle((x, y), 1, 1, facecolor=plt.cm.Greys(0.65 * n / largest),
+                                     edgecolor="white", linewidth=1))
+            axes.text(x + 0.5, y + 0.5, str(n), ha="center", va="center", fontsize=8,
+                      color="white" if n / largest > 0.75 else "#222222",
+                      fontweight="bold" if success else "normal")
+            if success:
+                axes.add_patch(Rectangle((x + 0.05, y + 0.05), 0.9, 0.9, fill=False,
+                                         edgecolor=A2, linewidth=1.5))
+    axes.set(xlim=(0, 2), ylim=(4, 0), xticks=(0.5, 1.5), yticks=(0.5, 1.5, 2.5, 3.5))
+    axes.set_xticklabels(["a2 right", "a2 wrong"])
+    axes.set_yticklabels([f"a1 {'right' if first else 'wrong'},\nverdict "
+                          f"{'error' if error else 'correct'}" for first, error in rows])
+    axes.tick_params(length=0)
+    axes.grid(False)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    axes.set_title(f"{title} (n={sum(count.values())})".strip())
+    return axes
+
+
+def plot_svr(summary: Mapping, axes: Axes) -> Axes:
+    """SVR per split for the model's own traces, and for given ones, each with its null."""
+    own = [(x, section["verification"]["svr"]) for x, section in _sections(summary)
+           if section["verification"]]
+    given = [(x + 0.3, section["given"]["verification"]["svr"])
+             for x, section in _sections(summary) if section["given"]]
+    _points(axes, [(x - 0.1, score) for x, score in own], A2, "D", "own errors")
+    _points(axes, [(x - 0.1, score) for x, score in given], A2, "s", "planted and clean", False)
+    _nulls(axes, [(x - 0.1, score) for x, score in own + given])
+    _split_ticks(axes, summary)
+    _percent(axes, "SVR")
+    return axes
+
+
+def plot_faithfulness(section: Mapping, axes: Axes) -> Axes:
+    """Edge F1 with its null, causal rate and RFS, over all traces and by their answer.
+
+    section: the `faithfulness` of one split of summary.json.
+    """
+    names = ("edge_f1", "causal_rate", "rfs")
+    nulls = []
+    for shift, (side, colour, marker, filled) in zip((-0.22, 0, 0.22), [
+            ("all traces", "#222222", "o", True), ("right answers", GREY, "^", True),
+            ("wrong answers", GREY, "v", False)]):
+        scores = section if side == "all traces" else section[side.split()[0]]
+        points = [(x + shift, scores[name]) for x, name in enumerate(names) if scores[name]]
+        _points(axes, points, colour, marker, side, filled)
+        nulls += points
+        for x, score in points:
+            if score["value"] is None:
+                axes.text(x, 0.03, "n/a", ha="center", fontsize=7, color=GREY)
+    _nulls(axes, nulls)
+    for x, name in enumerate(names):
+        if section[name] is None:
+            axes.text(x, 0.03, "not run", ha="center", fontsize=7, color=GREY)
+    axes.set_xticks(range(3), ["edge F1", "causal rate", "RFS"])
+    axes.set_xlim(-0.5, 2.5)
+    _percent(axes, "faithfulness")
+    return axes
+
+
+def _sections(summary: Mapping) -> list[tuple[int, Mapping]]:
+    """(place on the axis, section) of the splits that were run."""
+    return [(x, summary["splits"][split]) for x, split in enumerate(SPLITS)
+            if summary["splits"].get(split)]
+
+
+def _split_ticks(axes: Axes, summary: Mapping) -> None:
+    labels = []
+    for split in SPLITS:
+        section = summary["splits"].get(split)
+        labels.append(f"{SPLIT_LABELS[split]}\n" + (f"n={section['n']}" if section else "not run"))
+    axes.set_xticks(range(len(SPLITS)), labels)
+    axes.set_xlim(-0.5, len(SPLITS) - 0.5)
+
+
+def _points(axes: Axes, points: Sequence[tuple], colour: str, marker: str, label: str,
+            filled: bool = True) -> None:
+    """Scores at their places, with intervals; a score of None is not drawn."""
+    points = [(x, score) for x, score in points if score["value"] is not None]
+    limits = [score["interval"] or (score["value"],) * 2 for _, score in points]
+    values = [score["value"] for _, score in points]
+    # A percentile interval may leave out the value itself by a hair.
+    below = [max(0, value - low) for value, (low, _) in zip(values, limits)]
+    above = [max(0, high - value) for value, (_, high) in zip(values, limits)]
+    axes.errorbar([x for x, _ in points], values, [below, above], fmt=marker, color=colour,
+                  markerfacecolor=colour if filled else "white", elinewidth=0.9, capsize=2,
+                  label=label)
+
+
+def _nulls(axes: Axes, points: Sequence[tuple]) -> None:
+    found = [(x, score["null"]) for x, score in points if score["null"] is not None]
+    axes.scatter([x for x, _ in found], [y for _, y in found], marker="_", s=60, color=RED,
+                 linewidths=1.4, label="null", zorder=3)
+
+
+def _percent(axes: Axes, label: str) -> None:
+    axes.set_ylim(-0.02, 1.02)
+    axes.set_ylabel(label)
+    axes.yaxis.set_major_formatter("{x:.0%}")
