@@ -103,7 +103,7 @@ def first_piece(pieces: list[Piece], run: list[Token]) -> Piece | None:
     if not before <= _LEADING:
         return None
     piece.about = bool(before & _APPROXIMATE)
-    if any(token.text == "remainder" for token in run[piece.end :]):
+    if any(token.text == "remainder" for token in run[piece.start :]):
         piece.readable = False
     return piece
 
@@ -227,9 +227,8 @@ class _RunReader:
             return 0
         if token.kind == "word" and token.text not in _CLAUSE_WORDS:
             return 1
-        if self.kind(place + 1) == "word":
-            hyphen = token.text == "-" and token.tight and self.run[place + 1].tight
-            if (token.text == "/" or hyphen) and len(self.text(place + 1)) > 1:
+        if token.text == "/" or self.hyphen_at(place):
+            if self.kind(place + 1) == "word" and len(self.text(place + 1)) > 1:
                 return 2
         closing = self.pairs.get(place)
         if token.kind == "open" and closing and closing - place <= MAX_UNIT_WORDS:
@@ -241,7 +240,7 @@ class _RunReader:
     def harmless(self, place, words):
         """Whether a unit leaves its number alone; looked at only right after the number."""
         token = self.run[place]
-        if words or token.kind != "word":
+        if words or token.kind != "word" or self.hyphen_at(place + 1):  # "t-shirts"
             return True
         if token.tight and (len(token.text) == 1 or token.text in _ORDINAL_ENDINGS):
             return False  # "3x" is a variable, "3rd" no number
@@ -262,8 +261,13 @@ class _RunReader:
             return False
         return token.kind in ("number", "unknown") or (token.kind == "open" and token.tight)
 
+    def hyphen_at(self, place):
+        return self.text(place) == "-" and self.tight(place) and self.kind(place + 1) == "word"
+
     def tight(self, place):
-        return self.run[place].tight and self.run[place + 1].tight
+        """Whether a token has no blank on either side."""
+        after = self.run[place + 1 : place + 2]
+        return self.run[place].tight and bool(after) and after[0].tight
 
     def text(self, place):
         return self.run[place].text if place < len(self.run) else ""

@@ -1,0 +1,303 @@
+"""Exact evaluation of untrusted text, and the equations that free text states."""
+import gzip
+import json
+import os
+import re
+import time
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nanoreason.arithmetic import (
+    ArithmeticTextError, Binary, Negative, Number, evaluate, parse_expression, read_equations
+)
+
+GSM8K = Path(
+    os.environ.get("NANOREASON_GSM8K")
+    or Path(__file__).resolve().parents[2] / "shared" / "data" / "gsm8k"
+)
+
+
+@pytest.mark.parametrize("text, value", [
+    ("2 + 3 * 4", 14), ("(2 + 3) * 4", 20), ("10 - 4 - 3", 3), ("24 / 4 / 2", 3),
+    ("8 / 2 * 4", 16), ("2 ^ 3 ^ 2", 512), ("2 ** 3", 8), ("-2 ^ 2", -4), ("(-2) ^ 2", 4),
+    ("2 ^ -1", Fraction(1, 2)), ("2 - -3", 5), ("-(1 + 2)", -3), ("3 * -4", -12),
+    ("6 × 7 ÷ 2 · 5", 105), ("9 − 4", 5), ("20%", Fraction(1, 5)), ("20% * 50", 10),
+    ("(5 + 5)%", Fraction(1, 10)), ("12.5%", Fraction(1, 8)), (".5 + 0.25", Fraction(3, 4)),
+    ("0.1 + 0.2", Fraction(3, 10)), ("1,234,567", 1234567), ("$1,250.50", Fraction(2501, 2)),
+    ("-$3", -3), ("1/3", Fraction(1, 3)), ("007", 7), (" 5\n", 5), ("0 ^ 0", 1),
+])
+def test_the_value_is_exact(text, value):
+    result = evaluate(text)
+    assert result == value and isinstance(result, Fraction)
+
+
+@pytest.mark.parametrize("text, reason", [
+    ("", "expected a number"), ("2 +", "expected a number"), ("* 2", "expected a number"),
+    ("2 3", "expected an operator"), ("(2", "closing parenthesis"), ("2)", "expected an operator"),
+    ("()", "expected a number"), ("2 = 2", "not a character"), ("2(3)", "expected an operator"),
+    ("1 / 0", "by zero"), ("0 ^ -1", "by zero"), ("5 / (3 - 3)", "by zero"), ("1 / 0%", "by zero"),
+    ("4 ^ 0.5", "not whole"), ("9**9**9", "too large"), ("2 ^ 99999999999", "too large"),
+    ("1 ^ 99999999999", "too large"), ("((2^1000)^4)^4", "too large"),
+    ("*".join(["9^900"] * 20), "more than 4096 bits"),
+    ("+".join(f"1/{n}^200" for n in range(3, 43, 2)), "more than 4096 bits"),
+    ("1" * 61, "more than 60 digits"), ("1" * 501, "501 characters"), ("1+" * 50_000, "characters"),
+    ("(" * 100 + "1" + ")" * 100, "nested"), ("-" * 100 + "1", "nested"),
+    ("^".join("1" * 100), "nested"), ("1,23", "not a character"), ("1,2345", "not a character"),
+    ("12,345,67", "not a character"), ("5.", "not a character"), ("1.2.3", "expected an operator"),
+    ("x", "not a character"), ("3x", "not a character"), ("1e5", "not a character"),
+    ("0x10", "not a character"), ("1_000", "not a character"), ("2j", "not a character"),
+    ("__import__('os').system('id')", "not a character"), ("[1][0]", "not a character"),
+    ("'a' * 9", "not a character"), ("2 // 3", "expected a number"), ("7 % 3", "operator"),
+    ("20%%", "operator"), ("٣ + 1", "not a character"), ("５", "not a character"),
+    ("½", "not a character"), ("2²", "not a character"), ("\\frac{1}{2}", "not a character"),
+    ("$", "not a character"), ("+5", "expected a number"), ("1 ! 2", "not a character"),
+])
+def test_what_is_not_plain_bounded_arithmetic_is_refused(text, reason):
+    with pytest.raises(ArithmeticTextError, match=re.escape(reason)):
+        evaluate(text)
+
+
+@pytest.mark.parametrize("value", [None, 5, 2.5, b"2"])
+def test_only_text_is_evaluated(value):
+    with pytest.raises(ArithmeticTextError, match="not a text"):
+        evaluate(value)
+
+
+def test_the_error_names_the_place():
+    with pytest.raises(ArithmeticTextError, match="at character 4 .*'&'.*: '2 \\+ & 3'"):
+        evaluate("2 + & 3")
+
+
+def test_the_tree_keeps_numbers_as_written():
+    tree = parse_expression("-20% * ($1,200 - .5)")
+    assert tree == Binary(
+        "*",
+        Negative(Number(Fraction(1, 5), "20%", percent=True)),
+        Binary("-", Number(Fraction(1200), "1,200"), Number(Fraction(1, 2), ".5")),
+    )
+    assert {parse_expression(text).op for text in ("2**3", "2^3")} == {"^"}
+    assert {parse_expression(text).op for text in ("2×3", "2·3", "2*3")} == {"*"}
+
+
+NUMBERS = st.builds(lambda a, b: Fraction(a, 10**b), st.integers(0, 10**6), st.integers(0, 4))
+
+
+def written(value):
+    """A finite decimal in digits."""
+    text = f"{int(value * 10**4):05d}"
+    return f"{text[:-4]}.{text[-4:]}"
+
+
+@st.composite
+def sums(draw, depth=3):
+    """(text, value) of an expression built from the value up."""
+    if depth == 0 or draw(st.booleans()):
+        value = draw(NUMBERS)
+        return written(value), value
+    (left, a), (right, b) = draw(sums(depth - 1)), draw(sums(depth - 1))
+    kind = draw(st.sampled_from("+-*/^n%"))
+    if kind == "n":
+        return f"(-({left}))", -a
+    if kind == "%":
+        return f"({left})%", a / 100
+    if kind == "^":
+        power = draw(st.integers(0, 3))
+        return f"(({left})^{power})", a**power
+    if kind == "/" and b == 0:
+        return left, a
+    value = {"+": a + b, "-": a - b, "*": a * b, "/": a / b if b else 0}[kind]
+    return f"({left}) {kind} ({right})" if kind in "*/" else f"(({left}){kind}({right}))", value
+
+
+@given(sums())
+def test_evaluation_agrees_with_fractions(case):
+    text, value = case
+    if max(value.numerator.bit_length(), value.denominator.bit_length()) < 2000:
+        assert evaluate(f"({text})"[:10_000]) == value or len(text) > 498
+
+
+def evaluated(text):
+    try:
+        return evaluate(text)
+    except ArithmeticTextError:
+        return None
+
+
+@given(st.text(alphabet="0123456789.,+-*/^()%$ x=of\n\\{}≈", max_size=60))
+def test_hostile_text_raises_nothing_but_its_error(text):
+    for equation in read_equations(text):
+        assert text[slice(*equation.span)] == equation.text
+        assert equation.left == equation.sides[0] and equation.right == equation.sides[-1]
+        values = [evaluated(side) for side in equation.sides]
+        assert equation.holds is not True or None not in values
+        assert equation.holds is not False or sum(value is not None for value in values) > 1
+    assert evaluated(text) == evaluated(f"({text})")
+
+
+@given(st.text())
+def test_equations_of_any_text_are_in_order_and_in_place(text):
+    ends = [0]
+    for equation in read_equations(text):
+        assert text[slice(*equation.span)] == equation.text
+        assert equation.span[0] >= 0 and equation.span[1] >= ends[-1]
+        ends.append(equation.span[1])
+
+
+def only(text):
+    equation, = read_equations(text)
+    return equation
+
+
+# (text, sides, holds)
+READ = [
+    ("12 + 9 = 21", ("12 + 9", "21"), True),
+    ("12 + 9 = 22", ("12 + 9", "22"), False),
+    ("1. 12 + 9 = 21", ("12 + 9", "21"), True),
+    ("2) 12 + 9 = 21", ("12 + 9", "21"), True),
+    ("- 12 + 9 = 21", ("12 + 9", "21"), True),
+    ("-12 + 9 = -3", ("-12 + 9", "-3"), True),
+    ("3 - 8 = -5", ("3 - 8", "-5"), True),
+    ("3 - 8 = - 5", ("3 - 8", "-5"), True),
+    ("2 - -3 = 5", ("2 - -3", "5"), True),
+    ("2 + 3 = 5 + 1 = 6", ("2 + 3", "5 + 1", "6"), False),
+    ("2 + 3 = 5 = 10 / 2", ("2 + 3", "5", "10 / 2"), True),
+    ("5 = 4 + 2", ("5", "4 + 2"), False),
+    ("3 apples * 4 = 12 apples", ("3 * 4", "12"), True),
+    ("7 trees * 3 nests per tree = 22 nests in all.", ("7 * 3", "22"), False),
+    ("(5 pens + 3 pens) * 2 = 16 pens", ("(5 + 3) * 2", "16"), True),
+    ("A total of 6.5+4.5 = 11 hours", ("6.5 + 4.5", "11"), True),
+    ("She sold 40 and 8 - 3 = 5 stayed", ("8 - 3", "5"), True),
+    ("So 9 x 2=18 rows", ("9 * 2", "18"), True),
+    ("2x4 = 8", ("2 * 4", "8"), True),
+    ("6 times 7 = 42", ("6 * 7", "42"), True),
+    ("9 plus 4 minus 2 = 11", ("9 + 4 - 2", "11"), True),
+    ("9 divided by 2 = 4.5", ("9 / 2", "4.5"), True),
+    ("9 multiplied by 2 = 18", ("9 * 2", "18"), True),
+    ("$442 - $300 = $142", ("442 - 300", "142"), True),
+    ("$1,200 / 4 = $300 a month", ("1,200 / 4", "300"), True),
+    ("$0.25/glass x 8 glasses = $2", ("0.25 * 8", "2"), True),
+    ("20% of 50 = 10", ("20% * 50", "10"), True),
+    ("20 percent of the 50 pens = 10 pens", ("20% * 50", "10"), True),
+    ("1/2 of 30 = 15", ("1 / 2 * 30", "15"), True),
+    ("1/4 * 100 = 25%", ("1 / 4 * 100", "25%"), True),
+    ("1/4 = 25%", ("1 / 4", "25%"), True),
+    ("1/4 * 100% = 25", ("1 / 4 * 100%", "25"), True),
+    ("1/4 * 100 = 24%", ("1 / 4 * 100", "24%"), False),
+    ("10% * 50 = 500", ("10% * 50", "500"), False),
+    ("2**3 = 8", ("2 ^ 3", "8"), True),
+    ("**2 + 3** = **5**", ("2 + 3", "5"), True),
+    ("3,000 – 1238 = 1762 L", ("3,000 - 1238", "1762"), True),
+    ("Total = 21 + 4 = 25", ("21 + 4", "25"), True),
+    ("Area of 4 rooms = 12 * 4 = 48", ("12 * 4", "48"), True),
+    ("10 - 4 = 6 pens - that is all", ("10 - 4", "6"), True),
+    ("9 t-shirts/ 3 = 3 t-shirts", ("9 / 3", "3"), True),
+    ("(2 + 3 = 5)", ("2 + 3", "5"), True),
+    ("<<2 + 3 = 5>>", ("2 + 3", "5"), True),
+    ("3 (red) + 2 (blue) = 5", ("3 + 2", "5"), True),
+    ("31 / 3 ≈ 10.33", ("31 / 3", "10.33"), True),
+    ("32 / 3 ≈ 10.67", ("32 / 3", "10.67"), True),
+    ("32 / 3 ≈ 10.66", ("32 / 3", "10.66"), None),
+    ("32 / 3 = 10.66...", ("32 / 3", "10.66"), True),
+    ("32 / 3 = 10.65...", ("32 / 3", "10.65"), False),
+    ("32 / 3 = about 11", ("32 / 3", "11"), True),
+    ("31 / 3 = 10.33", ("31 / 3", "10.33"), False),
+    (r"\frac{1}{2} \times 30 = 15", ("((1) / (2)) * 30", "15"), True),
+    (r"6 \div \dfrac{1}{2} = 12", ("6 / ((1) / (2))", "12"), True),
+    (r"$20\% \cdot 50 = 10$", ("20% * 50", "10"), True),
+    (r"\left(2 + 3\right) \cdot 4 = \boxed{20}", ("(2 + 3) * 4", "(20)"), True),
+    (r"2^{3} = 8 \text{ cups}", ("2 ^ (3)", "8"), True),
+    (r"1{,}200 + 1 &= 1201", ("1,200 + 1", "1201"), True),
+    (r"7 / 3 \approx 2.33", ("7 / 3", "2.33"), True),
+    ("12 pens bán + 3 = 15", ("12 + 3", "15"), True),
+]
+
+
+@pytest.mark.parametrize("text, sides, holds", READ)
+def test_an_equation_is_read(text, sides, holds):
+    equation = only(text)
+    assert (equation.sides, equation.holds) == (sides, holds)
+    assert all(isinstance(evaluate(side), Fraction) for side in equation.sides)
+
+
+@pytest.mark.parametrize("text", [
+    "x + 3 = 5", "3x = 12", "10x - 5 = 75", "2 x = 8", "8 = 2x", "5 = 60A", "5 = 3 + n", "5 = 5 - n",
+    "8/3 = 24/Y", "half of 30 = 15", "twice 15 = 30", "a third of his 30 = 10", "five times 5 = 25",
+    "5 / 2 = 2 1/2", "5 / 2 = 2 and a half", "100 / 6 = 16 and 2/3", "7 / 2 = 3 remainder 1",
+    "7 / 2 = 3 R1", "7 / 2 = 3 full boxes with a remainder of 1", "4! = 24", "3² = 9", "√16 = 4",
+    r"\sqrt{16} = 4", r"\frac12 = 0.5", "|-3| = 3", "2:30 + 1 = 3:30", "3:4 = 6:8", "5(2 + 3) = 25",
+    "1 hundred + 5 = 105", "2 dozen = 24", "3rd + 1 = 4", "16,0000 / 10 = 16000", "1 / 0 = 5",
+    "9**9**9 = 1", "2 cups / 1/4 cup = 8", "= 5", "2 + 3 =", " = ", "Total = 5", "a = b",
+    "(which is 3 + 4) * 2 = 14", "1 hour = 60 minutes", "They have 12 = 3 * 5", "½ * 8 = 4",
+    "٣ + 2 = 5", "2 + 3 = ٥", "12 socks = 6 pairs", "2 3 + 4 = 7",
+])
+def test_what_cannot_be_trusted_is_unreadable_not_false(text):
+    assert [equation.holds for equation in read_equations(text)] == [None]
+
+
+@pytest.mark.parametrize("text, operator", [
+    ("12 = 12", False), ("Total = 5", False), ("-5 = -5", False), ("5 = 2 + 3", True),
+    ("2 * 3 = 6", True), ("x + 3 = 5", True), ("1 / 0 = 5", True), ("6 times 7 = 42", True),
+])
+def test_an_equation_says_whether_it_computes(text, operator):
+    assert only(text).has_operator is operator
+
+
+def test_equations_of_a_paragraph_come_in_order_with_their_places():
+    text = "First 3 * 4 = 12 and 12 + 1 = 13.\nThen 13 - 5 = 9, so x = 9; 9 >= 2, 9 != 3."
+    found = read_equations(text)
+    assert [(equation.text, equation.holds) for equation in found] == [
+        ("3 * 4 = 12", True), ("12 + 1 = 13", True), ("13 - 5 = 9", False), ("so x = 9", None),
+    ]
+    assert [text.index(equation.text) for equation in found] == [e.span[0] for e in found]
+
+
+@pytest.mark.parametrize("text", ["", "no equation", "2 <= 3", "a => b", "3 != 4", "x → 5", "7"])
+def test_a_text_without_equations_has_none(text):
+    assert read_equations(text) == ()
+
+
+@pytest.mark.parametrize("unit", [
+    "(", ")", "1=", "=", "1+", "(1+", "((a", "1 a ", "1,", "1,111,", "- ", "**", "\\frac{", "{",
+    "\\frac{1}{2}", "1/", "1 of ", "of ", "the ", "%", "^2", "9", "9.", ":", "1x", "\n- ", " ", "1... ",
+    "5 (a ", "(a 1)", "=1/0", "1 + 1 = 3 = ", "\\", "a\u0301", "a'", "=>", "about ", "9" * 50 + "=",
+])
+def test_hostile_text_is_read_in_linear_time(unit):
+    text = (unit * 100_000)[:100_000]
+    start = time.process_time()
+    read_equations(f"(((1={text}=1")
+    assert time.process_time() - start < 2
+
+
+@pytest.mark.skipif(not GSM8K.is_dir(), reason=f"no GSM8K files in {GSM8K}")
+def test_equations_of_real_solutions_are_read():
+    """The annotations of the training solutions mark every computation. Without them, the
+    prose must give back nearly as many true equations and next to no false one."""
+    with gzip.open(GSM8K / "train.jsonl.gz", "rt", encoding="utf-8") as lines:
+        answers = [json.loads(line)["answer"] for line in lines][::5]
+    marked = true = false = 0
+    for answer in answers:
+        marked += answer.count("<<")
+        for equation in read_equations(re.sub(r"<<.*?>>", "", answer)):
+            true += equation.holds is True and equation.has_operator
+            false += equation.holds is False
+    assert marked > 1000
+    assert true > 0.95 * marked
+    assert false < 0.01 * marked
+
+
+@pytest.mark.skipif(not GSM8K.is_dir(), reason=f"no GSM8K files in {GSM8K}")
+def test_annotations_of_real_solutions_are_evaluated():
+    with gzip.open(GSM8K / "test.jsonl.gz", "rt", encoding="utf-8") as lines:
+        marks = re.findall(r"<<([^<>]*)>>", "".join(json.loads(line)["answer"] for line in lines))
+    refused, wrong = 0, 0
+    for mark in marks:
+        left, _, right = mark.rpartition("=")
+        try:
+            wrong += abs(evaluate(left.split("=")[0]) - evaluate(right)) > Fraction(1, 100)
+        except ArithmeticTextError:
+            refused += 1
+    assert len(marks) > 1000 and refused < 0.005 * len(marks) and wrong < 0.01 * len(marks)
