@@ -135,7 +135,7 @@ def test_hostile_text_raises_nothing_but_its_error(text):
         values = [evaluated(side) for side in equation.sides]
         assert equation.holds is not True or None not in values
         assert equation.holds is not False or sum(value is not None for value in values) > 1
-    assert evaluated(text) == evaluated(f"({text})")
+    assert evaluated(text) in (None, evaluated(f"({text})"))
 
 
 @given(st.text())
@@ -224,7 +224,8 @@ def test_an_equation_is_read(text, sides, holds):
 
 
 @pytest.mark.parametrize("text", [
-    "x + 3 = 5", "3x = 12", "10x - 5 = 75", "2 x = 8", "8 = 2x", "5 = 60A", "5 = 3 + n", "5 = 5 - n",
+    "x + 3 = 5", "3x = 12", "10x - 5 = 75", "2 x = 8", "8 = 2x", "5 = 60A", "5 = 3 + n",
+    "5 = 5 - n",
     "8/3 = 24/Y", "half of 30 = 15", "twice 15 = 30", "a third of his 30 = 10", "five times 5 = 25",
     "5 / 2 = 2 1/2", "5 / 2 = 2 and a half", "100 / 6 = 16 and 2/3", "7 / 2 = 3 remainder 1",
     "7 / 2 = 3 R1", "7 / 2 = 3 full boxes with a remainder of 1", "4! = 24", "3² = 9", "√16 = 4",
@@ -262,8 +263,8 @@ def test_a_text_without_equations_has_none(text):
 
 @pytest.mark.parametrize("unit", [
     "(", ")", "1=", "=", "1+", "(1+", "((a", "1 a ", "1,", "1,111,", "- ", "**", "\\frac{", "{",
-    "\\frac{1}{2}", "1/", "1 of ", "of ", "the ", "%", "^2", "9", "9.", ":", "1x", "\n- ", " ", "1... ",
-    "5 (a ", "(a 1)", "=1/0", "1 + 1 = 3 = ", "\\", "a\u0301", "a'", "=>", "about ", "9" * 50 + "=",
+    "\\frac{1}{2}", "1/", "1 of ", "of ", "the ", "%", "^2", "9", "9.", ":", "1x", "\n- ", " ",
+    "1... ", "5 (a ", "(a 1)", "=1/0", "1 + 1 = 3 = ", "\\", "a\u0301", "a'", "=>", "about ", "9" * 50 + "=",
 ])
 def test_hostile_text_is_read_in_linear_time(unit):
     text = (unit * 100_000)[:100_000]

@@ -247,12 +247,14 @@ def test_a_skipped_step_leaves_execute_shorter_than_plan():
 
 # Pieces that come near to structure without being it, beside any other characters.
 NEAR = st.sampled_from([
-    "\\[x\\]", "\\frac{1}{2}", "3.14 is", "2.", "2. x", "10)", "[PLAN", "PLAN]", "[PLAN]", "result: 5",
-    "Result:", "Answer: 7", "#### 72", "#### PLAN", "#### PLAN ####", "<PLAN>", "</VERIFY>",
-    "\u2028", "\x0b", "\x1c", "\x85", "đã bán", "९. x", "x = 3", "", "\t", "so  ", "🙂", "&amp;",
+    "\\[x\\]", "\\frac{1}{2}", "3.14 is", "2.", "2. x", "10)", "[PLAN", "PLAN]", "[PLAN]",
+    "result: 5", "Result:", "Answer: 7", "#### 72", "#### PLAN", "#### PLAN ####", "<PLAN>", "</VERIFY>",
+    "\u2028", "\x0b",
+    "\x1c", "\x85", "đã bán", "९. x", "x = 3", "", "\t", "so  ", "🙂", "&amp;",
 ])
 LINE = st.one_of(
-    NEAR, st.text(st.characters(exclude_characters="\n\r", exclude_categories=["Cs"]), max_size=20),
+    NEAR,
+    st.text(st.characters(exclude_characters="\n\r", exclude_categories=["Cs"]), max_size=20),
     st.lists(NEAR, max_size=4).map(" ".join),
 )
 ITEM = st.lists(LINE, min_size=1, max_size=4).map("\n".join)
