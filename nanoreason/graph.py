@@ -21,10 +21,7 @@ follows may depend on it: `graph.graph["unreadable"]` then says which line and w
 """
 from __future__ import annotations
 
-import hashlib
-from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
 from fractions import Fraction
 
 import networkx as nx
@@ -47,9 +44,8 @@ from nanoreason.arithmetic import (
     read_equations,
     value_of,
 )
+from nanoreason.forms import Form, combine, negate
 from nanoreason.quantities import CONSTANTS, Quantity, quantities
-
-LONGEST_KEY = 200  # characters of a canonical expression; a longer one is hashed
 
 
 class GraphError(ValueError):
@@ -96,48 +92,6 @@ def provenance(
     return ("unknown", str(value))
 
 
-@dataclass(frozen=True)
-class _Form:
-    """A canonical expression: signed terms of a "sum" or "product", or one "atom"."""
-
-    kind: str
-    terms: Counter  # (key, sign) -> how often; sign -1: subtracted or divided by
-    key: str = field(default="")
-
-    @classmethod
-    def of(cls, kind: str, terms: Counter) -> _Form:
-        if sum(terms.values()) == 1 and kind != "atom":
-            (key, sign), = terms
-            if sign > 0:
-                return cls("atom", terms, key)
-        parts = [
-            ("+-" if kind == "sum" else "*/")[sign < 0] + (f"{count}x" if count > 1 else "") + key
-            for (key, sign), count in sorted(terms.items())
-        ]
-        key = f"({' '.join(parts)})"
-        if len(key) > LONGEST_KEY:  # repeated squaring must not grow without bound
-            key = "#" + hashlib.sha256(key.encode()).hexdigest()[:24]
-        return cls(kind, terms, key)
-
-    @classmethod
-    def atom(cls, key: str) -> _Form:
-        return cls("atom", Counter({(key, 1): 1}), key)
-
-
-def _combine(operator: str, left: _Form, right: _Form) -> _Form:
-    if operator == "^":
-        return _Form.atom(f"({left.key} ^ {right.key})")
-    kind = "sum" if operator in "+-" else "product"
-    terms: Counter = Counter()
-    for form, turn in ((left, 1), (right, -1 if operator in "-/" else 1)):
-        if form.kind == kind:
-            for (key, sign), count in form.terms.items():
-                terms[key, sign * turn] += count
-        else:
-            terms[form.key, turn] += 1
-    return _Form.of(kind, terms)
-
-
 def _sides(equation: Equation) -> tuple[Node, Fraction] | None:
     """What an equation computes, and the value that it claims; None if unreadable."""
     try:
@@ -161,7 +115,7 @@ class _Builder:
         self.graph = nx.DiGraph(unreadable=None)
         self.results: dict[tuple, Fraction] = {}
         self.used: set[tuple] = set()
-        self.forms: dict[tuple, _Form] = {}
+        self.forms: dict[tuple, Form] = {}
 
     def add_line(self, line: int, text: str) -> None:
         found = [(equation, _sides(equation)) for equation in read_equations(text)]
@@ -183,7 +137,7 @@ class _Builder:
         )
         self.graph.add_edges_from((source, node) for _, source in operands)
 
-    def read(self, tree, node: tuple, operands: list) -> tuple[_Form, Node]:
+    def read(self, tree, node: tuple, operands: list) -> tuple[Form, Node]:
         """Trace an expression's operands, left to right.
 
         Returns its canonical form, and the tree itself with every operand as one Number.
@@ -193,10 +147,14 @@ class _Builder:
             return self.operand(whole, node, operands), whole
         if isinstance(tree, Negative):
             form, inner = self.read(tree.operand, node, operands)
-            return _combine("-", _Form("sum", Counter(), ""), form), Negative(inner)
+            return negate(form), Negative(inner)
+        if tree.op == "/" and isinstance(tree.left, Binary) and tree.left.op == "*":
+            share = self.written_fraction(tree.left.right, tree.right)
+            if share:  # `80 * 3/4` is read as (80 * 3) / 4
+                tree = Binary("*", tree.left.left, share)
         left_form, left = self.read(tree.left, node, operands)
         right_form, right = self.read(tree.right, node, operands)
-        return _combine(tree.op, left_form, right_form), Binary(tree.op, left, right)
+        return combine(tree.op, left_form, right_form), Binary(tree.op, left, right)
 
     def one_operand(self, tree: Node) -> Number | None:
         """The number that an expression is when it is a single operand, else None.
@@ -209,19 +167,26 @@ class _Builder:
         if isinstance(tree, Negative) and isinstance(tree.operand, Number):
             value = -tree.operand.value
             return Number(value, f"-{tree.operand.text}") if value in self.results.values() else None
-        if not isinstance(tree, Binary) or tree.op != "/":
-            return None
-        parts = tree.left, tree.right
-        if not all(isinstance(part, Number) and not part.percent for part in parts):
-            return None
-        above, below = (part.value for part in parts)
-        for quantity in self.given:
-            written = "/" in quantity.text or (above == 1 and below in quantity.values)
-            if written and below and above / below in quantity.values:
-                return Number(above / below, f"{tree.left.text}/{tree.right.text}")
+        if isinstance(tree, Binary) and tree.op == "/":
+            return self.written_fraction(tree.left, tree.right)
         return None
 
-    def operand(self, number: Number, target: tuple, operands: list) -> _Form:
+    def written_fraction(self, above: Node, below: Node) -> Number | None:
+        """`3/4` as one number where the question has that share as one quantity."""
+        if any(not isinstance(part, Number) or part.percent for part in (above, below)):
+            return None
+        if not below.value:
+            return None
+        share = above.value / below.value
+        given = {value for quantity in self.given for value in quantity.values}
+        apart = {above.value, below.value} <= given  # the question may mean 3 of 4
+        lowest = (share.numerator, share.denominator) == (above.value, below.value)
+        for quantity in self.given:
+            if share in quantity.values and ("/" in quantity.text or (lowest and not apart)):
+                return Number(share, f"{above.text}/{below.text}")
+        return None
+
+    def operand(self, number: Number, target: tuple, operands: list) -> Form:
         used = self.used.union(source for _, source in operands)
         source = provenance(number.value, self.results, used, self.given, number.percent)
         kind = source[0]
@@ -229,7 +194,7 @@ class _Builder:
             source = ("unknown", f"line {target[1]} operand {len(operands) + 1}")
         if source not in self.graph:
             names = {"given": f"q{source[1]}", "constant": str(source[1])}
-            form = _Form.atom(names.get(kind, f"?{number.value}"))
+            form = Form.atom(names.get(kind, f"?{number.value}"))
             self.forms[source] = form
             self.graph.add_node(source, kind=kind, value=number.value, canonical=form.key)
         operands.append((number.value, source))

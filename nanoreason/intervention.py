@@ -59,8 +59,8 @@ def choose_intervention(text: str, question: str, rng) -> dict | None:
     free = [value for value in near if value not in seen] or [max(seen) + 1]
     order = sorted((rng.random(), value) for value in free)
     largest = max(max(seen), 99)
-    plain = [value for _, value in order if _stays_plain(graph, step, value, largest)]
-    new = plain[0] if plain else order[0][1]
+    plain = (value for _, value in order if _stays_plain(graph, step, value, largest))
+    new = next(plain, order[0][1])
     return {"step": step, "old": write_number(old), "new": write_number(new)}
 
 

@@ -374,10 +374,11 @@ def test_interventions_are_seeded_uniform_and_new():
         answer="25",
     )
     text = render_trace(trace)
-    drawn = [choose_intervention(text, QUESTION, random.Random(k)) for k in range(400)]
-    assert drawn == [choose_intervention(text, QUESTION, random.Random(k)) for k in range(400)]
+    drawn = [choose_intervention(text, QUESTION, random.Random(k)) for k in range(200)]
+    again = [choose_intervention(text, QUESTION, random.Random(k)) for k in range(20)]
+    assert drawn[:20] == again
     assert {d["step"] for d in drawn} == {1, 2}  # the last line has no dependent
-    assert 150 < sum(d["step"] == 1 for d in drawn) < 250
+    assert 70 < sum(d["step"] == 1 for d in drawn) < 130
     taken = {"12", "9", "5", "21", "16", "25", "1", "2", "3"}
     assert not taken & {d["new"] for d in drawn} and len({d["new"] for d in drawn}) > 8
     assert choose_intervention("no trace", QUESTION, random.Random(0)) is None

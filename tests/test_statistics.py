@@ -77,9 +77,9 @@ def test_bootstrap_leaves_out_undefined_resamples_and_is_none_without_any():
 def test_bootstrap_is_seeded_and_fast():
     values = np.random.default_rng(0).random(1319)  # all distinct: the slowest case
     counts = np.stack([values, np.ones(1319)], axis=1)
-    start = time.perf_counter()
+    start = time.process_time()
     first = bootstrap(mean, counts, list(range(1319)))
-    assert time.perf_counter() - start < 10
+    assert time.process_time() - start < 10
     assert first == bootstrap(mean, counts, list(range(1319)))
     assert first != bootstrap(mean, counts, list(range(1319)), seed=1)
 
