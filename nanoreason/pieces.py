@@ -256,7 +256,8 @@ class _RunReader:
             fraction = self.kind(place) == "number" and self.text(place + 1) == "/"
             return fraction or self.text(place) in _MULTIPLIERS
         if token.kind == "operator":  # "5 + x", but not "5 - that is all"
-            return token.text != "-" or len(self.text(place + 1)) == 1
+            variable = self.kind(place + 1) == "word" and len(self.text(place + 1)) == 1
+            return token.text != "-" or variable
         if words:
             return False
         return token.kind in ("number", "unknown") or (token.kind == "open" and token.tight)

@@ -29,6 +29,7 @@ GSM8K = Path(
     ("(5 + 5)%", Fraction(1, 10)), ("12.5%", Fraction(1, 8)), (".5 + 0.25", Fraction(3, 4)),
     ("0.1 + 0.2", Fraction(3, 10)), ("1,234,567", 1234567), ("$1,250.50", Fraction(2501, 2)),
     ("-$3", -3), ("1/3", Fraction(1, 3)), ("007", 7), (" 5\n", 5), ("0 ^ 0", 1),
+    ("+".join(["(1)"] * 100), 100), ("1" + "+1" * 249, 250),
 ])
 def test_the_value_is_exact(text, value):
     result = evaluate(text)
@@ -165,6 +166,7 @@ READ = [
     ("2 - -3 = 5", ("2 - -3", "5"), True),
     ("2 + 3 = 5 + 1 = 6", ("2 + 3", "5 + 1", "6"), False),
     ("2 + 3 = 5 = 10 / 2", ("2 + 3", "5", "10 / 2"), True),
+    ("2 + 3 = 5 = 6", ("2 + 3", "5", "6"), False),
     ("5 = 4 + 2", ("5", "4 + 2"), False),
     ("3 apples * 4 = 12 apples", ("3 * 4", "12"), True),
     ("7 trees * 3 nests per tree = 22 nests in all.", ("7 * 3", "22"), False),
@@ -194,6 +196,7 @@ READ = [
     ("Total = 21 + 4 = 25", ("21 + 4", "25"), True),
     ("Area of 4 rooms = 12 * 4 = 48", ("12 * 4", "48"), True),
     ("10 - 4 = 6 pens - that is all", ("10 - 4", "6"), True),
+    ("10 - 4 = 6 pens - 2 of them red", ("10 - 4", "6"), True),
     ("9 t-shirts/ 3 = 3 t-shirts", ("9 / 3", "3"), True),
     ("(2 + 3 = 5)", ("2 + 3", "5"), True),
     ("<<2 + 3 = 5>>", ("2 + 3", "5"), True),
@@ -227,6 +230,7 @@ def test_an_equation_is_read(text, sides, holds):
     "x + 3 = 5", "3x = 12", "10x - 5 = 75", "2 x = 8", "8 = 2x", "5 = 60A", "5 = 3 + n",
     "5 = 5 - n",
     "8/3 = 24/Y", "half of 30 = 15", "twice 15 = 30", "a third of his 30 = 10", "five times 5 = 25",
+    "half of 30 - 5 = 10", "five times 5 - 5 = 20",
     "5 / 2 = 2 1/2", "5 / 2 = 2 and a half", "100 / 6 = 16 and 2/3", "7 / 2 = 3 remainder 1",
     "7 / 2 = 3 R1", "7 / 2 = 3 full boxes with a remainder of 1", "4! = 24", "3² = 9", "√16 = 4",
     r"\sqrt{16} = 4", r"\frac12 = 0.5", "|-3| = 3", "2:30 + 1 = 3:30", "3:4 = 6:8", "5(2 + 3) = 25",
@@ -237,6 +241,10 @@ def test_an_equation_is_read(text, sides, holds):
 ])
 def test_what_cannot_be_trusted_is_unreadable_not_false(text):
     assert [equation.holds for equation in read_equations(text)] == [None]
+
+
+def test_two_neighbours_that_differ_are_false_beside_an_unreadable_side():
+    assert [only(f"{text} = x").holds for text in ("2 + 3 = 6", "2 + 3 = 5")] == [False, None]
 
 
 @pytest.mark.parametrize("text, operator", [
@@ -264,7 +272,8 @@ def test_a_text_without_equations_has_none(text):
 @pytest.mark.parametrize("unit", [
     "(", ")", "1=", "=", "1+", "(1+", "((a", "1 a ", "1,", "1,111,", "- ", "**", "\\frac{", "{",
     "\\frac{1}{2}", "1/", "1 of ", "of ", "the ", "%", "^2", "9", "9.", ":", "1x", "\n- ", " ",
-    "1... ", "5 (a ", "(a 1)", "=1/0", "1 + 1 = 3 = ", "\\", "a\u0301", "a'", "=>", "about ", "9" * 50 + "=",
+    "1... ", "5 (a ", "(a 1)", "=1/0",
+    "1 + 1 = 3 = ", "\\", "a\u0301", "a'", "=>", "about ", "9" * 50 + "=",
 ])
 def test_hostile_text_is_read_in_linear_time(unit):
     text = (unit * 100_000)[:100_000]

@@ -95,6 +95,7 @@ def test_headers_and_elements_read_as_the_same_trace(text):
 def test_blank_lines_line_ends_and_indents_around_structure_do_not_matter():
     loose = "\n\n" + WRONG.replace("\n", "\r\n\r\n  ") + "\n"
     assert parse_trace(loose) == parse_trace(WRONG)
+    assert parse_trace(WRONG.replace("\n", "\r")) == parse_trace(WRONG)
 
 
 def test_stages_have_one_order_one_tag_and_one_colour_each():
@@ -150,6 +151,8 @@ BROKEN = [
     ("Answer: 15", "Answer: 15\nAnswer: 15", "VERIFY", "2 `Answer:`"),
     ("Answer: 15", "Answer: 15\nDone.", "VERIFY", "text after `Answer:`"),
     ("Verdict: step", "Answer: 15\nVerdict: step", "VERIFY", "2 `Answer:`"),
+    ("Verdict: step 2 is wrong\n2. 20 - 5 = 15\nAnswer: 15", "Answer: 16\nVerdict: correct",
+     "VERIFY", "closing lines out of order"),
     ("2. Subtract the pens lost.\n", "", "EXECUTE", "PLAN has only 1"),
     ("1. Add the pens bought.\n2. Subtract the pens lost.\n", "", "PLAN", "empty"),
     ("1. 14 + 6 = 20\n2. 20 - 5 = 16\n", "", "EXECUTE", "empty"),
@@ -248,7 +251,8 @@ def test_a_skipped_step_leaves_execute_shorter_than_plan():
 # Pieces that come near to structure without being it, beside any other characters.
 NEAR = st.sampled_from([
     "\\[x\\]", "\\frac{1}{2}", "3.14 is", "2.", "2. x", "10)", "[PLAN", "PLAN]", "[PLAN]",
-    "result: 5", "Result:", "Answer: 7", "#### 72", "#### PLAN", "#### PLAN ####", "<PLAN>", "</VERIFY>",
+    "result: 5", "Result:", "Answer: 7", "#### 72", "#### PLAN", "#### PLAN ####",
+    "<PLAN>", "</VERIFY>",
     "\u2028", "\x0b",
     "\x1c", "\x85", "đã bán", "९. x", "x = 3", "", "\t", "so  ", "🙂", "&amp;",
 ])
