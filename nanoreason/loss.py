@@ -232,6 +232,9 @@ def _count(group):
 
 def _chunk_nats(head, hidden, target):
     """Cross-entropy (nats) and whether the best guess is right, both (n,)."""
+    weight = getattr(head, "weight", None)
+    if weight is not None and weight.is_floating_point():
+        hidden = hidden.to(weight.dtype)  # autocast ends with the model's own forward
     logits = head(hidden).float()  # (n, V)
     nats = torch.nn.functional.cross_entropy(logits, target, reduction="none")
     return nats, logits.detach().argmax(-1) == target
