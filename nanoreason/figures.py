@@ -22,14 +22,16 @@ from nanoreason.stages import Stage
 from nanoreason.summary import SPLITS
 from nanoreason.trace_figures import (  # noqa: F401  (part of this module's public face)
     GREY,
+    PAGE,
     RED,
     draw_graph,
     draw_trace,
     layered_layout,
+    trace_figure,
     trace_height,
 )
 
-COLUMN, PAGE = 3.3, 6.8  # inches: the width of one column and of the page
+COLUMN = 3.3  # inches: the width of one column; PAGE is that of the page
 GROUPS = (*(stage.value.lower() for stage in Stage), "transition")
 COLOURS = {stage.value.lower(): stage.colour for stage in Stage} | {"transition": GREY}
 MARKERS = dict(zip(GROUPS, "os^Dx"))
@@ -118,12 +120,15 @@ def plot_accuracy(summary: Mapping, axes: Axes) -> Axes:
     return axes
 
 
-def plot_verdicts(section: Mapping, axes: Axes, title: str = "") -> Axes:
+def plot_verdicts(section: Mapping | None, axes: Axes, title: str = "") -> Axes:
     """How often each case occurs: a1 right or not, verdict, a2 right or not.
 
-    section: a mapping with `cells` (a split of summary.json, or its `given`). Rows are what
-    EXECUTE came to and what VERIFY said; the framed cells are the two successes of SVR.
+    section: a mapping with `cells` (a split of summary.json, or its `given`), None = not
+    run. Rows are what EXECUTE came to and what VERIFY said; the framed cells are the two
+    successes of SVR.
     """
+    if not section or not section.get("cells"):
+        return _not_run(axes, title)
     rows = [(False, True), (False, False), (True, True), (True, False)]
     count = {(c["a1_right"], c["verdict_error"], c["a2_right"]): c["count"]
              for c in section["cells"]}
@@ -166,11 +171,13 @@ def plot_svr(summary: Mapping, axes: Axes) -> Axes:
     return axes
 
 
-def plot_faithfulness(section: Mapping, axes: Axes) -> Axes:
+def plot_faithfulness(section: Mapping | None, axes: Axes) -> Axes:
     """Edge F1 with its null, causal rate and RFS, over all traces and by their answer.
 
-    section: the `faithfulness` of one split of summary.json.
+    section: the `faithfulness` of one split of summary.json, None = not run.
     """
+    if not section:
+        return _not_run(axes, "faithfulness")
     names = ("edge_f1", "causal_rate", "rfs")
     nulls = []
     for shift, (side, colour, marker, filled) in zip((-0.22, 0, 0.22), [
@@ -190,6 +197,13 @@ def plot_faithfulness(section: Mapping, axes: Axes) -> Axes:
     axes.set_xticks(range(3), ["edge F1", "causal rate", "RFS"])
     axes.set_xlim(-0.5, 2.5)
     _percent(axes, "faithfulness")
+    return axes
+
+
+def _not_run(axes: Axes, title: str) -> Axes:
+    axes.set_title(title)
+    axes.set_axis_off()
+    axes.text(0.5, 0.5, "not run", ha="center", transform=axes.transAxes, color=GREY)
     return axes
 
 

@@ -8,7 +8,7 @@ style; every character of the trace is escaped, nothing is loaded and nothing is
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from nanoreason.arithmetic import read_equations
@@ -131,6 +131,20 @@ class TraceView:
         body = [f"{line.text}  {MARKS[line.mark]}" + (f" ({line.note})" if line.note else "")
                 for line in self.lines]
         return "\n".join(part.rstrip() for part in (*head, *body))
+
+
+def find_example(rows: Iterable[Mapping], setting: str, *, right: bool,
+                 objects: bool) -> Mapping | None:
+    """The first row of a setting with these outcomes and a text to show, None without one.
+
+    right: whether the final answer is right; objects: whether the verdict is an error.
+    """
+    for row in rows:
+        if row["setting"] == setting and row.get("text") is not None:
+            reading = read_row(row)
+            if reading.second is right and reading.error is objects:
+                return row
+    return None
 
 
 def trace_html(view: TraceView) -> str:

@@ -97,14 +97,11 @@ def comparison_rows(comparisons: Mapping[str, Mapping] | None, label: str) -> li
     return rows
 
 
-def comparison_table(summary: Mapping, others: Mapping[str, Mapping] | None = None) -> Table:
-    """Is the difference real: tuned against base on the same problems, paired.
-
-    others: name of a further run -> its `summary.compare_runs` on the split test.
-    """
+def comparison_table(summary: Mapping) -> Table:
+    """Is the difference real: against the base, and further runs, on the same problems."""
     rows = [row for split in SPLITS for row in comparison_rows(
         _part(summary, split, "comparison"), f"{split}, base")]
-    for name, comparisons in (others or {}).items():
+    for name, comparisons in summary["others"].items():
         rows += comparison_rows(comparisons, f"test, {name}")
     return Table(_title(summary, "Is the difference real? (same problems, exact McNemar)"),
                  ("split, compared with", "right by", "n", "this run", "other",
@@ -136,8 +133,8 @@ def scores_table(summary: Mapping) -> Table:
                  "counts", "low", "high", "null"), tuple(rows))
 
 
-def readme_table(summary: Mapping) -> str:
-    """The results table of the README, in Markdown, with its two marker lines."""
+def readme(summary: Mapping) -> Table:
+    """The results table of the README: one row a score, one column a split."""
     lines = [
         ("right answer, untouched base", "a2", ("base", "a2")),
         ("right result of EXECUTE (a1)", "a1", ("accuracy", "a1")),
@@ -151,8 +148,12 @@ def readme_table(summary: Mapping) -> str:
         ("infeasible plans", "plan_infeasible", ("faithfulness", "plan_infeasible")),
     ]
     names = f"Run {summary['run']}, base {summary['base_run'] or NOT_RUN}"
-    table = _by_split(summary, f"{names}: value (counts) [95 % interval]", lines, "")
-    return f"{BEGIN}\n{table.markdown()}\n{END}"
+    return _by_split(summary, f"{names}: value (counts) [95 % interval]", lines, "score")
+
+
+def readme_table(summary: Mapping) -> str:
+    """The results table of the README, in Markdown, between its two marker lines."""
+    return f"{BEGIN}\n{readme(summary).markdown()}\n{END}"
 
 
 def put_results(text: str, summary: Mapping) -> str:
@@ -165,3 +166,54 @@ def put_results(text: str, summary: Mapping) -> str:
     if not begin or not end or BEGIN in rest or END in tail:
         raise ValueError(f"the text needs the markers {BEGIN} and {END} once each, in order")
     return head + readme_table(summary) + tail
+
+
+def claims_table(summary: Mapping) -> Table:
+    """What the run claims and whether its rows show it.
+
+    "shown": the 95 % interval lies above the value that would mean nothing (the score's
+    null, zero for a difference, one half for the causal rate); "contradicted": it lies
+    below; else "not shown".
+    """
+    rows = []
+
+    def add(claim, name, score, nothing):
+        evidence = NOT_RUN if score is None else show(name, score)
+        rows.append((claim, evidence, _judge(score, nothing)))
+
+    for split, where in zip(SPLITS, ("new problems", "new situations", "more steps")):
+        found = _part(summary, split, "comparison", "a2")
+        score = found and {"value": found["difference"], "interval": found["interval"]}
+        add(f"Tuning makes more answers right: {where}", "difference", score, 0.0)
+    add("VERIFY adds right answers", "delta", _part(summary, "test", "verification", "delta"), 0.0)
+    for claim, path in (
+            ("VERIFY tells its own errors from its right results", ("verification", "svr")),
+            ("VERIFY finds and repairs planted errors", ("given", "verification", "svr")),
+            ("Steps depend on each other as the teacher's do", ("faithfulness", "edge_f1"))):
+        score = _part(summary, "test", *path)
+        add(claim, path[-1], score, score and score["null"])
+    add("Most changed values are carried on", "causal_rate",
+        _part(summary, "test", "faithfulness", "causal_rate"), 0.5)
+    return Table(_title(summary, "Claims and evidence"), ("claim", "evidence", "verdict"),
+                 tuple(rows))
+
+
+def _judge(score: Mapping | None, nothing: float | None) -> str:
+    if score is None:
+        return NOT_RUN
+    if score["interval"] is None or nothing is None:
+        return NOTHING if score["value"] is None else "not shown"
+    low, high = score["interval"]
+    return "shown" if low > nothing else "contradicted" if high < nothing else "not shown"
+
+
+def rows_table(rows: Iterable[Mapping]) -> Table:
+    """How many rows of each setting there are in each split."""
+    counts: dict[tuple, int] = {}
+    for row in rows:
+        key = row.get("split") or "test", row["setting"]
+        counts[key] = counts.get(key, 0) + 1
+    settings = ("natural", "injected", "clean", "intervened")
+    return Table("Rows of the run", ("split", *settings), tuple(
+        (split, *(str(counts.get((split, setting), NOT_RUN)) for setting in settings))
+        for split in SPLITS))

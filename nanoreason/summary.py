@@ -20,7 +20,7 @@ from nanoreason.rows import compact_row, fault, read_row, split_faults
 from nanoreason.runs import Run, RunError, find_run
 from nanoreason.scorecard import Report, rate
 from nanoreason.scores import Comparison, accuracy, compare, self_verification
-from nanoreason.statistics import harmonic_mean, wilson
+from nanoreason.statistics import SEED, harmonic_mean, wilson
 
 SPLITS = ("test", "test_template", "test_ood")
 SMOKE_BELOW = 50  # natural test traces: a run with fewer says that it works, not how well
@@ -60,12 +60,16 @@ def find_base(run: Run) -> Run | None:
 
 
 def summarise(rows: Iterable[Mapping], base_rows: Iterable[Mapping] | None = None, *,
-              run: str | None = None, base_run: str | None = None) -> dict:
+              others: Mapping[str, Iterable[Mapping]] | None = None, run: str | None = None,
+              base_run: str | None = None, seed: int = SEED) -> dict:
     """All scores of a run by split, as plain values for `Run.write_summary`.
 
     rows: of generations.jsonl, every split and setting together; a row without `split` is
     of the split test. base_rows: natural rows of the untouched base; None = not run.
-    Returns {run, base_run, smoke, n_rows, splits}; splits maps each of SPLITS to None or
+    others: name -> rows of further runs, compared on the natural traces of the split test.
+    seed: of the nulls (dealt verdicts, rewired edges).
+    Returns {run, base_run, smoke, n_rows, splits, others}; splits maps each of SPLITS to
+    None or
       n: natural traces; accuracy: a1, a2 (strict), lenient; base: the same of the base;
       comparison: a1, a2, lenient, tuned against base on the same problems;
       verification, cells: of natural traces; faithfulness: of natural and intervened ones;
@@ -74,11 +78,15 @@ def summarise(rows: Iterable[Mapping], base_rows: Iterable[Mapping] | None = Non
     rows = list(rows)
     base_rows = None if base_rows is None else list(base_rows)
     splits = {
-        split: _split(_part(rows, split), _part(base_rows or [], split)) for split in SPLITS
+        split: _split(_part(rows, split), _part(base_rows or [], split), seed)
+        for split in SPLITS
     }
     natural = [section["n"] for section in splits.values() if section]
     summary = {"run": run, "base_run": base_run, "n_rows": len(rows),
-               "smoke": max(natural, default=0) < SMOKE_BELOW, "splits": splits}
+               "smoke": max(natural, default=0) < SMOKE_BELOW, "splits": splits,
+               "others": {name: compare_runs(_natural(_part(rows, "test")),
+                                             _natural(_part(list(found), "test")))
+                          for name, found in (others or {}).items()}}
     # Through JSON, so that what is returned equals what is read back from summary.json.
     return json.loads(to_json(summary))
 
@@ -87,26 +95,32 @@ def _part(rows: list[Mapping], split: str) -> list[Mapping]:
     return [row for row in rows if (row.get("split") or "test") == split]
 
 
-def _split(rows: list[Mapping], base: list[Mapping]) -> dict | None:
+def _natural(rows: list[Mapping]) -> list[Mapping]:
+    return [row for row in rows if row.get("setting") == "natural"]
+
+
+def _split(rows: list[Mapping], base: list[Mapping], seed: int) -> dict | None:
     by = {setting: [row for row in rows if row.get("setting") == setting]
           for setting in ("natural", "injected", "clean", "intervened")}
     if not by["natural"] and not (by["injected"] and by["clean"]):
         return None
-    faith = _faithfulness(by["natural"], by["intervened"])  # needs the texts
-    base = [_read_once(row) for row in base if row.get("setting") == "natural"]
-    by = {setting: list(map(_read_once, found)) for setting, found in by.items()}
-    natural, given = by["natural"], by["injected"] + by["clean"]
+    faith = _faithfulness(by["natural"], by["intervened"], seed)  # needs the texts
+    base = [_read_once(row) for row in _natural(base)]
+    # In the file's order: the null deals verdicts by place.
+    once = [_read_once(row) for row in rows if row.get("setting") != "intervened"]
+    natural = _natural(once)
+    given = [row for row in once if row.get("setting") in ("injected", "clean")]
     return {
         "n": len(natural),
         "accuracy": _accuracy(natural),
         "base": _accuracy(base),
         "comparison": compare_runs(natural, base) if natural and base else None,
-        "verification": _verification(natural),
+        "verification": _verification(natural, seed),
         "cells": count_cells(natural),
         "faithfulness": faith,
         "given": {
-            "verification": _verification(given), "cells": count_cells(given),
-            "kinds": count_kinds(by["injected"]),
+            "verification": _verification(given, seed), "cells": count_cells(given),
+            "kinds": count_kinds(given),
         } if by["injected"] and by["clean"] else None,
     }
 
@@ -124,14 +138,15 @@ def _accuracy(rows: list[Mapping]) -> dict | None:
             "lenient": answers["lenient"]}
 
 
-def _verification(rows: list[Mapping]) -> dict | None:
-    return _scores(self_verification(rows), {"svr": "svr_null"}) if rows else None
+def _verification(rows: list[Mapping], seed: int) -> dict | None:
+    return _scores(self_verification(rows, seed), {"svr": "svr_null"}) if rows else None
 
 
-def _faithfulness(natural: list[Mapping], intervened: list[Mapping]) -> dict | None:
+def _faithfulness(natural: list[Mapping], intervened: list[Mapping], seed: int
+                  ) -> dict | None:
     if not natural:
         return None
-    report = faithfulness([*natural, *intervened])
+    report = faithfulness([*natural, *intervened], seed)
     scores = _scores(report, {"edge_f1": "edge_f1_null"})
     scores |= {side: _scores(getattr(report, side), {"edge_f1": "edge_f1_null"})
                for side in ("right", "wrong")}
@@ -171,11 +186,11 @@ def count_cells(rows: Iterable[Mapping]) -> list[dict]:
 def count_kinds(rows: Iterable[Mapping]) -> dict[str, dict]:
     """By kind of planted error: detected, located (the right step blamed) and repaired.
 
-    rows: injected; the denominator is always the number of traces with this kind of error.
+    rows: of which the injected ones count; the denominator is always the number of traces with this kind of error.
     repaired: the verdict is an error and the answer is right.
     """
     found: dict[str, list[tuple]] = {kind: [] for kind in KINDS}
-    for row in split_faults(rows)[0]:
+    for row in (row for row in split_faults(rows)[0] if row["setting"] == "injected"):
         planted, reading = row.get("planted") or {}, read_row(row)
         found.setdefault(planted.get("kind") or "unknown", []).append((
             reading.error, reading.error and reading.blamed == planted.get("step"),

@@ -21,7 +21,7 @@ SIGNED = ("delta", "youden_j", "difference")  # differences, in points, with the
 RIGHT = ("a1", "a2", "detected", "located", "repaired")  # more is better in these too
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Table:
     """A table of text cells under a title that is the question it answers.
 
@@ -65,7 +65,7 @@ class Table:
     def _repr_markdown_(self) -> str:
         return self.markdown()
 
-    def __str__(self):
+    def __repr__(self):
         return self.markdown()
 
 

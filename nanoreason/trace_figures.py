@@ -2,20 +2,37 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+import matplotlib.pyplot as plt
 import networkx as nx
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from nanoreason.report import MARK_COLOURS, MARKS, Line, TraceView
+from nanoreason.rows import graph_of
 from nanoreason.stages import Stage
 
+PAGE = 6.8  # inches
 GREY, RED = "#666666", MARK_COLOURS[False]
 WIDTH = 60  # characters of a line of a drawn trace
 LINE_HEIGHT = 0.145  # inches
 FEWEST_LINES = 12  # a shorter trace stands at the top of a figure of this height
 LANE, SIDE = 1.6, 0.8  # steps of the horizontal grid that a graph is laid out on
+
+
+def trace_figure(row: Mapping) -> Figure:
+    """A row of generations.jsonl in one figure of the page's width: text, and graph.
+
+    Raises ValueError for a row without its text.
+    """
+    view = TraceView.of_row(row)
+    figure, (left, right) = plt.subplots(1, 2, figsize=(PAGE, trace_height(view)),
+                                         width_ratios=(1.05, 1))
+    draw_trace(view, left)
+    draw_graph(graph_of(row["text"], row["question"]), right, view.wrong_step)
+    return figure
 
 
 def draw_trace(view: TraceView, axes: Axes, width: int = WIDTH) -> Axes:

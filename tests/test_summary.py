@@ -1,0 +1,216 @@
+"""summary.json and the tables: counts by hand, nothing pooled, nothing invented."""
+import csv
+import io
+
+import pytest
+from synthetic import make_rows, make_run
+
+from nanoreason import score_tables
+from nanoreason.runs import RunError
+from nanoreason.scores import self_verification
+from nanoreason.statistics import harmonic_mean, wilson
+from nanoreason.summary import find_base, open_run, summarise
+from nanoreason.tables import Table, show
+
+
+@pytest.fixture(scope="module")
+def rows():
+    return make_rows(10)
+
+
+@pytest.fixture(scope="module")
+def summary(rows):
+    base = make_rows(10, seed=1, base=True)
+    return summarise(rows, base, run="synthetic", base_run="nano-base")
+
+
+def trace(a1, verdict, a2, gold="5"):
+    repair = "1. 2 + 3 = 5\n" if verdict != "correct" else ""
+    return {"problem_id": f"p{a1}{verdict}{a2}", "sample": 0, "setting": "natural",
+            "split": "test", "question": "Ann has 2 pears and buys 3. How many has she?",
+            "gold": gold, "teachers": [], "planted": None, "intervention": None,
+            "text": f"[UNDERSTAND]\nGiven: 2; 3\n[PLAN]\n1. Add.\n[EXECUTE]\n1. 2 + 3 = {a1}\n"
+                    f"Result: {a1}\n[VERIFY]\n1. {a1} - 3 = 2\nVerdict: {verdict}\n"
+                    f"{repair}Answer: {a2}"}
+
+
+@pytest.fixture(scope="module")
+def four():
+    """Caught and repaired, missed, kept, spoiled: one trace each."""
+    wrong = "step 1 is wrong"
+    return [trace(6, wrong, 5), trace(7, "correct", 7), trace(5, "correct", 5),
+            trace(5, wrong, 9)]
+
+
+def test_scores_of_four_traces_are_those_counted_by_hand(four):
+    section = summarise(four)["splits"]["test"]
+    assert section["n"] == 4
+    assert section["accuracy"]["a1"]["counts"] == [2, 4]
+    assert section["accuracy"]["a2"]["counts"] == [2, 4]
+    assert section["verification"]["svr"]["value"] == pytest.approx(0.5)
+    assert section["verification"]["svr"]["counts"] == [[1, 2], [1, 2]]
+    assert section["verification"]["i_to_c"]["counts"] == [1, 4]
+    assert section["verification"]["c_to_i"]["counts"] == [1, 4]
+    assert section["accuracy"]["a2"]["interval"] == pytest.approx(list(wilson(2, 4)))
+    cells = {(c["a1_right"], c["verdict_error"], c["a2_right"]): c["count"]
+             for c in section["cells"]}
+    assert {key for key, n in cells.items() if n} == {
+        (False, True, True), (False, False, False), (True, False, True), (True, True, False)}
+    assert sum(cells.values()) == 4
+
+
+def test_reading_each_row_once_changes_no_score(rows):
+    natural = [r for r in rows if r["setting"] == "natural" and r["split"] == "test"]
+    given = [r for r in rows if r["setting"] in ("injected", "clean")]
+    section = summarise(rows)["splits"]["test"]
+    for part, report in ((section["verification"], self_verification(natural)),
+                         (section["given"]["verification"], self_verification(given))):
+        for name in report.score_names():
+            if name != "svr_null":
+                assert part[name]["value"] == getattr(report, name), name
+        assert part["svr"]["null"] == report.svr_null
+
+
+def test_the_splits_stay_apart(rows, summary):
+    for split in ("test", "test_template", "test_ood"):
+        alone = summarise([r for r in rows if r["split"] == split])["splits"]
+        assert alone[split]["verification"] == summary["splits"][split]["verification"]
+        assert all(alone[other] is None for other in alone if other != split)
+
+
+def test_base_and_tuned_are_paired_by_problem(four):
+    base = [row | {"text": "nothing"} for row in four[:3]]
+    result = summarise(four, base)["splits"]["test"]
+    assert result["base"]["a2"]["counts"] == [0, 3]
+    paired = result["comparison"]["a2"]
+    assert (paired["n"], paired["only_first"], paired["only_second"]) == (3, 2, 0)
+    assert paired["p_value"] == pytest.approx(2 * 0.5**2)  # two pairs that differ, both ways
+    assert paired["difference"] == pytest.approx(2 / 3)
+
+
+def test_further_runs_are_compared_on_the_natural_test_traces(rows, four):
+    other = [row | {"text": "nothing"} for row in four]
+    others = summarise([*four, *rows], others={"silent": other})["others"]
+    assert others["silent"]["a1"]["n"] == 4
+    assert others["silent"]["a1"]["only_first"] == 2
+    assert "test, silent" in score_tables.comparison_table(
+        summarise(four, others={"silent": other})).markdown()
+
+
+def test_what_was_not_generated_is_none_and_says_not_run(four):
+    summary = summarise(four)
+    section = summary["splits"]["test"]
+    assert section["given"] is None and section["base"] is None
+    assert section["faithfulness"]["causal_rate"] is None
+    assert summary["splits"]["test_ood"] is None
+    table = score_tables.faithfulness_table(summary)
+    cells = {row[0]: row[2:] for row in table.rows}
+    assert cells["causal rate"] == ("not run",) * 3
+    # There are traces, but no teacher to compare them with: measured over nothing.
+    assert cells["edge F1"] == ("n/a (n=0)", "not run", "not run")
+    assert "not run" in score_tables.kinds_table(summary).markdown()
+
+
+def test_injected_rows_without_clean_ones_are_not_scored(rows):
+    injected = [r for r in rows if r["setting"] in ("injected", "natural")]
+    assert summarise(injected)["splits"]["test"]["given"] is None
+
+
+def test_kinds_count_every_injected_row_once(rows, summary):
+    kinds = summary["splits"]["test"]["given"]["kinds"]
+    planted = [r["planted"]["kind"] for r in rows if r["setting"] == "injected"]
+    for kind, scores in kinds.items():
+        assert scores["detected"]["counts"][1] == planted.count(kind)
+        assert scores["located"]["counts"][0] <= scores["detected"]["counts"][0]
+    recall = summary["splits"]["test"]["given"]["verification"]["recall"]["counts"]
+    assert sum(s["detected"]["counts"][0] for s in kinds.values()) == recall[0]
+
+
+def test_the_null_of_rfs_keeps_the_causal_rate(summary):
+    scores = summary["splits"]["test"]["faithfulness"]
+    expected = harmonic_mean(scores["edge_f1"]["null"], scores["causal_rate"]["value"])
+    assert scores["rfs"]["null"] == pytest.approx(float(expected))
+    assert scores["rfs"]["null"] < scores["rfs"]["value"]
+
+
+@pytest.mark.parametrize("n, smoke", [(49, True), (50, False)])
+def test_a_run_of_few_traces_is_marked_smoke_in_every_table(four, n, smoke):
+    many = [four[i % 4] | {"sample": i} for i in range(n)]
+    summary = summarise(many)
+    assert summary["smoke"] is smoke
+    for make in (score_tables.accuracy_table, score_tables.verification_table,
+                 score_tables.kinds_table, score_tables.faithfulness_table,
+                 score_tables.comparison_table, score_tables.scores_table,
+                 score_tables.readme, score_tables.claims_table):
+        assert make(summary).title.startswith("SMOKE") is smoke, make.__name__
+
+
+def test_summary_is_read_back_as_it_was_returned(workspace, rows, summary):
+    run = make_run(n=2)
+    run.write_summary(summary)
+    assert run.read_summary() == summary
+
+
+def test_a_missing_run_or_file_names_the_notebook_that_makes_it(workspace):
+    with pytest.raises(RunError, match="03_evaluate with run = 'ghost'"):
+        open_run("ghost", "generations.jsonl")
+    run = make_run("half", n=2)
+    with pytest.raises(RunError, match="half has no summary.json.*04_metrics"):
+        open_run("half", "summary.json")
+    assert find_base(run) is None
+    make_run("nano-base", n=2, base=True)
+    assert find_base(run).name == "nano-base"
+
+
+def test_every_number_of_the_readme_table_is_in_the_summary(summary):
+    text = score_tables.readme_table(summary)
+    section = summary["splits"]["test"]
+    for score in (section["accuracy"]["a1"], section["accuracy"]["a2"], section["base"]["a2"],
+                  section["given"]["verification"]["svr"]):
+        assert f"{100 * score['value']:.1f} %" in text
+        assert f"{100 * score['interval'][0]:.1f}–{100 * score['interval'][1]:.1f}" in text
+    readme = f"# Title\n{score_tables.BEGIN}\nold\n{score_tables.END}\nafter\n"
+    once = score_tables.put_results(readme, summary)
+    assert "old" not in once and once.endswith("\nafter\n")
+    assert score_tables.put_results(once, summary) == once
+    with pytest.raises(ValueError, match="once each"):
+        score_tables.put_results("no markers", summary)
+
+
+def test_scores_table_holds_every_score_bare(summary):
+    text = score_tables.scores_table(summary).csv()
+    found = {tuple(row[:3]): row for row in csv.reader(io.StringIO(text))}
+    row = found["test", "verification", "svr"]
+    svr = summary["splits"]["test"]["verification"]["svr"]
+    assert [float(row[i]) for i in (4, 6, 7, 8)] == [svr["value"], *svr["interval"], svr["null"]]
+    assert row[3] == "↑" and found["test", "verification", "c_to_i"][3] == "↓"
+
+
+def test_claims_follow_from_the_intervals():
+    def verdict(value, interval, null):
+        score = {"value": value, "interval": interval, "counts": None, "null": null}
+        return score_tables._judge(score, null)
+
+    assert verdict(0.5, [0.4, 0.6], 0.3) == "shown"
+    assert verdict(0.5, [0.2, 0.6], 0.3) == "not shown"
+    assert verdict(0.1, [0.0, 0.2], 0.3) == "contradicted"
+    assert verdict(None, None, 0.3) == "n/a (n=0)"
+    assert score_tables._judge(None, 0.3) == "not run"
+
+
+def test_cells_survive_markdown_and_csv():
+    table = Table("Which?", ("a", "b"), (("x|y", "1,5"), ("two\nlines", "")))
+    assert table.markdown().split("\n")[4:] == ["| x\\|y | 1,5 |", "| two lines |  |"]
+    assert list(csv.reader(io.StringIO(table.csv())))[1] == ["x|y", "1,5"]
+    with pytest.raises(ValueError, match="row 1 of 'Which\\?' has 1 cells for 2"):
+        Table("Which?", ("a", "b"), (("x",),))
+
+
+def test_a_score_is_written_with_counts_interval_and_null():
+    score = {"value": 78 / 500, "counts": [78, 500], "interval": wilson(78, 500), "null": None}
+    assert show("a2", score) == "15.6 % (78/500) [12.7–19.0]"
+    composite = {"value": 0.5, "counts": [[1, 2], [1, 2]], "interval": [0.1, 0.9], "null": 0.25}
+    assert show("svr", composite) == "50.0 % (1/2; 1/2) [10.0–90.0], null 25.0 %"
+    assert show("svr", composite | {"value": None}) == "n/a (n=0)"
+    assert show("delta", {"value": -0.021, "counts": None, "interval": (-0.05, 0.01)}) == (
+        "-2.1 points [-5.0 to +1.0]")
