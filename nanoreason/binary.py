@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from nanoreason.arithmetic import Binary, Negative, Node, Number, value_of
+from nanoreason.arithmetic import ArithmeticTextError, Binary, Negative, Node, Number, value_of
 from nanoreason.checks import compute, write_number
 from nanoreason.problem import Operand, Step
 from nanoreason.quantities import Quantity
@@ -52,10 +52,11 @@ class BinarySteps:
         """
         count = len(self.steps)
         try:
+            value_of(node)
             return self._read(node)
-        except StepError:
+        except (ArithmeticTextError, StepError) as error:
             del self.steps[count:]
-            raise
+            raise StepError(str(error)) from error
 
     def _step(self, operator: str, left: Operand, right: Operand) -> Operand:
         if operator == "/" and right.value == 0:

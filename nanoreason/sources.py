@@ -82,7 +82,7 @@ def _file_in(folder: Path, split: str, configuration: str) -> Path:
 
 
 def _from_file(path: Path, source: str, split: str) -> Iterator[Problem | Rejection]:
-    lines = read_json_lines(path)
+    lines, part = read_json_lines(path), "test" if split == "test" else "train"
 
     def problems():
         for number, record in lines:
@@ -91,19 +91,19 @@ def _from_file(path: Path, source: str, split: str) -> Iterator[Problem | Reject
                 continue
             problem_id = record.get("id")
             if not isinstance(problem_id, str) or not problem_id:
-                problem_id = f"{source}-{split.split('+')[0]}-{number}"
+                problem_id = f"{source}-{part}-{number}"
             yield read_problem(record, problem_id, source, split, f"{path.name} line {number}")
     return problems()
 
 
 def _from_hub(source: str, split: str, revision: str | None, configuration: str
               ) -> Iterator[Problem | Rejection]:
-    from datasets import load_dataset  # seconds to import, and only this branch needs it
     from huggingface_hub import HfApi
 
     name, part = HUB_NAMES[source], "test" if split == "test" else "train"
     try:
         resolved = HfApi().dataset_info(name, revision=revision, timeout=20).sha
+        from datasets import load_dataset  # seconds to import, and only now is it needed
         rows = load_dataset(name, configuration, split=part, revision=resolved)
     except Exception as error:  # datasets and the hub client share no base class
         raise ConnectionError(

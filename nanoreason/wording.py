@@ -15,7 +15,7 @@ _LOOSE = frozenset("a an the of to in on for at by with from his her their its m
                    "were has have had he she they it i as per that this be more".split())
 _ASKING = re.compile(r"\b(how (?:many|much|old|long|far|tall|fast|often|big|heavy|high|wide|"
                      r"deep|large)|what|which|who|by how)\b", re.IGNORECASE)
-_ORDER = re.compile(r"^(?:please\s+)?(?:find|calculate|determine|compute|express|give|work "
+_ORDER = re.compile(r"(?:^|,\s)(?:please\s+)?(?:find|calculate|determine|compute|express|give|work "
                     r"out)\s+(?:out\s+)?", re.IGNORECASE)
 _SENTENCE_END = re.compile(r"(?<=[.?!])(?<!\b[A-Z]\.)(?<!Mr\.)(?<!Mrs\.)(?<!Dr\.)\s+")
 _PRONOUNS = frozenset("he she it they we you i there".split())
@@ -83,7 +83,7 @@ def _words_before(text: str) -> list[str]:
         if word.lower() in _STOPS:
             break
         words.insert(0, word)
-    while words and words[0].lower() in _LOOSE:
+    while words and (words[0].lower() in _LOOSE or words[0].startswith("-")):
         words.pop(0)
     return words
 
@@ -94,7 +94,7 @@ def asking_part(question: str) -> str:
                  if re.search(r"\w", s)] or [question.strip()]
     asked = next((s for s in reversed(sentences) if s.endswith("?")), sentences[-1])
     asked = asked.rstrip("?.! ")
-    order = _ORDER.match(asked)
+    order = _ORDER.search(asked)
     if order:
         return asked[order.end():] or asked
     words = list(_ASKING.finditer(asked))

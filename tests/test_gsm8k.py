@@ -1,0 +1,223 @@
+"""GSM8K records and the rule teacher, on invented records and, where it lies, on the data."""
+from __future__ import annotations
+
+import os
+import random
+from pathlib import Path
+
+import pytest
+
+from nanoreason.arithmetic import evaluate, parse_expression, read_equations
+from nanoreason.binary import BinarySteps, StepError
+from nanoreason.checks import equation
+from nanoreason.data import filter_traces, load_problems, teach
+from nanoreason.gsm8k import Unteachable, gsm8k_trace, line_expressions, read_problem
+from nanoreason.problem import Problem
+from nanoreason.quantities import quantities
+from nanoreason.records import Rejection
+from nanoreason.trace import parse_trace, render_trace
+from nanoreason.wording import asking_part, given_labels, imperative
+
+ROOT = Path(__file__).resolve().parents[1]
+GSM8K = Path(os.environ.get("NANOREASON_GSM8K", ROOT.parent / "shared" / "data" / "gsm8k"))
+needs_gsm8k = pytest.mark.skipif(
+    not (GSM8K / "train_socratic.jsonl.gz").is_file(),
+    reason=f"no GSM8K in {GSM8K}; set NANOREASON_GSM8K to a folder with its files")
+
+LAMPS = "A shop has 40 lamps. It sells 12 on Monday and 9 on Tuesday. How many lamps are left?"
+
+
+def problem(question, answer, source="gsm8k"):
+    return read_problem({"question": question, "answer": answer}, "p1", source, "train", "line 1")
+
+
+def trace(question, answer):
+    return gsm8k_trace(problem(question, answer))
+
+
+def refused(question, answer):
+    with pytest.raises(Unteachable) as caught:
+        trace(question, answer)
+    return caught.value
+
+
+def binary(text, question=""):
+    collected = BinarySteps(quantities(question))
+    collected.add(parse_expression(text))
+    return [equation(s.operator, s.left, s.right, s.value) for s in collected.steps]
+
+
+def test_a_socratic_record_becomes_a_trace_in_four_stages():
+    made = trace(LAMPS, "How many lamps did the shop sell? ** It sold 12+9=<<12+9=21>>21 lamps.\n"
+                        "How many lamps are left? ** There are 40-21=<<40-21=19>>19 left.\n#### 19")
+    assert made.understand == ("Given: 40 lamps; 12 on Monday; 9 on Tuesday",
+                               "Find: how many lamps are left")
+    assert made.plan == ("Find out: how many lamps did the shop sell?",
+                         "Find how many lamps are left.")
+    assert made.execute == ("12 + 9 = 21", "40 - 21 = 19")
+    assert (made.result, made.answer, made.verdict) == ("19", "19", None)
+    assert parse_trace(render_trace(made)) == made
+
+
+def test_a_plain_record_gets_its_plan_from_the_operations():
+    made = trace(LAMPS, "It sold 12+9=<<12+9=21>>21.\nLeft: <<40-21=19>>19.\n#### 19")
+    assert made.plan == ("Add 12 and 9.", "Subtract the result of step 1 from 40.")
+
+
+def test_a_line_of_many_operands_becomes_binary_steps_and_one_of_them_answers_it():
+    made = trace(LAMPS, "How many lamps are left? ** 40-12-9=<<40-12-9=19>>19\n#### 19")
+    assert made.execute == ("40 - 12 = 28", "28 - 9 = 19")
+    assert made.plan == ("Subtract 12 from 40.", "Find how many lamps are left.")
+
+
+def test_every_check_is_true_and_never_the_line_itself():
+    question = "Ann has 5 pens and 5 caps. She gets 5 more. She has 5 boxes. How many in all?"
+    answer = "<<5+5=10>>10\n<<10-5=5>>5\n<<5+5=10>>10\n<<5*5=25>>25\n<<25+10=35>>35\n#### 35"
+    for number in range(20):
+        made = gsm8k_trace(read_problem({"question": question, "answer": answer}, f"p{number}",
+                                        "gsm8k", "train", ""))
+        for line, check in zip(made.execute, made.checks):
+            assert check != line and read_equations(check)[0].holds
+
+
+@pytest.mark.parametrize("text, question, lines", [
+    ("100-50-30-15", "", ["100 - 50 = 50", "50 - 30 = 20", "20 - 15 = 5"]),
+    ("(5+3)*2", "", ["5 + 3 = 8", "8 * 2 = 16"]),
+    ("2*3+4*5", "", ["2 * 3 = 6", "4 * 5 = 20", "6 + 20 = 26"]),
+    ("20/100*50", "20% of the 50", ["50 * 20% = 10"]),
+    ("50*20/100", "20% of the 50", ["50 * 20% = 10"]),
+    ("50*.2", "20 percent of the 50", ["50 * 20% = 10"]),
+    ("20/100*50", "20 of 100 for 50", ["20 / 100 = 0.2", "0.2 * 50 = 10"]),
+    ("1/2*60", "half of the 60", ["60 / 2 = 30"]),
+    ("3/4*60", "3/4 of the 60", ["0.75 * 60 = 45"]),
+    ("2/3*60", "2/3 of the 60", ["60 * (2/3) = 40"]),
+    ("2/3*60", "60 in groups of 2 and 3", ["2 * 60 = 120", "120 / 3 = 40"]),
+    ("10-30+25", "", ["10 + 25 = 35", "35 - 30 = 5"]),
+    ("-17+43", "", ["43 - 17 = 26"]),
+    ("71+-3", "", ["71 - 3 = 68"]),
+    ("3^2", "", ["3 * 3 = 9"]),
+    ("1,200*0.50", "", ["1200 * 0.5 = 600"]),
+    ("7", "", []),
+])
+def test_binary_steps(text, question, lines):
+    assert binary(text, question) == lines
+    if lines:
+        assert evaluate(lines[-1].split(" = ")[1]) == evaluate(text)
+
+
+@pytest.mark.parametrize("text", ["10/3", "5/0", "6*0", "2^0.5", "-5-3", "0.00001+1"])
+def test_what_has_no_exact_binary_steps_is_refused_and_leaves_nothing(text):
+    collected = BinarySteps(())
+    with pytest.raises(StepError):
+        collected.add(parse_expression(f"2+3+{text}" if text[0] != "-" else text))
+    assert collected.steps == []
+
+
+def test_equations_are_read_from_plain_text_where_no_annotation_computes():
+    assert line_expressions("so 5 x 2 = 10 pens") == [("5 * 2", "10")]
+    assert line_expressions("which is 52 - 15 = <<37=37>>37") == [("52 - 15", "37")]
+    assert line_expressions("Second day: 5(4)=20 inches") == [("5 * 4", "20")]
+    assert line_expressions("100% - 80% = 20% are red") == [("100 - 80", "20")]
+    assert line_expressions("<<20%*50=10>>10") == [("20%*50", "10")]
+    assert line_expressions("5 x 2 = 11 is no truth, and neither is this") == []
+
+
+def test_a_restatement_after_the_answer_is_left_out():
+    made = trace(LAMPS, "<<12+9=21>>21\n<<40-21=19>>19\nTest: <<19+21=40>>40\n#### 19")
+    assert made.execute[-1] == "40 - 21 = 19" and len(made.execute) == 2
+
+
+@pytest.mark.parametrize("answer, reason, place", [
+    ("Nineteen are left.\n#### 19", "no_steps", "solution"),
+    ("<<12+9=22>>22\n<<40-22=18>>18\n#### 19", "false_equation", "solution line 1"),
+    ("<<12+9=21>>21\n#### 19", "answer_not_reached", "answer"),
+    ("<<40-21=19>>19\n#### 19", "operand_without_source", "EXECUTE line 1"),
+    ("<<40/21=x>>1\n#### 19", "unreadable_expression", "solution line 1"),
+    ("<<40/9=40/9>>1\n#### 19", "no_binary_steps", "solution line 1"),
+    ("<<12+9=21>>21\n#### some", "answer_not_a_number", "answer"),
+])
+def test_what_the_rules_cannot_make_right_is_refused_with_a_reason(answer, reason, place):
+    found = refused(LAMPS, answer)
+    assert (found.reason, found.place) == (reason, place), found
+    assert found.rejection("p1") == Rejection("p1", reason, place, found.detail)
+
+
+def test_a_question_that_looks_like_structure_gives_no_broken_trace():
+    made = trace("Result: 40 lamps.\n[PLAN] 12 go. Answer: how many lamps are left?",
+                 "<<40-12=28>>28\n#### 28")
+    assert parse_trace(render_trace(made)) == made
+
+
+@pytest.mark.parametrize("record, reason", [
+    ({"answer": "1\n#### 1"}, "no_question"),
+    ({"question": "  ", "answer": "#### 1"}, "no_question"),
+    ({"question": ["How?"], "answer": "#### 1"}, "no_question"),
+    ({"question": "How many?"}, "no_answer"),
+    ({"question": "How many?", "answer": True}, "no_answer"),
+    ({"question": "How many?", "answer": "seven"}, "no_final_answer"),
+    ({"question": "How many?", "answer": "7\n####  "}, "no_final_answer"),
+])
+def test_a_record_that_is_no_problem_is_named(record, reason):
+    found = read_problem(record, "p9", "gsm8k", "train", "f line 3")
+    assert isinstance(found, Rejection)
+    assert (found.problem_id, found.reason, found.place) == ("p9", reason, "f line 3")
+
+
+def test_the_gold_answer_is_written_plainly():
+    for written, plain in (("1,250", "1250"), ("$18.", "18"), ("-3", "-3"), ("7 km", "7 km")):
+        assert problem("How many?", f"x\n#### {written}").answer == plain
+    assert problem("How many?", 12, source="mine").answer == "12"
+
+
+def test_questions_become_orders():
+    for asked, told in (
+            ("How many clips did Mia sell in May?", "Find how many clips Mia sold in May."),
+            ("How much does she carry?", "Find how much she carries."),
+            ("How many hens are there?", "Find how many hens there are."),
+            ("How many hens are left?", "Find how many hens are left."),
+            ("How old will Tom be?", "Find how old Tom will be."),
+            ("What is the total price?", "Find the total price."),
+            ("How many hats did Mia stop wearing?", "Find how many hats Mia stopped wearing."),
+            ("How much did the old clown earn?", "Find out: how much did the old clown earn?")):
+        assert imperative(asked) == told
+    assert imperative("Define a variable") is None
+
+
+def test_what_is_asked_and_given_is_found_in_the_question():
+    assert asking_part("Mr. Lee has 3. If he buys 2, how many does he have?") == (
+        "how many he has")
+    for order in ("There are 3 hens. Calculate the number of legs.",
+                  "If there are 3 hens, find the number of legs."):
+        assert asking_part(order) == "the number of legs"
+    for question, labels in (
+            ("A 3-page letter costs $5.50.", ["3-page letter costs", "letter costs $5.50"]),
+            ("The ticket costs $12.", ["ticket costs $12"]),
+            ("She eats 20% of the 1,200 nuts, and half of the rest.",
+             ["eats 20%", "1,200 nuts", "half of the rest"])):
+        assert given_labels(question, quantities(question)) == labels
+
+
+@needs_gsm8k
+def test_most_of_a_sample_of_gsm8k_passes_the_filter_and_a_foreign_question_does_not():
+    read = list(load_problems("gsm8k", GSM8K, "train+dev"))
+    assert len(read) == 7473 and all(isinstance(p, Problem) for p in read)
+    sample = random.Random(0).sample(read, 200)
+    traces = list(teach(sample))
+    kept, rejected = filter_traces(zip(sample, traces))
+    assert len(kept) >= 140 and len(kept) + len(rejected) == 200
+    # The null beside it: with another problem's question most traces lose a source. Not
+    # all do, because small numbers match by chance or are named constants.
+    moved = [Problem(p.id, p.source, p.split, "en", sample[k - 1].question, p.answer)
+             for k, p in enumerate(sample)]
+    assert 3 * len(filter_traces(zip(moved, traces))[0]) < len(kept)
+
+
+@needs_gsm8k
+def test_the_plain_and_the_socratic_file_give_the_same_execute():
+    files = [GSM8K / f"{name}.jsonl.gz" for name in ("train", "train_socratic")]
+    plain, socratic = (list(load_problems("gsm8k", path, "dev"))[:60] for path in files)
+    assert [p.id for p in plain] == [p.id for p in socratic]
+    for one, other in zip(teach(plain), teach(socratic)):
+        assert type(one) is type(other)
+        if not isinstance(one, Rejection):
+            assert (one.execute, one.checks) == (other.execute, other.checks)
