@@ -11,30 +11,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nanoreason.free_text import Token, matching
+from nanoreason.number_words import CLAUSE_WORDS, DETERMINERS, MULTIPLES, PARTS, SCALES
 
 MAX_UNIT_WORDS = 6
 _UNIT_LETTERS = {"a", "m", "g", "h", "s", "l", "L"}  # a metre, or the article
 _APPROXIMATE = {"about", "approximately", "around", "roughly", "nearly", "almost"}
 _LEADING = _APPROXIMATE | {"only", "just", "exactly", "a", "total", "of"}
-_DETERMINERS = {
-    "the", "his", "her", "their", "its", "my", "our", "those", "these", "all", "remaining",
-}
+_WORD_OPERATORS = {"times": "*", "x": "*", "X": "*", "plus": "+", "minus": "-"}
 _ORDINAL_ENDINGS = {"st", "nd", "rd", "th"}
-_CLAUSE_WORDS = {
-    "and", "so", "then", "because", "since", "but", "which", "that", "is", "are", "was",
-    "were", "has", "have", "had", "if", "when", "while", "he", "she", "they", "it", "we",
-    "I", "you", "or", "therefore", "thus", "leaving", "giving", "making", "where",
-}
 # Words that change the value of the number beside them; it is not read without them.
 _MULTIPLIERS = {
-    "half", "halves", "third", "thirds", "quarter", "quarters", "fourth", "fourths",
-    "fifth", "fifths", "sixth", "sixths", "seventh", "sevenths", "eighth", "eighths",
-    "ninth", "ninths", "tenth", "tenths", "twice", "thrice", "double", "triple",
-    "dozen", "dozens", "hundred", "thousand", "million", "billion", "squared", "cubed",
-    "remainder", "rem", "R", "r", "mod", "percent", "percentage",
+    *PARTS, *MULTIPLES, *SCALES, "squared", "cubed", "remainder", "rem", "R", "r", "mod",
+    "percent", "percentage",
 }
 _BEFORE = _MULTIPLIERS | {"times", "plus", "minus", "by", "root"}
-_WORD_OPERATORS = {"times": "*", "x": "*", "X": "*", "plus": "+", "minus": "-"}
 
 
 @dataclass
@@ -81,7 +71,7 @@ def last_piece(pieces: list[Piece], run: list[Token]) -> Piece | None:
     piece = pieces[-1]
     place = piece.start - 1
     before = run[place] if place >= 0 else None
-    while place > 0 and run[place].text in _DETERMINERS | {"of"}:
+    while place > 0 and run[place].text in DETERMINERS | {"of"}:
         place -= 1
     changed = before is not None and (
         before.kind in ("number", "operator", "unknown")
@@ -115,7 +105,6 @@ class _RunReader:
         self.run = run
         self.final = final
         self.pairs = matching(run)
-        self.closing = set(self.pairs.values())
 
     def kind(self, place):
         return self.run[place].kind if place < len(self.run) else "end"
@@ -213,7 +202,7 @@ class _RunReader:
             symbol, width = "/" if token.text == "divided" else "*", 2
         elif token.text == "of" and not words and _is_share(strict):
             symbol = "*"
-            while width <= 2 and self.text(place + width) in _DETERMINERS:
+            while width <= 2 and self.text(place + width) in DETERMINERS:
                 width += 1
         after = place + width
         if token.kind == "word" and self.text(after) == "-":
@@ -225,7 +214,7 @@ class _RunReader:
         token = self.run[place]
         if words >= MAX_UNIT_WORDS:
             return 0
-        if token.kind == "word" and token.text not in _CLAUSE_WORDS:
+        if token.kind == "word" and token.text not in CLAUSE_WORDS:
             return 1
         if token.text == "/" or self.hyphen_at(place):
             if self.kind(place + 1) == "word" and len(self.text(place + 1)) > 1:
@@ -244,7 +233,7 @@ class _RunReader:
             return True
         if token.tight and (len(token.text) == 1 or token.text in _ORDINAL_ENDINGS):
             return False  # "3x" is a variable, "3rd" no number
-        if len(token.text) == 1 and token.text not in _UNIT_LETTERS:
+        if len(token.text) == 1 and token.text.isascii() and token.text not in _UNIT_LETTERS:
             return False
         return token.text not in _MULTIPLIERS
 

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from nanoreason.expression import MAX_DIGITS, NUMBER
+from nanoreason.number_words import MULTIPLES, NUMBERS, PARTS, SCALES, SMALL, TENS
 
 CONSTANTS: dict[Fraction, str] = {
     Fraction(value): name
@@ -53,26 +54,6 @@ CONSTANTS |= {
     Fraction(1, 100): "one per cent, dollars a cent",
 }
 
-_SMALL = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen "
-    "fifteen sixteen seventeen eighteen nineteen"
-).split()
-_TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
-_WORDS = {word: value for value, word in enumerate(_SMALL)}
-_WORDS |= {word: 10 * value for value, word in enumerate(_TENS, 2)}
-_SCALES = {
-    "hundred": 100, "thousand": 1_000, "million": 1_000_000, "billion": 1_000_000_000,
-    "dozen": 12, "dozens": 12,
-}
-_MULTIPLES = {
-    "twice": 2, "double": 2, "doubled": 2, "doubles": 2, "doubling": 2, "thrice": 3,
-    "triple": 3, "tripled": 3, "triples": 3, "tripling": 3, "quadruple": 4,
-    "quadrupled": 4, "quadruples": 4,
-}
-_PARTS = {"half": 2, "halves": 2, "halved": 2, "quarter": 4, "quarters": 4}
-for _value, _word in enumerate("third fourth fifth sixth seventh eighth ninth tenth".split(), 3):
-    _PARTS |= {_word: _value, _word + "s": _value}
-
 _ORDINALS = {
     "first", "second", "third", "fourth", "last", "next", "previous", "this", "every",
     "each", "per",
@@ -95,31 +76,31 @@ def _any(words):
 
 
 # "twenty five-dollar bills" are twenty, "twenty-five dollars" are not.
-_BELOW = rf"(?:{_any(_TENS)}(?:-{_any(_SMALL[1:10])}|\s{_any(_SMALL[1:10])}(?!-))?|{_any(_SMALL)})\b"
+_BELOW = rf"(?:{_any(TENS)}(?:-{_any(SMALL[1:10])}|\s{_any(SMALL[1:10])}(?!-))?|{_any(SMALL)})\b"
 _HUNDREDS = rf"(?:(?:a|{_BELOW})[\s-]hundred\b(?:\s(?:and\s)?{_BELOW})?|{_BELOW})"
 _SHARE = r"(?<![0-9/.,])[0-9]+\s?/\s?[0-9]+(?![0-9]|/[0-9])"
 _START = re.compile(
     rf"(?P<ordinal>(?<!\w)[0-9]+(?:st|nd|rd|th)\b"
-    rf"|\b{_any(_TENS)}-(?:first|{_any(_PARTS)}\b))"
+    rf"|\b{_any(TENS)}-(?:first|{_any(PARTS)}\b))"
     rf"|(?P<share>{_SHARE})(?:(?:th|rd|nd)s?\b)?"
     rf"|(?:[$€£¥¢]\s?)?(?<!\w)(?P<digits>{NUMBER})"
-    rf"|\b(?P<words>{_HUNDREDS}|an?(?=\s{_any(_SCALES)}\b)|(?=(?:{_any(_SCALES)}(?<!s))\b))"
-    rf"|\b(?P<multiple>{_any(_MULTIPLES)})\b"
-    rf"|\b(?P<part>{_any(_PARTS)})\b(?P<dozen>(?:\s(?:a|of))?[\s-]dozen\b)?",
+    rf"|\b(?P<words>{_HUNDREDS}|an?(?=\s{_any(SCALES)}\b)|(?=(?:{_any(SCALES)}(?<!s))\b))"
+    rf"|\b(?P<multiple>{_any(MULTIPLES)})\b"
+    rf"|\b(?P<part>{_any(PARTS)})\b(?P<dozen>(?:\s(?:a|of))?[\s-]dozen\b)?",
     re.IGNORECASE,
 )
 # Cheap to find; only there is the long pattern above tried.
 _CANDIDATE = re.compile(r"[$€£¥¢]\s?\.?[0-9]|\.?[0-9]|(?P<word>[^\W\d_]\w*)")
-_STARTERS = {"a", "an", *_WORDS, *_SCALES, *_MULTIPLES, *_PARTS}
-_SCALE = re.compile(rf"[\s-]?({_any(_SCALES)})\b", re.IGNORECASE)
+_STARTERS = {"a", "an", *NUMBERS, *SCALES, *MULTIPLES, *PARTS}
+_SCALE = re.compile(rf"[\s-]?({_any(SCALES)})\b", re.IGNORECASE)
 _MORE = re.compile(rf"\s(?:and\s)?({_HUNDREDS})", re.IGNORECASE)
 _MIXED = re.compile(
-    rf"(?:\sand\s(?:an?|one)[\s-](?P<part>{_any(_PARTS)})\b|(?:\sand\s|[\s-])(?P<share>{_SHARE}))"
+    rf"(?:\sand\s(?:an?|one)[\s-](?P<part>{_any(PARTS)})\b|(?:\sand\s|[\s-])(?P<share>{_SHARE}))"
     r"(?!\s(?:of|as)\b)",
     re.IGNORECASE,
 )
 _PERCENT = re.compile(r"\s?%|[\s-]per\s?cent\b", re.IGNORECASE)
-_PART = re.compile(rf"(?P<gap>[\s-])(?P<part>{_any(_PARTS)})\b(?P<of>\sof\b)?", re.IGNORECASE)
+_PART = re.compile(rf"(?P<gap>[\s-])(?P<part>{_any(PARTS)})\b(?P<of>\sof\b)?", re.IGNORECASE)
 _CENTS = re.compile(r"[\s-]?(?:cents?\b|¢)", re.IGNORECASE)
 _THOUSANDS = re.compile(r"k\b", re.IGNORECASE)
 _WORD_BEFORE = re.compile(r"([^\W\d_]+)[\s-]*$")
@@ -172,7 +153,7 @@ def _read(question, match):
     if match["ordinal"]:
         return (), end
     if match["multiple"]:
-        return (_MULTIPLES[match["multiple"].lower()],), end
+        return (MULTIPLES[match["multiple"].lower()],), end
     if match["dozen"] and match["part"].lower() == "half":
         return (6,), end
     if match["part"]:
@@ -196,7 +177,7 @@ def _extend(question, end, value, in_words):
     """Scale, fraction, per cent or cents after a number: (values, end)."""
     total, group, alternatives = Fraction(0), value, []
     while scale := _SCALE.match(question, end):
-        size = _SCALES[scale[1].lower()]
+        size = SCALES[scale[1].lower()]
         # "5 thousand dollars" may be reckoned in thousands, "five dozen" in dozens.
         if value != 1 and (not in_words or size == 12):
             alternatives = [value]
@@ -214,7 +195,7 @@ def _extend(question, end, value, in_words):
         return [value / 100, value], percent.end()
     part = _PART.match(question, end)
     if part and value.denominator == 1 and _counts_parts(value, part, in_words):
-        below = _PARTS[part["part"].lower()]
+        below = PARTS[part["part"].lower()]
         values = [value / below] + ([below] if value == 1 else [])
         return values, part.end("part")
     if _CENTS.match(question, end):
@@ -229,7 +210,7 @@ def _number(words):
         if word == "hundred":
             total = max(total, 1) * 100
         else:
-            total += _WORDS.get(word, 0)
+            total += NUMBERS.get(word, 0)
     return total if words and words.lower() not in ("a", "an") else 1
 
 
@@ -242,13 +223,13 @@ def _share(text):
 
 
 def _share_values(word):
-    below = _PARTS[word.lower()]
+    below = PARTS[word.lower()]
     return (Fraction(1, below), below)
 
 
 def _is_part(word, before, after):
     """Whether a fraction word without a number is a fraction, not an ordinal or a term."""
-    if _PARTS[word] == 2:
+    if PARTS[word] == 2:
         return True
     if word.startswith("quarter"):
         return before not in _ORDINALS
@@ -262,7 +243,7 @@ def _counts_parts(value, part, in_words):
         return not word.endswith("s")
     if not 0 < value < 10 or (not word.endswith("s") and not part["of"]):
         return False
-    return bool(part["of"] or part["gap"] == "-" or (in_words and value < _PARTS[word]))
+    return bool(part["of"] or part["gap"] == "-" or (in_words and value < PARTS[word]))
 
 
 def _is_thing(question, end, before, after):

@@ -16,20 +16,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nanoreason.stages import (
-    ANSWER,
-    MARKER,
-    NUMBERED,
-    RESULT,
-    VERDICT,
-    VERDICT_TEXT,
-    Stage,
-    TraceError,
-    closing_of,
-    cut_closings,
-    cut_sections,
-    first_closing,
-    read_loose_steps,
-    read_steps,
+    ANSWER, MARKER, NUMBERED, RESULT, VERDICT, VERDICT_TEXT, Stage, TraceError,
+    closing_of, cut_closings, cut_sections, first_closing, read_loose_steps, read_steps,
 )
 
 __all__ = [
