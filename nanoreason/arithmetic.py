@@ -27,13 +27,19 @@ from nanoreason.expression import (
     parse_expression,
     value_of,
 )
-from nanoreason.free_text import Token, clauses
-from nanoreason.pieces import Piece, first_piece, last_piece, read_pieces
+from nanoreason.free_text import Token, clauses, matching
+from nanoreason.number_words import DETERMINERS
+from nanoreason.pieces import MULTIPLIERS, Piece, read_pieces
 
 __all__ = [
     "ArithmeticTextError", "Binary", "Equation", "Negative", "Node", "Number",
     "evaluate", "parse_expression", "read_equations", "value_of",
 ]
+
+_APPROXIMATE = {"about", "approximately", "around", "roughly", "nearly", "almost"}
+_LEADING = _APPROXIMATE | {"only", "just", "exactly", "a", "total", "of"}
+# In front of an expression, these change its first number.
+_BEFORE = MULTIPLIERS | {"times", "plus", "minus", "by", "root"}
 
 
 @dataclass(frozen=True)
@@ -114,6 +120,40 @@ class _Side:
         return source[start:end]
 
 
+def _last_piece(pieces: list[Piece], run: list[Token]) -> Piece | None:
+    """The piece that ends a run, unreadable where what stands before it changes it."""
+    if not pieces or pieces[-1].end != len(run):
+        return None
+    piece = pieces[-1]
+    place = piece.start - 1
+    before = run[place] if place >= 0 else None
+    while place > 0 and run[place].text in DETERMINERS | {"of"}:
+        place -= 1
+    changed = before is not None and (
+        before.kind in ("number", "operator", "unknown")
+        or (before.kind == "close" and place in matching(run).values())
+        or run[place].text.lower() in _BEFORE
+        or (run[place].kind == "number" and run[place + 1].text == "of")
+        or (before.kind == "word" and not piece.computes)
+    )
+    piece.readable = piece.readable and not changed
+    return piece
+
+
+def _first_piece(pieces: list[Piece], run: list[Token]) -> Piece | None:
+    """The piece that starts a run, after words like "about" or "only" at most."""
+    if not pieces:
+        return None
+    piece = pieces[0]
+    before = {token.text for token in run[: piece.start]}
+    if not before <= _LEADING:
+        return None
+    piece.about = bool(before & _APPROXIMATE)
+    if any(token.text == "remainder" for token in run[piece.start :]):
+        piece.readable = False
+    return piece
+
+
 def _in_clause(source, clause):
     signs = [place for place, token in enumerate(clause) if token.kind == "equals"]
     if not signs:
@@ -122,11 +162,11 @@ def _in_clause(source, clause):
     runs = [clause[a + 1 : b] for a, b in zip(edges, edges[1:])]
     places = [clause[signs[0]].start, *(clause[sign].end for sign in signs)]
     pieces = read_pieces(runs[0])
-    chain, links = [_Side(last_piece(pieces, runs[0]), runs[0], places[0])], []
+    chain, links = [_Side(_last_piece(pieces, runs[0]), runs[0], places[0])], []
     for number, (run, sign) in enumerate(zip(runs[1:], signs), 1):
         final = number == len(signs)
         pieces = read_pieces(run, final)
-        first = first_piece(pieces, run)
+        first = _first_piece(pieces, run)
         chain.append(_Side(first, run, places[number]))
         about = first is not None and first.about
         links.append(clause[sign].rounded or about)
@@ -134,7 +174,7 @@ def _in_clause(source, clause):
         if final or not whole:
             yield _equation(source, chain, links)
             # What is left of this run is where the next equation starts.
-            chain, links = [_Side(last_piece(pieces, run), run, places[number])], []
+            chain, links = [_Side(_last_piece(pieces, run), run, places[number])], []
 
 
 def _equation(source, chain, links):

@@ -2,9 +2,8 @@
 
 A run is what stands between two equals signs (or a clause's edge) of a free text. It is
 read once, left to right, into pieces: `he had 12 apples + 3 apples` holds one piece, with
-the strict text `12 + 3`. A side of an equation is the last piece of the run before the
-sign and the first piece of the run after it. A piece that cannot be trusted (a variable,
-a mixed number, "half of" in front of it) is kept but marked unreadable.
+the strict text `12 + 3`. A piece that cannot be trusted (a variable, a mixed number) is
+kept but marked unreadable.
 """
 from __future__ import annotations
 
@@ -15,16 +14,13 @@ from nanoreason.number_words import CLAUSE_WORDS, DETERMINERS, MULTIPLES, PARTS,
 
 MAX_UNIT_WORDS = 6
 _UNIT_LETTERS = {"a", "m", "g", "h", "s", "l", "L"}  # a metre, or the article
-_APPROXIMATE = {"about", "approximately", "around", "roughly", "nearly", "almost"}
-_LEADING = _APPROXIMATE | {"only", "just", "exactly", "a", "total", "of"}
 _WORD_OPERATORS = {"times": "*", "x": "*", "X": "*", "plus": "+", "minus": "-"}
 _ORDINAL_ENDINGS = {"st", "nd", "rd", "th"}
 # Words that change the value of the number beside them; it is not read without them.
-_MULTIPLIERS = {
+MULTIPLIERS = {
     *PARTS, *MULTIPLES, *SCALES, "squared", "cubed", "remainder", "rem", "R", "r", "mod",
     "percent", "percentage",
 }
-_BEFORE = _MULTIPLIERS | {"times", "plus", "minus", "by", "root"}
 
 
 @dataclass
@@ -62,40 +58,6 @@ def read_pieces(run: list[Token], final: bool = False) -> list[Piece]:
         else:
             place += 1
     return pieces
-
-
-def last_piece(pieces: list[Piece], run: list[Token]) -> Piece | None:
-    """The piece that ends a run, unreadable where what stands before it changes it."""
-    if not pieces or pieces[-1].end != len(run):
-        return None
-    piece = pieces[-1]
-    place = piece.start - 1
-    before = run[place] if place >= 0 else None
-    while place > 0 and run[place].text in DETERMINERS | {"of"}:
-        place -= 1
-    changed = before is not None and (
-        before.kind in ("number", "operator", "unknown")
-        or (before.kind == "close" and place in matching(run).values())
-        or run[place].text.lower() in _BEFORE
-        or (run[place].kind == "number" and run[place + 1].text == "of")
-        or (before.kind == "word" and not piece.computes)
-    )
-    piece.readable = piece.readable and not changed
-    return piece
-
-
-def first_piece(pieces: list[Piece], run: list[Token]) -> Piece | None:
-    """The piece that starts a run, after words like "about" or "only" at most."""
-    if not pieces:
-        return None
-    piece = pieces[0]
-    before = {token.text for token in run[: piece.start]}
-    if not before <= _LEADING:
-        return None
-    piece.about = bool(before & _APPROXIMATE)
-    if any(token.text == "remainder" for token in run[piece.start :]):
-        piece.readable = False
-    return piece
 
 
 class _RunReader:
@@ -235,7 +197,7 @@ class _RunReader:
             return False  # "3x" is a variable, "3rd" no number
         if len(token.text) == 1 and token.text.isascii() and token.text not in _UNIT_LETTERS:
             return False
-        return token.text not in _MULTIPLIERS
+        return token.text not in MULTIPLIERS
 
     def adjoins(self, place, words):
         """Whether what ends a piece changes its last number: `2 1/2`, `2 and a half`."""
@@ -243,7 +205,7 @@ class _RunReader:
         if token.text == "and":
             place += 2 if self.text(place + 1) in ("a", "one", "(") else 1
             fraction = self.kind(place) == "number" and self.text(place + 1) == "/"
-            return fraction or self.text(place) in _MULTIPLIERS
+            return fraction or self.text(place) in MULTIPLIERS
         if token.kind == "operator":  # "5 + x", but not "5 - that is all"
             variable = self.kind(place + 1) == "word" and len(self.text(place + 1)) == 1
             return token.text != "-" or variable

@@ -54,21 +54,17 @@ CONSTANTS |= {
     Fraction(1, 100): "one per cent, dollars a cent",
 }
 
-_ORDINALS = {
-    "first", "second", "third", "fourth", "last", "next", "previous", "this", "every",
-    "each", "per",
-}
+_ORDINALS = set("first second third fourth last next previous this every each per".split())
 _ARTICLES = {"a", "an", "another", "other", "remaining"}
 # "a third of the", "a third as many", but "a third friend".
 _AFTER_PART = {
     "of", "as", "the", "that", "what", "its", "his", "her", "their", "this", "more", "less",
     "fewer", "full", "",
 }
-_BEFORE_THING = {
-    "the", "this", "that", "which", "no", "any", "some", "other", "another", "first",
-    "second", "third", "last", "next", "previous", "red", "blue", "big", "small", "new",
-    "old", "large", "smaller", "larger", "bigger",
-}
+_BEFORE_THING = set(
+    "the this that which no any some other another first second third last next previous red "
+    "blue big small new old large smaller larger bigger".split()
+)
 
 
 def _any(words):
