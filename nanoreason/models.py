@@ -13,6 +13,7 @@ from transformers import (AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfi
                           PreTrainedTokenizerFast)
 
 from nanoreason.base import NANO
+from nanoreason.routing import keep_trainable_4bit
 
 QUANTISATIONS = ("nf4", "none")
 
@@ -78,7 +79,7 @@ def load_base(base: str = "nano", quantisation: str = "nf4",
     for parameter in model.parameters():
         parameter.requires_grad_(False)
     model.config.use_cache = True
-    return model, load_tokenizer(base)
+    return keep_trainable_4bit(model), load_tokenizer(base)
 
 
 def base_name(base: str) -> str:
