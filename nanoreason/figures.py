@@ -70,13 +70,14 @@ def save_figure(figure: Figure, folder: Path, name: str, caption: str,
 
 
 def plot_loss(metrics, axes: Axes) -> Axes:
-    """Mean loss of each group (nats per token) over optimiser steps.
+    """Mean loss of each group (nats per token, logarithmic) over optimiser steps.
 
     metrics: the DataFrame of metrics.csv. Thin: each step; thick: running mean of 20.
     """
     _plot_groups(metrics, axes, "loss")
     axes.set_ylabel("loss (nats per token)")
-    axes.set_ylim(bottom=0)
+    axes.set_yscale("log")  # tags start above 10 nats, copied tokens end below 0.1
+    axes.yaxis.set_major_formatter("{x:g}")
     return axes
 
 
@@ -104,17 +105,19 @@ def _plot_groups(metrics, axes: Axes, what: str) -> None:
 
 
 def plot_accuracy(summary: Mapping, axes: Axes) -> Axes:
-    """Share right by EXECUTE's result (a1) and by VERIFY's answer (a2), per split.
+    """Share right by EXECUTE's result (a1), VERIFY's answer (a2) and last number, per split.
 
-    Hollow: the untouched base; filled: tuned. Whiskers: Wilson 95 %.
+    Hollow: the untouched base; filled: tuned. The base was never shown the four stages, so
+    the last number of its text is the fair reading of it. Whiskers: Wilson 95 %.
     """
-    series = [("base", "a1", A1, "o", False), ("base", "a2", A2, "D", False),
-              ("accuracy", "a1", A1, "o", True), ("accuracy", "a2", A2, "D", True)]
-    for place, (part, name, colour, marker, filled) in enumerate(series):
-        found = [(x, section[part][name]) for x, section in _sections(summary) if section[part]]
-        label = f"{'tuned' if filled else 'base'}, {name}"
-        _points(axes, [(x + 0.16 * (place - 1.5), score) for x, score in found], colour, marker,
-                label, filled)
+    series = [(part, name, filled) for part, filled in (("base", False), ("accuracy", True))
+              for name in ("a1", "a2", "lenient")]
+    looks = {"a1": (A1, "o"), "a2": (A2, "D"), "lenient": (GREY, "s")}
+    for place, (part, name, filled) in enumerate(series):
+        points = [(x + 0.13 * (place - 2.5), section[part][name])
+                  for x, section in _sections(summary) if section[part]]
+        label = f"{'tuned' if filled else 'base'}, {name.replace('lenient', 'last number')}"
+        _points(axes, points, *looks[name], label, filled)
     _split_ticks(axes, summary)
     _percent(axes, "traces that are right")
     return axes
@@ -129,7 +132,7 @@ def plot_verdicts(section: Mapping | None, axes: Axes, title: str = "") -> Axes:
     """
     if not section or not section.get("cells"):
         return _not_run(axes, title)
-    rows = [(False, True), (False, False), (True, True), (True, False)]
+    rows = [(first, error) for first in (False, True) for error in (True, False)]
     count = {(c["a1_right"], c["verdict_error"], c["a2_right"]): c["count"]
              for c in section["cells"]}
     largest = max(1, *count.values())
@@ -151,8 +154,7 @@ def plot_verdicts(section: Mapping | None, axes: Axes, title: str = "") -> Axes:
                           f"{'error' if error else 'correct'}" for first, error in rows])
     axes.tick_params(length=0)
     axes.grid(False)
-    for spine in axes.spines.values():
-        spine.set_visible(False)
+    axes.spines[:].set_visible(False)
     axes.set_title(f"{title} (n={sum(count.values())})".strip())
     return axes
 
@@ -187,9 +189,6 @@ def plot_faithfulness(section: Mapping | None, axes: Axes) -> Axes:
         points = [(x + shift, scores[name]) for x, name in enumerate(names) if scores[name]]
         _points(axes, points, colour, marker, side, filled)
         nulls += points
-        for x, score in points:
-            if score["value"] is None:
-                axes.text(x, 0.03, "n/a", ha="center", fontsize=7, color=GREY)
     _nulls(axes, nulls)
     for x, name in enumerate(names):
         if section[name] is None:
@@ -224,7 +223,10 @@ def _split_ticks(axes: Axes, summary: Mapping) -> None:
 
 def _points(axes: Axes, points: Sequence[tuple], colour: str, marker: str, label: str,
             filled: bool = True) -> None:
-    """Scores at their places, with intervals; a score of None is not drawn."""
+    """Scores at their places, with intervals; a score over nothing is written as n/a."""
+    for x, score in points:
+        if score["value"] is None:
+            axes.text(x, 0.03, "n/a", ha="center", fontsize=7, color=GREY)
     points = [(x, score) for x, score in points if score["value"] is not None]
     limits = [score["interval"] or (score["value"],) * 2 for _, score in points]
     values = [score["value"] for _, score in points]

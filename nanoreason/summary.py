@@ -50,13 +50,15 @@ def open_run(name: str, *files: str) -> Run:
 def find_base(run: Run) -> Run | None:
     """The run with the rows of the untouched base that `run` was tuned from, or None.
 
-    Its name is that of the base with `-base`, e.g. "nano-base".
+    Its name is that of the run with `-base`, or that of its base, e.g. "nano-base".
     """
     base = str(run.read_params().get("base", "nano")).rsplit("/", 1)[-1].lower()
-    try:
-        return open_run(f"{base}-base", "generations.jsonl")
-    except RunError:
-        return None
+    for name in (f"{run.name}-base", f"{base}-base"):
+        try:
+            return open_run(name, "generations.jsonl")
+        except RunError:
+            continue
+    return None
 
 
 def summarise(rows: Iterable[Mapping], base_rows: Iterable[Mapping] | None = None, *,

@@ -77,9 +77,10 @@ def test_accuracy_points_are_the_scores_with_their_intervals(summary, axes):
     figures.plot_accuracy(summary, axes)
     found = markers(axes)
     for part, model in (("accuracy", "tuned"), ("base", "base")):
-        for name in ("a1", "a2"):
+        for name in ("a1", "a2", "lenient"):
             expected = [section[part][name]["value"] for section in summary["splits"].values()]
-            assert list(found[f"{model}, {name}"][:, 1]) == expected
+            label = f"{model}, {'last number' if name == 'lenient' else name}"
+            assert list(found[label][:, 1]) == expected
     bars = next(c for c in axes.containers if c.get_label() == "tuned, a2").lines[2][0]
     interval = summary["splits"]["test"]["accuracy"]["a2"]["interval"]
     assert list(bars.get_segments()[0][:, 1]) == pytest.approx(interval)

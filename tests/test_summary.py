@@ -9,7 +9,7 @@ from nanoreason import score_tables
 from nanoreason.runs import RunError
 from nanoreason.scores import self_verification
 from nanoreason.statistics import harmonic_mean, wilson
-from nanoreason.summary import find_base, open_run, summarise
+from nanoreason.summary import count_kinds, find_base, open_run, summarise
 from nanoreason.tables import Table, show
 
 
@@ -122,6 +122,10 @@ def test_kinds_count_every_injected_row_once(rows, summary):
     for kind, scores in kinds.items():
         assert scores["detected"]["counts"][1] == planted.count(kind)
         assert scores["located"]["counts"][0] <= scores["detected"]["counts"][0]
+    agreed = [r | {"text": r["text"].split("[VERIFY]")[0] + "[VERIFY]\n1. 1 + 1 = 2\n"
+                   f"Verdict: correct\nAnswer: {r['gold']}"}
+              for r in rows if r["setting"] == "injected"]
+    assert all(s[name]["counts"][0] == 0 for s in count_kinds(agreed).values() for name in s)
     recall = summary["splits"]["test"]["given"]["verification"]["recall"]["counts"]
     assert sum(s["detected"]["counts"][0] for s in kinds.values()) == recall[0]
 
@@ -160,12 +164,14 @@ def test_a_missing_run_or_file_names_the_notebook_that_makes_it(workspace):
     assert find_base(run) is None
     make_run("nano-base", n=2, base=True)
     assert find_base(run).name == "nano-base"
+    make_run("half-base", n=2, base=True)
+    assert find_base(run).name == "half-base"
 
 
 def test_every_number_of_the_readme_table_is_in_the_summary(summary):
     text = score_tables.readme_table(summary)
     section = summary["splits"]["test"]
-    for score in (section["accuracy"]["a1"], section["accuracy"]["a2"], section["base"]["a2"],
+    for score in (section["accuracy"]["a1"], section["accuracy"]["a2"], section["base"]["lenient"],
                   section["given"]["verification"]["svr"]):
         assert f"{100 * score['value']:.1f} %" in text
         assert f"{100 * score['interval'][0]:.1f}–{100 * score['interval'][1]:.1f}" in text
