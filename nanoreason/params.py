@@ -110,7 +110,7 @@ class TrainParams(_WithData):
     """Notebook 02: the two adapters, the step-aware loss, the optimiser."""
 
     kind: ClassVar[str] = "train"
-    base: str = Field("nano", min_length=1, description="nano, smollm2, or a model of the hub")
+    base: str = Field("nano", min_length=1, description="nano, or a model of the hub or a folder")
     quantisation: Quantisation = Field("nf4", description="nf4 or none")
     traces: Count = Field(3000, description="number of training traces, 1 or more")
     error_share: Share = Field(0.5, description="the share of traces with a planted error, 0 to 1")
