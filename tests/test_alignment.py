@@ -1,0 +1,253 @@
+"""Node alignment, edge F1, its null, first wrong steps and plans."""
+import random
+import time
+from fractions import Fraction
+
+import networkx as nx
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nanoreason.errors import KINDS, CorruptionError, corrupt
+from nanoreason.feasibility import infeasible_step, plan_lines
+from nanoreason.graph import (
+    align,
+    dependency_graph,
+    edge_f1,
+    execute_graph,
+    first_wrong_step,
+    matched_edges,
+    rewired_edge_f1,
+)
+from nanoreason.procedural import problems
+from nanoreason.teacher import procedural_trace
+
+CLIPS = ("Natalia sold clips to 48 of her friends in April, and then she sold half as many "
+         "clips in May. How many clips did Natalia sell in April and May?")
+APPLES = "Ann has 12 apples. She buys 9 more and gives 5 away. She has 40 nuts."
+
+
+# --- alignment and edge F1 ----------------------------------------------------------------
+
+def test_identical_graphs_score_one_and_disjoint_ones_zero():
+    teacher = execute_graph(["48 / 2 = 24", "24 + 48 = 72"], CLIPS)
+    assert edge_f1(teacher, teacher) == 1
+    other = execute_graph(["7 * 11 = 77"], "There are 7 rows of 11 seats.")
+    assert edge_f1(other, teacher) == 0
+
+
+def test_edge_f1_by_hand():
+    teacher = execute_graph(["12 + 9 = 21", "21 - 5 = 16"], APPLES)  # 4 edges
+    half = execute_graph(["12 + 9 = 21"], APPLES)  # 2 edges, both matched
+    assert edge_f1(half, teacher) == pytest.approx(2 * 2 / (2 + 4))
+    longer = execute_graph(["12 + 9 = 21", "21 - 5 = 16", "16 + 40 = 56"], APPLES)  # 6 edges
+    assert edge_f1(longer, teacher) == pytest.approx(2 * 4 / (6 + 4))
+    # The second line takes 40 for 5: its node has no partner, so both its edges are lost.
+    swapped = execute_graph(["12 + 9 = 21", "40 - 21 = 19"], APPLES)
+    assert edge_f1(swapped, teacher) == pytest.approx(2 * 2 / (4 + 4))
+
+
+def test_a_wrong_value_still_aligns_by_its_expression():
+    teacher = execute_graph(["12 + 9 = 21", "21 - 5 = 16"], APPLES)
+    slip = execute_graph(["12 + 9 = 22", "22 - 5 = 17"], APPLES)
+    assert edge_f1(slip, teacher) == 1
+
+
+def test_another_expression_aligns_by_its_value():
+    teacher = execute_graph(["48 / 2 = 24", "24 + 48 = 72"], CLIPS)
+    other = execute_graph(["48 - 24 = 24", "24 + 48 = 72"], CLIPS)
+    partner = align(other, teacher)
+    assert partner["step", 1] == ("step", 1)
+    # Of its 4 edges the unknown 24 has no counterpart.
+    assert len(matched_edges(other, teacher)) == 3
+    assert edge_f1(other, teacher) == pytest.approx(2 * 3 / (4 + 4))
+
+
+def test_expression_outweighs_value():
+    question = "There are 6 cats, 4 dogs, 3 birds and 7 fish."
+    teacher = execute_graph(["6 + 4 = 10", "3 + 7 = 10"], question)
+    student = execute_graph(["3 + 7 = 10", "6 + 4 = 10"], question)
+    partner = align(student, teacher)
+    assert partner["step", 1] == ("step", 2) and partner["step", 2] == ("step", 1)
+    assert edge_f1(student, teacher) == 1
+
+
+def test_ties_go_by_order():
+    graph, one = nx.DiGraph(), nx.DiGraph()
+    graph.add_nodes_from([("step", k) for k in range(1, 6)], kind="step", value=Fraction(7))
+    one.add_node(("step", 1), kind="step", value=Fraction(7))
+    assert align(graph, graph) == {node: node for node in graph}
+    assert align(graph, one) == {("step", 1): ("step", 1)}
+    assert align(one, graph) == {("step", 1): ("step", 1)}
+
+
+def test_alignment_has_maximum_weight_whatever_the_order():
+    # An early greedy pair would cost the other two: 2 = expression, 1 = value.
+    student, teacher = nx.DiGraph(), nx.DiGraph()
+    student.add_node("s1", value=1, canonical="a")
+    student.add_node("s2", value=1, canonical="b")
+    teacher.add_node("t1", value=1, canonical="b")
+    teacher.add_node("t2", value=9, canonical="a")
+    assert align(student, teacher) == {"s1": "t2", "s2": "t1"}
+
+
+@st.composite
+def solutions(draw):
+    """Random steps over givens with distinct values: (operator, operand, operand)."""
+    givens = draw(st.lists(st.integers(2, 97), min_size=3, max_size=5, unique=True))
+    question = "There are " + ", ".join(f"{n} things" for n in givens) + "."
+    values, steps = [Fraction(n) for n in givens], []
+    for _ in range(draw(st.integers(2, 5))):
+        left, right = draw(st.sampled_from(range(len(values)))), draw(
+            st.sampled_from(range(len(values))))
+        sign = draw(st.sampled_from("+*-"))
+        if sign == "-" and values[left] < values[right]:
+            left, right = right, left
+        value = {"+": values[left] + values[right], "*": values[left] * values[right],
+                 "-": values[left] - values[right]}[sign]
+        if value in values or not 100 < value < 10**6 or left == right:
+            continue
+        steps.append((sign, left, right))
+        values.append(value)
+    return question, givens, steps
+
+
+def write(givens, steps, order=None, swap=False):
+    """Lines of steps, in another order if it respects what they need, operands swapped."""
+    values = [Fraction(n) for n in givens]
+    for sign, left, right in steps:
+        values.append({"+": values[left] + values[right], "*": values[left] * values[right],
+                       "-": values[left] - values[right]}[sign])
+    lines = []
+    for number in order or range(len(steps)):
+        sign, left, right = steps[number]
+        if swap and sign != "-":
+            left, right = right, left
+        lines.append(f"{values[left]} {sign} {values[right]} = {values[len(givens) + number]}")
+    return lines
+
+
+@settings(max_examples=60, deadline=None)
+@given(solutions(), st.randoms(use_true_random=False))
+def test_renumbering_and_commuting_change_nothing(solution, rng):
+    question, givens, steps = solution
+    if not steps:
+        return
+    needs = nx.DiGraph()
+    needs.add_nodes_from(range(len(steps)))
+    for number, (_, left, right) in enumerate(steps):
+        needs.add_edges_from((p - len(givens), number) for p in (left, right) if p >= len(givens))
+    key = {n: rng.random() for n in needs}
+    order = list(nx.lexicographical_topological_sort(needs, key=key.get))
+    teacher = execute_graph(write(givens, steps), question)
+    student = execute_graph(write(givens, steps, order, swap=True), question)
+    assert edge_f1(student, teacher) == 1 == edge_f1(teacher, student)
+
+
+@settings(max_examples=60, deadline=None)
+@given(solutions(), st.randoms(use_true_random=False), st.sampled_from(["drop", "add", "rewire"]))
+def test_a_changed_edge_lowers_the_score(solution, rng, change):
+    question, givens, steps = solution
+    teacher = execute_graph(write(givens, steps), question)
+    if teacher.graph["unreadable"]:
+        return
+    student = teacher.copy()
+    source, target = rng.choice(sorted(student.edges))
+    free = [node for node in student if not student.has_edge(node, target) and node != target]
+    if change != "add":
+        student.remove_edge(source, target)
+    if change != "drop":
+        if not free:
+            return
+        student.add_edge(rng.choice(free), target)
+    assert edge_f1(student, teacher) < 1
+    assert edge_f1(student, teacher) == pytest.approx(edge_f1(teacher, student))
+
+
+def test_a_thousand_pairs_take_seconds():
+    made = list(problems("test_ood", 50, seed=1))
+    start = time.process_time()
+    for problem in made:
+        lines = procedural_trace(problem).execute
+        student = execute_graph(lines[::-1], problem.question)
+        teacher = execute_graph(lines, problem.question)
+        for _ in range(20):
+            edge_f1(student, teacher)
+    assert time.process_time() - start < 10
+
+
+# --- the null -----------------------------------------------------------------------------
+
+def test_null_by_hand():
+    # One step from two of two quantities: each operand is 12 or 9 with equal chance. Both
+    # the same (chance 1/2): one edge, F1 = 2/3; else 1. The mean is 5/6.
+    teacher = execute_graph(["12 + 9 = 21"], APPLES)
+    values = rewired_edge_f1(teacher, teacher, 20_000, np.random.default_rng(0))
+    assert set(np.round(values, 6)) == {round(2 / 3, 6), 1.0}
+    assert values.mean() == pytest.approx(5 / 6, abs=0.01)
+
+
+def test_null_draws_earlier_nodes_only_and_is_seeded():
+    teacher = execute_graph(["12 + 9 = 21", "21 - 5 = 16", "16 + 40 = 56"], APPLES)
+    first = rewired_edge_f1(teacher, teacher, 100, np.random.default_rng(4))
+    assert np.array_equal(first, rewired_edge_f1(teacher, teacher, 100, np.random.default_rng(4)))
+    assert first.mean() < 0.8
+    # The last step could not feed the first: an edge from it never appears as a match.
+    backwards = teacher.copy()
+    backwards.remove_edges_from(list(backwards.edges))
+    backwards.add_edge(("step", 3), ("step", 1))
+    values = rewired_edge_f1(teacher, backwards, 500, np.random.default_rng(0))
+    assert values.max() == 0
+
+
+# --- first wrong step, plans ----------------------------------------------------------------
+
+def test_first_wrong_step():
+    teacher = execute_graph(["12 + 9 = 21", "21 - 5 = 16", "16 + 40 = 56"], APPLES)
+    cases = {
+        2: ["12 + 9 = 21", "21 - 5 = 17", "17 + 40 = 57"],  # slip
+        1: ["12 * 9 = 108", "108 - 5 = 103", "103 + 40 = 143"],  # operator
+        3: ["12 + 9 = 21", "21 - 5 = 16", "16 + 12 = 28"],  # operand
+        None: ["12 + 9 = 21", "21 - 5 = 16", "16 + 40 = 56"],
+    }
+    for expected, lines in cases.items():
+        assert first_wrong_step(execute_graph(lines, APPLES), teacher) == expected
+    skipped = ["12 + 9 = 21", "21 + 40 = 61"]  # step 2 skipped: blamed on its own number
+    assert first_wrong_step(execute_graph(skipped, APPLES), teacher) == 2
+    assert first_wrong_step(execute_graph(["?"], APPLES), teacher) is None
+
+
+def test_planted_errors_are_found_where_they_were_planted():
+    checked = coincidences = 0
+    for problem in problems("train", 80, seed=11):
+        trace = procedural_trace(problem)
+        teacher = dependency_graph(trace, problem.question)
+        for kind in KINDS:
+            try:
+                wrong = corrupt(trace, kind, random.Random(problem.id + kind))
+            except CorruptionError:
+                continue
+            student = dependency_graph(wrong, problem.question)
+            found = first_wrong_step(student, teacher)
+            if found != wrong.verdict:
+                # Only where the wrong line happens to come to another step's right value.
+                value = student.nodes["step", wrong.verdict]["value"]
+                assert found > wrong.verdict, (kind, wrong.execute)
+                assert value in {step.value for step in problem.steps}, (kind, wrong.execute)
+                coincidences += 1
+            checked += 1
+    assert checked > 200 and coincidences < 0.03 * checked, (checked, coincidences)
+
+
+def test_plan_feasibility():
+    teacher_plan = ("Add the apples bought.", "Subtract the apples given away.", "Add the nuts.")
+    teacher = execute_graph(["12 + 9 = 21", "21 - 5 = 16", "16 + 40 = 56"], APPLES)
+    assert infeasible_step(teacher_plan, teacher_plan, teacher) == 0
+    assert infeasible_step(teacher_plan[:2], teacher_plan, teacher) == 0
+    assert infeasible_step(teacher_plan[1:], teacher_plan, teacher) == 1
+    assert infeasible_step(("Add the apples bought.", "Add the nuts."), teacher_plan, teacher) == 2
+    assert infeasible_step(("Think.", *teacher_plan), teacher_plan, teacher) is None
+    assert infeasible_step((), teacher_plan, teacher) is None
+    assert plan_lines("[PLAN]\n1. Think.\n2. Act.\n[EXECUTE]\n1. 1 + 1 = 2") == ("Think.", "Act.")
+    assert plan_lines("nothing") == ()
