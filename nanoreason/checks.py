@@ -4,14 +4,16 @@ A check is written from the operation that the step should do, its right operand
 the value that EXECUTE found. It never repeats the line, and it comes out as expected
 exactly when the value found is right. Which of the two kinds is used is drawn before it
 is known whether the step holds an error, so the form of a check says nothing about the
-verdict: only its arithmetic does.
+verdict: only its arithmetic does. Every line of VERIFY names the value that is wanted
+beside the one that came out (`71 - 24 = 47, want 48`): the comparison is written, not
+left to be made in silence.
 
-| step      | "inverse" expects   | "recompute" expects |
-|-----------|---------------------|---------------------|
-| x + y = c | c - y = x           | y + x = c           |
-| x - y = c | c + y = x           | x - c = y           |
-| x * y = c | c / y = x           | y * x = c           |
-| x / y = c | c * y = x           | y * c = x           |
+| step      | "inverse", want | "recompute", want |
+|-----------|-----------------|-------------------|
+| x + y = c | c - y, want x   | y + x, want c     |
+| x - y = c | c + y, want x   | x - c, want y     |
+| x * y = c | c / y, want x   | y * x, want c     |
+| x / y = c | c * y, want x   | y * c, want x     |
 """
 from __future__ import annotations
 
@@ -57,7 +59,7 @@ def draw_kinds(count: int, rng: random.Random) -> tuple[str, ...]:
 
 
 def write_check(kind: str, step: Step, found: Fraction) -> str:
-    """The check of `step` when EXECUTE found the value `found` for it."""
+    """The equation that checks `step` when EXECUTE found the value `found` for it."""
     if kind not in KINDS:
         raise ValueError(f"check kind {kind!r} is unknown; choose one of {', '.join(KINDS)}")
     x, y = step.left, step.right
@@ -72,6 +74,16 @@ def write_check(kind: str, step: Step, found: Fraction) -> str:
         operator, left, right = step.operator, y, x
     return equation(operator, left, right, compute(operator, left.value, right.value))
 
+
+
+def check_line(kind: str, step: Step, found: Fraction) -> str:
+    """A line of VERIFY: the check of `step`, and the value that it should come to."""
+    wanted = step.left.value
+    if kind == "recompute" and step.operator in "+*":
+        wanted = found
+    elif kind == "recompute" and step.operator == "-":
+        wanted = step.right.value
+    return f"{write_check(kind, step, found)}, want {write_number(wanted)}"
 
 
 def slip(value: int, rng: random.Random) -> int:

@@ -16,7 +16,7 @@ from fractions import Fraction
 
 from nanoreason import arithmetic
 from nanoreason.checks import KINDS as CHECKS
-from nanoreason.checks import compute, equation, slip, write_check, write_number
+from nanoreason.checks import check_line, compute, equation, slip, write_number
 from nanoreason.problem import Operand, Step
 from nanoreason.trace import Trace
 
@@ -69,7 +69,7 @@ def check_kinds(trace: Trace, steps: list[Step]) -> list[str]:
     """Which kind of check the right trace makes of each step."""
     kinds = []
     for check, step in zip(trace.checks, steps):
-        fitting = [kind for kind in CHECKS if write_check(kind, step, step.value) == check]
+        fitting = [kind for kind in CHECKS if check_line(kind, step, step.value) == check]
         if not fitting:
             raise CorruptionError(f"VERIFY line {check!r} is none of the checks {CHECKS}")
         kinds.append(fitting[0])
@@ -176,7 +176,7 @@ def corrupt(trace: Trace, kind: str, rng: random.Random) -> Trace:
         if values[-1] == steps[-1].value or values[wrong - 1] == steps[wrong - 1].value:
             reason = "the answer or the step comes out right all the same"
             continue
-        checks = [write_check(kinds[k], steps[k], values[k]) for k in range(wrong)]
+        checks = [check_line(kinds[k], steps[k], values[k]) for k in range(wrong)]
         return replace(trace, execute=tuple(lines), result=write_number(values[-1]),
                        checks=tuple(checks), verdict=wrong,
                        repairs=trace.execute[wrong - 1:])

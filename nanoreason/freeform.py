@@ -13,9 +13,8 @@ from fractions import Fraction
 from nanoreason.checks import (compute, draw_kinds, equation, slip, write_check,
                                write_number)
 from nanoreason.problem import Operand, Problem, Step
-from nanoreason.procedural import (LARGEST_VALUE, NAMES, TRAIN_STEPS, hash_split,
-                                   make_problem)
-from nanoreason.situations import SITUATIONS
+from nanoreason.procedural import LARGEST_VALUE, TRAIN_STEPS, hash_split, make_problem
+from nanoreason.situations import BASE_NAMES, SITUATIONS
 
 
 def prompt_text(question: str) -> str:
@@ -52,7 +51,8 @@ def _solution(problem: Problem, rng: random.Random) -> str:
 
 def _story(rng: random.Random, situations) -> tuple[str, str]:
     while True:
-        problem = make_problem(rng, rng.choice(situations), rng.choice(TRAIN_STEPS), NAMES,
+        problem = make_problem(rng, rng.choice(situations), rng.choice(TRAIN_STEPS),
+                               BASE_NAMES,
                                "train")
         if hash_split(problem.question) == "train":
             break

@@ -18,7 +18,7 @@ import re
 from nanoreason.arithmetic import (ArithmeticTextError, evaluate, parse_expression,
                                    read_equations, value_of)
 from nanoreason.binary import BinarySteps, StepError
-from nanoreason.checks import draw_kinds, equation, write_check, write_number
+from nanoreason.checks import check_line, draw_kinds, equation, write_check, write_number
 from nanoreason.graph import execute_graph
 from nanoreason.problem import Problem, Step
 from nanoreason.quantities import quantities
@@ -222,7 +222,7 @@ def _checks(problem_id: str, steps: list[Step], lines: tuple[str, ...]) -> tuple
     rng = random.Random(f"checks/{problem_id}")
     checks = []
     for kind, step, line in zip(draw_kinds(len(steps), rng), steps, lines):
-        check = write_check(kind, step, step.value)
         # `5 + 5` worked out the other way round is the same line: undo it instead.
-        checks.append(write_check("inverse", step, step.value) if check == line else check)
+        kind = "inverse" if write_check(kind, step, step.value) == line else kind
+        checks.append(check_line(kind, step, step.value))
     return tuple(checks)

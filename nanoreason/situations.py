@@ -138,10 +138,21 @@ SITUATIONS: tuple[Situation, ...] = (
            "another bakery", held_out=True),
 )
 
-NAMES = ("Mia", "Tom", "Anna", "Ben", "Lena", "Omar", "Ruth", "Sam", "Nina", "Jack", "Ella",
-         "Hugo", "Iris", "Leo", "Mary", "Noah", "Olga", "Paul", "Rosa", "Tim")
-TEST_NAMES = ("Vera", "Felix", "Chloe", "Igor", "Wanda", "Quinn")
-SHE = frozenset("Mia Anna Lena Ruth Nina Ella Iris Mary Olga Rosa Vera Chloe Wanda".split())
+# The base model reads of the first twenty people only; tuning adds others, so that a name
+# which nobody has seen before is nothing special.
+BASE_NAMES = ("Mia", "Tom", "Anna", "Ben", "Lena", "Omar", "Ruth", "Sam", "Nina", "Jack",
+              "Ella", "Hugo", "Iris", "Leo", "Mary", "Noah", "Olga", "Paul", "Rosa", "Tim")
+NAMES = BASE_NAMES + (
+    "Adam", "Bella", "Carl", "Dora", "Emil", "Fiona", "Gwen", "Hank", "Ines", "Jonas",
+    "Karin", "Luis", "Marta", "Nils", "Oscar", "Petra", "Ralph", "Sofia", "Tariq", "Ursula",
+    "Viktor", "Wendy", "Xenia", "Yusuf", "Zelda", "Bruno", "Cora", "Derek", "Elsa", "Frank",
+    "Grace", "Henry", "Julia", "Kevin", "Laura", "Martin", "Nora", "Oliver", "Pia", "Robert")
+TEST_NAMES = ("Vera", "Felix", "Chloe", "Igor", "Wanda", "Quinn", "Amir", "Clara", "Edgar",
+              "Freya", "Ivan", "Lydia")
+SHE = frozenset(
+    "Mia Anna Lena Ruth Nina Ella Iris Mary Olga Rosa Bella Dora Fiona Gwen Ines Karin Marta "
+    "Petra Sofia Ursula Wendy Xenia Zelda Cora Elsa Grace Julia Laura Nora Pia Vera Chloe "
+    "Wanda Clara Freya Lydia".split())
 
 # Sentences with a number that the question does not need.
 DISTRACTORS = ("The walk home takes {n} minutes.", "The room is {n} feet long.",

@@ -197,9 +197,9 @@ def count_kinds(rows: Iterable[Mapping]) -> dict[str, dict]:
         found.setdefault(planted.get("kind") or "unknown", []).append((
             reading.error, reading.error and reading.blamed == planted.get("step"),
             reading.error and reading.second))
-    return {kind: {name: _rate(sum(column), len(cases)) for name, column in
-                   zip(("detected", "located", "repaired"), [*zip(*cases)] or [()] * 3)}
-            for kind, cases in found.items()}
+    names = "detected", "located", "repaired"
+    return {kind: {name: _rate(sum(case[place] for case in cases), len(cases))
+                   for place, name in enumerate(names)} for kind, cases in found.items()}
 
 
 def _rate(k: int, n: int) -> dict:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 
-from nanoreason.checks import draw_kinds, equation, write_check
+from nanoreason.checks import check_line, draw_kinds, equation
 from nanoreason.problem import Problem
 from nanoreason.trace import Trace
 
@@ -28,6 +28,6 @@ def procedural_trace(problem: Problem) -> Trace:
                     "Find: " + problem.details["find"]),
         plan=tuple(step.plan for step in problem.steps),
         execute=lines, result=problem.answer,
-        checks=tuple(write_check(kind, step, step.value)
+        checks=tuple(check_line(kind, step, step.value)
                      for kind, step in zip(kinds, problem.steps)),
         verdict=None, repairs=(), answer=problem.answer)

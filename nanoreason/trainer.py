@@ -191,7 +191,10 @@ def tune(model, tokenizer, rows: list[Encoded], params, folder) -> tuple[list[di
         max_grad_norm=CLIP, seed=params.seed, data_seed=params.seed,
         use_cpu=model.device.type == "cpu", save_strategy="no", logging_strategy="no",
         report_to="none", disable_tqdm=True, remove_unused_columns=False,
-        dataloader_pin_memory=False, optim="adamw_torch")
+        dataloader_pin_memory=False, optim="adamw_torch",
+        fp16=model.dtype == torch.float16, bf16=model.dtype == torch.bfloat16)
+    # One process uses one GPU; the Trainer would else wrap the model in DataParallel.
+    arguments._n_gpu = min(arguments.n_gpu, 1)
     callback = _StepRecord(model)
     trainer = StepAwareTrainer(
         model=model, args=arguments, rows=rows, weights=[getattr(params, f"{group}_weight") for group in GROUPS],

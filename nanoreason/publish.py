@@ -1,0 +1,60 @@
+"""A scratch run becomes a run of reference: python -m nanoreason.publish SCRATCH NAME.
+
+Copies `build/runs/SCRATCH` (and the base's rows in `SCRATCH-base`) to `results/NAME`. Rows
+of any source but the project's own problems lose their texts on the way: what stays is
+the id, the question's hash, the answers, and the scores that only the text could tell.
+"""
+from __future__ import annotations
+
+import shutil
+import sys
+
+import yaml
+
+from nanoreason import paths
+from nanoreason.evaluation import EVALUATED
+from nanoreason.rows import compact_row
+from nanoreason.runs import FILES, Run, RunError, create_run
+
+
+def publish(scratch: str, name: str, replace: bool = False) -> Run:
+    """Copy a scratch run to results; returns the run of reference.
+
+    Raises `RunError` if the scratch run is not there or not evaluated, or if `name` exists
+    and `replace` is False.
+    """
+    source = Run(paths.RUNS / scratch)
+    if not source.path(EVALUATED).is_file():
+        raise RunError(f"run {scratch!r} has no {EVALUATED} in {paths.relative(source.folder)}: "
+                       "evaluate it with notebook 03_evaluate first")
+    own = yaml.safe_load(source.path(EVALUATED).read_text())["data"] == "procedural"
+    rows = source.read_generations()
+    run = create_run(name, scratch=False, replace=replace)
+    for file in (*FILES, EVALUATED):
+        if file != "generations.jsonl" and source.path(file).is_file():
+            shutil.copyfile(source.path(file), run.path(file))
+    if source.path("adapters").is_dir():
+        shutil.copytree(source.path("adapters"), run.path("adapters"), dirs_exist_ok=True)
+    run.append_generations(rows if own else [
+        compact_row(row) | {"split": row["split"]} for row in rows])
+    return run
+
+
+def main() -> int:
+    """Publish a run, and the rows of its untouched base if there are any."""
+    if len(sys.argv) not in (3, 4):
+        print("usage: python -m nanoreason.publish SCRATCH NAME [--replace]", file=sys.stderr)
+        return 2
+    scratch, name, replace = sys.argv[1], sys.argv[2], "--replace" in sys.argv
+    try:
+        print(paths.relative(publish(scratch, name, replace).folder))
+        if (paths.RUNS / f"{scratch}-base").is_dir():
+            print(paths.relative(publish(f"{scratch}-base", f"{name}-base", replace).folder))
+    except RunError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,53 @@
+"""Every number of the README comes from a committed file and comes out of it again."""
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from nanoreason import paths
+from nanoreason.runs import Run
+from nanoreason.score_tables import put_results
+from nanoreason.study import cost_table
+from nanoreason.summary import summarise
+
+README = (paths.ROOT / "README.md").read_text(encoding="utf-8")
+REFERENCE = Run(paths.RESULTS / "nano-reference")
+BASE = Run(paths.RESULTS / "nano-reference-base")
+
+
+@pytest.fixture(scope="module")
+def summary():
+    return REFERENCE.read_summary()
+
+
+def test_the_results_table_is_that_of_the_committed_run(summary):
+    assert put_results(README, summary) == README
+
+
+def test_the_committed_summary_is_worked_out_again_from_the_rows(summary):
+    fresh = summarise(REFERENCE.read_generations(), BASE.read_generations(),
+                      run="nano-reference", base_run="nano-reference-base")
+    assert fresh == summary
+
+
+def test_one_changed_row_changes_the_summary(summary):
+    rows = REFERENCE.read_generations()
+    row = next(r for r in rows if r["setting"] == "natural" and r["split"] == "test"
+               and f"Answer: {r['gold']}" in r["text"])
+    row["gold"] = "100000"
+    fresh = summarise(rows, BASE.read_generations(), run="nano-reference",
+                      base_run="nano-reference-base")
+    assert fresh != summary
+
+
+def test_the_cost_is_that_of_the_committed_measurement():
+    costs = json.loads((paths.RESULTS / "costs.json").read_text())
+    between = README.split("<!-- cost:begin -->\n")[1].split("\n<!-- cost:end -->")[0]
+    assert between == cost_table(costs)
+
+
+def test_every_link_of_the_readme_leads_somewhere():
+    for target in re.findall(r"\]\(([^)#:]+)\)", README):
+        assert (paths.ROOT / target).exists(), target
