@@ -70,6 +70,12 @@ def test_a_line_of_many_operands_becomes_binary_steps_and_one_of_them_answers_it
     assert made.plan == ("Subtract 12 from 40.", "Find how many lamps are left.")
 
 
+def test_of_steps_that_share_a_sub_question_only_the_last_answers_it():
+    made = trace(LAMPS, "How many are left? ** <<40-12=28>>28\n"
+                        "How many are left? ** <<28-9=19>>19\n#### 19")
+    assert made.plan == ("Subtract 12 from 40.", "Find how many are left.")
+
+
 def test_every_check_is_true_and_never_the_line_itself():
     question = "Ann has 5 pens and 5 caps. She gets 5 more. She has 5 boxes. How many in all?"
     answer = "<<5+5=10>>10\n<<10-5=5>>5\n<<5+5=10>>10\n<<5*5=25>>25\n<<25+10=35>>35\n#### 35"
