@@ -21,6 +21,7 @@ from nanoreason.arithmetic import ArithmeticTextError, evaluate, read_equations
 from nanoreason.graph import edge_f1, execute_graph, first_wrong_step
 from nanoreason.problem import question_sha256
 from nanoreason.quantities import quantities
+from nanoreason.symbolic import same_formula
 from nanoreason.trace import Claims, read_claims
 
 SETTINGS = ("natural", "injected", "clean", "intervened")
@@ -49,14 +50,19 @@ def read_answer(text: str | None) -> Fraction | None:
 
 
 def same_answer(text: str | None, gold: str) -> bool:
-    """Whether an answer equals the gold one: as fractions, else letter by letter.
+    """Whether an answer equals the gold one: as fractions, as text, else as formulas.
 
-    Letters (the key of a multiple-choice question) match without regard to case.
+    Letters (the key of a multiple-choice question) match without regard to case; formulas
+    are compared by math-verify (see `symbolic`). 50 is not 50 %.
     """
-    expected = read_answer(gold)
-    if expected is not None:
-        return read_answer(text) == expected
-    return text is not None and "".join(text.split()).lower() == "".join(gold.split()).lower()
+    value, expected = read_answer(text), read_answer(gold)
+    if text is None or (value is not None and expected is not None):
+        return value is not None and value == expected
+    bare, bare_gold = ("".join(t.split()).strip("$.") for t in (text, gold))
+    if bare.lower() == bare_gold.lower():
+        return bool(bare)
+    formula = any(re.search(r"[\\^=(\[{]", t) for t in (bare, bare_gold))
+    return formula and "%" not in bare + bare_gold and same_formula(bare, bare_gold)
 
 
 def last_number(text: str) -> str | None:
