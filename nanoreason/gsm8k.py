@@ -154,7 +154,8 @@ def gsm8k_trace(problem: Problem) -> Trace:
     """
     steps, asked, failure = _read_steps(problem)
     if not steps:
-        raise failure or Unteachable("no_steps", "solution", "the answer shows no arithmetic to learn from")
+        raise failure or Unteachable("no_steps", "solution",
+                                     "the answer shows no arithmetic to learn from")
     try:
         gold = evaluate(problem.answer)
     except ArithmeticTextError as error:
