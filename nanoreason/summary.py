@@ -188,7 +188,8 @@ def count_cells(rows: Iterable[Mapping]) -> list[dict]:
 def count_kinds(rows: Iterable[Mapping]) -> dict[str, dict]:
     """By kind of planted error: detected, located (the right step blamed) and repaired.
 
-    rows: of which the injected ones count; the denominator is always the number of traces with this kind of error.
+    rows: of which the injected ones count; the denominator is always the number of traces
+    with this kind of error.
     repaired: the verdict is an error and the answer is right.
     """
     found: dict[str, list[tuple]] = {kind: [] for kind in KINDS}

@@ -7,6 +7,7 @@ import numpy as np
 import pandas
 import pytest
 from matplotlib import pyplot as plt
+from matplotlib.patches import FancyArrowPatch
 from synthetic import GROUPS, make_metrics, make_rows
 
 from nanoreason import figures
@@ -184,6 +185,20 @@ def test_a_graph_has_each_value_and_a_red_wrong_step(axes):
         str(value) for _, value in graph.nodes(data="value"))
     rims = [tuple(rim) for c in axes.collections for rim in np.atleast_2d(c.get_edgecolor())]
     assert rims.count(tuple(matplotlib.colors.to_rgba(figures.RED))) == 1
+
+
+def test_an_edge_past_a_layer_bends_round_the_nodes_between(axes):
+    def past(graph):
+        places = figures.layered_layout(graph)
+        return [(a, b) for a, b in graph.edges if places[a][0] == places[b][0]
+                and places[a][1] - places[b][1] > 1]
+
+    graph = next(graph for graph in graphs() if past(graph))
+    figures.draw_graph(graph, axes)
+    bends = [patch.get_connectionstyle().rad for patch in axes.patches
+             if isinstance(patch, FancyArrowPatch)]
+    assert len(bends) == graph.number_of_edges()
+    assert sum(bend != 0 for bend in bends) == len(past(graph))
 
 
 def test_an_unreadable_execute_has_no_graph(axes):

@@ -16,7 +16,7 @@ from nanoreason.stages import Stage
 from nanoreason.teacher import procedural_trace
 from nanoreason.trace import render_trace
 
-EVIL = '<script>alert("x")</script><img src=http://a.b/c onerror=\'f()\'> & "quoted"'
+EVIL = '<script>alert("x")</script><img src=http://a.b/c onerror=\'f()\'> & "quoted" &lt;b&gt;'
 
 
 def view(trace, problem, wrong_step=None):
@@ -135,10 +135,18 @@ def test_no_text_breaks_the_page(text):
 
 
 def test_examples_are_the_first_of_their_kind():
-    rows = make_rows(8, splits=("test",))
+    rows = make_rows(20, splits=("test",))
     caught = find_example(rows, "injected", right=True, objects=True)
     assert caught["setting"] == "injected" and "is wrong" in caught["text"]
     assert TraceView.of_row(caught).wrong_step == caught["planted"]["step"]
+    for right in (True, False):
+        for objects in (True, False):
+            row = find_example(rows, "natural", right=right, objects=objects)
+            if row:
+                lines = TraceView.of_row(row).lines
+                answers = [line.mark for line in lines if line.text.startswith("Answer:")]
+                assert answers == [right] or not (right or answers)
+                assert ("is wrong" in row["text"]) is objects
     compact = [row | {"text": None, "a1": "1", "v": "correct", "a2": "1"} for row in rows]
     assert find_example(compact, "natural", right=False, objects=False) is None
     with pytest.raises(ValueError, match="holds no text"):

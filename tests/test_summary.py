@@ -220,3 +220,4 @@ def test_a_score_is_written_with_counts_interval_and_null():
     assert show("svr", composite | {"value": None}) == "n/a (n=0)"
     assert show("delta", {"value": -0.021, "counts": None, "interval": (-0.05, 0.01)}) == (
         "-2.1 points [-5.0 to +1.0]")
+    assert show("delta", {"value": 0.021, "counts": None, "interval": None}) == "+2.1 points"
