@@ -166,7 +166,8 @@ class _Builder:
             return tree
         if isinstance(tree, Negative) and isinstance(tree.operand, Number):
             value = -tree.operand.value
-            return Number(value, f"-{tree.operand.text}") if value in self.results.values() else None
+            known = value in self.results.values()
+            return Number(value, f"-{tree.operand.text}") if known else None
         if isinstance(tree, Binary) and tree.op == "/":
             return self.written_fraction(tree.left, tree.right)
         return None

@@ -140,7 +140,8 @@ def intervene(text: str, intervention: dict) -> str:
         if inside and (marker or closing_of(line)):
             end = place
             break
-        if marker and marker.lastgroup != "end" and Stage[marker[marker.lastgroup]] is Stage.EXECUTE:
+        opens = marker and marker.lastgroup != "end"
+        if opens and Stage[marker[marker.lastgroup]] is Stage.EXECUTE:
             inside = True
         elif inside and NUMBERED.match(line):
             starts.append(place)

@@ -110,8 +110,8 @@ def is_ritual(claims: Claims, question: str) -> bool:
     known = _numbers(lines) | {v for q in quantities(question) for v in q.values}
     for equation in read_equations("\n".join(claims.checks + claims.repairs)):
         if equation.holds and _bare(equation.text) not in said:
-            operands = (side for side in equation.sides if not _ANSWER.fullmatch(side.strip()))
-            if any(_numbers(side) & known for side in operands):
+            computed = (side for side in equation.sides if re.search(r"[0-9)%]\s*[-+*/^]", side))
+            if len(set(equation.sides)) > 1 and any(_numbers(s) & known for s in computed):
                 return False
     return True
 

@@ -77,9 +77,9 @@ class Report:
             value = getattr(self, name)
             shown = "n/a (n=0)" if value is None else f"{100 * value:.1f} %"
             interval = self.interval(name)
-            limits = "" if interval is None else f"{100 * interval[0]:.1f}–{100 * interval[1]:.1f}"
-            counts = self.counts.get(name)
-            lines.append(f"| {name} | {BETTER.get(name, '')} | {shown} | {_show(counts)} | {limits} |")
+            limits = "–".join(f"{100 * limit:.1f}" for limit in interval or ())
+            cells = name, BETTER.get(name, ""), shown, _show(self.counts.get(name)), limits
+            lines.append(f"| {' | '.join(cells)} |")
         for reason, names in self.left_out.items():
             more = f" and {len(names) - 5} more" if len(names) > 5 else ""
             lines.append(f"\nLeft out ({len(names)}): {reason}: {', '.join(names[:5])}{more}")

@@ -211,7 +211,7 @@ def test_first_wrong_step_counts_the_step_that_is_blamed():
 @pytest.mark.parametrize("checks, ritual", [
     ("1. 21 - 9 = 12", False), ("1. 12 + 9 = 21", True), ("1. 12+9=21\n2. 21 - 5 = 16", True),
     ("1. The sum is fine.", True), ("1. 21 - 9 = 13", True), ("1. 700 + 77 = 777", True),
-    ("1. 16 = 16", True), ("1. 12 + 9 - 5 = 16", False), ("", True),
+    ("1. 16 = 16", True), ("1. 45 / 9 = 5", False), ("1. 12 + 9 - 5 = 16", False), ("", True),
 ])
 def test_ritual(checks, ritual):
     claims = read_claims(row(checks=checks)["text"])
