@@ -83,7 +83,8 @@ def test_every_check_is_true_and_never_the_line_itself():
         made = gsm8k_trace(read_problem({"question": question, "answer": answer}, f"p{number}",
                                         "gsm8k", "train", ""))
         for line, check in zip(made.execute, made.checks):
-            assert check != line and read_equations(check)[0].holds
+            stated = read_equations(check)[0]
+            assert stated.text != line and stated.holds
 
 
 @pytest.mark.parametrize("text, question, lines", [
