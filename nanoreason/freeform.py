@@ -13,7 +13,7 @@ from fractions import Fraction
 from nanoreason.checks import (compute, draw_kinds, equation, slip, write_check,
                                write_number)
 from nanoreason.problem import Operand, Problem, Step
-from nanoreason.procedural import LARGEST_VALUE, TRAIN_STEPS, hash_split, make_problem
+from nanoreason.procedural import BASE_SCALE, TRAIN_STEPS, hash_split, make_problem
 from nanoreason.situations import BASE_NAMES, SITUATIONS
 
 
@@ -53,7 +53,7 @@ def _story(rng: random.Random, situations) -> tuple[str, str]:
     while True:
         problem = make_problem(rng, rng.choice(situations), rng.choice(TRAIN_STEPS),
                                BASE_NAMES,
-                               "train")
+                               "train", BASE_SCALE)
         if hash_split(problem.question) == "train":
             break
     if rng.random() < 0.12:
@@ -67,8 +67,8 @@ def _story(rng: random.Random, situations) -> tuple[str, str]:
 def random_step(rng: random.Random) -> Step:
     """A sum of the size that the problems have, on numbers of no story."""
     operator = rng.choice("++--**//%")
-    x = rng.randint(2, LARGEST_VALUE)
-    y = rng.randint(2, LARGEST_VALUE)
+    x = rng.randint(2, BASE_SCALE.largest)
+    y = rng.randint(2, BASE_SCALE.largest)
     right = None
     if operator == "+":
         x, y = rng.randint(2, 70), rng.randint(2, 60)
@@ -80,13 +80,13 @@ def random_step(rng: random.Random) -> Step:
             x, y = y, x
     elif operator == "/":
         y = rng.randint(2, 9)
-        x = y * rng.randint(2, LARGEST_VALUE // y + 1)
+        x = y * rng.randint(2, BASE_SCALE.largest // y + 1)
         if rng.random() < 0.1:
-            x = rng.randint(2, LARGEST_VALUE)
+            x = rng.randint(2, BASE_SCALE.largest)
     else:
         rate = rng.choice((10, 20, 25, 40, 75))
         parts = Fraction(rate, 100).denominator
-        x, operator = parts * rng.randint(1, LARGEST_VALUE // parts), "*"
+        x, operator = parts * rng.randint(1, BASE_SCALE.largest // parts), "*"
         right = Operand("given", 0, Fraction(rate, 100), f"{rate}%")
     left = Operand("given", 0, Fraction(x), str(x))
     right = right or Operand("given", 0, Fraction(y), str(y))
