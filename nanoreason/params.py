@@ -189,8 +189,6 @@ class MetricsParams(_OverRuns):
     """Notebook 04: scores with intervals from the rows of one or more runs."""
 
     kind: ClassVar[str] = "metrics"
-    resamples: Annotated[int, Field(ge=100)] = Field(
-        1000, description="bootstrap resamples, 100 or more")
 
 
 class FiguresParams(_OverRuns):

@@ -35,8 +35,7 @@ def publish(scratch: str, name: str, replace: bool = False) -> Run:
             shutil.copyfile(source.path(file), run.path(file))
     if source.path("adapters").is_dir():
         shutil.copytree(source.path("adapters"), run.path("adapters"), dirs_exist_ok=True)
-    run.append_generations(rows if own else [
-        compact_row(row) | {"split": row["split"]} for row in rows])
+    run.append_generations(rows if own else [compact_row(row) for row in rows])
     return run
 
 

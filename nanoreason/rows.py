@@ -230,7 +230,7 @@ def compact_row(row: Mapping, **scores) -> dict:
     verdict = "unreadable"
     if claims.verdict_readable:
         verdict = f"step {claims.verdict} is wrong" if claims.verdict else "correct"
-    kept = ("sample", "setting", "gold", "planted", "intervention", "parent_sample")
+    kept = ("sample", "setting", "split", "gold", "planted", "intervention", "parent_sample")
     return {
         "problem_id": reading.problem,
         "question_sha256": question_sha256(row["question"]),

@@ -62,13 +62,14 @@ def given_names(namespace: Mapping[str, Any]) -> list[str]:
     """The public names in a notebook's namespace that stand for parameters, in order.
 
     In a kernel: what is assigned in cells that hold nothing but literal assignments (the
-    tagged parameters cell and papermill's injected one). Elsewhere, in a plain mapping:
-    every public name with a literal value.
+    tagged parameters cell and papermill's injected one). Elsewhere, in a plain mapping
+    or in a kernel that keeps no history (nbval's): every public name with a literal value.
     """
     cells = namespace.get("In")
+    names = []
     if isinstance(cells, list) and "get_ipython" in namespace:
         names = [name for cell in cells for name in literal_assignments(cell)]
-    else:
+    if not names:
         names = [name for name, value in namespace.items()
                  if name not in ("In", "Out") and isinstance(value, LITERALS)]
     unique = dict.fromkeys(name for name in names if name in namespace)

@@ -58,13 +58,14 @@ def test_verify_finds_blames_and_repairs(planted):
         assert evaluate(wrong.result) != evaluate(problem.answer) == evaluate(wrong.answer)
         assert len(wrong.checks) == wrong.verdict
         assert wrong.repairs == right.execute[wrong.verdict - 1:]
-        # The checks before the blamed one are those of the right trace. The blamed one
-        # either comes out otherwise, or works out the value that EXECUTE should have had.
+        # The checks before the blamed one are those of the right trace; the blamed one
+        # refutes the line that EXECUTE has there.
         assert wrong.checks[:-1] == right.checks[:wrong.verdict - 1]
-        if wrong.checks[-1] == right.checks[wrong.verdict - 1]:
-            worked_out = evaluate(read_equations(wrong.checks[-1])[0].right)
-            assert worked_out == problem.steps[wrong.verdict - 1].value
-            assert worked_out != values(wrong)[wrong.verdict - 1]
+        assert all(check.endswith(" is correct") for check in right.checks)
+        assert wrong.checks[-1].endswith(" is wrong")
+        claim = read_equations(wrong.checks[-1])[1]
+        assert claim.holds is False
+        assert evaluate(claim.right) == values(wrong)[wrong.verdict - 1]
         assert all(read_equations(check)[0].holds for check in wrong.checks)
 
 

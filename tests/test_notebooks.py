@@ -25,7 +25,7 @@ STRICT = ("01_data",)
 SMOKE = {"00": {"steps": 2}, "01": {"total": 40},
          "02": {"traces": 96, "epochs": 1},
          "03": {"n": 6, "interventions": 6, "max_new_tokens": 60},
-         "04": {"resamples": 100}, "05": {}}
+         "04": {}, "05": {}}
 ENVIRONMENT = os.environ | {"TQDM_DISABLE": "1", "TOKENIZERS_PARALLELISM": "false"}
 
 

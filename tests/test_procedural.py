@@ -6,10 +6,11 @@ from fractions import Fraction
 
 import pytest
 
-from nanoreason.checks import KINDS, compute, slip, write_check
+from nanoreason.checks import KINDS, check_line, compute, slip, write_check
 from nanoreason.graph import dependency_graph
 from nanoreason.problem import Operand, Step, normalise_question
-from nanoreason.procedural import OOD_STEPS, SPLITS, TRAIN_STEPS, problems
+from nanoreason.procedural import (BASE_SCALE, OOD_STEPS, SCALE, SPLITS, TRAIN_STEPS,
+                                   problems)
 from nanoreason.quantities import quantities
 from nanoreason.situations import NAMES, SITUATIONS, TEST_NAMES
 from nanoreason.teacher import procedural_trace
@@ -115,16 +116,33 @@ def test_a_check_comes_out_as_expected_exactly_if_the_value_is_right(operator, x
     step = Step(operator, Operand("given", 0, Fraction(x), str(x)),
                 Operand("given", 1, Fraction(y), str(y)), Fraction(0), "")
     right = compute(operator, Fraction(x), Fraction(y))
+    right = int(right)
     expected = {("inverse", op): str(x) for op in "+-*/"}
     expected |= {("recompute", "+"): str(right), ("recompute", "*"): str(right),
                  ("recompute", "-"): str(y), ("recompute", "/"): str(x)}
     for kind in KINDS:
-        line = write_check(kind, step, right)
+        line = write_check(kind, step, Fraction(right))
         assert line.endswith(f"= {expected[kind, operator]}")
         assert line != f"{x} {operator} {y} = {right}"
+        assert check_line(kind, step, Fraction(right)).endswith(f"{x} {operator} {y} = {right} is correct")
+        assert check_line(kind, step, Fraction(right + 1)).endswith(f"= {right + 1} is wrong")
+        refuted = write_check(kind, step, Fraction(right + 1))
+        assert refuted != line or (kind == "recompute" and operator in "+*")
 
 
 def test_a_slip_is_another_positive_number():
     rng = random.Random(0)
     for value in list(range(1, 120)) * 5:
         assert slip(value, rng) > 0 and slip(value, rng) != value
+
+
+def test_the_bases_stories_have_smaller_numbers_than_tuning():
+    from itertools import islice
+
+    from nanoreason.arithmetic import evaluate
+    from nanoreason.freeform import documents
+    answers = [solution.rsplit("The answer is ", 1)[1].split(".")[0]
+               for _, solution in islice(documents(2), 600) if "The answer is " in solution]
+    assert max(map(evaluate, answers)) <= BASE_SCALE.largest < SCALE.largest
+    made = list(problems("train", 300, 2))
+    assert BASE_SCALE.largest < max(s.value for p in made for s in p.steps) <= SCALE.largest
