@@ -465,7 +465,7 @@ def test_saved_adapters_load_again_and_with_plain_peft(base, model, tmp_path):
         assert plain.peft_config["default"].base_model_name_or_path == "some/base"
         with torch.no_grad(), model.router.only(name):
             assert torch.equal(plain(input_ids=ids).logits, model(input_ids=ids).logits)
-    with pytest.raises(FileNotFoundError, match="routing.json"):
+    with pytest.raises(FileNotFoundError, match="routing.json is missing"):
         load_adapters(base(), tmp_path / "reasoning")
 
 
