@@ -5,16 +5,15 @@ the value that EXECUTE found. It never repeats the line, and it comes out as exp
 exactly when the value found is right. Which of the two kinds is used is drawn before it
 is known whether the step holds an error, so the form of a check says nothing about the
 verdict: only its arithmetic does. A line of VERIFY is the check, the
-step with the value that EXECUTE found, and whether that is right
-(`71 - 24 = 47, so 24 + 48 = 71 is wrong`): the comparison is written down, not left to be
-made in silence.
+value that it should come to, and whether it does (`71 - 24 = 47, want 48, wrong`): the
+comparison is written down, not left to be made in silence.
 
-| step      | "inverse" comes to x | "recompute" comes to |
-|-----------|----------------------|----------------------|
-| x + y = c | c - y                | y + x, to c          |
-| x - y = c | c + y                | x - c, to y          |
-| x * y = c | c / y                | y * x, to c          |
-| x / y = c | c * y                | y * c, to x          |
+| step      | "inverse", want | "recompute", want |
+|-----------|-----------------|-------------------|
+| x + y = c | c - y, want x   | y + x, want c     |
+| x - y = c | c + y, want x   | x - c, want y     |
+| x * y = c | c / y, want x   | y * x, want c     |
+| x / y = c | c * y, want x   | y * c, want x     |
 """
 from __future__ import annotations
 
@@ -78,11 +77,15 @@ def write_check(kind: str, step: Step, found: Fraction) -> str:
 
 
 def check_line(kind: str, step: Step, found: Fraction) -> str:
-    """A line of VERIFY: the check of `step`, and what it says of the value found."""
-    right = compute(step.operator, step.left.value, step.right.value)
-    claim = equation(step.operator, step.left, step.right, found)
-    outcome = "correct" if found == right else "wrong"
-    return f"{write_check(kind, step, found)}, so {claim} is {outcome}"
+    """A line of VERIFY: the check of `step`, the value it should come to, the outcome."""
+    wanted = step.left.value
+    if kind == "recompute" and step.operator in "+*":
+        wanted = found
+    elif kind == "recompute" and step.operator == "-":
+        wanted = step.right.value
+    right = found == compute(step.operator, step.left.value, step.right.value)
+    return (f"{write_check(kind, step, found)}, want {write_number(wanted)}, "
+            f"{'correct' if right else 'wrong'}")
 
 
 def slip(value: int, rng: random.Random) -> int:

@@ -59,13 +59,14 @@ def test_verify_finds_blames_and_repairs(planted):
         assert len(wrong.checks) == wrong.verdict
         assert wrong.repairs == right.execute[wrong.verdict - 1:]
         # The checks before the blamed one are those of the right trace; the blamed one
-        # refutes the line that EXECUTE has there.
+        # does not come to what is wanted.
         assert wrong.checks[:-1] == right.checks[:wrong.verdict - 1]
-        assert all(check.endswith(" is correct") for check in right.checks)
-        assert wrong.checks[-1].endswith(" is wrong")
-        claim = read_equations(wrong.checks[-1])[1]
-        assert claim.holds is False
-        assert evaluate(claim.right) == values(wrong)[wrong.verdict - 1]
+        assert all(check.endswith(", correct") for check in right.checks)
+        assert wrong.checks[-1].endswith(", wrong")
+        for check in (*right.checks, *wrong.checks):
+            wanted = evaluate(check.split(", want ")[1].split(",")[0])
+            came = evaluate(read_equations(check)[0].right)
+            assert (came == wanted) == check.endswith(", correct")
         assert all(read_equations(check)[0].holds for check in wrong.checks)
 
 

@@ -21,6 +21,11 @@ TAG = [7, 8]
 VOCABULARY = 40
 
 
+@pytest.fixture(autouse=True)
+def seeded():
+    torch.manual_seed(0)
+
+
 # --- by hand ----------------------------------------------------------------------------
 
 # Two rows of six tokens over a vocabulary of three. Column 0 has no predecessor and never
@@ -367,9 +372,13 @@ def test_two_processes_of_sixteen_equal_one_batch_of_32(tmp_path):
         model = tiny_model()
         backward(model, step_rows(), None, normalise=normalise)
         expected[normalise] = gradients(model)
-    for worker in workers:
-        _, errors = worker.communicate(timeout=120)
-        assert worker.returncode == 0, errors.decode()[-2000:]
+    try:
+        for worker in workers:
+            _, errors = worker.communicate(timeout=600)  # seconds; about 10 on a free machine
+            assert worker.returncode == 0, errors.decode()[-2000:]
+    finally:
+        for worker in workers:
+            worker.kill()
     for rank in range(2):
         found = torch.load(tmp_path / f"{rank}.pt")
         for key, gradient in found.items():
