@@ -13,7 +13,7 @@ export TOKENIZERS_PARALLELISM ?= false
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
 
-setup: $(STAMP) ## make the virtual environment (about 75 seconds, once)
+setup: $(STAMP) ## make the virtual environment (a few minutes at most, once)
 
 # --no-deps and --no-build-isolation: the lock alone decides what is installed, so that
 # nothing resolves torch a second time.
