@@ -33,6 +33,8 @@ def publish(scratch: str, name: str, replace: bool = False) -> Run:
     for file in (*FILES, EVALUATED):
         if file != "generations.jsonl" and source.path(file).is_file():
             shutil.copyfile(source.path(file), run.path(file))
+    params = source.read_params()
+    run.write_params(params | {"run": name} if "run" in params else params)
     if source.path("adapters").is_dir():
         shutil.copytree(source.path("adapters"), run.path("adapters"), dirs_exist_ok=True)
     run.append_generations(rows if own else [compact_row(row) for row in rows])
