@@ -91,6 +91,8 @@ def save_adapters(model, folder, base_name=None):
     # The adapters never touch the embeddings; "auto" would ask the hub about them.
     model.save_pretrained(folder, selected_adapters=list(router.names),
                           save_embedding_layers=False)
+    # PEFT adds an unfilled model card, with the path that the base was loaded from.
+    (Path(folder) / "README.md").unlink(missing_ok=True)
     content = {"routing": router.routing, "adapters": list(router.names)}
     (Path(folder) / ROUTING_FILE).write_text(json.dumps(content, indent=2) + "\n")
 

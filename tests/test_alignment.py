@@ -233,7 +233,7 @@ def test_planted_errors_are_found_where_they_were_planted():
             if found != wrong.verdict:
                 # Only where the wrong line happens to come to another step's right value.
                 value = student.nodes["step", wrong.verdict]["value"]
-                assert found > wrong.verdict, (kind, wrong.execute)
+                assert found is None or found > wrong.verdict, (kind, wrong.execute)
                 assert value in {step.value for step in problem.steps}, (kind, wrong.execute)
                 coincidences += 1
             checked += 1
