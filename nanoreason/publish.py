@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import shutil
 import sys
+from pathlib import Path
 
 import yaml
 
 from nanoreason import paths
 from nanoreason.evaluation import EVALUATED
+from nanoreason.files import write_text
 from nanoreason.rows import compact_row
-from nanoreason.runs import FILES, Run, RunError, create_run
+from nanoreason.runs import Run, RunError, create_run
 
 
 def publish(scratch: str, name: str, replace: bool = False) -> Run:
@@ -30,15 +32,22 @@ def publish(scratch: str, name: str, replace: bool = False) -> Run:
     own = yaml.safe_load(source.path(EVALUATED).read_text())["data"] == "procedural"
     rows = source.read_generations()
     run = create_run(name, scratch=False, replace=replace)
-    for file in (*FILES, EVALUATED):
-        if file != "generations.jsonl" and source.path(file).is_file():
+    for file in ("environment.json", "metrics.csv", "summary.json"):
+        if source.path(file).is_file():
             shutil.copyfile(source.path(file), run.path(file))
-    params = source.read_params()
-    run.write_params(params | {"run": name} if "run" in params else params)
+    for file in ("params.yaml", EVALUATED):
+        values = yaml.safe_load(source.path(file).read_text())
+        write_text(run.path(file), yaml.safe_dump(_portable(values, name), sort_keys=False))
     if source.path("adapters").is_dir():
         shutil.copytree(source.path("adapters"), run.path("adapters"), dirs_exist_ok=True)
     run.append_generations(rows if own else [compact_row(row) for row in rows])
     return run
+
+
+def _portable(values: dict, name: str) -> dict:
+    """Parameters under the new name, with files by their name: a folder would not travel."""
+    shorter = {key: Path(values[key]).name for key in ("data", "data_path") if values.get(key)}
+    return values | shorter | ({"run": name} if "run" in values else {})
 
 
 def main() -> int:

@@ -9,6 +9,7 @@ import pytest
 from nanoreason import paths
 from nanoreason.runs import Run
 from nanoreason.score_tables import put_results
+from nanoreason.scores import accuracy
 from nanoreason.study import cost_table
 from nanoreason.summary import summarise
 
@@ -40,6 +41,27 @@ def test_one_changed_row_changes_the_summary(summary):
     fresh = summarise(rows, BASE.read_generations(), run="nano-reference",
                       base_run="nano-reference-base")
     assert fresh != summary
+
+
+def test_the_count_on_real_questions_is_that_of_the_committed_run():
+    run = Run(paths.RESULTS / "nano-gsm8k")
+    right, asked = accuracy(run.read_generations()).counts["strict"]
+    traces = run.read_environment()["training"]["traces"]
+    assert f"strict {right} of {asked} test questions after tuning on {traces} traces" in README
+
+
+def test_the_sentences_on_verify_hold(summary):
+    """README: recall bar met, specificity bar missed, gain of VERIFY not told from zero."""
+    test = summary["splits"]["test"]
+    given = test["given"]["verification"]
+    assert given["recall"]["value"] >= 0.6 and given["specificity"]["value"] < 0.9
+    low, high = test["verification"]["delta"]["interval"]
+    assert low < 0 < high
+    for section in summary["splits"].values():
+        svr = section["verification"]["svr"]
+        assert svr["value"] > svr["null"]
+    longer = summary["splits"]["test_ood"]
+    assert longer["accuracy"]["lenient"]["value"] < longer["base"]["lenient"]["value"] / 5
 
 
 def test_the_cost_is_that_of_the_committed_measurement():

@@ -1,0 +1,59 @@
+"""Publishing: own rows whole, rows of other sources without their texts, no folder names."""
+from __future__ import annotations
+
+import json
+
+import pytest
+import yaml
+
+from nanoreason import paths
+from nanoreason.evaluation import EVALUATED, make_row
+from nanoreason.procedural import problems
+from nanoreason.publish import publish
+from nanoreason.runs import RunError, create_run
+from nanoreason.scores import accuracy
+from nanoreason.teacher import procedural_trace
+from nanoreason.trace import render_trace
+
+
+@pytest.fixture
+def scratch(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "RUNS", tmp_path / "runs")
+    monkeypatch.setattr(paths, "RESULTS", tmp_path / "results")
+
+    def make(data):
+        run = create_run("tried")
+        run.write_params({"run": "tried", "data": data, "data_path": None, "seed": 0})
+        run.path(EVALUATED).write_text(yaml.safe_dump({"run": "tried", "data": data}))
+        run.append_generations(
+            make_row(p, "natural", None, text=render_trace(procedural_trace(p)))
+            for p in problems("test", 5, 0))
+        return run
+    return make
+
+
+def test_own_rows_are_published_whole(scratch):
+    rows = scratch("procedural").read_generations()
+    run = publish("tried", "reference")
+    assert run.read_generations() == rows
+    assert run.read_params() == {"run": "reference", "data": "procedural", "data_path": None,
+                                 "seed": 0}
+
+
+def test_rows_of_other_sources_lose_their_texts_and_keep_their_scores(scratch):
+    rows = scratch("/somewhere/else/test.jsonl.gz").read_generations()
+    run = publish("tried", "real")
+    text = run.path("generations.jsonl").read_text()
+    for row in rows:
+        assert row["question"] not in text and row["text"][:40] not in text
+    assert accuracy(run.read_generations()).strict == accuracy(rows).strict == 1.0
+    assert "somewhere" not in json.dumps(run.read_params()) + run.path(EVALUATED).read_text()
+
+
+def test_what_cannot_be_published_is_refused(scratch):
+    with pytest.raises(RunError, match="evaluate it with notebook 03"):
+        publish("absent", "reference")
+    scratch("procedural")
+    publish("tried", "reference")
+    with pytest.raises(RunError, match="holds a run already"):
+        publish("tried", "reference")
