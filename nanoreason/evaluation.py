@@ -180,7 +180,7 @@ def evaluate(params: EvaluateParams, model, tokenizer) -> Run:
         _complete(run, model, tokenizer, changed, params, "intervened")
     run.write_environment(environment.describe(seconds=time.perf_counter() - began), "evaluate")
     if params.baseline:
-        trained = run.read_params()
+        began, trained = time.perf_counter(), run.read_params()
         base = Run(run.folder.with_name(f"{run.name}-base"))
         base.folder.mkdir(parents=True, exist_ok=True)
         base.write_params({"base": trained["base"], "quantisation": params.quantisation})
@@ -189,6 +189,7 @@ def evaluate(params: EvaluateParams, model, tokenizer) -> Run:
         for label, rows in _planned(params):
             if label.startswith("natural"):
                 _complete(base, plain, tokenizer, rows, params, f"base, {label}")
+        base.write_environment(environment.describe(seconds=time.perf_counter() - began))
     return run
 
 

@@ -26,7 +26,9 @@ SMOKE = {"00": {"steps": 2}, "01": {"total": 40},
          "02": {"traces": 96, "epochs": 1},
          "03": {"n": 6, "interventions": 6, "max_new_tokens": 60},
          "04": {}, "05": {}}
-ENVIRONMENT = os.environ | {"TQDM_DISABLE": "1", "TOKENIZERS_PARALLELISM": "false"}
+# A kernel chooses its own matplotlib backend: with the tests' Agg, figures would not show.
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "MPLBACKEND"}
+ENVIRONMENT |= {"TQDM_DISABLE": "1", "TOKENIZERS_PARALLELISM": "false"}
 
 
 def papermill(*arguments, cwd=paths.NOTEBOOKS, home=None, timeout=400):
