@@ -1,6 +1,7 @@
 """Every number of the README comes from a committed file and comes out of it again."""
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
@@ -9,6 +10,7 @@ from nanoreason import paths
 from nanoreason.runs import Run
 from nanoreason.score_tables import put_results
 from nanoreason.scores import accuracy
+from nanoreason.study import cost_table
 from nanoreason.summary import summarise
 
 README = (paths.ROOT / "README.md").read_text(encoding="utf-8")
@@ -60,6 +62,12 @@ def test_the_sentences_on_verify_hold(summary):
         assert svr["value"] > svr["null"]
     longer = summary["splits"]["test_ood"]
     assert longer["accuracy"]["lenient"]["value"] < longer["base"]["lenient"]["value"] / 5
+
+
+def test_the_cost_is_that_of_the_committed_measurement():
+    costs = json.loads((paths.RESULTS / "costs.json").read_text())
+    between = README.split("<!-- cost:begin -->\n")[1].split("\n<!-- cost:end -->")[0]
+    assert between == cost_table(costs)
 
 
 def test_every_link_of_the_readme_leads_somewhere():
