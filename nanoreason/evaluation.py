@@ -171,7 +171,8 @@ def evaluate(params: EvaluateParams, model, tokenizer) -> Run:
     """
     began, run = time.perf_counter(), find_run(params.run)
     _begin(run, params)
-    for label, rows in _planned(params):
+    planned = list(_planned(params))
+    for label, rows in planned:
         _complete(run, model, tokenizer, rows, params, label)
     if params.interventions:
         natural = [row for row in run.read_generations()
@@ -186,7 +187,7 @@ def evaluate(params: EvaluateParams, model, tokenizer) -> Run:
         base.write_params({"base": trained["base"], "quantisation": params.quantisation})
         _begin(base, params)
         plain, _ = load_base(trained["base"], params.quantisation)
-        for label, rows in _planned(params):
+        for label, rows in planned:
             if label.startswith("natural"):
                 _complete(base, plain, tokenizer, rows, params, f"base, {label}")
         base.write_environment(environment.describe(seconds=time.perf_counter() - began))

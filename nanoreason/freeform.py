@@ -52,8 +52,7 @@ def _solution(problem: Problem, rng: random.Random) -> str:
 def _story(rng: random.Random, situations) -> tuple[str, str]:
     while True:
         problem = make_problem(rng, rng.choice(situations), rng.choice(TRAIN_STEPS),
-                               BASE_NAMES,
-                               "train", BASE_SCALE)
+                               BASE_NAMES, "train", BASE_SCALE)
         if hash_split(problem.question) == "train":
             break
     if rng.random() < 0.12:
