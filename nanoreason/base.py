@@ -133,22 +133,39 @@ def pretrain(recipe: dict, tokenizer=None, model=None, stop_after: int | None = 
                               "seconds": round(time.perf_counter() - began, 1)}
 
 
-@torch.no_grad()
-def settle_reserved(model, tokenizer, seed: int) -> None:
-    """Give the reserved tokens embeddings like those of the words that were trained.
+def unread_tokens(tokenizer, recipe: dict) -> list[int]:
+    """Ids of the tokens that the tokenizer's own documents never hold, RESERVED left out.
 
-    No loss ever touched them but to push them away, all in the same direction; tuning
-    does not move embeddings, so they are drawn anew: the mean of the other rows and
-    RESERVED_SPREAD times their spread. With the plain spread the adapters need several
-    times as many steps to say them; with 4 times, the untuned base begins to.
+    Bytes of a byte-level tokenizer and pieces of longer words, for the most part. (Padding
+    counts as read: no text holds it and none should.)
+    """
+    known = set(tokenizer.convert_tokens_to_ids([END, PAD, *RESERVED]))
+    for prompt, solution in islice(documents(recipe["seed"]), recipe["tokenizer_documents"]):
+        known.update(tokenizer(prompt + solution, add_special_tokens=False).input_ids)
+    return [token for token in range(len(tokenizer)) if token not in known]
+
+
+@torch.no_grad()
+def settle_embeddings(model, tokenizer, recipe: dict) -> None:
+    """Give the tokens that the base never read embeddings like those of words it did.
+
+    No loss ever touched them but to push them away, all in the same direction, so they
+    ended up the same; tuning does not move embeddings and could not tell `;` from `<`.
+    They are drawn anew around the mean of the rows that were read: with the spread of
+    those rows, and RESERVED_SPREAD times that for the reserved tokens, which tuning must
+    learn to write. With the plain spread the adapters need several times as many steps to
+    say those; with 4 times, the untuned base begins to.
     """
     weight = model.get_input_embeddings().weight  # (vocabulary, hidden), tied to lm_head
-    rows = torch.tensor([tokenizer.convert_tokens_to_ids(text) for text in RESERVED])
-    used = torch.ones(len(weight), dtype=torch.bool)
-    used[rows] = False
-    generator = torch.Generator().manual_seed(seed)
-    noise = torch.randn(len(rows), weight.shape[1], generator=generator)
-    weight[rows] = weight[used].mean(0) + RESERVED_SPREAD * noise * weight[used].std(0)
+    reserved = torch.tensor(tokenizer.convert_tokens_to_ids(list(RESERVED)))
+    unread = torch.tensor(unread_tokens(tokenizer, recipe))
+    read = torch.ones(len(weight), dtype=torch.bool)
+    read[reserved] = read[unread] = False
+    centre, spread = weight[read].mean(0), weight[read].std(0)
+    generator = torch.Generator().manual_seed(recipe["seed"])
+    for rows, factor in ((reserved, RESERVED_SPREAD), (unread, 1.0)):
+        noise = torch.randn(len(rows), weight.shape[1], generator=generator)
+        weight[rows] = centre + factor * noise * spread
 
 
 def read_recipe(folder: Path = NANO) -> dict:
@@ -168,7 +185,7 @@ def weights_sha256(folder: Path = NANO) -> str:
 
 def save_base(model, tokenizer, log: dict, recipe: dict, folder: Path = NANO) -> None:
     """Write weights, tokenizer and recipe; the weights as safetensors in float32."""
-    settle_reserved(model, tokenizer, recipe["seed"])
+    settle_embeddings(model, tokenizer, recipe)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     record = {"sha256": weights_sha256(folder), "recipe": recipe, **log,

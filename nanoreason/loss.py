@@ -32,6 +32,7 @@ __all__ = ["GROUPS", "IGNORE", "UNSUPERVISED", "DynamicWeights", "StepLoss", "ch
 IGNORE = -1  # the group of a token that belongs to none (question, padding)
 UNSUPERVISED = -100  # the label of a token that carries no loss
 NORMALISATIONS = ("stage", "token")
+CHUNK_LOGITS = 256 * 151_936  # logits in one chunk (float32: 156 MB); 256 tokens of Qwen2.5
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,7 @@ def combine(sums, counts, weights, normalise="stage", multipliers=None):
 
 
 def step_aware_loss(logits, labels, groups, weights, normalise="stage", *, multipliers=None,
-                    counts=None, processes=1, chunk=256):
+                    counts=None, processes=1, chunk=None):
     """The loss of one micro-batch, from logits.
 
     logits: (B, T, V), any float type; position t predicts token t + 1, as models return
@@ -141,7 +142,8 @@ def step_aware_loss(logits, labels, groups, weights, normalise="stage", *, multi
     counts: (5,) N_s of the whole optimiser step, see `step_counts`; None: this batch is
         the step. processes: P; the total is P times this micro-batch's share, because DDP
         averages gradients.
-    chunk: supervised positions whose float32 logits exist at one time.
+    chunk: supervised positions whose float32 logits exist at one time; None: as many as
+        make CHUNK_LOGITS logits. Where one chunk holds them all, nothing is recomputed.
     Returns a StepLoss. Its total is 0, with zero gradients, where no token has weight.
     Raises ValueError for shapes, weights, groups or counts that cannot be.
     """
@@ -151,7 +153,7 @@ def step_aware_loss(logits, labels, groups, weights, normalise="stage", *, multi
 
 
 def step_aware_loss_from_hidden(hidden, head, labels, groups, weights, normalise="stage", *,
-                                multipliers=None, counts=None, processes=1, chunk=256):
+                                multipliers=None, counts=None, processes=1, chunk=None):
     """The same loss, from the last hidden states and the output head.
 
     hidden: (B, T, H), see `last_hidden`. head: maps (n, H) to (n, V) logits and is all
@@ -176,10 +178,12 @@ def step_aware_loss_from_hidden(hidden, head, labels, groups, weights, normalise
     share = coefficients(whole, weights, normalise, multipliers) * processes
     picked = hidden[rows, columns]  # (n, H)
     sums, correct = picked[:0].float().sum(), torch.zeros_like(local)
+    chunk = chunk or _positions(head, picked)
     for start in range(0, len(target), chunk):
         part = slice(start, start + chunk)
-        nats, hits = checkpoint(_chunk_nats, head, picked[part], target[part],
-                                use_reentrant=False, preserve_rng_state=False)
+        nats, hits = (_chunk_nats(head, picked, target) if chunk >= len(target) else
+                      checkpoint(_chunk_nats, head, picked[part], target[part],
+                                 use_reentrant=False, preserve_rng_state=False))
         member = _membership(group[part])
         # where, not a product: an infinite loss in one group must not reach the others.
         sums = sums + torch.where(member, nats[:, None], 0.0).sum(0)  # (5,)
@@ -210,6 +214,12 @@ def last_hidden(model, **inputs):
 
 def _identity(logits):
     return logits
+
+
+def _positions(head, hidden):
+    """How many positions a chunk of CHUNK_LOGITS logits has, at least one."""
+    with torch.no_grad():
+        return max(1, CHUNK_LOGITS // head(hidden[:1]).shape[-1]) if len(hidden) else 1
 
 
 def _supervised(labels, groups):

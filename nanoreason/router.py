@@ -1,7 +1,9 @@
 """The masks at work: hooks that let each adapter act on its own tokens only.
 
-A hook on every `lora_B[name]` silences the low-rank output where the route of the running
-forward says so; nothing of the base model or of PEFT is changed. `routing` puts a Router
+A hook on every `lora_A[name]` silences what it hands to `lora_B`, a map without bias, where
+the route of the running forward says so: the low-rank output is exactly zero there, and the
+mask touches `rank` numbers a token, not the width of the layer. Nothing of the base model or
+of PEFT is changed. `routing` puts a Router
 on a model; it is the noun behind `model.router.full(mask)` and its sisters.
 """
 from __future__ import annotations
@@ -41,9 +43,11 @@ class Router:
             for name in self.names:
                 # partial, not a closure: deepcopy of the model then copies the router too.
                 before = functools.partial(self._shorten_input, name)
-                after = functools.partial(self._silence_output, name)
                 layer.lora_A[name].register_forward_pre_hook(before)
-                layer.lora_B[name].register_forward_hook(after)
+                layer.lora_A[name].register_forward_hook(
+                    functools.partial(self._silence, name))
+                layer.lora_B[name].register_forward_hook(
+                    functools.partial(self._drop_empty, name))
         return len(layers)
 
     @contextmanager
@@ -134,11 +138,15 @@ class Router:
         if self._acting(name, inputs[0].shape) is False:
             return (inputs[0][:, :0], *inputs[1:])  # (B, 0, in)
 
-    def _silence_output(self, name, module, inputs, output):
+    def _silence(self, name, module, inputs, output):
         acting = self._route[1][name]
-        if acting is False:
+        if isinstance(acting, bool):
+            return None
+        if acting.device != output.device:  # once per forward, then kept
+            acting = self._route[1][name] = acting.to(output.device)
+        return output.masked_fill(acting, 0)  # (B, T, rank)
+
+    def _drop_empty(self, name, module, inputs, output):
+        if self._route[1][name] is False:
             return output.sum()  # of no elements: 0, and still joined to the parameters
-        if acting is not True:
-            if acting.device != output.device:  # once per forward, then kept
-                acting = self._route[1][name] = acting.to(output.device)
-            return output.masked_fill(acting, 0)
+        return None

@@ -1,8 +1,8 @@
 """Two LoRA adapters of one base model, and which of them acts on which token.
 
 `reasoning` writes UNDERSTAND, PLAN and EXECUTE; `verification` takes over where the
-`[VERIFY]` tag is complete. Both sit in the same forward pass: a hook on every `lora_B`
-silences an adapter's low-rank output on the tokens that are not its own. A token's keys
+`[VERIFY]` tag is complete. Both sit in the same forward pass: hooks silence an adapter's
+low-rank output on the tokens that are not its own. A token's keys
 and values are therefore always computed under its own route, and one full forward is the
 same function as cached decoding with the switch made when the tag appears.
 

@@ -97,9 +97,10 @@ class StepAwareTrainer(Trainer):
         mask = route(inputs["input_ids"], inputs["attention_mask"], inputs["prompt_lengths"],
                      self.tag, self.router.routing)
         head = self.accelerator.unwrap_model(model).get_output_embeddings()
+        # Padding is on the right, where no token looks: without its mask, attention is
+        # plainly causal, which every backend has its fastest kernel for.
         with self.router.full(mask):
-            hidden = last_hidden(model, input_ids=inputs["input_ids"],
-                                 attention_mask=inputs["attention_mask"])
+            hidden = last_hidden(model, input_ids=inputs["input_ids"])
         result = step_aware_loss_from_hidden(
             hidden, head, inputs["input_ids"], inputs["groups"], self.weights,
             self.normalise, counts=num_items_in_batch, multipliers=self.dynamic.multipliers,
