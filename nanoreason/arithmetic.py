@@ -14,8 +14,10 @@ What is not: letters as variables, number words and mixed numbers (`twice 4 = 8`
 """
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 
 from nanoreason.expression import (
     ArithmeticTextError,
@@ -36,6 +38,8 @@ __all__ = [
     "evaluate", "parse_expression", "read_equations", "value_of",
 ]
 
+LINE = 300  # characters; longer texts are not remembered
+_EQUALS = re.compile(r"[=≈≃≅]|\\(?:approx|simeq)")  # whatever `free_text` takes for one
 _APPROXIMATE = {"about", "approximately", "around", "roughly", "nearly", "almost"}
 _LEADING = _APPROXIMATE | {"only", "just", "exactly", "a", "total", "of"}
 # In front of an expression, these change its first number.
@@ -77,10 +81,20 @@ class Equation:
 
 def read_equations(text: str) -> tuple[Equation, ...]:
     """All equations of a text in order; never raises, linear in the text's length."""
+    if not _EQUALS.search(text):
+        return ()
+    return _of_line(text) if len(text) <= LINE else _equations(text)
+
+
+def _equations(text: str) -> tuple[Equation, ...]:
     equations = []
     for clause in clauses(text):
         equations += _in_clause(text, clause)
     return tuple(equations)
+
+
+# Teacher, filter, planted errors and scores all read the same lines.
+_of_line = lru_cache(maxsize=4096)(_equations)
 
 
 @dataclass
