@@ -74,7 +74,7 @@ class _Story:
 
     def draw(self, low: int, high: int) -> int:
         """A whole number that no other quantity or value of the problem has."""
-        free = [n for n in range(low, high + 1) if Fraction(n) not in self.taken]
+        free = [n for n in range(low, high + 1) if n not in self.taken]
         if not free:
             raise _Rejected
         return self.rng.choice(free)
