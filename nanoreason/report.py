@@ -137,12 +137,15 @@ def find_example(rows: Iterable[Mapping], setting: str, *, right: bool,
                  objects: bool) -> Mapping | None:
     """The first row of a setting with these outcomes and a text to show, None without one.
 
-    right: whether the final answer is right; objects: whether the verdict is an error.
+    right: whether the final answer is right; objects: whether the verdict is an error. An
+    error that is found and repaired counts only where the step blamed is the wrong one.
     """
     for row in rows:
         if row["setting"] == setting and row.get("text") is not None:
             reading = read_row(row)
-            if reading.second is right and reading.error is objects:
+            if (reading.second, reading.error) != (right, objects):
+                continue
+            if not (right and objects) or reading.blamed == reading.wrong_step:
                 return row
     return None
 

@@ -147,6 +147,9 @@ def test_examples_are_the_first_of_their_kind():
                 answers = [line.mark for line in lines if line.text.startswith("Answer:")]
                 assert answers == [right] or not (right or answers)
                 assert ("is wrong" in row["text"]) is objects
+    elsewhere = caught | {"text": re.sub(r"step \d+ is wrong", "step 9 is wrong", caught["text"])}
+    assert find_example([elsewhere], "injected", right=True, objects=True) is None
+    assert find_example([elsewhere, caught], "injected", right=True, objects=True) is caught
     compact = [row | {"text": None, "a1": "1", "v": "correct", "a2": "1"} for row in rows]
     assert find_example(compact, "natural", right=False, objects=False) is None
     with pytest.raises(ValueError, match="holds no text"):
