@@ -44,8 +44,9 @@ from nanoreason.arithmetic import (
     read_equations,
     value_of,
 )
+from nanoreason.constants import CONSTANTS, constants_of
 from nanoreason.forms import Form, combine, negate
-from nanoreason.quantities import CONSTANTS, Quantity, quantities
+from nanoreason.quantities import Quantity, quantities
 
 
 class GraphError(ValueError):
@@ -65,6 +66,7 @@ def provenance(
     used: Collection[tuple],
     given: Sequence[Quantity],
     percent: bool = False,
+    constants: Collection[Fraction] = CONSTANTS,
 ) -> tuple:
     """The node that an operand comes from: the one rule of the whole project.
 
@@ -74,7 +76,8 @@ def provenance(
 
     value: the operand; percent: whether it is written with a per cent sign, so that `20%`
     may also be the number 20. results: earlier step nodes in order with their values.
-    used: the step nodes that some operand came from already; the caller keeps it.
+    used: the step nodes that some operand came from already; the caller keeps it. constants:
+    those that the question speaks of.
     """
     values = (value, 100 * value) if percent else (value,)
     latest = [node for node in reversed(results) if results[node] in values]
@@ -87,7 +90,7 @@ def provenance(
     if latest:
         return latest[0]
     for v in values:
-        if v in CONSTANTS:
+        if v in constants:
             return ("constant", str(v))
     return ("unknown", str(value))
 
@@ -111,7 +114,7 @@ class _Builder:
     """Reads lines in order and grows the graph."""
 
     def __init__(self, question: str):
-        self.given = quantities(question)
+        self.given, self.constants = quantities(question), constants_of(question)
         self.graph = nx.DiGraph(unreadable=None)
         self.results: dict[tuple, Fraction] = {}
         self.used: set[tuple] = set()
@@ -189,7 +192,8 @@ class _Builder:
 
     def operand(self, number: Number, target: tuple, operands: list) -> Form:
         used = self.used.union(source for _, source in operands)
-        source = provenance(number.value, self.results, used, self.given, number.percent)
+        source = provenance(number.value, self.results, used, self.given, number.percent,
+                            self.constants)
         kind = source[0]
         if kind == "unknown":
             source = ("unknown", f"line {target[1]} operand {len(operands) + 1}")

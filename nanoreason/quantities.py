@@ -2,7 +2,8 @@
 
 Provenance asks of every operand whether the question gave it, so a quantity is a place in
 the question together with every value that a solution may use for it: `20%` is 1/5 or 20,
-`half` is 1/2 or (divide by) 2, `50 cents` is 50 or 1/2 a dollar, `2 dozen` is 24 or 2.
+`half` is 1/2 or (divide by) 2,
+`2/3` is 2/3 or (divide by 3, take 2), `50 cents` is 50 or 1/2 a dollar, `2 dozen` is 24 or 2.
 The value as written comes first, and no two places are merged.
 
 English is read: digits (thousands commas, decimals, money, `3/4`, `2 1/2`), number words
@@ -21,38 +22,6 @@ from fractions import Fraction
 
 from nanoreason.expression import MAX_DIGITS, NUMBER
 from nanoreason.number_words import MULTIPLES, NUMBERS, PARTS, SCALES, SMALL, TENS
-
-CONSTANTS: dict[Fraction, str] = {
-    Fraction(value): name
-    for value, name in {
-        1: "the whole",
-        2: "halves of a whole, one for each of a pair",
-        3: "feet a yard, months a quarter",
-        4: "quarters of a whole, weeks a month, quarts a gallon",
-        5: "working days a week, cents a nickel",
-        7: "days a week",
-        10: "cents a dime, years a decade",
-        12: "a dozen, months a year, inches a foot",
-        16: "ounces a pound",
-        24: "hours a day",
-        25: "cents a quarter",
-        30: "days a month, minutes in half an hour",
-        31: "days in a long month",
-        52: "weeks a year",
-        60: "minutes an hour, seconds a minute",
-        100: "per cent, cents a dollar, centimetres a metre, years a century",
-        365: "days a year",
-        1000: "metres a kilometre, grams a kilogram",
-        3600: "seconds an hour",
-    }.items()
-}
-CONSTANTS |= {
-    Fraction(1, 2): "half of a whole",
-    Fraction(1, 4): "dollars a quarter, a quarter of a whole",
-    Fraction(1, 10): "dollars a dime",
-    Fraction(1, 20): "dollars a nickel",
-    Fraction(1, 100): "one per cent, dollars a cent",
-}
 
 _ORDINALS = set("first second third fourth last next previous this every each per".split())
 _ARTICLES = {"a", "an", "another", "other", "remaining"}
@@ -157,7 +126,8 @@ def _read(question, match):
         return (_share_values(word) if _is_part(word, before, after) else ()), end
     if match["share"]:
         value = _share(match["share"])
-        return ((value,) if value is not None else ()), end
+        return (_with_parts(value, *map(int, match["share"].split("/")))
+                if value is not None else ()), end
     if match["digits"]:
         if len(match["digits"]) > MAX_DIGITS:
             return (), end
@@ -192,8 +162,7 @@ def _extend(question, end, value, in_words):
     part = _PART.match(question, end)
     if part and value.denominator == 1 and _counts_parts(value, part, in_words):
         below = PARTS[part["part"].lower()]
-        values = [value / below] + ([below] if value == 1 else [])
-        return values, part.end("part")
+        return _with_parts(value / below, value, below), part.end("part")
     if _CENTS.match(question, end):
         values.append(value / 100)
     return values, end
@@ -216,6 +185,11 @@ def _share(text):
     if max(len(above), len(below)) > MAX_DIGITS or int(below) == 0:
         return None
     return Fraction(int(above), int(below))
+
+
+def _with_parts(share, above, below):
+    """A solution may take two thirds at once, or divide by three and take two of them."""
+    return (share, below, above) if above != 1 else (share, below)
 
 
 def _share_values(word):

@@ -39,6 +39,7 @@ def test_order_of_provenance():
     assert provenance(five, results, set(results), quantity) == ("given", 2)
     assert provenance(five, results, set(results), ()) == ("step", 2)
     assert provenance(Fraction(60), results, set(), quantity) == ("constant", "60")
+    assert provenance(Fraction(60), {}, set(), (), constants={Fraction(12)})[0] == "unknown"
     assert provenance(Fraction(7919), results, set(), quantity) == ("unknown", "7919")
 
 

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nanoreason.arithmetic import ArithmeticTextError, evaluate
-from nanoreason.quantities import CONSTANTS, Quantity, quantities
+from nanoreason.constants import CONSTANTS, constants_of
+from nanoreason.quantities import Quantity, quantities
 
 GSM8K = Path(
     os.environ.get("NANOREASON_GSM8K")
@@ -52,10 +53,10 @@ def read(question):
     ("one third, one-fourth, one half", [
         ("one third", F(1, 3), 3), ("one-fourth", F(1, 4), 4), ("one half", F(1, 2), 2)]),
     ("two thirds, three-fifths, 3 fifths of, two third of", [
-        ("two thirds", F(2, 3)), ("three-fifths", F(3, 5)), ("3 fifths", F(3, 5)),
-        ("two third", F(2, 3))]),
+        ("two thirds", F(2, 3), 3, 2), ("three-fifths", F(3, 5), 5, 3),
+        ("3 fifths", F(3, 5), 5, 3), ("two third", F(2, 3), 3, 2)]),
     ("three quarters of the way, a quarter", [
-        ("three quarters", F(3, 4)), ("quarter", F(1, 4), 4)]),
+        ("three quarters", F(3, 4), 4, 3), ("quarter", F(1, 4), 4)]),
     ("12 quarters and 3 dimes", [("12", 12), ("quarters", F(1, 4), 4), ("3", 3)]),
     ("twice, double, doubled, thrice, tripled, quadruple", [
         ("twice", 2), ("double", 2), ("doubled", 2), ("thrice", 3), ("tripled", 3),
@@ -64,7 +65,8 @@ def read(question):
     ("20% off, 20 percent, twenty per cent, 12.5 %", [
         ("20%", F(1, 5), 20), ("20 percent", F(1, 5), 20), ("twenty per cent", F(1, 5), 20),
         ("12.5 %", F(1, 8), F(25, 2))]),
-    ("3/4 of, 1/3rd, 5 / 8", [("3/4", F(3, 4)), ("1/3rd", F(1, 3)), ("5 / 8", F(5, 8))]),
+    ("3/4 of, 1/3rd, 5 / 8", [
+        ("3/4", F(3, 4), 4, 3), ("1/3rd", F(1, 3), 3), ("5 / 8", F(5, 8), 8, 5)]),
     ("2 1/2 cups, 1-1/2 cups, 2 and a half, two and one-half, 4 and 3/4", [
         ("2 1/2", F(5, 2)), ("1-1/2", F(3, 2)), ("2 and a half", F(5, 2)),
         ("two and one-half", F(5, 2)), ("4 and 3/4", F(19, 4))]),
@@ -103,6 +105,22 @@ def test_constants_have_fractions_and_names():
     for value in (7, 12, 24, 60, 100, 52, 365):
         assert F(value) in CONSTANTS
     assert F(37) not in CONSTANTS
+
+
+@pytest.mark.parametrize("question, yes, no", [
+    ("How many pens are there?", (), (1, 2, 3, 7, 12, 60, 100)),
+    ("She buys two dozen eggs a week.", (12, 7), (60, 100)),
+    ("It takes 3 Hours and 5 seconds", (60, 3600, 24), (12, 100)),
+    ("20% of the pens", (100, F(1, 100), 1), (12, 60)),
+    ("He has $5.", (100, F(1, 100)), (60, 7)),
+    ("They walk half of the way and split the rest", (2, F(1, 2), 1), (60, 3)),
+    ("a bookyard", (), (3,)),  # words count from their beginning
+])
+def test_a_constant_holds_only_where_the_question_speaks_of_it(question, yes, no):
+    found = constants_of(question)
+    assert found <= set(CONSTANTS)
+    assert {F(value) for value in yes} <= found
+    assert not {F(value) for value in no} & found
 
 
 WORDS = st.sampled_from(

@@ -1,0 +1,69 @@
+"""Named constants: the numbers that a solution may use though no question states them.
+
+Twelve is a constant where the question speaks of dozens, months, years or feet, not
+everywhere: a table that always holds would explain almost any small number. So each entry
+has the words that must stand in the question, as a pattern of word beginnings.
+"""
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+
+_PART = r"half|halv|quarter|third|fourth|fifth|sixth|seventh|eighth|ninth|tenth|[0-9]/[0-9]"
+_PERCENT = r"percent|per\s+cent|[0-9]\s?%"
+_MONTHS = (r"january|february|march|april|june|july|august|september|october|november|"
+           r"december")
+
+# value, what it stands for, the words of the question that speak of it
+_TABLE: tuple[tuple[str, str, str], ...] = (
+    ("1", "the whole, one more",
+     rf"{_PART}|{_PERCENT}|another|others?\b|including|himself|herself|friends|siblings|"
+     r"cousins|brothers|sisters|wife|(?:next|last)\s+year|beat|lose|loses|shared?\b|twice|"
+     r"thrice|triple|times\s+(?:as|more)"),
+    ("2", "halves of a whole, one for each of a pair",
+     r"half|halv|pair|both|coupl|average|twin|each\s+other|round\s+trip|square|rectang|"
+     r"weekend|every\s+other|ways?\b|back\b|twice|doubl|parents|split|equally|wife|husband|"
+     r"perimeter|the\s+other"),
+    ("3", "feet a yard, months a quarter", r"yard|feet|foot|quarter|triangle|tricycle|average|every\s+third"),
+    ("4", "quarters of a whole, weeks a month, quarts a gallon",
+     r"quarter|month|quart|gallon|square|rectang|fourth|season|legs|tires|dogs|cows|cars"),
+    ("5", "working days a week, cents a nickel", r"nickel|monday|friday|weekday|work\s?week|work\s?day|"
+     r"(?:work|school|class)(?=.{0,200}week)|week(?=.{0,200}(?:work|school|class))"),
+    ("7", "days a week", r"week|daily|day"),
+    ("8", "pints a gallon, ounces a cup", r"pint|gallon|ounce|\bcups?\b"),
+    ("10", "cents a dime, years a decade", r"dime|decade|millimet|centimet"),
+    ("12", "a dozen, months a year, inches a foot",
+     r"dozen|month|year|annual|inch|feet|foot|noon|midnight|[ap]\.?m\b|o'?clock"),
+    ("16", "ounces a pound", r"ounce|pound"),
+    ("24", "hours a day", r"hour|day\b|days\b|daily"),
+    ("25", "cents a quarter", r"quarters?\b"),
+    ("30", "days a month, minutes in half an hour", rf"month|minute|half\s+an?\s+hour|{_MONTHS}"),
+    ("31", "days in a long month", rf"month|{_MONTHS}"),
+    ("36", "inches a yard", r"yard|inch"),
+    ("52", "weeks a year", r"year|annual|week"),
+    ("60", "minutes an hour, seconds a minute",
+     r"hour|minute|second|speed|mph|[ap]\.?m\b|[0-9]:[0-9]"),
+    ("90", "degrees in a right angle", r"right\s+angle|degree"),
+    ("100", "per cent, cents a dollar, centimetres a metre, years a century",
+     rf"{_PERCENT}|cent|dollar|\$|pen(?:ny|nies)|met(?:er|re)|dime|nickel|quarter|discount"),
+    ("180", "degrees of a triangle's angles", r"angle|degree"),
+    ("360", "degrees of a circle", r"circle|degree"),
+    ("365", "days a year", r"year|annual"),
+    ("1000", "metres a kilometre, grams a kilogram",
+     r"kilo|\bk[mg]\b|met(?:er|re)|gram|lit(?:er|re)|\bm?l\b|ton"),
+    ("3600", "seconds an hour", r"hour|second"),
+    ("5280", "feet a mile", r"mile|feet|foot"),
+    ("1/2", "half of a whole", r"half|halv|minutes"),
+    ("1/4", "dollars a quarter, a quarter of a whole", r"quarter"),
+    ("1/10", "dollars a dime", r"dime"),
+    ("1/20", "dollars a nickel", r"nickel"),
+    ("1/100", "one per cent, dollars a cent", rf"{_PERCENT}|cent|pen(?:ny|nies)|\$"),
+)
+CONSTANTS: dict[Fraction, str] = {Fraction(value): name for value, name, _ in _TABLE}
+_WORDS = {Fraction(value): re.compile(rf"(?<![^\W\d_])(?:{words})", re.IGNORECASE)
+          for value, _, words in _TABLE}
+
+
+def constants_of(question: str) -> frozenset[Fraction]:
+    """The values of `CONSTANTS` whose words stand in the question."""
+    return frozenset(value for value, words in _WORDS.items() if words.search(question))
