@@ -71,12 +71,12 @@ def provenance(
     """The node that an operand comes from: the one rule of the whole project.
 
     In this order: an earlier result not yet used (latest first), a quantity of the
-    question (by position), an earlier result already used (latest first), a named
-    constant, else ("unknown", the value as text).
+    question (by position; of equal ones the first not yet used), an earlier result already
+    used (latest first), a named constant, else ("unknown", the value as text).
 
     value: the operand; percent: whether it is written with a per cent sign, so that `20%`
     may also be the number 20. results: earlier step nodes in order with their values.
-    used: the step nodes that some operand came from already; the caller keeps it. constants:
+    used: the nodes that some operand came from already; the caller keeps it. constants:
     those that the question speaks of.
     """
     values = (value, 100 * value) if percent else (value,)
@@ -84,9 +84,13 @@ def provenance(
     for node in latest:
         if node not in used:
             return node
-    for quantity in given:
-        if any(v in quantity.values for v in values):
-            return ("given", quantity.index)
+    asked = [("given", quantity.index) for quantity in given
+             if any(v in quantity.values for v in values)]
+    for node in asked:
+        if node not in used:
+            return node
+    if asked:
+        return asked[0]
     if latest:
         return latest[0]
     for v in values:

@@ -199,7 +199,9 @@ def _plan(steps: list[Step], asked: list[str], sources) -> tuple[str, ...]:
 
     Where several steps share a sub-question, only the last of them answers it.
     """
-    told = [imperative(question) if question else None for question in asked]
+    # Some sub-questions end in a generator's control tokens: those are no words.
+    told = [imperative(question) if question and not set(question) & set("<|>") else None
+            for question in asked]
     lines = []
     for position, (step, nodes) in enumerate(zip(steps, sources)):
         line = told[position]

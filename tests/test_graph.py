@@ -47,6 +47,10 @@ def test_a_quantity_is_found_by_position():
     question = "Tom has 5 red balls, 5 blue balls and 3 bats."
     assert provenance(Fraction(5), {}, set(), quantities(question)) == ("given", 0)
     assert provenance(Fraction(3), {}, set(), quantities(question)) == ("given", 2)
+    used = {("given", 0)}  # of equal quantities the first that no operand came from yet
+    assert provenance(Fraction(5), {}, used, quantities(question)) == ("given", 1)
+    used.add(("given", 1))
+    assert provenance(Fraction(5), {}, used, quantities(question)) == ("given", 0)
 
 
 def test_a_written_percentage_may_be_a_result():
