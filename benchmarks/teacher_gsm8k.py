@@ -1,0 +1,90 @@
+"""How much of GSM8K the rule-based teacher covers, how much of that is chance, how fast.
+
+    python benchmarks/teacher_gsm8k.py train_socratic.jsonl.gz
+
+Writes `results/teacher-gsm8k/teacher.json`. No text of the data is written.
+
+- coverage: traces that pass all three filter layers, of the problems read.
+- null: every kept trace is matched against the question of the next one in a seeded order.
+  `operands`: those that this other question gives or its words license as a constant, of
+  all operands; `traces`: those without a single unexplained operand, of all traces.
+- ambiguous: operands that more than one source would explain (several equal quantities or
+  results, or one of each), of all operands.
+"""
+from __future__ import annotations
+
+import json
+import random
+import sys
+import time
+from collections import Counter
+
+from nanoreason import paths
+from nanoreason.constants import constants_of
+from nanoreason.data import filter_traces, load_problems, teach
+from nanoreason.environment import describe, peak_memory
+from nanoreason.filters import reasons
+from nanoreason.graph import execute_graph
+from nanoreason.quantities import quantities
+from nanoreason.statistics import wilson
+
+SEED = 0
+
+
+def candidates(value, question: str, results) -> int:
+    """How many quantities, earlier results and constants have this value."""
+    given = sum(value in quantity.values for quantity in quantities(question))
+    return given + sum(value == result for result in results) + (value in constants_of(question))
+
+
+def operands(execute, question: str):
+    """(value, node, candidates) of every operand of a trace, in order."""
+    graph, results = execute_graph(execute, question), []
+    for number in range(1, len(execute) + 1):
+        step = graph.nodes["step", number]
+        for value, node in step["operands"]:
+            yield value, node, candidates(value, question, results)
+        results.append(step["value"])
+
+
+def share(count: int, whole: int) -> dict:
+    return {"value": count / whole, "counts": [count, whole],
+            "interval": list(wilson(count, whole))}
+
+
+def main(path: str) -> None:
+    began = time.perf_counter()
+    problems = list(load_problems("gsm8k", path, "train+dev"))
+    kept, rejected = filter_traces(zip(problems, teach(problems)))
+    seconds = time.perf_counter() - began
+
+    order = random.Random(SEED).sample(range(len(kept)), len(kept))
+    own, other, ambiguous, whole = Counter(), Counter(), 0, 0
+    for place, index in enumerate(order):
+        problem, trace = kept[index]
+        elsewhere = kept[order[place - 1]][0].question
+        for _, node, sources in operands(trace.execute, problem.question):
+            own[node[0]] += 1
+            ambiguous += sources > 1
+        kinds = [node[0] for _, node, _ in operands(trace.execute, elsewhere)]
+        other.update(kinds)
+        whole += "unknown" not in kinds
+    total = sum(own.values())
+    result = {
+        "read": len(problems), "kept": len(kept), "rejected": reasons(rejected),
+        "coverage": share(len(kept), len(problems)),
+        "sources": {kind: share(own[kind], total) for kind in sorted(own)},
+        "ambiguous": share(ambiguous, total),
+        "null": {"operands": share(other["given"] + other["constant"], sum(other.values())),
+                 "traces": share(whole, len(kept))},
+        "seconds": round(seconds, 1), "peak_memory_bytes": peak_memory(),
+        "environment": describe(),
+    }
+    target = paths.RESULTS / "teacher-gsm8k" / "teacher.json"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(json.dumps(result, indent=1) + "\n")
+    print(json.dumps({k: v for k, v in result.items() if k != "environment"}, indent=1))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
