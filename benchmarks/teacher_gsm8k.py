@@ -2,7 +2,7 @@
 
     python benchmarks/teacher_gsm8k.py train_socratic.jsonl.gz
 
-Writes `results/teacher-gsm8k/teacher.json`. No text of the data is written.
+Writes `results/teacher-gsm8k.json`. No text of the data is written.
 
 - coverage: traces that pass all three filter layers, of the problems read.
 - null: every kept trace is matched against the question of the next one in a seeded order.
@@ -80,7 +80,7 @@ def main(path: str) -> None:
         "seconds": round(seconds, 1), "peak_memory_bytes": peak_memory(),
         "environment": describe(),
     }
-    target = paths.RESULTS / "teacher-gsm8k" / "teacher.json"
+    target = paths.RESULTS / "teacher-gsm8k.json"
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(json.dumps(result, indent=1) + "\n")
     print(json.dumps({k: v for k, v in result.items() if k != "environment"}, indent=1))

@@ -11,14 +11,15 @@ import pytest
 from nanoreason import paths
 from nanoreason.statistics import wilson
 
-FOLDER = paths.RESULTS / "teacher-gsm8k"
+MEASURED = paths.RESULTS / "teacher-gsm8k.json"
+HAND_CHECK = paths.RESULTS / "teacher-gsm8k-hand-check.csv"
 GSM8K = Path(os.environ.get("NANOREASON_GSM8K")
              or Path(__file__).resolve().parents[2] / "shared" / "data" / "gsm8k")
 
 
 @pytest.fixture(scope="module")
 def result():
-    return json.loads((FOLDER / "teacher.json").read_text())
+    return json.loads(MEASURED.read_text())
 
 
 def test_nothing_is_lost(result):
@@ -56,7 +57,7 @@ def test_the_sentence_of_the_readme_is_that_of_the_measurement(result):
 
 
 def test_the_hand_check_holds_fifty_verdicts_and_no_text():
-    rows = list(csv.DictReader((FOLDER / "hand_check.csv").open()))
+    rows = list(csv.DictReader(HAND_CHECK.open()))
     assert len(rows) == len({row["row"] for row in rows}) == 50
     for row in rows:
         assert 1 <= int(row["row"]) <= 7473 and int(row["operands"]) > 0
@@ -71,6 +72,6 @@ def test_the_measurement_is_made_again(result, tmp_path):
     environment = os.environ | {"NANOREASON_HOME": str(tmp_path)}
     subprocess.run([sys.executable, paths.ROOT / "benchmarks" / "teacher_gsm8k.py",
                     GSM8K / "train_socratic.jsonl.gz"], check=True, env=environment)
-    fresh = json.loads((tmp_path / "results" / "teacher-gsm8k" / "teacher.json").read_text())
+    fresh = json.loads((tmp_path / "results" / "teacher-gsm8k.json").read_text())
     for name in ("read", "kept", "rejected", "coverage", "sources", "ambiguous", "null"):
         assert fresh[name] == result[name], name
