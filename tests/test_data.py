@@ -39,8 +39,9 @@ def kinds(results):
     return [r.reason if isinstance(r, Rejection) else type(r) for r in results]
 
 
+@pytest.mark.filterwarnings("ignore:.*is not the published GSM8K file")
 def test_a_file_is_read_the_same_gzipped_or_not_whatever_its_name(file, tmp_path):
-    zipped = tmp_path / "train_socratic.jsonl"
+    zipped = tmp_path / "train_socratic.jsonl"  # not the published file, and it is said
     zipped.write_bytes(gzip.compress(file.read_bytes()))
     plain, packed = (list(load_problems("gsm8k", p, "train+dev")) for p in (file, zipped))
     assert plain == packed and len(plain) == 60
@@ -108,8 +109,9 @@ def test_any_file_of_questions_and_answers_is_a_source(tmp_path):
 
 
 @pytest.mark.parametrize("call, error, words", [
-    (dict(source="math"), ValueError, "'math' is unknown"),
-    (dict(source="vnhsge"), ValueError, "'vnhsge' is unknown"),
+    (dict(source="maths"), ValueError, "'maths' is unknown"),
+    (dict(source="math", path="nowhere"), FileNotFoundError, "nowhere"),
+    (dict(source="vnhsge", path="nowhere"), FileNotFoundError, "nowhere"),
     (dict(source="gsm8k", split="validation"), ValueError, "train"),
     (dict(source="procedural", split="train+dev"), ValueError, "test_ood"),
     (dict(source="procedural", path="x.jsonl"), ValueError, "x.jsonl"),
