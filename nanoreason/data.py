@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from nanoreason.errors import KINDS, CorruptionError, corrupt
-from nanoreason.filters import examine, filter_traces, reasons
+from nanoreason.filters import filter_traces, reasons
 from nanoreason.gsm8k import Unteachable, gsm8k_trace
+from nanoreason.planting import check_mix, plant
 from nanoreason.problem import Problem
 from nanoreason.records import (RecordError, Rejection, check_record, make_record,
                                 read_json_lines, read_traces, write_rejected, write_traces)
@@ -56,26 +57,10 @@ def _teach(problem: Problem | Rejection) -> Trace | Rejection:
         return error.rejection(problem.id)
 
 
-def plant(problem: Problem, trace: Trace, seed: int) -> tuple[Trace, str] | None:
-    """The trace with a planted error and the error's kind; None if no kind fits.
-
-    The kinds are tried in an order drawn uniformly by seed and problem; the first that
-    the trace has room for, and whose result passes the filter, is taken.
-    """
-    rng = random.Random(f"plant/{seed}/{problem.id}")
-    for kind in rng.sample(KINDS, len(KINDS)):
-        try:
-            wrong = corrupt(trace, kind, rng)
-        except CorruptionError:
-            continue
-        if examine(problem, wrong)[1] is None:
-            return wrong, kind
-    return None
-
-
 def prepare(data: str, teacher: str = "rules", total: int | None = None,
             error_share: float = 0.5, seed: int = 0, *, split: str = "train",
-            path: str | Path | None = None, report: dict | None = None) -> list[dict]:
+            path: str | Path | None = None, kinds: Mapping[str, float] | None = None,
+            report: dict | None = None) -> list[dict]:
     """Training records (`records.FIELDS`) of a source, the same ones for the same seed.
 
     data: "procedural", "gsm8k" (with `path`, or from the hub), the path of a GSM8K or
@@ -84,6 +69,7 @@ def prepare(data: str, teacher: str = "rules", total: int | None = None,
     total: records at most; None takes all (1,000 of "procedural").
     error_share: the share of records that are to hold a planted error, 0 to 1. Where no
         kind of error fits a trace it stays clean and is counted.
+    kinds: weights of the kinds of error, see `planting.plant`; None: all alike.
     report: filled, if given, with `read`, `kept`, `rejected` (the list), `reasons`,
         `planted` (count by kind) and `no_kind_fits`.
 
@@ -93,6 +79,7 @@ def prepare(data: str, teacher: str = "rules", total: int | None = None,
         raise ValueError(f"error_share must lie between 0 and 1, not {error_share!r}")
     if total is not None and total < 1:
         raise ValueError(f"total must be None or at least 1, not {total!r}")
+    check_mix(kinds)
     report = {} if report is None else report
     if data not in ("procedural", "gsm8k") and _is_prepared(data):
         records = _shuffled(read_traces(data), seed)[:total]
@@ -107,17 +94,17 @@ def prepare(data: str, teacher: str = "rules", total: int | None = None,
         raise ValueError(f"no usable record in {data!r}: {report['reasons'] or 'it is empty'}")
     chosen = set(random.Random(f"errors/{seed}").sample(
         range(len(pairs)), round(error_share * len(pairs))))
-    records, kinds = [], Counter()
+    records, by_kind = [], Counter()
     for position, (problem, trace) in enumerate(pairs):
         planted = None
         if position in chosen:
-            found = plant(problem, trace, seed)
-            kinds[found[1] if found else None] += 1
+            found = plant(problem, trace, seed, kinds)
+            by_kind[found[1] if found else None] += 1
             if found:
                 trace, kind = found
                 planted = {"step": trace.verdict, "kind": kind, "origin": "planted"}
         records.append(make_record(problem, trace, planted))
-    report.update(no_kind_fits=kinds.pop(None, 0), planted=dict(sorted(kinds.items())))
+    report.update(no_kind_fits=by_kind.pop(None, 0), planted=dict(sorted(by_kind.items())))
     return records
 
 

@@ -16,12 +16,13 @@ from itertools import islice
 import yaml
 
 from nanoreason import environment
-from nanoreason.data import load_problems, plant, teach
+from nanoreason.data import load_problems, teach
 from nanoreason.faithfulness import faithfulness
 from nanoreason.generation import Request, generate
 from nanoreason.intervention import choose_intervention, intervene
 from nanoreason.models import load_base
 from nanoreason.params import EvaluateParams
+from nanoreason.planting import plant
 from nanoreason.problem import Problem
 from nanoreason.runs import Run, find_run
 from nanoreason.scores import accuracy, self_verification
@@ -61,7 +62,7 @@ def natural_rows(problems: Iterable[Problem], teachers: dict[str, Trace] | None 
 def given_rows(pairs: Iterable[tuple[Problem, Trace]], seed: int) -> list[dict]:
     """Matched rows with EXECUTE given: each trace once right and once with an error.
 
-    The kind of error is drawn uniformly, see `data.plant`. A trace with room for no kind
+    The kind of error is drawn uniformly, see `planting.plant`. A trace with room for no kind
     gives no row in either setting.
     """
     rows = []

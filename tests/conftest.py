@@ -5,6 +5,8 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")  # a test that needs the hub must s
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
+from pathlib import Path
+
 import hypothesis
 import pytest
 
@@ -24,3 +26,13 @@ def workspace(tmp_path, monkeypatch):
     monkeypatch.setattr(paths, "RUNS", tmp_path / "build" / "runs")
     monkeypatch.setattr(paths, "STUDY", tmp_path / "build" / "study")
     return tmp_path
+
+
+@pytest.fixture(scope="session")
+def gsm8k():
+    """The folder of GSM8K's files; where there is none, the test is skipped and says so."""
+    beside = Path(__file__).resolve().parents[2] / "shared" / "data" / "gsm8k"
+    folder = Path(os.environ.get("NANOREASON_GSM8K", beside))
+    if not folder.is_dir():
+        pytest.skip(f"no GSM8K in {folder}; set NANOREASON_GSM8K to a folder with its files")
+    return folder

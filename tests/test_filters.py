@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from nanoreason.errors import KINDS, CorruptionError, corrupt
-from nanoreason.filters import examine, filter_traces, reasons, same_answer
+from nanoreason.filters import examine, filter_traces, reasons
 from nanoreason.problem import Problem
 from nanoreason.procedural import problems
 from nanoreason.records import Rejection
@@ -71,9 +71,29 @@ def test_everything_read_ends_up_in_one_list_in_order():
     assert filter_traces([]) == ([], [])
 
 
-def test_answers_are_compared_as_numbers_and_else_as_text():
-    assert same_answer("16.0", "16") and same_answer("1,200", "1200") and same_answer("x ", "x")
-    assert not same_answer("16", "61") and not same_answer("16", "sixteen")
+def test_answers_are_compared_as_numbers_and_formulas_else_as_text():
+    for gold, answer, same in (("16", "16.0", True), ("16", "61", False), ("16", "sixteen", False)):
+        found = examine(replace(PROBLEM, answer=gold), replace(RIGHT, result=answer, answer=answer))
+        assert (found[1] is None) is same, answer
+    formula = replace(RIGHT, result=r"\frac{1}{2}", answer=r"\dfrac{1}{2}")
+    assert examine(replace(PROBLEM, source="math", answer="0.5"), formula)[1] is None
+    assert "result_off_execute" in examine(replace(PROBLEM, answer=r"\frac12"), formula)[1].reason
+
+
+def test_steps_of_math_and_vnhsge_may_be_prose_but_not_false():
+    prose = replace(RIGHT, plan=("Complete the square.", "Take the root."), result="$x = 4$",
+                    execute=(r"Write $x^2 - 8x + 16 = (x - 4)^2$.", "The root is double."),
+                    answer="4", checks=("Put 4 in: 4 * 4 - 8 * 4 + 16 = 0",))
+    for source in ("math", "vnhsge"):
+        problem = replace(PROBLEM, source=source, answer="4")
+        right = replace(prose, result="4")
+        assert examine(problem, right)[1] is None
+        wrong = replace(right, checks=("Put 4 in: 4 * 4 - 8 * 4 + 16 = 1",))
+        assert examine(problem, wrong)[1].reason == "mathematics/false_equation"
+        short = replace(right, execute=right.execute[:1])
+        assert examine(problem, short)[1].reason == "consistency/steps_off_plan"
+    assert examine(PROBLEM, replace(prose, result="16", answer="16")
+                   )[1].reason == "consistency/unreadable_line"
 
 
 def test_the_procedural_teacher_and_every_planted_error_pass():

@@ -1,0 +1,146 @@
+"""Training sets of several sources: nothing of a test set, shares kept, nothing lost."""
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+
+from nanoreason.assembly import Part, ShortfallError, assemble, whole_shares
+from nanoreason.data import load_problems, prepare, teach
+from nanoreason.decontamination import TestSets, shingles
+from nanoreason.errors import KINDS
+from nanoreason.planting import plant
+from nanoreason.problem import Problem
+from nanoreason.procedural import problems
+from nanoreason.records import Rejection
+from nanoreason.teacher import procedural_trace
+from nanoreason.trace import parse_trace
+
+
+def question(text, name="t1", source="gsm8k"):
+    return Problem(name, source, "test", "en", text, "4")
+
+
+LONG = "A shop sells 12 red and 9 blue kites a day and closes on Sunday, how many in a week?"
+
+
+@pytest.mark.parametrize("train, contaminated", [
+    (LONG, True),
+    (LONG.upper().replace(",", " ;"), True),
+    ("In May a tall man sees that " + LONG[7:], True),  # 13 words and more are shared
+    ("Ann knows: A shop sells 12 red and 9 blue kites a day and that is all.", False),  # 12
+    ("Ann knows: A shop sells 12 red and 9 blue kites a day and closes late.", True),  # 13
+    ("How many?", True),
+    ("How many", True),
+    ("How many are there?", False),
+])
+def test_thirteen_shared_words_are_too_many(train, contaminated):
+    tests = TestSets([question(LONG), question("How many?", "t2", "math"),
+                      Rejection("t3", "no_question", "line 3", "")])
+    (found,) = tests.clean([question(train, "p1")])
+    assert isinstance(found, Rejection) is contaminated
+    assert tests.counts["questions"] == 2
+    if contaminated:
+        owner = "t2" if len(train) < 12 else "t1"
+        assert (found.problem_id, found.reason, found.place) == ("p1", "contaminated", owner)
+        assert tests.counts[{"t1": "gsm8k", "t2": "math"}[owner]] == 1
+
+
+def test_words_are_counted_as_documented():
+    assert len(shingles(LONG)) == len(LONG.split()) - 12
+    assert shingles("one two") == {"one two"} and shingles("?!") == set()
+
+
+def test_shares_are_whole_and_add_up():
+    assert whole_shares([1, 1, 1], 100) == [34, 33, 33]
+    assert whole_shares([0.6, 0.3, 0.1], 15_000) == [9000, 4500, 1500]
+    assert whole_shares([1e-9, 1], 3) == [0, 3]
+    for total in range(1, 60):
+        assert sum(whole_shares([3, 2, 0.7, 11], total)) == total
+
+
+def part(name, count, share=1.0, seed=0, **changes):
+    found = [replace(p, id=f"{name}-{p.id}", source=name, **changes)
+             for p in problems("train", count, seed)]
+    return Part(name, found, share, teach)
+
+
+def test_shares_errors_and_seeds_hold():
+    def made(seed=0, error_share=0.25):
+        return assemble([part("one", 80, 3), part("two", 60, 1, 1)], 120, error_share, seed)
+
+    records, rejected, counts = made()
+    assert len(records) == 120 and rejected == []
+    assert Counter(r["source"] for r in records) == {"one": 90, "two": 30}
+    planted = Counter(r["source"] for r in records if r["planted"])
+    assert planted == {"one": 22, "two": 8} and counts["one"]["clean"] == 68
+    assert sum(counts["one"]["planted"].values()) == 22 and counts["two"]["wanted"] == 30
+    keys = Counter((r["id"], r["planted"] is not None) for r in records)
+    assert set(keys.values()) == {1}  # at most one clean and one planted of a problem
+    both = Counter(r["id"] for r in records if r["source"] == "two")
+    assert set(both.values()) == {1}  # there were problems enough
+    assert [r["source"] for r in records[:40]].count("two") in range(3, 20)  # mixed
+    assert made()[0] == records and made(seed=1)[0] != records
+    for record in records:
+        trace = parse_trace(record["trace"])
+        assert (record["planted"] or {"step": None})["step"] == trace.verdict
+
+
+def test_a_shortfall_stops_with_a_table_unless_fewer_are_allowed():
+    parts = [part("small", 10), part("large", 100, seed=1)]
+    with pytest.raises(ShortfallError) as error:
+        assemble(parts, 60)
+    lines = str(error.value).splitlines()
+    assert lines[2].split() == ["small", "30", "10", "10", "10", "10", "of", "10"]
+    assert lines[3].split()[:5] == ["large", "30", "15", "15", "0"]
+    records, _, counts = assemble(parts, 60, allow_fewer=True)
+    assert len(records) == 50 and counts["small"]["wanted"] == 30
+    assert Counter(Counter(r["id"] for r in records if r["source"] == "small").values()) == {2: 10}
+
+
+def test_nothing_that_was_read_is_lost_and_test_questions_stay_out():
+    train = list(problems("train", 20, 0))
+    broken = [Rejection("", "not_json", "line 3", "{"),
+              replace(train[0], id="x", answer="7 cows")]
+    tests = TestSets([question(train[4].question)])
+    records, rejected, counts = assemble(
+        [Part("mine", [*train, *broken], 1, teach)], 10, 0.5, tests=tests)
+    assert Counter(r.reason for r in rejected)["contaminated"] >= 1
+    assert {"not_json", "consistency/result_off_execute"} <= {r.reason for r in rejected}
+    assert counts["mine"]["read"] == 22 == counts["mine"]["kept"] + len(rejected)
+    assert train[4].question not in {r["question"] for r in records}
+    assert counts["mine"]["reasons"]["contaminated"] == tests.counts["gsm8k"]
+
+
+@pytest.mark.parametrize("changes, words", [
+    (dict(total=0), "total"), (dict(error_share=1.5), "1.5"),
+    (dict(kinds={"slip": 1}), "'slip' is unknown"), (dict(kinds={KINDS[0]: -1}), "-1"),
+    (dict(kinds={KINDS[0]: 0}), "all weights"), (dict(kinds={KINDS[0]: "2"}), "'2'"),
+    (dict(kinds={}), "all weights"),
+])
+def test_impossible_requests_are_refused(changes, words):
+    with pytest.raises(ValueError, match=words):
+        assemble([part("one", 3)], **{"total": 2, **changes})
+    with pytest.raises(ValueError, match="share of one"):
+        assemble([part("one", 3, share=0)], 2)
+
+
+def test_kinds_are_planted_in_the_proportions_asked_for():
+    pairs = [(p, procedural_trace(p)) for p in problems("train", 600, 0) if len(p.steps) > 2]
+    mix = {"arithmetic_slip": 3, "wrong_operator": 1, "copying_slip": 0}
+    found = Counter(plant(problem, trace, 0, mix)[1] for problem, trace in pairs)
+    assert set(found) == {"arithmetic_slip", "wrong_operator"}
+    assert found["arithmetic_slip"] / len(pairs) == pytest.approx(0.75, abs=0.07)
+    alike = Counter(plant(problem, trace, 0)[1] for problem, trace in pairs)
+    assert set(alike) == set(KINDS) and max(alike.values()) < 2.5 * min(alike.values())
+    report = {}
+    prepare("procedural", total=60, kinds={"skipped_step": 1}, report=report)
+    assert set(report["planted"]) == {"skipped_step"}
+
+
+def test_gsm8k_shares_hardly_anything_with_its_test_set(gsm8k):
+    tests = TestSets(load_problems("gsm8k", gsm8k / "test.jsonl.gz", "test"))
+    found = list(tests.clean(load_problems("gsm8k", gsm8k, "train+dev")))
+    assert len(found) == 7473 and tests.counts["questions"] == 1319
+    assert sum(isinstance(p, Rejection) for p in found) == tests.counts["gsm8k"] < 75  # 1 %
