@@ -30,19 +30,20 @@ __all__ = ["KINDS", "CorruptionError", "RecordError", "Rejection", "check_record
            "filter_traces", "in_dev", "load_problems", "make_record", "prepare",
            "read_traces", "teach", "write_rejected", "write_traces"]
 
-TEACHERS = ("rules",)
-
-
-def teach(problems: Iterable[Problem | Rejection], teacher: str = "rules"
+def teach(problems: Iterable[Problem | Rejection], teacher="rules"
           ) -> Iterator[Trace | Rejection]:
     """A right trace of each problem, or a `Rejection` that says why there is none.
 
     One result a problem, in order; a `Rejection` among the problems is passed on. teacher:
     "rules" works from the known steps of a procedural problem and from the annotated
-    solution of a GSM8K record. Raises `ValueError` for any other teacher.
+    solution of a GSM8K record; else an object with a method `teach` of the same meaning, an
+    `LlmTeacher` or a `RecordedTeacher`. Raises `ValueError` for anything else.
     """
-    if teacher not in TEACHERS:
-        raise ValueError(f"teacher {teacher!r} is unknown; choose one of {', '.join(TEACHERS)}")
+    if hasattr(teacher, "teach"):
+        return teacher.teach(problems)
+    if teacher != "rules":
+        raise ValueError(f"teacher {teacher!r} is unknown; give 'rules', an LlmTeacher or a "
+                         "RecordedTeacher")
     return (_teach(problem) for problem in problems)
 
 
@@ -57,7 +58,7 @@ def _teach(problem: Problem | Rejection) -> Trace | Rejection:
         return error.rejection(problem.id)
 
 
-def prepare(data: str, teacher: str = "rules", total: int | None = None,
+def prepare(data: str, teacher="rules", total: int | None = None,
             error_share: float = 0.5, seed: int = 0, *, split: str = "train",
             path: str | Path | None = None, kinds: Mapping[str, float] | None = None,
             report: dict | None = None) -> list[dict]:
@@ -108,7 +109,7 @@ def prepare(data: str, teacher: str = "rules", total: int | None = None,
     return records
 
 
-def _kept(data: str, teacher: str, total: int | None, seed: int, split: str,
+def _kept(data: str, teacher, total: int | None, seed: int, split: str,
           path: str | Path | None) -> tuple[list[tuple[Problem, Trace]], list[Rejection]]:
     """The first `total` problems (in seeded order) whose trace passes the filter."""
     if data == "procedural":

@@ -40,6 +40,7 @@ def kinds(found):
     (r"which gives \[\boxed -3.\]", "-3"),
     (r"$\boxed{ 4 }$ \boxed{5", "4"),  # the last one never closes
     (r"$\boxed{}$", ""),
+    (r"$\boxed{x = \boxed{5}}$", "5"),
     (r"no box, only \boxedminus{3}", None),
     ("", None),
 ])
@@ -147,6 +148,7 @@ def test_what_an_exam_lacks_is_named(tmp_path):
     ("Tìm x. A. 1 B. 2 C. 3 D. 4", "1 2 3 4"),
     ("Cho điểm A. Hỏi gì?\nA: x\nB: y\nC: z\nD: t", "x y z t"),
     ("Cho A. B. C. D. thẳng hàng. A) 1 B) 2 C) 3 D) 4", "1 2 3 4"),
+    ("A. 1 B. 2 C. 3 D. qua A. và B. x", "1 2 3 qua A. và B. x"),
     ("A. 1 B. 2 C. 3", ""), ("A. 1 B. 2 C. 3 D. ", ""), ("D. 1 C. 2 B. 3 A. 4", ""), ("", ""),
 ])
 def test_options_are_the_last_four_marks_in_order(question, options):

@@ -1,0 +1,274 @@
+"""The teachers that are no rules: a model behind a server that misbehaves, and a file."""
+from __future__ import annotations
+
+import http.server
+import json
+import threading
+import time
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+from huggingface_hub import close_session, constants
+
+from nanoreason import llm_teacher
+from nanoreason.data import filter_traces, make_record, teach, write_traces
+from nanoreason.llm_models import endpoint, local
+from nanoreason.llm_teacher import LlmTeacher, TeacherError
+from nanoreason.procedural import problems
+from nanoreason.records import Rejection
+from nanoreason.recorded import RecordedTeacher
+from nanoreason.teacher import procedural_trace
+from nanoreason.trace import Trace, render_trace
+
+PROBLEMS = [replace(p, id=f"p{i}") for i, p in enumerate(problems("train", 12, 3))]
+TEXT = {p.question: render_trace(procedural_trace(p)) for p in PROBLEMS}
+
+
+def completion(text):
+    return {"id": "1", "object": "chat.completion", "created": 1, "model": "m", "choices": [
+        {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": text}}],
+        "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}}
+
+
+class Server(http.server.ThreadingHTTPServer):
+    """Answers with the right trace, once `faults[problem's number]` are used up."""
+
+    daemon_threads = True
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.faults, self.seen, self.running, self.most = {}, Counter(), 0, 0
+        self.lock, self.delay, self.retry_after = threading.Lock(), 0.0, "0"
+        self.url = f"http://127.0.0.1:{self.server_address[1]}/v1"
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def log_message(self, *arguments):
+        pass
+
+    def do_POST(self):
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        asked = body["messages"][-1]["content"]
+        question = next(q for q in TEXT if q in asked)
+        number = next(i for i, p in enumerate(PROBLEMS) if p.question == question)
+        server = self.server
+        with server.lock:
+            server.seen[number] += 1
+            server.running += 1
+            server.most = max(server.most, server.running)
+            fault = server.faults.get(number, [])
+            fault = fault.pop(0) if fault else "right"
+        time.sleep(server.delay)
+        try:
+            self.answer(fault, TEXT[question])
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # the client has given up
+        finally:
+            with server.lock:
+                server.running -= 1
+
+    def answer(self, fault, text):
+        if isinstance(fault, int):
+            self.send(fault, b'{"error": "no"}',
+                      **{"Retry-After": self.server.retry_after} if fault == 429 else {})
+        elif fault == "slow":
+            time.sleep(2)
+            self.send(200, json.dumps(completion(text)).encode())
+        elif fault == "cut off":
+            whole = json.dumps(completion(text)).encode()
+            self.send(200, whole[:len(whole) // 2], **{"Content-Length": str(len(whole))})
+            self.close_connection = True
+        elif fault in ("no json", "no completion"):
+            self.send(200, b"<html>" if fault == "no json" else b'{"choices": []}')
+        else:
+            texts = {"right": text, "fenced": f"```text\n{text}\n```", "empty": "",
+                     "wrong tags": text.replace("[PLAN]", "[PLANNING]"),
+                     "wrong answer": text.rsplit(" ", 1)[0] + " 1234567",
+                     "null": None}
+            self.send(200, json.dumps(completion(texts[fault])).encode())
+
+    def send(self, status, body, **headers):
+        self.send_response(status)
+        for name, value in ({"Content-Type": "application/json",
+                             "Content-Length": str(len(body))} | headers).items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+
+@pytest.fixture
+def server(monkeypatch):
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)  # loopback is no network
+    close_session()  # the open one may be of offline mode
+    server = Server()
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server
+    server.shutdown()
+    server.server_close()
+    close_session()
+
+
+def teacher(server, folder, **changes):
+    return LlmTeacher("m", endpoint(server.url, token="x", timeout=0.5), folder / "cache",
+                      **{"wait": 0.01, "retries": 4, **changes})
+
+
+def codes(found):
+    return [r.reason if isinstance(r, Rejection) else "trace" for r in found]
+
+
+def test_a_server_that_misbehaves_loses_nothing_and_keeps_the_order(server, tmp_path):
+    server.faults = {0: [429, 500, 503], 1: ["slow"], 2: ["cut off", "cut off"], 3: ["no json"],
+                     4: ["wrong tags", "wrong tags"], 5: ["empty", "right"], 6: ["fenced"],
+                     7: [400], 8: [500] * 50, 9: ["no completion"], 10: ["null", "null"],
+                     11: ["wrong answer"]}
+    broken = Rejection("", "not_json", "line 3", "{")
+    asked = [*PROBLEMS[:6], broken, *PROBLEMS[6:]]
+    found = list(teach(asked, teacher(server, tmp_path)))
+    assert found[6] is broken and len(found) == 13
+    del found[6]
+    assert codes(found) == ["trace"] * 4 + ["llm/not_a_trace"] + ["trace"] * 2 + [
+        "llm/refused", "llm/no_answer", "trace", "llm/empty", "trace"]
+    for number in (0, 1, 2, 3, 5, 6, 9):
+        assert found[number] == procedural_trace(PROBLEMS[number])
+    assert [r.problem_id for r in found if isinstance(r, Rejection)] == ["p4", "p7", "p8", "p10"]
+    assert "PLAN" in found[4].detail and "400" in found[7].detail and "500" in found[8].detail
+    assert server.seen[0] == 4 and server.seen[8] == 5 and server.seen[5] == 2
+    kept, rejected = filter_traces(zip(PROBLEMS, found))  # what it writes is not believed
+    assert len(kept) == 7 and rejected[-1].reason == "mathematics/wrong_answer"
+
+
+def test_a_stopped_run_goes_on_and_raw_answers_are_kept(server, tmp_path):
+    first = teacher(server, tmp_path, parallel=1)
+    some = first.teach(PROBLEMS)
+    assert [next(some) for _ in range(3)] == [procedural_trace(p) for p in PROBLEMS[:3]]
+    some.close()  # as where the notebook is interrupted
+    asked = sum(server.seen.values())
+    assert 3 <= asked <= 6 and first.asked == asked
+    again = teacher(server, tmp_path)
+    assert codes(again.teach(PROBLEMS)) == ["trace"] * 12
+    assert sum(server.seen.values()) == 12 and again.asked == 12 - asked
+    files = sorted((tmp_path / "cache").rglob("*.json"))
+    content = json.loads(files[0].read_text())
+    assert len(files) == 12 and set(content) == {"request", "answer", "received"}
+    assert content["answer"]["choices"][0]["message"]["content"] in TEXT.values()
+    files[0].write_text("{half")  # a damaged answer is asked for again
+    files[1].write_text(json.dumps({"answer": {"choices": []}}))
+    assert codes(teacher(server, tmp_path).teach(PROBLEMS)) == ["trace"] * 12
+    assert sum(server.seen.values()) == 14
+    other = teacher(server, tmp_path, max_tokens=99)  # another request, another answer
+    assert codes(other.teach(PROBLEMS[:2])) == ["trace"] * 2 and other.asked == 2
+
+
+def test_no_more_requests_than_allowed_run_at_one_time(server, tmp_path):
+    server.delay, read = 0.1, []
+    found = teacher(server, tmp_path, parallel=3).teach(read.append(p) or p for p in PROBLEMS)
+    next(found)
+    assert len(read) == 6  # a long source is not read ahead of what is asked
+    assert codes(found) == ["trace"] * 11 and server.most == 3
+
+
+def test_an_endpoint_that_refuses_or_fails_all_stops_the_run(server, tmp_path, monkeypatch):
+    server.faults = {i: [401] * 9 for i in range(12)}
+    with pytest.raises(TeacherError, match="401.*'m'"):
+        list(teacher(server, tmp_path).teach(PROBLEMS))
+    server.faults = {i: [500] * 99 for i in range(12)}
+    with pytest.raises(TeacherError, match="8 problems in a row"):
+        list(teacher(server, tmp_path, retries=1, parallel=1).teach(PROBLEMS))
+    nobody = LlmTeacher("m", endpoint("http://127.0.0.1:9/v1"), tmp_path, retries=0, wait=0.01)
+    with pytest.raises(TeacherError, match="start again to go on"):
+        list(nobody.teach(PROBLEMS))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    close_session()
+    with pytest.raises(TeacherError, match="offline"):
+        list(teacher(server, tmp_path).teach(PROBLEMS))
+
+
+def test_the_wait_that_a_server_asks_for_is_kept_and_bounded(tmp_path, monkeypatch):
+    waits = []
+    monkeypatch.setattr(llm_teacher.time, "sleep", waits.append)
+
+    def busy(request):
+        raise llm_teacher.Unavailable("busy", seconds)
+
+    for seconds, expected in ((None, [1, 2, 4]), (7.0, [7, 7, 7]), (10**6, [60, 60, 60])):
+        waits.clear()
+        found = LlmTeacher("m", busy, tmp_path, retries=3).teach_one(PROBLEMS[0])
+        assert found.reason == "llm/no_answer" and len(waits) == 3
+        assert all(0.75 * e <= w <= 1.25 * e for w, e in zip(waits, expected)), waits
+
+
+def test_the_header_of_a_busy_server_is_read(server, tmp_path, monkeypatch):
+    waits, server.faults = [], {0: [429, 500]}
+    monkeypatch.setattr(llm_teacher.time, "sleep", lambda s: waits.append(s) if s > 1 else None)
+    server.retry_after = "40"
+    assert codes(teacher(server, tmp_path).teach(PROBLEMS[:1])) == ["trace"]
+    assert len(waits) == 1 and 30 <= waits[0] <= 50
+
+
+def test_a_local_model_is_asked_in_the_same_way(tmp_path):
+    asked = LlmTeacher("nano", local("nano"), tmp_path, attempts=2, max_tokens=24)
+    found = list(asked.teach(PROBLEMS[:2]))
+    # It was never shown the form: what counts is that its words arrive and are refused.
+    assert codes(found) == ["llm/not_a_trace"] * 2 or "llm/empty" in codes(found)
+    kept = [json.loads(f.read_text()) for f in sorted(tmp_path.rglob("*.json"))]
+    assert asked.asked == len(kept) == 4 and {k["request"]["seed"] for k in kept} == {0, 1}
+    texts = [k["answer"]["choices"][0]["message"]["content"] for k in kept]
+    assert any(texts)
+    again = LlmTeacher("nano", local("nano"), tmp_path / "again", attempts=2, max_tokens=24)
+    assert list(again.teach(PROBLEMS[:2]))[0].detail == found[0].detail  # greedy
+
+
+@pytest.mark.parametrize("changes", [dict(parallel=0), dict(attempts=0), dict(retries=-1)])
+def test_impossible_settings_are_refused(tmp_path, changes):
+    with pytest.raises(ValueError, match=next(iter(changes))):
+        LlmTeacher("m", dict, tmp_path, **changes)
+
+
+# --- recorded ---------------------------------------------------------------------------
+
+def eight(problem, style="[{}]", **changes):
+    """A record as the original study's files have them; all content is invented."""
+    text, trace = TEXT[problem.question], procedural_trace(problem)
+    for stage in ("UNDERSTAND", "PLAN", "EXECUTE", "VERIFY"):
+        text = text.replace(f"[{stage}]", style.format(stage))
+    if style.startswith("<"):
+        parts = text.split("<")
+        text = "<".join([parts[0], *(f"{p.rstrip()}\n</{p.split('>')[0]}>\n" for p in parts[1:])])
+    return {"id": problem.id, "question": problem.question, "original_solution": "…",
+            "cot_4steps": {"understand": "\n".join(trace.understand),
+                           "plan": "\n".join(trace.plan), "execute": "\n".join(trace.execute),
+                           "verify": "\n".join(trace.checks)},
+            "model_prediction": problem.answer, "ground_truth": problem.answer,
+            "is_correct": True, "full_response": text} | changes
+
+
+def test_the_three_tag_styles_and_our_own_files_are_read(tmp_path):
+    path = tmp_path / "old.jsonl"
+    styles = ["[{}]", "#### {} ####", "<{}>"]
+    path.write_text("\n".join(json.dumps(eight(p, s)) for p, s in zip(PROBLEMS, styles)))
+    recorded = RecordedTeacher(path)
+    assert recorded.counts["usable"] == 3
+    assert list(teach(PROBLEMS[:3], recorded)) == [procedural_trace(p) for p in PROBLEMS[:3]]
+    own = tmp_path / "own.jsonl"
+    write_traces(own, [make_record(p, procedural_trace(p)) for p in PROBLEMS])
+    assert all(isinstance(t, Trace) for t in teach(PROBLEMS, RecordedTeacher(own)))
+
+
+def test_stages_alone_are_put_together_where_the_answer_was_right(tmp_path):
+    path = tmp_path / "old.jsonl"
+    records = [eight(PROBLEMS[0], full_response=""), eight(PROBLEMS[1], full_response="So 7."),
+               eight(PROBLEMS[2], full_response="", is_correct=False),
+               eight(PROBLEMS[3], cot_4steps=None, full_response="nothing"),
+               eight(PROBLEMS[4], cot_4steps={"plan": "Think."}, full_response=None),
+               eight(PROBLEMS[0]), {"id": "x"}, [1], eight(PROBLEMS[5], question=7)]
+    path.write_text("\n".join(map(json.dumps, records)) + "\n{broken")
+    recorded = RecordedTeacher(path)
+    found = list(recorded.teach([*PROBLEMS[:6], Rejection("", "not_json", "line 1", "")]))
+    assert found[:2] == [procedural_trace(p) for p in PROBLEMS[:2]]
+    assert codes(found[2:]) == ["recorded/not_a_trace"] * 3 + ["recorded/missing", "not_json"]
+    assert found[2].problem_id == "p2" and found[2].place == "old.jsonl line 3"
+    counts = recorded.counts
+    assert counts["read"] == 10 == sum(counts.values()) - counts["read"]
+    assert counts["repeated"] == 1 and counts["recorded/no_question"] == 2
