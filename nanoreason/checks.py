@@ -18,6 +18,7 @@ comparison is written down, not left to be made in silence.
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from fractions import Fraction
 
 from nanoreason.problem import Operand, Step
@@ -74,6 +75,17 @@ def write_check(kind: str, step: Step, found: Fraction) -> str:
         operator, left, right = step.operator, y, x
     return equation(operator, left, right, compute(operator, left.value, right.value))
 
+
+def check_lines(problem_id: str, steps: Sequence[Step], lines: Sequence[str]
+                ) -> tuple[str, ...]:
+    """VERIFY of a right solution: one check a step, its kind drawn by the problem's id.
+
+    lines: EXECUTE, which no check repeats (`5 + 5` worked out the other way round would).
+    """
+    kinds = draw_kinds(len(steps), random.Random(f"checks/{problem_id}"))
+    kinds = ["inverse" if write_check(kind, step, step.value) == line else kind
+             for kind, step, line in zip(kinds, steps, lines)]
+    return tuple(check_line(kind, step, step.value) for kind, step in zip(kinds, steps))
 
 
 def check_line(kind: str, step: Step, found: Fraction) -> str:

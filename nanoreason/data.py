@@ -18,6 +18,7 @@ from pathlib import Path
 from nanoreason.errors import KINDS, CorruptionError, corrupt
 from nanoreason.filters import filter_traces, reasons
 from nanoreason.gsm8k import Unteachable, gsm8k_trace
+from nanoreason.mixture import prepare_mixture, read_mixture
 from nanoreason.planting import check_mix, plant
 from nanoreason.problem import Problem
 from nanoreason.records import (RecordError, Rejection, check_record, make_record,
@@ -61,20 +62,26 @@ def _teach(problem: Problem | Rejection) -> Trace | Rejection:
 def prepare(data: str, teacher="rules", total: int | None = None,
             error_share: float = 0.5, seed: int = 0, *, split: str = "train",
             path: str | Path | None = None, kinds: Mapping[str, float] | None = None,
-            report: dict | None = None) -> list[dict]:
+            allow_fewer: bool = False, report: dict | None = None) -> list[dict]:
     """Training records (`records.FIELDS`) of a source, the same ones for the same seed.
 
-    data: "procedural", "gsm8k" (with `path`, or from the hub), the path of a GSM8K or
-        other question-and-answer file (gzipped or not), or the path of a file of prepared
-        traces, which is taken as it is: `teacher` and `error_share` do not apply to it.
-    total: records at most; None takes all (1,000 of "procedural").
+    data: "procedural"; "gsm8k", "math", "vnhsge" or several of them in shares, such as
+        "gsm8k:8+math:6+vnhsge:1" (see `mixture`), decontaminated against their test sets;
+        the path of a GSM8K or other question-and-answer file (gzipped or not); or the path
+        of a file of prepared traces, which is taken as it is: `teacher`, `kinds` and
+        `error_share` do not apply to it.
+    total: records of a data set or mixture, with `allow_fewer` at most; of a file at most.
+        None: 1,000 of "procedural", 15,000 of the data sets, all of a file.
     error_share: the share of records that are to hold a planted error, 0 to 1. Where no
-        kind of error fits a trace it stays clean and is counted.
+        kind of error fits a trace of "procedural" or of a file it stays clean and is
+        counted; of a data set another problem takes its place.
     kinds: weights of the kinds of error, see `planting.plant`; None: all alike.
     report: filled, if given, with `read`, `kept`, `rejected` (the list), `reasons`,
-        `planted` (count by kind) and `no_kind_fits`.
+        `planted` (count by kind) and `no_kind_fits`; of data sets also `by_source` and
+        `test_sets`.
 
-    Raises `ValueError` where no record is left, and what `load_problems` raises.
+    Raises `ValueError` where no record is left, `assembly.ShortfallError` (one too) where a
+    data set has fewer than its share, and what `load_problems` raises.
     """
     if not 0 <= error_share <= 1:
         raise ValueError(f"error_share must lie between 0 and 1, not {error_share!r}")
@@ -82,7 +89,11 @@ def prepare(data: str, teacher="rules", total: int | None = None,
         raise ValueError(f"total must be None or at least 1, not {total!r}")
     check_mix(kinds)
     report = {} if report is None else report
-    if data not in ("procedural", "gsm8k") and _is_prepared(data):
+    mixture = read_mixture(data)
+    if mixture and data != "procedural":
+        return prepare_mixture(mixture, teacher, total, error_share, seed, split, path, kinds,
+                               allow_fewer, report)
+    if not mixture and _is_prepared(data):
         records = _shuffled(read_traces(data), seed)[:total]
         planted = Counter(r["planted"]["kind"] for r in records if r["planted"])
         report.update(read=len(records), kept=len(records), rejected=[], reasons={},

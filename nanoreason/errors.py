@@ -16,7 +16,7 @@ from fractions import Fraction
 
 from nanoreason import arithmetic
 from nanoreason.checks import KINDS as CHECKS
-from nanoreason.checks import check_line, compute, equation, slip, write_number
+from nanoreason.checks import check_line, check_lines, compute, equation, slip, write_number
 from nanoreason.problem import Operand, Step
 from nanoreason.trace import Trace
 
@@ -63,6 +63,21 @@ def read_steps(trace: Trace) -> list[Step]:
     if len(steps) != len(trace.plan):
         raise CorruptionError("EXECUTE does not have a line for each step of PLAN")
     return steps
+
+
+def with_rule_checks(trace: Trace, problem_id: str) -> Trace:
+    """A right trace with the rules' VERIFY in place of another teacher's.
+
+    An error can be planted only where the checks are the rules', so checks of another form
+    would tell that a trace is clean. A trace with a line that is no plain step (prose,
+    LaTeX), or with a verdict against a step, stays as it is.
+    """
+    try:
+        steps = read_steps(trace) if trace.verdict is None else []
+    except CorruptionError:
+        steps = []
+    return replace(trace, checks=check_lines(problem_id, steps, trace.execute)) \
+        if steps else trace
 
 
 def check_kinds(trace: Trace, steps: list[Step]) -> list[str]:

@@ -12,13 +12,12 @@ a false equation, an operand that nothing explains, a last value that is not the
 """
 from __future__ import annotations
 
-import random
 import re
 
 from nanoreason.arithmetic import (ArithmeticTextError, evaluate, parse_expression,
                                    read_equations, value_of)
 from nanoreason.binary import BinarySteps, StepError
-from nanoreason.checks import check_line, draw_kinds, equation, write_check, write_number
+from nanoreason.checks import check_lines, equation, write_number
 from nanoreason.graph import execute_graph
 from nanoreason.problem import Problem, Step
 from nanoreason.quantities import quantities
@@ -183,7 +182,7 @@ def gsm8k_trace(problem: Problem) -> Trace:
         return Trace(
             understand=_understand(problem.question),
             plan=_plan(steps, asked, sources),
-            execute=lines, result=problem.answer, checks=_checks(problem.id, steps, lines),
+            execute=lines, result=problem.answer, checks=check_lines(problem.id, steps, lines),
             verdict=None, repairs=(), answer=problem.answer)
     except TraceError as error:
         raise Unteachable("not_a_trace", error.stage.value, error.reason) from error
@@ -219,13 +218,3 @@ def _operation(step: Step, nodes: list[tuple]) -> str:
         f"the result of step {node[1]}" if node[0] == "step" else operand.text
         for operand, node in zip((step.left, step.right), nodes))
     return _VERBS[step.operator].format(left=left, right=right)
-
-
-def _checks(problem_id: str, steps: list[Step], lines: tuple[str, ...]) -> tuple[str, ...]:
-    rng = random.Random(f"checks/{problem_id}")
-    checks = []
-    for kind, step, line in zip(draw_kinds(len(steps), rng), steps, lines):
-        # `5 + 5` worked out the other way round is the same line: undo it instead.
-        kind = "inverse" if write_check(kind, step, step.value) == line else kind
-        checks.append(check_line(kind, step, step.value))
-    return tuple(checks)

@@ -15,12 +15,14 @@ def endpoint(url: str | None, token: str | None = None, timeout: float = 120.0
              ) -> Callable[[dict], dict]:
     """Requests go to an OpenAI-compatible endpoint, or to the hub's providers if url is None.
 
-    url: up to and without `/chat/completions`. token: of the endpoint; None takes the one
-    that the hub's client finds. timeout: seconds without a byte.
+    url: up to and without `/chat/completions`. token: of the endpoint; without one, none is
+    sent: the hub's own token goes to the hub alone. timeout: seconds without a byte.
     """
     from huggingface_hub import InferenceClient
     from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 
+    if token is None and url is not None:
+        token = "none"
     client = InferenceClient(base_url=url, token=token, timeout=timeout)
 
     def complete(request: dict) -> dict:

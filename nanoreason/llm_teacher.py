@@ -1,7 +1,8 @@
 """The teacher for problems whose solutions no rules can read: a language model.
 
 One prompt (`assets/teacher_prompt.txt`) shows the form, the problem and its worked
-solution; the model writes the four stages. It is asked through an endpoint that speaks
+solution; the model writes the four stages, and where its steps are plain arithmetic the
+rules write VERIFY anew (see `errors.with_rule_checks`). It is asked through an endpoint that speaks
 OpenAI's chat protocol, or it runs here with transformers. What it writes is text until
 `parse_trace` and the filter have let it pass; nothing of it is run.
 
@@ -24,6 +25,7 @@ from threading import Lock
 from tqdm.auto import tqdm
 
 from nanoreason import paths
+from nanoreason.errors import with_rule_checks
 from nanoreason.files import to_json, write_json
 from nanoreason.problem import Problem
 from nanoreason.records import Rejection
@@ -119,7 +121,7 @@ class LlmTeacher:
                 code = "no_answer" if isinstance(error, Unavailable) else "refused"
                 return Rejection(problem.id, f"llm/{code}", place, str(error)[:300])
             try:
-                return parse_trace(_unfenced(text))
+                return with_rule_checks(parse_trace(_unfenced(text)), problem.id)
             except TraceError as error:
                 code = "not_a_trace" if text.strip() else "empty"
                 rejection = Rejection(problem.id, f"llm/{code}", place, str(error)[:300])

@@ -17,11 +17,14 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import (BaseModel, ConfigDict, Field, PrivateAttr, ValidationError,
                       field_validator, model_validator)
 
+from nanoreason.errors import KINDS as ERRORS
+from nanoreason.mixture import NAMES, read_mixture
+from nanoreason.planting import check_mix
 from nanoreason.profiles import choose_profile, load_profile, profile_names
 from nanoreason.validation import (ParameterError, as_names, bad_value, given_names,
                                    unknown_name)
 
-SOURCES = ("procedural", "gsm8k")
+SOURCES = NAMES
 SETTINGS = ("natural", "injected", "clean")
 SPLITS = ("test", "test_template", "test_ood")
 WEIGHTS = ("understand_weight", "plan_weight", "execute_weight", "verify_weight",
@@ -76,15 +79,29 @@ class Params(BaseModel):
 
 
 class _WithData(Params):
-    data: str = Field("procedural", description=f"one of {', '.join(SOURCES)}, or the path "
-                      "of a file that is there")
+    data: str = Field("procedural", description=f"one of {', '.join(SOURCES)}, the path of a "
+                      "file that is there, or (01 and 02) several in shares: gsm8k:2+math:1")
     data_path: str | None = Field(None, description="a file or folder to read instead of the hub")
 
     @field_validator("data")
     @classmethod
     def _known_sources(cls, value: str) -> str:
-        if value not in SOURCES and not Path(value).is_file():
+        several = bool(read_mixture(value)) and cls.kind in ("data", "train")
+        if value not in SOURCES and not several and not Path(value).is_file():
             raise ValueError("no such source and no such file")
+        return value
+
+
+class _Prepares(_WithData):
+    error_share: Share = Field(0.5, description="the share of traces with a planted error, 0 to 1")
+    error_kinds: dict[str, float] | None = Field(
+        None, description=f"weights of {', '.join(ERRORS)}, 0 or more and not all 0; None: alike")
+    allow_fewer: bool = Field(False, description="True or False")
+
+    @field_validator("error_kinds")
+    @classmethod
+    def _known_kinds(cls, value: dict | None) -> dict | None:
+        check_mix(value)
         return value
 
 
@@ -97,23 +114,28 @@ class BaseParams(Params):
     steps: Count = Field(50, description="optimiser steps of the short check, 1 or more")
 
 
-class DataParams(_WithData):
+class DataParams(_Prepares):
     """Notebook 01: problems, teacher, filter, planted errors."""
 
     kind: ClassVar[str] = "data"
-    teacher: Literal["rules"] = Field("rules", description="rules")
-    total: Count = Field(1000, description="number of problems, 1 or more")
-    error_share: Share = Field(0.5, description="the share of traces with a planted error, 0 to 1")
+    total: Count = Field(1000, description="number of traces, 1 or more")
+    base: str = Field("nano", min_length=1, description="nano, or a model of the hub or a folder")
+    teacher: Literal["rules", "llm", "recorded"] = Field(
+        "rules", description="rules, llm or recorded")
+    teacher_model: str | None = Field(None, description="the name of a model, for teacher llm")
+    teacher_url: str | None = Field(
+        None, description="an endpoint's address, local, or None for the hub's providers")
+    teacher_path: str | None = Field(None, description="a file, for teacher recorded")
+    teacher_parallel: Count = Field(4, description="requests at one time, 1 or more")
 
 
-class TrainParams(_WithData):
+class TrainParams(_Prepares):
     """Notebook 02: the two adapters, the step-aware loss, the optimiser."""
 
     kind: ClassVar[str] = "train"
     base: str = Field("nano", min_length=1, description="nano, or a model of the hub or a folder")
     quantisation: Quantisation = Field("nf4", description="nf4 or none")
     traces: Count = Field(3000, description="number of training traces, 1 or more")
-    error_share: Share = Field(0.5, description="the share of traces with a planted error, 0 to 1")
     max_length: Annotated[int, Field(ge=16)] = Field(
         1024, description="tokens of a trace with its question, 16 or more")
 

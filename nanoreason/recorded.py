@@ -3,7 +3,8 @@
 Two layouts, told apart line by line: this project's own prepared traces (`records.FIELDS`)
 and the original study's eight fields (`id`, `question`, `original_solution`, `cot_4steps`,
 `model_prediction`, `ground_truth`, `is_correct`, `full_response`). Stages may be written in
-any of the three tag styles that `parse_trace` reads.
+any of the three tag styles that `parse_trace` reads. Where the steps are plain arithmetic
+the rules write VERIFY anew (see `errors.with_rule_checks`).
 """
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from nanoreason.errors import with_rule_checks
 from nanoreason.problem import Problem, question_sha256
 from nanoreason.records import Rejection, read_json_lines
 from nanoreason.stages import ANSWER, CLOSINGS, NUMBERED, RESULT, VERDICT, Stage
@@ -59,7 +61,7 @@ class RecordedTeacher:
             if isinstance(problem, Rejection):
                 yield problem
             elif key in self.traces:
-                yield self.traces[key]
+                yield with_rule_checks(self.traces[key], problem.id)
             elif key in self.refused:
                 found = self.refused[key]
                 yield Rejection(problem.id, found.reason, found.place, found.detail)

@@ -39,7 +39,8 @@ class Server(http.server.ThreadingHTTPServer):
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
         self.faults, self.seen, self.running, self.most = {}, Counter(), 0, 0
-        self.lock, self.delay, self.retry_after = threading.Lock(), 0.0, "0"
+        self.lock, self.tokens = threading.Lock(), set()
+        self.delay, self.retry_after = 0.0, "0"
         self.url = f"http://127.0.0.1:{self.server_address[1]}/v1"
 
 
@@ -53,6 +54,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         question = next(q for q in TEXT if q in asked)
         number = next(i for i, p in enumerate(PROBLEMS) if p.question == question)
         server = self.server
+        server.tokens.add(self.headers["Authorization"])
         with server.lock:
             server.seen[number] += 1
             server.running += 1
@@ -205,6 +207,25 @@ def test_the_header_of_a_busy_server_is_read(server, tmp_path, monkeypatch):
     server.retry_after = "40"
     assert codes(teacher(server, tmp_path).teach(PROBLEMS[:1])) == ["trace"]
     assert len(waits) == 1 and 30 <= waits[0] <= 50
+
+
+def test_the_hub_token_goes_to_no_other_server(server, tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    for token, sent in ((None, "Bearer none"), ("mine", "Bearer mine")):
+        server.tokens.clear()
+        asked = LlmTeacher("m", endpoint(server.url, token=token), tmp_path / sent)
+        assert codes(asked.teach(PROBLEMS[:1])) == ["trace"] and server.tokens == {sent}
+
+
+def test_checks_in_a_form_of_their_own_are_written_by_the_rules(tmp_path):
+    right = procedural_trace(PROBLEMS[0])
+    own = replace(right, checks=tuple(f"I have looked at line {k} twice."
+                                      for k in range(1, len(right.plan) + 1)))
+    prose = replace(own, execute=("So it follows.", *own.execute[1:]))
+    for text, expected in ((own, right), (prose, prose)):
+        answer = completion(render_trace(text))
+        asked = LlmTeacher("m", lambda request: answer, tmp_path / expected.checks[0][:9])
+        assert asked.teach_one(PROBLEMS[0]) == expected
 
 
 def test_a_local_model_is_asked_in_the_same_way(tmp_path):
