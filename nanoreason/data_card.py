@@ -114,11 +114,13 @@ def draw_card(card: Mapping, figure=None):
     operands.set(yticks=[i + 0.2 for i in range(len(SOURCES))], yticklabels=SOURCES,
                  xlabel="% of the operands, by source")
     operands.invert_yaxis()
-    operands.legend(fontsize=7, frameon=False)
+    operands.legend(fontsize=7, frameon=False, ncols=2, loc="lower left",
+                    bbox_to_anchor=(-0.1, 1), borderaxespad=0)
     steps.bar(list(card["steps"]), list(card["steps"].values()), color="#444444")
     steps.set(xlabel="steps of a clean trace", ylabel="traces")
     for axes in (kept, lengths, operands, steps):
         axes.spines[["top", "right"]].set_visible(False)
         axes.tick_params(labelsize=7)
         axes.xaxis.label.set_size(8)
+        axes.yaxis.label.set_size(8)
     return figure

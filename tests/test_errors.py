@@ -4,10 +4,12 @@ from __future__ import annotations
 import random
 from collections import Counter
 from dataclasses import replace
+from itertools import islice
 
 import pytest
 
-from nanoreason.arithmetic import evaluate, read_equations
+from nanoreason.arithmetic import evaluate, parse_expression, read_equations, value_of
+from nanoreason.data import filter_traces, load_problems, teach
 from nanoreason.errors import KINDS, CorruptionError, check_kinds, corrupt, read_steps
 from nanoreason.filters import examine
 from nanoreason.procedural import problems
@@ -15,17 +17,23 @@ from nanoreason.teacher import procedural_trace
 from nanoreason.trace import parse_trace, render_trace
 
 
-@pytest.fixture(scope="module")
-def planted():
+@pytest.fixture(scope="module", params=["procedural", "gsm8k"])
+def planted(request):
     """(problem, right trace, kind, wrong trace) for some hundred problems and each kind."""
     rng, found = random.Random(4), []
-    for problem in problems("train", 250, 4):
-        trace = procedural_trace(problem)
+    if request.param == "procedural":
+        pairs = [(p, procedural_trace(p)) for p in problems("train", 500, 4)]
+    else:
+        folder = request.getfixturevalue("gsm8k")
+        some = list(islice(load_problems("gsm8k", folder, "train"), 400))
+        pairs = filter_traces(zip(some, teach(some)))[0]
+    for problem, trace in pairs:
         for kind in KINDS:
             try:
                 found.append((problem, trace, kind, corrupt(trace, kind, rng)))
             except CorruptionError:
                 continue
+    assert len(found) >= (2000 if request.param == "procedural" else 1000)
     return found
 
 
@@ -42,8 +50,22 @@ def test_the_blamed_step_is_the_first_with_a_false_equation_or_another_value(pla
     for problem, right, kind, wrong in planted:
         first = next(k for k, line in enumerate(wrong.execute, 1)
                      if not read_equations(line)[0].holds
-                     or evaluate(read_equations(line)[0].right) != problem.steps[k - 1].value)
+                     or evaluate(read_equations(line)[0].right) != values(right)[k - 1])
         assert wrong.verdict == first, (kind, render_trace(wrong))
+
+
+def test_the_consequence_is_carried_into_every_line_that_depends_on_it(planted):
+    for _, right, kind, wrong in planted:
+        if kind == "skipped_step":
+            continue
+        found = values(wrong)
+        for number, (step, line) in enumerate(zip(read_steps(right), wrong.execute), 1):
+            node = parse_expression(read_equations(line)[0].left)
+            for operand, text in ((step.left, node.left), (step.right, node.right)):
+                if number > wrong.verdict and operand.kind == "step":
+                    assert value_of(text) == found[operand.index - 1], (kind, wrong.execute)
+                elif number != wrong.verdict:
+                    assert value_of(text) == operand.value, (kind, wrong.execute)
 
 
 def test_what_follows_the_wrong_step_is_consistent_with_it(planted):
@@ -79,7 +101,7 @@ def test_a_planted_trace_passes_the_filter_and_the_grammar(planted):
 def test_a_skipped_step_is_never_the_last(planted):
     for problem, _, kind, wrong in planted:
         if kind == "skipped_step":
-            assert len(wrong.execute) == len(problem.steps) - 1
+            assert len(wrong.execute) == len(wrong.plan) - 1
             assert wrong.verdict < len(problem.steps)
 
 
