@@ -1,8 +1,8 @@
 """The English words of the procedural problems' events; the situations are `situations`."""
 from __future__ import annotations
 
-from nanoreason.events import Wording
 from nanoreason.situations import DISTRACTORS
+from nanoreason.story import Wording
 
 NUMBER_WORDS = ("", "", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 

@@ -17,9 +17,10 @@ from collections.abc import Iterator
 from nanoreason import vietnamese
 from nanoreason.checks import write_number
 from nanoreason.english import ENGLISH
-from nanoreason.events import EVENTS, RejectedStory, Scale, Story, story_line
+from nanoreason.events import EVENTS, story_line
 from nanoreason.problem import Problem, question_sha256
 from nanoreason.situations import NAMES, SHE, SITUATIONS, TEST_NAMES, Situation
+from nanoreason.story import RejectedStory, Scale, Story
 
 SPLITS = ("train", "dev", "test", "test_template", "test_ood")
 LANGUAGES = ("en", "vi", "en+vi")

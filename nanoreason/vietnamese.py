@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from nanoreason.events import Wording
 from nanoreason.situations import Situation
+from nanoreason.story import Wording
 
 FORMS = {
     "start_given": "lúc đầu {n} {items}",
