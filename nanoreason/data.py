@@ -62,7 +62,8 @@ def _teach(problem: Problem | Rejection) -> Trace | Rejection:
 def prepare(data: str, teacher="rules", total: int | None = None,
             error_share: float = 0.5, seed: int = 0, *, split: str = "train",
             path: str | Path | None = None, kinds: Mapping[str, float] | None = None,
-            allow_fewer: bool = False, report: dict | None = None) -> list[dict]:
+            language: str = "en", allow_fewer: bool = False,
+            report: dict | None = None) -> list[dict]:
     """Training records (`records.FIELDS`) of a source, the same ones for the same seed.
 
     data: "procedural"; "gsm8k", "math", "vnhsge" or several of them in shares, such as
@@ -75,6 +76,7 @@ def prepare(data: str, teacher="rules", total: int | None = None,
     error_share: the share of records that are to hold a planted error, 0 to 1. Where no
         kind of error fits a trace of "procedural" or of a file it stays clean and is
         counted; of a data set another problem takes its place.
+    language: of "procedural", see `procedural.problems`.
     kinds: weights of the kinds of error, see `planting.plant`; None: all alike.
     report: filled, if given, with `read`, `kept`, `rejected` (the list), `reasons`,
         `planted` (count by kind) and `no_kind_fits`; of data sets also `by_source` and
@@ -92,14 +94,14 @@ def prepare(data: str, teacher="rules", total: int | None = None,
     mixture = read_mixture(data)
     if mixture and data != "procedural":
         return prepare_mixture(mixture, teacher, total, error_share, seed, split, path, kinds,
-                               allow_fewer, report)
+                               language, allow_fewer, report)
     if not mixture and _is_prepared(data):
         records = _shuffled(read_traces(data), seed)[:total]
         planted = Counter(r["planted"]["kind"] for r in records if r["planted"])
         report.update(read=len(records), kept=len(records), rejected=[], reasons={},
                       planted=dict(planted), no_kind_fits=0)
         return records
-    pairs, rejected = _kept(data, teacher, total, seed, split, path)
+    pairs, rejected = _kept(data, teacher, total, seed, split, path, language)
     report.update(read=len(pairs) + len(rejected), kept=len(pairs), rejected=rejected,
                   reasons=reasons(rejected))
     if not pairs:
@@ -121,10 +123,12 @@ def prepare(data: str, teacher="rules", total: int | None = None,
 
 
 def _kept(data: str, teacher, total: int | None, seed: int, split: str,
-          path: str | Path | None) -> tuple[list[tuple[Problem, Trace]], list[Rejection]]:
+          path: str | Path | None, language: str
+          ) -> tuple[list[tuple[Problem, Trace]], list[Rejection]]:
     """The first `total` problems (in seeded order) whose trace passes the filter."""
     if data == "procedural":
-        problems = load_problems(data, path, split, count=total or 1000, seed=seed)
+        problems = load_problems(data, path, split, count=total or 1000, seed=seed,
+                                 language=language)
     else:
         # A file whose answers are not in GSM8K's layout has no steps to learn from, and
         # the teacher says so; so one reader serves both.

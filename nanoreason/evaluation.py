@@ -118,7 +118,7 @@ def generate_traces(model, tokenizer, rows: Sequence[dict], max_new_tokens: int,
 def _pairs(params: EvaluateParams, split: str) -> list[tuple[Problem, Trace | None]]:
     """The first n problems of a split, each with its right trace where the rules write one."""
     problems = load_problems(params.data, params.data_path, split, count=params.n,
-                             seed=params.seed)
+                             seed=params.seed, language=params.language)
     problems = list(islice((p for p in problems if isinstance(p, Problem)), params.n))
     return [(problem, trace if isinstance(trace, Trace) else None)
             for problem, trace in zip(problems, teach(problems))]

@@ -36,7 +36,8 @@ from nanoreason.trace import Trace, TraceError, parse_trace, render_trace
 # In these data sets a step may be prose or LaTeX: of it only the equations that can be read
 # are judged, by the mathematics layer.
 PROSE = ("math", "vnhsge")
-_OPERATIONS = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/"}
+_OPERATIONS = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/",
+               "cộng": "+", "trừ": "-", "nhân": "*", "chia": "/"}
 
 
 def filter_traces(pairs: Iterable[tuple[Problem | Rejection, Trace | Rejection | str]]

@@ -48,7 +48,8 @@ def read_mixture(data: str) -> list[Entry]:
 
 def prepare_mixture(entries: list[Entry], teacher, total: int | None, error_share: float,
                     seed: int, split: str, path: str | Path | None,
-                    kinds: Mapping[str, float] | None, allow_fewer: bool, report: dict
+                    kinds: Mapping[str, float] | None, language: str, allow_fewer: bool,
+                    report: dict
                     ) -> list[dict]:
     """Training records of a mixture; see `data.prepare`, which fills in the rest.
 
@@ -66,7 +67,8 @@ def prepare_mixture(entries: list[Entry], teacher, total: int | None, error_shar
     tests, absent = _test_sets(entries, places)
     share_of_all = sum(entry.share for entry in entries)
     parts = [Part(entry.source, load_problems(
-        entry.source, places[entry.source], split, seed=seed, revision=entry.revision,
+        entry.source, places[entry.source], split, seed=seed, language=language,
+        revision=entry.revision,
         # Of a problem come two traces at most, and one is kept nearly always.
         count=max(1, round(total * entry.share / share_of_all))), entry.share,
         lambda problems, name=entry.source: teach(

@@ -20,6 +20,7 @@ from pydantic import (BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 from nanoreason.errors import KINDS as ERRORS
 from nanoreason.mixture import NAMES, read_mixture
 from nanoreason.planting import check_mix
+from nanoreason.procedural import LANGUAGES
 from nanoreason.profiles import choose_profile, load_profile, profile_names
 from nanoreason.validation import (ParameterError, as_names, bad_value, given_names,
                                    unknown_name)
@@ -82,6 +83,8 @@ class _WithData(Params):
     data: str = Field("procedural", description=f"one of {', '.join(SOURCES)}, the path of a "
                       "file that is there, or (01 and 02) several in shares: gsm8k:2+math:1")
     data_path: str | None = Field(None, description="a file or folder to read instead of the hub")
+    language: Literal[LANGUAGES] = Field(
+        "en", description=f"of procedural problems, one of {', '.join(LANGUAGES)}")
 
     @field_validator("data")
     @classmethod

@@ -6,9 +6,9 @@ the question together with every value that a solution may use for it: `20%` is 
 `2/3` is 2/3 or (divide by 3, take 2), `50 cents` is 50 or 1/2 a dollar, `2 dozen` is 24 or 2.
 The value as written comes first, and no two places are merged.
 
-English is read: digits (thousands commas, decimals, money, `3/4`, `2 1/2`), number words
+English is read, and Vietnamese in `vietnamese_quantities`: digits (thousands commas, decimals, money, `3/4`, `2 1/2`), number words
 to the millions, dozens, per cent, fractions in words, twice, double, triple and thrice.
-Digits are read in any language. Signs are not: `-5` is the quantity 5.
+Signs are not read: `-5` is the quantity 5.
 
 Not quantities: ordinals (`third day`, `21st`), a year's quarter (`the first quarter`),
 vague plurals (`dozens of`), and numbers inside names (`mp3`). `one` counts unless it
@@ -22,6 +22,7 @@ from fractions import Fraction
 
 from nanoreason.expression import MAX_DIGITS, NUMBER
 from nanoreason.number_words import MULTIPLES, NUMBERS, PARTS, SCALES, SMALL, TENS
+from nanoreason.vietnamese_quantities import is_vietnamese, read_vietnamese
 
 _ORDINALS = set("first second third fourth last next previous this every each per".split())
 _ARTICLES = {"a", "an", "another", "other", "remaining"}
@@ -90,8 +91,12 @@ class Quantity:
 def quantities(question: str) -> tuple[Quantity, ...]:
     """All quantities of a question in order of position; linear in its length.
 
-    A number of more than MAX_DIGITS digits is passed over.
+    A number of more than MAX_DIGITS digits is passed over. A Vietnamese question is read by
+    its own rules, see `vietnamese_quantities`.
     """
+    if is_vietnamese(question):
+        return tuple(Quantity(index, values, question[slice(*span)], span) for index, (
+            values, span) in enumerate(read_vietnamese(question)))
     found, place = [], 0
     while candidate := _CANDIDATE.search(question, place):
         place = candidate.end()

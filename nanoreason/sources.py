@@ -47,13 +47,13 @@ def in_dev(question: str) -> bool:
 
 def load_problems(source: str, path: str | Path | None = None, split: str = "train", *,
                   count: int = 1000, seed: int = 0, steps: tuple[int, ...] | None = None,
-                  revision: str | None = None, configuration: str = "socratic"
-                  ) -> Iterator[Problem | Rejection]:
+                  language: str = "en", revision: str | None = None,
+                  configuration: str = "socratic") -> Iterator[Problem | Rejection]:
     """The problems of a source, in order; a record that is none comes as a `Rejection`.
 
-    source: "procedural" (count, seed, steps apply), "gsm8k", "math", "vnhsge", or the path
-        of any JSON Lines file with `question` and `answer` (its problems carry the file's
-        name as source).
+    source: "procedural" (count, seed, steps and language apply), "gsm8k", "math", "vnhsge",
+        or the path of any JSON Lines file with `question` and `answer` (its problems carry
+        the file's name as source).
     path: a local file (gzipped or not) or a folder in the data set's own layout: GSM8K's
         JSON Lines, MATH's tree `{train,test}/<subject>/<n>.json`, VNHSGE's exam files.
         None reads what is published, at `revision`, which problems carry in their
@@ -76,7 +76,7 @@ def load_problems(source: str, path: str | Path | None = None, split: str = "tra
         if split not in procedural.SPLITS:
             raise ValueError(f"split {split!r} is unknown; choose one of "
                              f"{', '.join(procedural.SPLITS)}")
-        return procedural.problems(split, count, seed, steps)
+        return procedural.problems(split, count, seed, steps, language)
     if split not in FILE_SPLITS:
         raise ValueError(f"split {split!r} is unknown; choose one of {', '.join(FILE_SPLITS)}")
     part, resolved = "test" if split == "test" else "train", None

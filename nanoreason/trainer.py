@@ -198,7 +198,8 @@ def tune(model, tokenizer, rows: list[Encoded], params, folder) -> tuple[list[di
     arguments._n_gpu = min(arguments.n_gpu, 1)
     callback = _StepRecord(model)
     trainer = StepAwareTrainer(
-        model=model, args=arguments, rows=rows, weights=[getattr(params, f"{group}_weight") for group in GROUPS],
+        model=model, args=arguments, rows=rows,
+        weights=[getattr(params, f"{group}_weight") for group in GROUPS],
         normalise=params.normalise, dynamic=params.dynamic, tag=tag,
         pad_id=tokenizer.pad_token_id, callbacks=[callback])
     callback.trainer = trainer

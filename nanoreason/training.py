@@ -79,7 +79,7 @@ def train(params: TrainParams) -> Run:
     report: dict = {}
     records = prepare(params.data, total=params.traces, error_share=params.error_share,
                       seed=params.seed, path=params.data_path, kinds=params.error_kinds,
-                      allow_fewer=params.allow_fewer, report=report)
+                      language=params.language, allow_fewer=params.allow_fewer, report=report)
     rows, counts = encode_records(load_tokenizer(params.base), records, params.max_length)
     model, tokenizer = load_base(params.base, params.quantisation, device)
     model = attach_adapters(model, params.rank, params.alpha, params.dropout, params.seed,

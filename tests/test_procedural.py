@@ -2,11 +2,14 @@
 from __future__ import annotations
 
 import random
+import re
 from fractions import Fraction
 
 import pytest
 
+from nanoreason import english, vietnamese
 from nanoreason.checks import KINDS, check_line, compute, slip, write_check
+from nanoreason.data import prepare
 from nanoreason.graph import dependency_graph
 from nanoreason.problem import Operand, Step, normalise_question
 from nanoreason.procedural import (BASE_SCALE, OOD_STEPS, SCALE, SPLITS, TRAIN_STEPS,
@@ -14,20 +17,26 @@ from nanoreason.procedural import (BASE_SCALE, OOD_STEPS, SCALE, SPLITS, TRAIN_S
 from nanoreason.quantities import quantities
 from nanoreason.situations import NAMES, SITUATIONS, TEST_NAMES
 from nanoreason.teacher import procedural_trace
+from nanoreason.vietnamese_quantities import is_vietnamese
 
 COUNT = 400
 
 
-@pytest.fixture(scope="module", params=SPLITS)
+@pytest.fixture(scope="module", params=[f"{split} {language}" for split in SPLITS
+                                        for language in ("en", "vi")])
 def split_problems(request):
-    return request.param, list(problems(request.param, COUNT, seed=3))
+    split, language = request.param.split()
+    return split, list(problems(split, COUNT, seed=3, language=language))
 
 
 def test_there_are_enough_situations_and_the_held_out_ones_are_others():
-    keys = [s.key for s in SITUATIONS]
-    assert len(set(keys)) == len(keys) >= 30
-    assert sum(s.held_out for s in SITUATIONS) >= 5
-    assert not set(NAMES) & set(TEST_NAMES)
+    for situations, names, unseen, least in (
+            (SITUATIONS, NAMES, TEST_NAMES, 30),
+            (vietnamese.SITUATIONS, vietnamese.NAMES, vietnamese.TEST_NAMES, 20)):
+        keys = [s.key for s in situations]
+        assert len(set(keys)) == len(keys) >= least
+        assert sum(s.held_out for s in situations) >= 4
+        assert not set(names) & set(unseen)
 
 
 def test_every_step_holds_and_refers_to_what_stands_before_it(split_problems):
@@ -58,9 +67,14 @@ def test_a_split_has_its_own_steps_situations_and_names(split_problems):
     split, made = split_problems
     steps = {len(problem.steps) for problem in made}
     assert steps == ({OOD_STEPS} if split == "test_ood" else set(TRAIN_STEPS))
-    held_out = {s.key for s in SITUATIONS if s.held_out}
+    language = made[0].language
+    situations = {"en": SITUATIONS, "vi": vietnamese.SITUATIONS}[language]
+    held_out = {s.key for s in situations if s.held_out}
     assert all((p.details["situation"] in held_out) == (split == "test_template") for p in made)
-    foreign = TEST_NAMES if split in ("train", "dev") else NAMES
+    trained, unseen = {"en": (NAMES, TEST_NAMES),
+                       "vi": (vietnamese.NAMES, vietnamese.TEST_NAMES)}[language]
+    foreign = unseen if split in ("train", "dev") else trained
+    assert {p.language for p in made} == {language}
     assert not any(name in problem.question.split() for problem in made for name in foreign)
 
 
@@ -68,7 +82,7 @@ def test_splits_share_no_question_whatever_the_seeds():
     seen: dict[str, str] = {}
     for split in SPLITS:
         for seed in (0, 1):
-            for problem in problems(split, COUNT, seed):
+            for problem in problems(split, COUNT, seed, language="en+vi"):
                 key = normalise_question(problem.question)
                 assert seen.setdefault(key, split) == split
 
@@ -88,14 +102,52 @@ def test_all_operations_fractions_percentages_and_distractors_occur():
     assert 0.15 < share < 0.45
 
 
-def test_an_unknown_split_is_refused():
+def test_both_languages_have_the_same_words_for_everything():
+    assert set(english.FORMS) == set(vietnamese.FORMS)
+    for key, forms in english.FORMS.items():
+        holes = [set(re.findall("{([a-z]+)}", form)) - {"items"} for form in (
+            *([forms] if isinstance(forms, str) else forms), *(
+                [vietnamese.FORMS[key]] if isinstance(vietnamese.FORMS[key], str)
+                else vietnamese.FORMS[key]))]
+        numbers = {frozenset(h & set("knm")) for h in holes}
+        assert len(numbers) == 1, key  # the same numbers, whatever the words
+
+
+def test_vietnamese_numbers_are_written_as_vietnamese_writes_them():
+    made = list(problems("train", 600, 5, language="vi"))
+    texts = " ".join(p.question for p in made)
+    for words in ("một nửa", "một phần ba", "một phần tư", "gấp đôi", "%", ".500 đồng",
+                  ",5 nghìn đồng"):
+        assert words in texts
+    assert {s.operator for p in made for s in p.steps} == set("+-*/")
+    for problem in made:
+        assert not re.search(r"[0-9],[0-9]{3}|[0-9]\.[0-9]\b", problem.question)
+        assert "." not in problem.answer and "," not in problem.answer
+
+
+def test_a_run_can_mix_the_languages():
+    made = list(problems("train", 400, 5, language="en+vi"))
+    vietnamese_ones = sum(p.language == "vi" for p in made)
+    assert 150 < vietnamese_ones < 250
+    report = {}
+    records = prepare("procedural", total=100, language="en+vi", report=report)
+    assert len(records) == report["kept"] == report["read"] == 100
+    marked = sum(is_vietnamese(r["question"]) for r in records)
+    assert 30 < marked < 70 and sum(report["planted"].values()) == 50
+
+
+def test_an_unknown_split_or_language_is_refused():
     with pytest.raises(ValueError, match="'tests' is unknown"):
-        next(problems("tests", 1, 0))
+        problems("tests", 1, 0)
+    with pytest.raises(ValueError, match="'fr' is unknown.*en.vi"):
+        problems("train", 1, 0, language="fr")
 
 
 def test_the_graph_read_from_the_text_is_the_generators():
     """At least 99 %: the reader sees the text alone, the generator knows the truth."""
-    made = list(problems("train", 300, 8)) + list(problems("test_ood", 100, 8))
+    made = [problem for language in ("en", "vi") for split, count in (
+        ("train", 300), ("test_ood", 100)) for problem in problems(
+            split, count, 8, language=language)]
     right = sum(known_edges(p) == read_edges(p) for p in made)
     assert right / len(made) >= 0.99
 
