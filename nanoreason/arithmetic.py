@@ -31,7 +31,7 @@ from nanoreason.expression import (
 )
 from nanoreason.free_text import Token, clauses, matching
 from nanoreason.number_words import DETERMINERS
-from nanoreason.pieces import MULTIPLIERS, Piece, read_pieces
+from nanoreason.pieces import MULTIPLIERS, NOUNS, Piece, read_pieces
 
 __all__ = [
     "ArithmeticTextError", "Binary", "Equation", "Negative", "Node", "Number",
@@ -39,7 +39,7 @@ __all__ = [
 ]
 
 LINE = 300  # characters; longer texts are not remembered
-_EQUALS = re.compile(r"[=≈≃≅]|\\(?:approx|simeq)")  # whatever `free_text` takes for one
+_EQUALS = re.compile(r"[=≈≃≅]|\\(?:approx|simeq)|\bequals\b")  # whatever `free_text` takes for one
 _APPROXIMATE = {"about", "approximately", "around", "roughly", "nearly", "almost"}
 _LEADING = _APPROXIMATE | {"only", "just", "exactly", "a", "total", "of"}
 # In front of an expression, these change its first number.
@@ -106,13 +106,18 @@ class _Side:
     place: int  # in the source, where there are no tokens
 
     def __post_init__(self):
-        self.node = self.value = None
-        if self.piece and self.piece.readable:
+        self.node = self.value = self.other = None
+        self.loose = bool(self.piece and self.piece.loose)
+        if self.piece and (self.piece.readable or self.loose):
             try:
                 self.node = parse_expression(self.piece.text)
                 self.value = value_of(self.node)
             except ArithmeticTextError:
                 self.node = None
+            else:
+                # `24 / 12 = 2 dozen` counts dozens, `20 + 4 = 2 dozen` counts what is in them.
+                scale = self.piece.scale if self.loose else ""
+                self.other = self.value * NOUNS[scale] if scale else None
 
     @property
     def span(self):
@@ -146,12 +151,22 @@ def _last_piece(pieces: list[Piece], run: list[Token]) -> Piece | None:
     changed = before is not None and (
         before.kind in ("number", "operator", "unknown")
         or (before.kind == "close" and place in matching(run).values())
-        or run[place].text.lower() in _BEFORE
+        or (run[place].text.lower() in _BEFORE and not _by_so_much(piece, run[:place + 1]))
         or (run[place].kind == "number" and run[place + 1].text == "of")
         or (before.kind == "word" and not piece.computes)
     )
-    piece.readable = piece.readable and not changed
+    if changed:
+        word = run[place].text.lower()
+        piece.loose = (piece.readable or piece.loose) and piece.computes and word in NOUNS
+        piece.readable = False
     return piece
+
+
+def _by_so_much(piece: Piece, before: list[Token]) -> bool:
+    """Whether a piece stands after "by" as an amount (`it fell by 2 * 3`), not as what
+    something is divided or multiplied by."""
+    return (before[-1].text == "by" and piece.computes and not any(
+        token.text.lower().startswith(("divi", "multi")) for token in before))
 
 
 def _first_piece(pieces: list[Piece], run: list[Token]) -> Piece | None:
@@ -164,7 +179,7 @@ def _first_piece(pieces: list[Piece], run: list[Token]) -> Piece | None:
         return None
     piece.about = bool(before & _APPROXIMATE)
     if any(token.text == "remainder" for token in run[piece.start :]):
-        piece.readable = False
+        piece.readable = piece.loose = False
     return piece
 
 
@@ -192,8 +207,8 @@ def _in_clause(source, clause):
 
 
 def _equation(source, chain, links):
-    name = chain[0].node is None and not chain[0].computes
-    if name and len(chain) > 2:  # "Total = 2 + 3 = 5"
+    name = chain[0].node is None and (not chain[0].computes or _adds_names(chain[0].tokens))
+    if name and len(chain) > 2:  # "Total = 2 + 3 = 5", "Monday + Tuesday = 2 + 3 = 5"
         chain, links = chain[1:], links[1:]
     verdicts = [_link(a, b, about) for a, b, about in zip(chain, chain[1:], links)]
     if False in verdicts:
@@ -210,12 +225,20 @@ def _equation(source, chain, links):
     )
 
 
+def _adds_names(tokens: list[Token]) -> bool:
+    """Whether every operator stands before a word, no letter: `Week 1 + Week 2`."""
+    return all(after.kind == "word" and len(after.text) > 1
+               for token, after in zip(tokens, tokens[1:]) if token.kind == "operator")
+
+
 def _link(left, right, about):
     """Whether two neighbouring sides are equal; None if that cannot be said."""
     if left.value is None or right.value is None:
         return None
     if left.value == right.value or _same_percentage(left, right):
         return True
+    if left.loose or right.loose:  # believed where it comes out, else perhaps misread
+        return True if left.other == right.value or right.other == left.value else None
     if _converts(left, right):
         return None
     shown = right if isinstance(right.node, Number) else left

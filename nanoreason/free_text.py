@@ -25,20 +25,21 @@ _TOKEN = re.compile(
     |(?P<number>[0-9]{{1,3}}(?:\{{,\}}[0-9]{{3}})+|(?:{NUMBER})(?!,?[0-9]))
         (?P<dots>\.{{2,}}|…)?(?P<percent>\s?\\?%|\s(?:percent|per\scent)\b)?
     |(?P<malformed>[0-9][0-9,.]*)
-    |(?P<equals>=+|[≈≃≅]|\\(?:approx|simeq)(?![A-Za-z]))
+    |(?P<equals>=+|[≈≃≅]|\\(?:approx|simeq)(?![A-Za-z])
+        |\bequals\b)
     |(?P<fraction>\\[dtc]?frac(?![A-Za-z]))
-    |(?P<operator>\*\*|[-+*/^−×·⋅÷∗∙–⁄]|\\(?:times|cdot|ast|div)(?![A-Za-z]))
+    |(?P<operator>\*\*|//|[-+*/^−×·⋅÷∗∙–⁄]|\\(?:times|cdot|ast|div)(?![A-Za-z]))
     |(?P<skip>\\(?:left|right|big|Big|text|textbf|mathrm|mathbf|mbox|boxed|displaystyle)
         (?![A-Za-z])|\\[,;:!\ $]|[$€£¥₫¢&])
     |(?P<open>\\?[({{])|(?P<close>\\?[)}}])
-    |(?P<word>(?:[^\W\d_][\u0300-\u036f]*)+(?:['’][^\W\d_]+)*)
+    |(?P<word>(?:[^\W\d_][\u0300-\u036f]*)+(?:['’&][^\W\d_]+)*)
     |(?P<command>\\[A-Za-z]*)
     |(?P<other>\S)
     """,
     re.VERBOSE,
 )
 _SYMBOLS = OPERATORS | {
-    "∗": "*", "∙": "*", "–": "-", "⁄": "/",
+    "∗": "*", "∙": "*", "–": "-", "⁄": "/", "//": "/",
     "\\times": "*", "\\cdot": "*", "\\ast": "*", "\\div": "/",
 }
 # Other characters end a clause (quotes, brackets, emoji), but mathematical ones and
@@ -91,7 +92,7 @@ def _token(match, before):
     if numeral or kind in ("clock", "malformed", "command"):
         return Token("unknown", text, start, end)
     if kind == "equals":
-        return Token("equals", "=", start, end, rounded=not text.startswith("="))
+        return Token("equals", "=", start, end, rounded=text[0] in "≈≃≅\\\\")
     if kind == "operator" and text != "**":
         return Token("operator", _SYMBOLS[text], start, end)
     if kind == "open" or kind == "close":

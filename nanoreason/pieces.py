@@ -8,11 +8,14 @@ kept but marked unreadable.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 
 from nanoreason.free_text import Token, matching
 from nanoreason.number_words import CLAUSE_WORDS, DETERMINERS, MULTIPLES, PARTS, SCALES
 
-MAX_UNIT_WORDS = 6
+MAX_UNIT_WORDS = 9
+# `90 bees that left - 15 bees` is read so, but believed only where it comes out.
+RELATIVE_WORDS = {"that", "he", "she", "they"}
 _UNIT_LETTERS = {"a", "m", "g", "h", "s", "l", "L"}  # a metre, or the article
 _WORD_OPERATORS = {"times": "*", "x": "*", "X": "*", "plus": "+", "minus": "-"}
 _ORDINAL_ENDINGS = {"st", "nd", "rd", "th"}
@@ -21,6 +24,9 @@ MULTIPLIERS = {
     *PARTS, *MULTIPLES, *SCALES, "squared", "cubed", "remainder", "rem", "R", "r", "mod",
     "percent", "percentage",
 }
+# Of these, the ones that are also things to count: eggs by the dozen, coins of a quarter.
+NOUNS = {**{word: Fraction(n) for word, n in SCALES.items()},
+         **{word: Fraction(1, n) for word, n in PARTS.items()}}
 
 
 @dataclass
@@ -30,6 +36,8 @@ class Piece:
     text: strict arithmetic; tokens: those it was read from, without trailing units;
     start, end: its places in the run, trailing units included; whole: it is the run;
     unit: the word right after the last operand, "" if there is none;
+    loose: what makes it unreadable is only a word that may change a number or be its
+    unit (`5 dozen`, `3 quarters`, `400 fifth graders`); scale: that word, of a lone number;
     computes: it holds an operation; about: a word like "about" stands before it.
     """
 
@@ -42,6 +50,8 @@ class Piece:
     unit: str = ""
     computes: bool = False
     about: bool = False
+    loose: bool = False
+    scale: str = ""
 
 
 def read_pieces(run: list[Token], final: bool = False) -> list[Piece]:
@@ -86,12 +96,14 @@ class _RunReader:
         readable, expecting, computes = True, True, False
         divided_tightly = False
         last, end = start, start + 1  # the last operand's token, the piece's end
+        loose, scale = False, ""
         while place < len(self.run):
             token = self.run[place]
             if expecting:
                 if token.kind in ("number", "unknown"):
                     strict.append(token.text)
                     readable = readable and token.kind == "number"
+                    loose = loose and token.kind == "number"
                     expecting = False
                 elif self.kind(place) == "open" and place in self.pairs:
                     strict.append("(")
@@ -102,7 +114,7 @@ class _RunReader:
                     if not groups:
                         break
                     place, groups = self.pairs[groups[0]], []
-                    readable = expecting = False
+                    readable = loose = expecting = False
                 place += 1
                 words = 0
             elif token.kind == "close" and groups:
@@ -117,17 +129,28 @@ class _RunReader:
                     # "2 / 1/4" means one fourth, "2 / 1 / 4" does not.
                     if operator == "/" and strict[-2:-1] == ["/"]:
                         readable = readable and self.tight(place) == divided_tightly
+                        loose = loose and self.tight(place) == divided_tightly
                     divided_tightly = self.tight(place)
                     strict.append(operator)
                     expecting = computes = True
                 elif units:
-                    readable = readable and self.harmless(place, words)
+                    if token.text in RELATIVE_WORDS:
+                        loose, readable = readable or loose, False
+                    if not self.harmless(place, words):
+                        noun = token.text in NOUNS and not token.tight
+                        loose, readable = noun and (readable or loose), False
+                        scale = token.text
                     words += units
                 else:
-                    readable = readable and not self.adjoins(place, words)
+                    if self.adjoins(place, words):
+                        # "= 80 18-inch planks", but not "= 2 1/2"
+                        counts = token.kind == "number" and not token.tight \
+                            and self.text(place + 1) != "/"
+                        loose, readable = counts and (readable or loose), False
                     if not groups:
                         break
-                    place, groups, readable = self.pairs[groups[0]], [], False
+                    place, groups = self.pairs[groups[0]], []
+                    readable = loose = False
                     width, words = 1, 0
                 place += units or width
             if not expecting and not groups:
@@ -142,6 +165,8 @@ class _RunReader:
             whole=start == 0 and end == len(self.run),
             unit=self.text(last + 1) if self.kind(last + 1) == "word" else "",
             computes=computes,
+            loose=loose and not expecting,
+            scale="" if computes else scale,
         )
 
     def starts_operand(self, place):
@@ -176,10 +201,12 @@ class _RunReader:
         token = self.run[place]
         if words >= MAX_UNIT_WORDS:
             return 0
-        if token.kind == "word" and token.text not in CLAUSE_WORDS:
+        relative = words and token.text in RELATIVE_WORDS
+        if token.kind == "word" and (relative or token.text not in CLAUSE_WORDS):
             return 1
         if token.text == "/" or self.hyphen_at(place):
-            if self.kind(place + 1) == "word" and len(self.text(place + 1)) > 1:
+            unit = self.text(place + 1)
+            if self.kind(place + 1) == "word" and (len(unit) > 1 or words and unit in _UNIT_LETTERS):
                 return 2
         closing = self.pairs.get(place)
         if token.kind == "open" and closing and closing - place <= MAX_UNIT_WORDS:
@@ -205,7 +232,8 @@ class _RunReader:
         if token.text == "and":
             place += 2 if self.text(place + 1) in ("a", "one", "(") else 1
             fraction = self.kind(place) == "number" and self.text(place + 1) == "/"
-            return fraction or self.text(place) in MULTIPLIERS
+            part = self.text(place) in MULTIPLIERS
+            return fraction or part and (not words or self.text(place) in ("half", "quarter"))
         if token.kind == "operator":  # "5 + x", but not "5 - that is all"
             variable = self.kind(place + 1) == "word" and len(self.text(place + 1)) == 1
             return token.text != "-" or variable
