@@ -23,7 +23,7 @@ from nanoreason.expression import NUMBER
 from nanoreason.files import write_json
 from nanoreason.gsm8k import ANNOTATION
 from nanoreason.records import read_json_lines
-from nanoreason.statistics import wilson
+from nanoreason.statistics import share
 
 SEED = 0
 _LAST_NUMBER = re.compile(rf"({NUMBER})(?!.*[0-9])", re.DOTALL)
@@ -53,11 +53,6 @@ def with_slip(line: str, equation: Equation, rng: random.Random) -> str | None:
     wrong = str(slip(value, rng)) if value else "1"
     start = equation.span[0] + found.start(1)
     return line[:start] + wrong + line[start + len(found[1]):]
-
-
-def share(count: int, of: int) -> dict:
-    """A share with its counts and Wilson interval."""
-    return {"value": count / of, "counts": [count, of], "interval": list(wilson(count, of))}
 
 
 def measure(folder: Path) -> dict:

@@ -26,7 +26,7 @@ from nanoreason.environment import describe, peak_memory
 from nanoreason.filters import reasons
 from nanoreason.graph import execute_graph
 from nanoreason.quantities import quantities
-from nanoreason.statistics import wilson
+from nanoreason.statistics import share
 
 SEED = 0
 
@@ -45,11 +45,6 @@ def operands(execute, question: str):
         for value, node in step["operands"]:
             yield value, node, candidates(value, question, results)
         results.append(step["value"])
-
-
-def share(count: int, whole: int) -> dict:
-    return {"value": count / whole, "counts": [count, whole],
-            "interval": list(wilson(count, whole))}
 
 
 def main(path: str) -> None:

@@ -31,6 +31,7 @@ __all__ = ["KINDS", "CorruptionError", "RecordError", "Rejection", "check_record
            "filter_traces", "in_dev", "load_problems", "make_record", "prepare",
            "read_traces", "teach", "write_rejected", "write_traces"]
 
+
 def teach(problems: Iterable[Problem | Rejection], teacher="rules"
           ) -> Iterator[Trace | Rejection]:
     """A right trace of each problem, or a `Rejection` that says why there is none.

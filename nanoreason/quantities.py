@@ -6,8 +6,8 @@ the question together with every value that a solution may use for it: `20%` is 
 `2/3` is 2/3 or (divide by 3, take 2), `50 cents` is 50 or 1/2 a dollar, `2 dozen` is 24 or 2.
 The value as written comes first, and no two places are merged.
 
-English is read, and Vietnamese in `vietnamese_quantities`: digits (thousands commas, decimals, money, `3/4`, `2 1/2`), number words
-to the millions, dozens, per cent, fractions in words, twice, double, triple and thrice.
+English is read (Vietnamese in `vietnamese_quantities`): digits (thousands commas,
+decimals, money, `3/4`, `2 1/2`), number words to the millions, dozens, per cent, fractions in words, twice, double, triple and thrice.
 Signs are not read: `-5` is the quantity 5.
 
 Not quantities: ordinals (`third day`, `21st`), a year's quarter (`the first quarter`),

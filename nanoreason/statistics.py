@@ -32,6 +32,12 @@ def wilson(k: int, n: int, confidence: float = 0.95) -> tuple[float, float] | No
     return float(interval.low), float(interval.high)
 
 
+def share(count: int, whole: int) -> dict:
+    """A proportion as results files hold it: value, counts [count, whole], Wilson interval."""
+    return {"value": count / whole, "counts": [count, whole],
+            "interval": list(wilson(count, whole))}
+
+
 def harmonic_mean(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """2ab / (a + b) elementwise; 0 where either is 0 or less, nan where either is nan."""
     first, second = np.broadcast_arrays(np.asarray(first, float), np.asarray(second, float))
