@@ -19,8 +19,9 @@ def align(student: nx.DiGraph, teacher: nx.DiGraph) -> dict:
     """One-to-one map of student nodes to teacher nodes of maximum total weight.
 
     Ties go by order (givens, steps, constants, numbers without a source; each in reading
-    order): of the maps of equal weight the one that takes the earliest nodes on both sides
-    and crosses least is chosen, so the result never depends on the solver.
+    order, but of steps that compute the same the most used one first): of the maps of equal
+    weight the one that takes the earliest nodes on both sides and crosses least is chosen,
+    so the result never depends on the solver.
     """
     ours, theirs = _in_order(student), _in_order(teacher)
     if not ours or not theirs:
@@ -49,7 +50,26 @@ def align(student: nx.DiGraph, teacher: nx.DiGraph) -> dict:
 def _in_order(graph: nx.DiGraph) -> list:
     kinds = ("given", "step", "constant", "unknown")
     places = {kind: place for place, kind in enumerate(kinds)}
-    return sorted(graph, key=lambda node: places.get(graph.nodes[node].get("kind"), len(kinds)))
+    order = sorted(graph, key=lambda node: places.get(graph.nodes[node].get("kind"), len(kinds)))
+    # The same computation written twice: which of the two a later line uses is a matter of
+    # their order in the text, so among such twins the most used comes first in both graphs.
+    twins: dict[tuple, list[int]] = {}  # (kind, canonical) -> places
+    for place, node in enumerate(order):
+        data = graph.nodes[node]
+        if data.get("canonical") is not None:
+            twins.setdefault((data.get("kind"), data["canonical"]), []).append(place)
+    for found in (found for found in twins.values() if len(found) > 1):
+        ranked = sorted((order[place] for place in found), key=lambda node: _uses(graph, node))
+        for place, node in zip(found, ranked):
+            order[place] = node
+    return order
+
+
+def _uses(graph: nx.DiGraph, node) -> tuple[int, list[str]]:
+    """A sort key, most used first: what is computed from a node, whatever its number."""
+    found = sorted(str(graph.nodes[other].get("canonical"))
+                   for other in nx.descendants(graph, node))
+    return -len(found), found
 
 
 def matched_edges(student: nx.DiGraph, teacher: nx.DiGraph) -> set[tuple]:
