@@ -51,25 +51,38 @@ def _in_order(graph: nx.DiGraph) -> list:
     kinds = ("given", "step", "constant", "unknown")
     places = {kind: place for place, kind in enumerate(kinds)}
     order = sorted(graph, key=lambda node: places.get(graph.nodes[node].get("kind"), len(kinds)))
-    # The same computation written twice: which of the two a later line uses is a matter of
-    # their order in the text, so among such twins the most used comes first in both graphs.
-    twins: dict[tuple, list[int]] = {}  # (kind, canonical) -> places
+    return _with_twins_ranked(graph, order)
+
+
+def _with_twins_ranked(graph: nx.DiGraph, order: list) -> list:
+    """The order with lines that compute the same (twins) put in one by what they are for.
+
+    Which of two twins a later line uses is a matter of their places in the text, which must
+    not count: the most used twin comes first, then the one that uses earlier twins.
+    """
+    groups: dict[tuple, list[int]] = {}  # (kind, canonical) -> places
     for place, node in enumerate(order):
-        data = graph.nodes[node]
-        if data.get("canonical") is not None:
-            twins.setdefault((data.get("kind"), data["canonical"]), []).append(place)
-    for found in (found for found in twins.values() if len(found) > 1):
-        ranked = sorted((order[place] for place in found), key=lambda node: _uses(graph, node))
-        for place, node in zip(found, ranked):
-            order[place] = node
+        if graph.nodes[node].get("canonical") is not None:
+            key = graph.nodes[node].get("kind"), graph.nodes[node]["canonical"]
+            groups.setdefault(key, []).append(place)
+    twins = [places for places in groups.values() if len(places) > 1]
+    uses = {order[place]: _uses(graph, order[place]) for places in twins for place in places}
+    for _ in twins:  # twins of twins: what one group comes to decides the next
+        rank = {order[place]: number for places in twins for number, place in enumerate(places)}
+        for places in twins:
+            ranked = sorted((order[place] for place in places), key=lambda node: (
+                uses[node], sorted((str(graph.nodes[source].get("canonical")), rank.get(source, 0))
+                                   for source in graph.predecessors(node))))
+            for place, node in zip(places, ranked):
+                order[place] = node
     return order
 
 
-def _uses(graph: nx.DiGraph, node) -> tuple[int, list[str]]:
+def _uses(graph: nx.DiGraph, node) -> tuple[int, list[str], list[str]]:
     """A sort key, most used first: what is computed from a node, whatever its number."""
-    found = sorted(str(graph.nodes[other].get("canonical"))
-                   for other in nx.descendants(graph, node))
-    return -len(found), found
+    far, near = (sorted(str(graph.nodes[other].get("canonical")) for other in found)
+                 for found in (nx.descendants(graph, node), graph.successors(node)))
+    return -len(far) - len(near), far, near
 
 
 def matched_edges(student: nx.DiGraph, teacher: nx.DiGraph) -> set[tuple]:

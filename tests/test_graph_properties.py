@@ -37,6 +37,9 @@ class Solution:
             self.values.append(WORKED[sign](a, b))
         self.question = "There are " + ", ".join(f"{n} things" for n in givens) + "."
 
+    def __repr__(self):
+        return f"Solution({self.givens}, {self.lines()})"
+
     def needs(self):
         """Which steps each step uses, as a graph of step numbers from 0."""
         graph = nx.DiGraph()
@@ -91,7 +94,7 @@ def retold(solution, rng, order):
     return solution.lines(order, swapped, rng.choice(WORDINGS))
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80, deadline=None, derandomize=True)
 @given(solutions(largest=97, distinct=True), st.randoms(use_true_random=False))
 def test_retelling_a_solution_changes_nothing(solution, rng):
     """Other order, other wording, operands turned round, other numbers of the lines."""
@@ -104,7 +107,7 @@ def test_retelling_a_solution_changes_nothing(solution, rng):
     assert edge_f1(student, teacher) == 1 == edge_f1(teacher, student)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150, deadline=None, derandomize=True)
 @given(solutions(), st.randoms(use_true_random=False))
 def test_equal_values_are_no_obstacle_where_the_text_is_read_as_meant(solution, rng):
     plain, order = range(len(solution.steps)), another_order(solution, rng)
@@ -121,6 +124,13 @@ def test_the_same_computation_twice_is_aligned_by_what_uses_it():
     teacher = execute_graph(["6 + 5 = 11", "2 * 11 = 22", "5 + 6 = 11"], question)
     student = execute_graph(["6 + 5 = 11", "5 + 6 = 11", "11 * 2 = 22"], question)
     assert edge_f1(student, teacher) == 1 == edge_f1(teacher, student)
+    question = "There are 2 and 3 things."  # twins of twins, and twins used unlike often
+    teacher = execute_graph(["2 + 3 = 5", "2 + 3 = 5", "2 + 5 = 7", "2 + 5 = 7"], question)
+    for pairs in (((1, 3), (2, 4)), ((1, 4), (2, 3))):
+        student = teacher.copy()
+        student.remove_edges_from([(("step", a), ("step", b)) for a in (1, 2) for b in (3, 4)])
+        student.add_edges_from([(("step", a), ("step", b)) for a, b in pairs])
+        assert edge_f1(student, teacher) == 1
 
 
 def test_equal_values_are_kept_apart_by_where_they_come_from():
@@ -136,7 +146,7 @@ def twins(graph, one, other):
     return graph.nodes[one]["canonical"] == graph.nodes[other]["canonical"]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50, deadline=None, derandomize=True)
 @given(solutions())
 def test_every_dropped_added_or_rewired_edge_lowers_the_score(solution):
     """Each edge in turn; only between two lines that compute the same is there no difference,
@@ -156,7 +166,7 @@ def test_every_dropped_added_or_rewired_edge_lowers_the_score(solution):
             assert edge_f1(rewired, teacher) < 1 or twins(teacher, source, other)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80, deadline=None, derandomize=True)
 @given(solutions(largest=97, distinct=True), st.randoms(use_true_random=False))
 def test_another_operand_in_the_text_lowers_the_score(solution, rng):
     number = rng.randrange(len(solution.steps))
@@ -176,7 +186,7 @@ PIECES = st.sampled_from(["1", "2", "12", "9", "0", " + ", " - ", " * ", " / ", 
                           "%", "-", "x", " and ", "3/4", "\\frac{1}{2}", "<b>", "\x00", " of "])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150, deadline=None, derandomize=True)
 @given(st.lists(st.lists(PIECES, max_size=14).map("".join), max_size=6))
 def test_no_text_gives_a_cycle_or_an_error(lines):
     graph = execute_graph(lines, "Ann has 12 apples. She buys 9 more. 3/4 are red.", "21")
@@ -186,7 +196,7 @@ def test_no_text_gives_a_cycle_or_an_error(lines):
     assert not steps or not all(data["dead"] for data in steps)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80, deadline=None, derandomize=True)
 @given(solutions(largest=97, distinct=True))
 def test_dead_steps_are_those_that_the_last_one_does_not_need(solution):
     graph = execute_graph(solution.lines(), solution.question)
