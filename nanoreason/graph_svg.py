@@ -15,7 +15,7 @@ from nanoreason.layout import SIDE, layered_layout, number_label
 from nanoreason.report import MARK_COLOURS, safe
 from nanoreason.stages import Stage
 
-ACROSS, DOWN = 58, 54  # pixels of one step of the layout
+ACROSS, DOWN = 88, 54  # pixels of one step of the layout
 RADIUS, MARGIN = 17, 24
 GREY, RED = "#666666", MARK_COLOURS[False]
 COLOURS = {"given": Stage.UNDERSTAND.colour, "step": Stage.EXECUTE.colour, "constant": GREY,
