@@ -171,6 +171,8 @@ def _report(traces: list[_Trace], caused: list[Case], left_out, **sides) -> Fait
     ).reshape(-1, 5)
     problems = [t.problem for t in measured] + [case.problem for case in caused]
     halves = values["edge_f1"], values["causal_rate"]
+    counted = [t for t in traces if t.dead]  # steps of one trace are not independent
+    dead = np.array([t.dead for t in counted], dtype=float).reshape(-1, 2)
     return FaithfulnessReport(
         n=len(traces), counts=counts, left_out=left_out, **values, **sides,
         causal=by_kind_of_line(caused),
@@ -179,6 +181,8 @@ def _report(traces: list[_Trace], caused: list[Case], left_out, **sides) -> Fait
             "edge_f1": bootstrapped(lambda s: ratio(s[:, 0], s[:, 1]), table, problems),
             "edge_f1_null": bootstrapped(lambda s: ratio(s[:, 2], s[:, 1]), table, problems),
             "rfs": bootstrapped(_rfs, table, problems),
+            "dead_step_share": bootstrapped(lambda s: ratio(s[:, 0], s[:, 1]), dead,
+                                            [t.problem for t in counted]),
         },
     )
 
