@@ -30,6 +30,7 @@ from nanoreason.batches import StepBatches, StepLoader
 from nanoreason.dynamic_weights import DynamicWeights
 from nanoreason.loss import (GROUPS, IGNORE, combine, group_counts, last_hidden,
                              step_aware_loss_from_hidden)
+from nanoreason.processes import grouped
 from nanoreason.routing import adapter_parameters, route
 from nanoreason.tokens import Encoded, tag_ids
 
@@ -216,10 +217,6 @@ class _StepRecord(TrainerCallback):
         self.bar.close()
 
 
-def _distributed() -> bool:
-    return torch.distributed.is_available() and torch.distributed.is_initialized()
-
-
 def training_arguments(params, folder, device: torch.device, dtype: torch.dtype
                        ) -> TrainingArguments:
     """What the Trainer is told. folder: for its own files. dtype: of the base's forward."""
@@ -235,7 +232,7 @@ def training_arguments(params, folder, device: torch.device, dtype: torch.dtype
         fp16=dtype == torch.float16, bf16=dtype == torch.bfloat16,
         # Every trainable parameter is in every graph, and no buffer changes.
         ddp_find_unused_parameters=False, ddp_broadcast_buffers=False,
-        ddp_backend=torch.distributed.get_backend() if _distributed() else None)
+        ddp_backend=torch.distributed.get_backend() if grouped() else None)
     # One process uses one GPU; the Trainer would else wrap the model in DataParallel.
     arguments._n_gpu = min(arguments.n_gpu, 1)
     return arguments
