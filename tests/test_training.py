@@ -1,18 +1,18 @@
 """From a parameter set to a run: reproducible, and with the weights that were asked for."""
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 from peft import PeftModel
 
-from nanoreason import paths, runs
+from nanoreason import paths, runs, training
 from nanoreason.batches import StepBatches
 from nanoreason.loss import IGNORE
-from nanoreason.models import load_base, load_tokenizer
+from nanoreason.models import load_base, load_tokenizer, locate
 from nanoreason.params import TrainParams
 from nanoreason.procedural import problems
 from nanoreason.teacher import procedural_trace
@@ -90,7 +90,7 @@ def test_steps_without_a_finite_loss_or_gradient_are_skipped_and_counted(trained
     def loss(self, *args, **keywords):
         result = compute(self, *args, **keywords)
         bad = math.inf if self.state.global_step == 3 else 0.0
-        return dataclasses.replace(result, total=result.total + bad)
+        return replace(result, total=result.total + bad)
 
     def norm(self, model):
         if self.state.global_step == 2:
@@ -113,8 +113,8 @@ def test_steps_without_a_finite_loss_or_gradient_are_skipped_and_counted(trained
 def test_a_loss_that_stays_infinite_ends_the_run_with_what_was_seen(trained, monkeypatch):
     compute = StepAwareTrainer.compute_loss
     monkeypatch.setattr(StepAwareTrainer, "compute_loss", lambda self, *args, **keywords:
-                        dataclasses.replace(compute(self, *args, **keywords),
-                                            total=torch.tensor(math.nan, requires_grad=True)))
+                        replace(compute(self, *args, **keywords),
+                                total=torch.tensor(math.nan, requires_grad=True)))
     with pytest.raises(NonFiniteError, match=f"{SKIPS} optimiser steps in a row, up to step "
                                              f"{SKIPS}, .*loss nan .*verify .*learning_rate"):
         trained(run="stopped", traces=24, batch_size=4, micro_batch_size=4)
@@ -166,3 +166,12 @@ def test_what_cannot_be_trained_is_refused():
         StepBatches([20] * 60, 30, 16, 4096, 0)
     with pytest.raises(runs.RunError, match="no-such-run"):
         load_run("no-such-run")
+
+
+def test_other_weights_under_the_same_name_are_refused(trained, monkeypatch):
+    run = trained()
+    assert run.read_environment()["base"] == locate("nano").as_dict()
+    other = replace(locate("nano"), version="0" * 64, source="wheel")
+    monkeypatch.setattr(training, "locate", lambda base: other)
+    with pytest.raises(runs.RunError, match="bring the same weights"):
+        load_run(run.name)
