@@ -14,12 +14,7 @@ from nanoreason import environment, paths
 from nanoreason.data import prepare
 from nanoreason.location import Location
 from nanoreason.loss import GROUPS, IGNORE, step_aware_loss
-<<<<<<< HEAD
-from nanoreason.models import base_name, choose_device, choose_dtype, load_base
-=======
-from nanoreason.models import (base_name, choose_device, choose_dtype, load_base,
-                               load_tokenizer, locate)
->>>>>>> main
+from nanoreason.models import base_name, choose_device, choose_dtype, load_base, locate
 from nanoreason.params import TrainParams
 from nanoreason.processes import (first_before_others, gathered, process_count, rank,
                                   train_in_processes)
