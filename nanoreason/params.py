@@ -166,6 +166,14 @@ class TrainParams(_Prepares):
         4, description="traces in one forward pass of one process, 1 or more")
     gradient_checkpointing: bool = Field(True, description="True or False")
 
+    fresh: bool = Field(False, description="True or False")
+    max_minutes: Positive | None = Field(
+        None, description="a number above 0, in minutes; None: no limit")
+    checkpoint_minutes: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
+        10.0, description="minutes between checkpoints, 0 for one after each step")
+    checkpoint_gigabytes: Positive = Field(
+        3.0, description="a number above 0, of all checkpoints that are kept together")
+
     @model_validator(mode="after")
     def _some_weight(self) -> TrainParams:
         if not any(getattr(self, name) for name in WEIGHTS):

@@ -6,18 +6,21 @@ Data → tokens → base → adapters → Trainer → `params.yaml`, `environmen
 from __future__ import annotations
 
 import hashlib
+import time
 from collections import Counter
 
 from transformers import set_seed
 
-from nanoreason import environment
+from nanoreason import environment, paths
 from nanoreason.data import prepare
+from nanoreason.identity import identity
 from nanoreason.loss import GROUPS, IGNORE, step_aware_loss
 from nanoreason.models import base_name, choose_device, choose_dtype, load_base, load_tokenizer
 from nanoreason.params import TrainParams
 from nanoreason.routing import (adapter_parameters, attach_adapters, load_adapters, route,
                                 save_adapters)
-from nanoreason.runs import Run, create_run, find_run
+from nanoreason.runs import Run, find_run
+from nanoreason.standing import locked, open_training, replace_folder, require_finished
 from nanoreason.tokens import Encoded, encode
 from nanoreason.trace import parse_trace
 from nanoreason.trainer import tune
@@ -70,9 +73,12 @@ def adapters_sha256(model) -> str:
 def train(params: TrainParams) -> Run:
     """Train both adapters as `params` say and write the run's files; returns the run.
 
-    With one seed and one machine the adapters come out bit for bit the same. The base is
-    loaded quantised where `quantisation` says so; the adapters are float32.
+    With one seed and one machine the adapters come out bit for bit the same, also where the
+    training was killed or stopped by `max_minutes` and called again with the same
+    parameters (see `standing`). The base is loaded quantised where `quantisation` says so;
+    the adapters are float32.
     """
+    began = time.monotonic()
     set_seed(params.seed)
     device = choose_device()
     dtype, reason = choose_dtype(device)
@@ -81,26 +87,39 @@ def train(params: TrainParams) -> Run:
                       seed=params.seed, path=params.data_path, kinds=params.error_kinds,
                       language=params.language, allow_fewer=params.allow_fewer, report=report)
     rows, counts = encode_records(load_tokenizer(params.base), records, params.max_length)
-    model, tokenizer = load_base(params.base, params.quantisation, device)
-    model = attach_adapters(model, params.rank, params.alpha, params.dropout, params.seed,
-                            params.routing)
-    if params.gradient_checkpointing:
-        model.router.enable_checkpointing(model)
-    run = create_run(params.run)
-    run.write_params(params)
-    steps, summary = tune(model, tokenizer, rows, params, run.path("trainer"))
-    for step in steps:
-        run.append_metrics(step)
-    save_adapters(model, run.path("adapters"), base_name(params.base))
-    facts = environment.describe(dtype=str(dtype).removeprefix("torch."), dtype_reason=reason,
-                                 seconds=summary["seconds"])
-    facts["training"] = summary | counts | {
-        "data": {key: report[key] for key in ("read", "kept", "reasons", "planted")},
-        "parameters": {name: sum(p.numel() for _, p in adapter_parameters(model, name))
-                       for name in model.router.names},
-        "weights": {group: getattr(params, f"{group}_weight") for group in GROUPS},
-        "rows_sha256": rows_sha256(rows), "adapters_sha256": adapters_sha256(model)}
-    run.write_environment(facts)
+    what = identity(params, rows_sha256(rows), device.type, str(dtype).removeprefix("torch."),
+                    processes=1)
+    with locked(Run(paths.RUNS / params.run)):
+        standing = open_training(params, what)
+        if standing.finished:
+            return standing.run
+        run = standing.run
+        run.write_params(params)
+        model, tokenizer = load_base(params.base, params.quantisation, device)
+        model = attach_adapters(model, params.rank, params.alpha, params.dropout, params.seed,
+                                params.routing)
+        if params.gradient_checkpointing:
+            model.router.enable_checkpointing(model)
+        steps, summary = tune(model, tokenizer, rows, params, standing, began)
+        run.write_metrics(steps)
+        replace_folder(run.path("adapters"),
+                       lambda folder: save_adapters(model, folder, base_name(params.base)))
+        facts = environment.describe(dtype=what["dtype"], dtype_reason=reason,
+                                     seconds=summary["seconds"])
+        facts["training"] = summary | counts | {
+            "data": {key: report[key] for key in ("read", "kept", "reasons", "planted")},
+            "parameters": {name: sum(p.numel() for _, p in adapter_parameters(model, name))
+                           for name in model.router.names},
+            "weights": {group: getattr(params, f"{group}_weight") for group in GROUPS},
+            "rows_sha256": what["rows_sha256"], "base_sha256": what["base_sha256"],
+            "adapters_sha256": adapters_sha256(model)}
+        run.write_environment(facts)
+        if summary["finished"]:
+            standing.seal()
+        else:
+            print(f"run {run.name} stopped after {params.max_minutes:g} minutes, at step "
+                  f"{summary['optimiser_steps']} of {summary['planned_steps']}: the same "
+                  "parameters go on from there")
     return run
 
 
@@ -108,9 +127,10 @@ def load_run(name: str, quantisation: str | None = None):
     """(model with both adapters, tokenizer, parameters as a mapping) of a finished run.
 
     quantisation: None takes what the run was trained on. Raises `RunError` if there is no
-    such run, `FileNotFoundError` if it has no adapters.
+    such run or its training is not finished, `FileNotFoundError` if it has no adapters.
     """
     run = find_run(name)
+    require_finished(run)
     params = run.read_params()
     model, tokenizer = load_base(params["base"], quantisation or params["quantisation"])
     return load_adapters(model, run.path("adapters")), tokenizer, params
