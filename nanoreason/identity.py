@@ -19,7 +19,7 @@ from transformers import AutoConfig
 
 from nanoreason import __version__, paths
 from nanoreason.checkpoints import file_sha256
-from nanoreason.models import base_location
+from nanoreason.location import Location
 
 # They do not reach the adapters, or reach them through the rows or the processes alone.
 OTHERWISE = ("profile", "run", "data_path", "processes", "report_to", "fresh", "max_minutes",
@@ -29,29 +29,30 @@ CODE = ("batches", "dynamic_weights", "loss", "models", "router", "routing", "ta
 WEIGHTS = (".safetensors", ".bin", ".gguf")
 
 
-def identity(params, rows_sha256: str, device: str, dtype: str, processes: int
-             ) -> dict[str, Any]:
+def identity(params, rows_sha256: str, base: Location, device: str, dtype: str,
+             processes: int) -> dict[str, Any]:
     """The identity of a training, JSON values.
 
-    params: a `TrainParams`. device: "cpu" or "cuda". dtype: of the forward, e.g. "float32".
+    params: a `TrainParams`. base: where its base was found. device: "cpu" or "cuda". dtype: of the forward, e.g. "float32".
     processes: replicas of the model that share each optimiser step.
     """
     parameters = {name: value for name, value in params.as_dict().items()
                   if name not in OTHERWISE}
     return {"parameters": parameters, "rows_sha256": rows_sha256,
-            "base_sha256": base_sha256(params.base), "device": device, "dtype": dtype,
+            "base_version": base_version(base), "device": device, "dtype": dtype,
             "processes": processes, "version": __version__, "code_sha256": code_sha256()}
 
 
-def base_sha256(base: str) -> str | None:
-    """Which weights a base is: the hash of a folder's, the revision of a model of the hub.
+def base_version(base: Location) -> str | None:
+    """Which weights a base is: its version, else a folder's hash, else the hub's commit.
 
-    None where the hub's cache does not say its revision.
+    None where the hub's cache does not say its commit.
     """
-    folder = Path(base_location(base))
-    if not folder.is_dir():
-        return getattr(AutoConfig.from_pretrained(base), "_commit_hash", None)
-    files = sorted(path for path in folder.glob("*")
+    if base.version is not None:
+        return base.version
+    if base.source != "folder":  # not in the cache when it was looked for
+        return getattr(AutoConfig.from_pretrained(base.path), "_commit_hash", None)
+    files = sorted(path for path in Path(base.path).glob("*")
                    if path.suffix in WEIGHTS or path.name == "config.json")
     return _together((path.name, file_sha256(path)) for path in files)
 

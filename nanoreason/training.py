@@ -15,13 +15,15 @@ from transformers import set_seed
 from nanoreason import environment, paths
 from nanoreason.data import prepare
 from nanoreason.identity import identity
+from nanoreason.location import Location
 from nanoreason.loss import GROUPS, IGNORE, step_aware_loss
-from nanoreason.models import base_name, choose_device, choose_dtype, load_base, load_tokenizer
+from nanoreason.models import (base_name, choose_device, choose_dtype, load_base,
+                               load_tokenizer, locate)
 from nanoreason.params import TrainParams
 from nanoreason.processes import first_before_others, gathered, process_count, rank, run_processes
 from nanoreason.routing import (adapter_parameters, attach_adapters, load_adapters, route,
                                 save_adapters)
-from nanoreason.runs import Run, find_run
+from nanoreason.runs import Run, RunError, find_run
 from nanoreason.standing import (Standing, locked, open_training, replace_folder,
                                  require_finished)
 from nanoreason.tokens import Encoded, encode
@@ -106,8 +108,8 @@ def train_here(params: TrainParams) -> Run | None:
                           report=report)
         tokenizer = load_tokenizer(params.base)
     rows, counts = encode_records(tokenizer, records, params.max_length)
-    what = identity(params, rows_sha256(rows), device.type, str(dtype).removeprefix("torch."),
-                    len(gathered(None)))
+    what = identity(params, rows_sha256(rows), locate(params.base), device.type,
+                    str(dtype).removeprefix("torch."), len(gathered(None)))
     main = rank() == 0
     with locked(Run(paths.RUNS / params.run)) if main else nullcontext():
         with first_before_others():
@@ -128,6 +130,7 @@ def train_here(params: TrainParams) -> Run | None:
             return None
         facts = environment.describe(dtype=what["dtype"], dtype_reason=reason,
                                      seconds=summary["seconds"])
+        facts["base"] = locate(params.base).as_dict()
         facts["training"] = summary | counts | {
             "process_peak_memory_bytes": peaks[0], "process_peak_gpu_memory_bytes": peaks[1],
             "data": {key: report[key] for key in ("read", "kept", "reasons", "planted")},
@@ -153,14 +156,30 @@ def _write(standing: Standing, model, base: str, steps: list[dict], facts: dict)
         standing.seal()
 
 
+def check_base(run: Run, found: Location) -> None:
+    """Refuse weights of the same name other than those that a run's adapters were made for.
+
+    Raises `RunError`. A run that did not record its base passes.
+    """
+    there = run.path("environment.json").exists()
+    made_for = run.read_environment().get("base") if there else None
+    if made_for and made_for["version"] != found.version:
+        raise RunError(f"run {run.name} was trained on {made_for['base']} from the "
+                       f"{made_for['source']} ({made_for['version']}), but here it comes from "
+                       f"the {found.source} ({found.version}): bring the same weights, or "
+                       "train again")
+
+
 def load_run(name: str, quantisation: str | None = None):
     """(model with both adapters, tokenizer, parameters as a mapping) of a finished run.
 
     quantisation: None takes what the run was trained on. Raises `RunError` if there is no
-    such run or its training is not finished, `FileNotFoundError` if it has no adapters.
+    such run, its training is not finished, or the base found here is not the one it was
+    trained on, `FileNotFoundError` if it has no adapters.
     """
     run = find_run(name)
     require_finished(run)
     params = run.read_params()
+    check_base(run, locate(params["base"]))
     model, tokenizer = load_base(params["base"], quantisation or params["quantisation"])
     return load_adapters(model, run.path("adapters")), tokenizer, params

@@ -2,15 +2,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
 from peft import PeftModel
 
-from nanoreason import paths, runs
+from nanoreason import paths, runs, training
 from nanoreason.batches import StepBatches
 from nanoreason.loss import IGNORE
-from nanoreason.models import load_base, load_tokenizer
+from nanoreason.models import load_base, load_tokenizer, locate
 from nanoreason.params import TrainParams
 from nanoreason.procedural import problems
 from nanoreason.teacher import procedural_trace
@@ -118,3 +119,12 @@ def test_what_cannot_be_trained_is_refused():
         StepBatches([20] * 60, 30, 16, 4096, 0)
     with pytest.raises(runs.RunError, match="no-such-run"):
         load_run("no-such-run")
+
+
+def test_other_weights_under_the_same_name_are_refused(trained, monkeypatch):
+    run = trained()
+    assert run.read_environment()["base"] == locate("nano").as_dict()
+    other = replace(locate("nano"), version="0" * 64, source="wheel")
+    monkeypatch.setattr(training, "locate", lambda base: other)
+    with pytest.raises(runs.RunError, match="bring the same weights"):
+        load_run(run.name)
