@@ -25,7 +25,7 @@ from nanoreason.location import Location
 OTHERWISE = ("profile", "run", "data_path", "processes", "report_to", "fresh", "max_minutes",
              "checkpoint_minutes", "checkpoint_gigabytes")
 # From rows to adapters: every module of the package that the Trainer's step runs through.
-CODE = ("batches", "dynamic_weights", "loss", "models", "router", "routing", "tags", "trainer")
+CODE = ("arguments", "batches", "dynamic_weights", "loss", "models", "router", "routing", "tags", "trainer")
 WEIGHTS = (".safetensors", ".bin", ".gguf")
 
 

@@ -24,7 +24,8 @@ import yaml
 
 from nanoreason import paths
 
-TAIL = 30  # lines of output that an error shows where a process left no message
+TAIL = 60  # lines of output that an error shows where a process left no message (torchrun
+# itself writes 35 about it)
 
 
 class ProcessError(RuntimeError):
@@ -75,24 +76,30 @@ def first_before_others() -> Iterator[None]:
         torch.distributed.barrier()
 
 
-def run_processes(values: Mapping[str, Any], processes: int) -> None:
-    """Train in `processes` new processes of this machine and wait for them.
+def run_processes(processes: int, *command: str) -> None:
+    """Run `command` in new processes of this machine, as one group, and wait for them.
 
-    values: parameters by name, as `as_dict` of a parameter set gives them. Their output,
-    progress bar included, is passed on to `sys.stdout` as it comes. Raises ProcessError with
-    the message of the process that failed first. Whatever ends the waiting ends them too.
+    command: what `python` gets, a script or `-m` and a module, and its arguments. The output
+    of all, progress bar included, is passed on to `sys.stdout` as it comes. Raises
+    ProcessError with the message of the process that failed first (`record` of torchrun
+    writes it). Whatever ends the waiting ends the processes too.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        file, logs = Path(folder) / "params.yaml", Path(folder) / "logs"
-        file.write_text(yaml.safe_dump(dict(values), sort_keys=False), encoding="utf-8")
-        command = [sys.executable, "-m", "torch.distributed.run", "--standalone",
-                   f"--nproc-per-node={processes}", f"--log-dir={logs}",
-                   "-m", "nanoreason.launch", str(file), "--runs", str(paths.RUNS)]
-        status, tail = _passed_on(command, _environment(processes))
+    with tempfile.TemporaryDirectory() as logs:
+        torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone",
+                    f"--nproc-per-node={processes}", f"--log-dir={logs}"]
+        status, tail = _passed_on([*torchrun, *command], _environment(processes))
         if status:
-            raise ProcessError(_first_failure(logs, processes) or
+            raise ProcessError(_first_failure(Path(logs), processes) or
                                f"training in {processes} processes ended with status {status}, "
                                f"and no process left a message; the last output was:\n{tail}")
+
+
+def train_in_processes(values: Mapping[str, Any], processes: int) -> None:
+    """Train with these parameters, by name, in new processes; the run's files stay."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "params.yaml"
+        file.write_text(yaml.safe_dump(dict(values), sort_keys=False), encoding="utf-8")
+        run_processes(processes, "-m", "nanoreason.launch", str(file), "--runs", str(paths.RUNS))
 
 
 def _environment(processes: int) -> dict[str, str]:
@@ -126,12 +133,16 @@ def _passed_on(command: list[str], environment: dict[str, str]) -> tuple[int, st
 
 
 def _first_failure(logs: Path, processes: int) -> str | None:
-    """The message of the process that failed first, from the files that `record` writes."""
+    """The message of the process that failed first, from the files that `record` writes.
+
+    By the files' own times: those that `record` notes are whole seconds, and what the first
+    failure does to the others (a lost connection) follows within one.
+    """
     failures = []
     for file in logs.rglob("error.json"):
         message = json.loads(file.read_text(encoding="utf-8"))["message"]
         if isinstance(message, dict):
-            failures.append((int(message["extraInfo"]["timestamp"]), int(file.parent.name),
+            failures.append((file.stat().st_mtime_ns, int(file.parent.name),
                              message["message"]))
     if not failures:
         return None

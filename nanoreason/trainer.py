@@ -23,22 +23,18 @@ from contextlib import nullcontext
 import torch
 from torch.nn.utils import parameters_to_vector
 from tqdm.auto import tqdm
-from transformers import PrinterCallback, TrainerCallback, TrainingArguments, set_seed
+from transformers import PrinterCallback, TrainerCallback, set_seed
 
+from nanoreason.arguments import training_arguments
 from nanoreason.batches import StepBatches, StepLoader
 from nanoreason.dynamic_weights import DynamicWeights
 from nanoreason.loss import (GROUPS, IGNORE, combine, group_counts, last_hidden,
                              step_aware_loss_from_hidden)
-from nanoreason.processes import grouped
 from nanoreason.resumable import Clock, ResumableTrainer
 from nanoreason.routing import adapter_parameters, route
 from nanoreason.tokens import Encoded, tag_ids
 
-WARMUP_SHARE = 0.05  # of all optimiser steps
-WEIGHT_DECAY = 0.0
-CLIP = 1.0  # largest norm of the whole gradient
 SKIPS = 5  # steps in a row without a finite loss and gradient that end the run
-OPTIMISERS = {"adamw": "adamw_torch_fused", "adamw_8bit": "adamw_8bit"}
 
 
 class NonFiniteError(RuntimeError):
@@ -213,9 +209,9 @@ class _StepRecord(TrainerCallback):
 
     def on_train_begin(self, args, state, control, **kwargs):
         self.before = self._weights()
+        others = {} if state.is_world_process_zero else {"disable": True}
         self.bar = tqdm(total=state.max_steps, initial=state.global_step, desc="tuning",
-                        unit="step", mininterval=1, disable=None if state.is_world_process_zero
-                        else True)
+                        unit="step", mininterval=1, **others)
 
     def on_step_end(self, args, state, control, **kwargs):
         after = self._weights()
@@ -228,29 +224,10 @@ class _StepRecord(TrainerCallback):
         self.bar.update(1)
         self.bar.set_postfix(loss=f"{self.trainer.total:.4f}", refresh=False)
 
-    def on_train_end(self, args, state, control, **kwargs):
-        self.bar.close()
-
-
-def training_arguments(params, folder, device: torch.device, dtype: torch.dtype
-                       ) -> TrainingArguments:
-    """What the Trainer is told. folder: for its own files. dtype: of the base's forward."""
-    arguments = TrainingArguments(
-        output_dir=str(folder), per_device_train_batch_size=params.micro_batch_size,
-        gradient_accumulation_steps=1, num_train_epochs=params.epochs,
-        learning_rate=params.learning_rate, lr_scheduler_type="cosine",
-        warmup_steps=WARMUP_SHARE, weight_decay=WEIGHT_DECAY, max_grad_norm=CLIP,
-        seed=params.seed, data_seed=params.seed, use_cpu=device.type == "cpu",
-        save_strategy="no", logging_strategy="no", logging_nan_inf_filter=False,
-        report_to=params.report_to, disable_tqdm=True, remove_unused_columns=False,
-        dataloader_pin_memory=False, optim=OPTIMISERS[params.optimiser],
-        fp16=dtype == torch.float16, bf16=dtype == torch.bfloat16,
-        # Every trainable parameter is in every graph, and no buffer changes.
-        ddp_find_unused_parameters=False, ddp_broadcast_buffers=False,
-        ddp_backend=torch.distributed.get_backend() if grouped() else None)
-    # One process uses one GPU; the Trainer would else wrap the model in DataParallel.
-    arguments._n_gpu = min(arguments.n_gpu, 1)
-    return arguments
+    def close(self) -> None:
+        """End the progress bar, where one was begun."""
+        if self.bar is not None:
+            self.bar.close()
 
 
 def tune(model, tokenizer, rows: list[Encoded], params, standing, began: float
@@ -289,7 +266,10 @@ def tune(model, tokenizer, rows: list[Encoded], params, standing, began: float
     trainer.remove_callback(PrinterCallback)
     callback.trainer = clock.trainer = trainer
     goes_on = standing.checkpoint
-    trainer.train(resume_from_checkpoint=goes_on and str(goes_on.folder))
+    try:
+        trainer.train(resume_from_checkpoint=goes_on and str(goes_on.folder))
+    finally:
+        callback.close()
     supervised = sum(group != IGNORE for row in rows for group in row.groups)
     summary = {"optimiser_steps": trainer.state.global_step,
                "skipped_steps": sum(record["skipped"] for record in trainer.records),

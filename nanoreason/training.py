@@ -20,7 +20,8 @@ from nanoreason.loss import GROUPS, IGNORE, step_aware_loss
 from nanoreason.models import (base_name, choose_device, choose_dtype, load_base,
                                load_tokenizer, locate)
 from nanoreason.params import TrainParams
-from nanoreason.processes import first_before_others, gathered, process_count, rank, run_processes
+from nanoreason.processes import (first_before_others, gathered, process_count, rank,
+                                  train_in_processes)
 from nanoreason.routing import (adapter_parameters, attach_adapters, load_adapters, route,
                                 save_adapters)
 from nanoreason.runs import Run, RunError, find_run
@@ -88,7 +89,7 @@ def train(params: TrainParams) -> Run:
     processes = process_count(params.processes)
     if processes == 1:
         return train_here(params)
-    run_processes(params.as_dict(), processes)
+    train_in_processes(params.as_dict(), processes)
     return find_run(params.run)
 
 
