@@ -237,9 +237,9 @@ def tune(model, tokenizer, rows: list[Encoded], params, standing, began: float
     params: a `TrainParams`. standing: of this training, see `standing`. began: of this
     session, `time.monotonic()`. Returns the record of every optimiser step, those of earlier
     sessions too, and a summary (steps, tokens, padding share; seconds of all sessions,
-    `finished`: False where `max_minutes` stopped it). Raises
-    `ValueError` if there is no row to train on, `NonFiniteError` where the loss or the
-    gradient stays without a finite value.
+    `finished`: False where `max_minutes` stopped it). Raises `ValueError` if there is no
+    row to train on, `NonFiniteError` where the loss or the gradient stays without a finite
+    value.
     """
     if not rows:
         raise ValueError("there is no trace to train on: every one was longer than "
