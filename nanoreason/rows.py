@@ -12,65 +12,26 @@ import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from fractions import Fraction
 from functools import lru_cache
 
 import networkx as nx
 
-from nanoreason.arithmetic import ArithmeticTextError, evaluate, read_equations
+from nanoreason.answers import (  # noqa: F401  (part of this module's public face)
+    NUMBER,
+    grade,
+    last_answer,
+    last_number,
+    numbers_in,
+    read_answer,
+    same_answer,
+)
+from nanoreason.arithmetic import read_equations
 from nanoreason.graph import edge_f1, execute_graph, first_wrong_step
 from nanoreason.problem import question_sha256
 from nanoreason.quantities import quantities
-from nanoreason.symbolic import same_formula
 from nanoreason.trace import Claims, read_claims
 
 SETTINGS = ("natural", "injected", "clean", "intervened")
-_DIGITS = r"[0-9]+(?:,[0-9]{3})*(?:\.[0-9]+)?|\.[0-9]+"
-NUMBER = re.compile(rf"(?:{_DIGITS})")
-# The sign counts where no operand stands before it: `= -3`, but not `5 -3`.
-_SIGN = r"(?:(?<![0-9)%])(?<![0-9)%]\s)-)?"
-_WRITTEN = re.compile(rf"{_SIGN}[$€£]?(?:{_DIGITS})(?:\s?/\s?[0-9]+)?\s?%?")
-_ANSWER = re.compile(rf"[-+]?\s*(?:{_DIGITS})(?:\s*/\s*[0-9]+)?\s*%?")
-
-
-def read_answer(text: str | None) -> Fraction | None:
-    """The number that an answer states, exactly; None if it states none.
-
-    `$1,000`, `3/4`, `12.50` and `20%` (one fifth) are numbers; sums are not answers.
-    """
-    if text is None:
-        return None
-    bare = re.sub(r"[$€£]", "", str(text)).strip().rstrip(".").rstrip()
-    if not _ANSWER.fullmatch(bare):
-        return None
-    try:
-        return evaluate(bare.replace(",", ""))
-    except ArithmeticTextError:
-        return None
-
-
-def same_answer(text: str | None, gold: str) -> bool:
-    """Whether an answer equals the gold one: as fractions, as text, else as formulas.
-
-    Letters (the key of a multiple-choice question) match without regard to case; formulas
-    are compared by math-verify (see `symbolic`). 50 is not 50 %.
-    """
-    value, expected = read_answer(text), read_answer(gold)
-    if text is None or (value is not None and expected is not None):
-        return value is not None and value == expected
-    bare, bare_gold = ("".join(t.split()).strip("$.") for t in (text, gold))
-    if bare.lower() == bare_gold.lower():
-        return bool(bare)
-    formula = any(re.search(r"[\\^=(\[{]", t) for t in (bare, bare_gold))
-    return formula and "%" not in bare + bare_gold and same_formula(bare, bare_gold)
-
-
-def last_number(text: str) -> str | None:
-    """The last number of a text as it is written, None if there is none."""
-    found = None
-    for match in _WRITTEN.finditer(text):
-        found = match.group()
-    return found
 
 
 @dataclass(frozen=True)
@@ -107,21 +68,17 @@ def is_ritual(claims: Claims, question: str) -> bool:
     lines = "\n".join(claims.execute)
     said = {_bare(line) for line in claims.execute}
     said |= {_bare(equation.text) for equation in read_equations(lines)}
-    known = _numbers(lines) | {v for q in quantities(question) for v in q.values}
+    known = numbers_in(lines) | {v for q in quantities(question) for v in q.values}
     for equation in read_equations("\n".join(claims.checks + claims.repairs)):
         if equation.holds and _bare(equation.text) not in said:
             computed = (side for side in equation.sides if re.search(r"[0-9)%]\s*[-+*/^]", side))
-            if len(set(equation.sides)) > 1 and any(_numbers(s) & known for s in computed):
+            if len(set(equation.sides)) > 1 and any(numbers_in(s) & known for s in computed):
                 return False
     return True
 
 
 def _bare(text: str) -> str:
     return re.sub(r"[\s,$]", "", text).rstrip(".")
-
-
-def _numbers(text: str) -> set[Fraction]:
-    return {Fraction(match.replace(",", "")) for match in NUMBER.findall(text)}
 
 
 @lru_cache(maxsize=4096)
