@@ -14,7 +14,7 @@ Interval = tuple[float, float] | None
 BETTER = {
     **dict.fromkeys(
         ("strict", "lenient", "accuracy_a1", "accuracy_a2", "svr", "recall", "specificity",
-         "youden_j", "first_wrong_step", "i_to_c", "delta", "edge_f1", "causal_rate", "rfs"),
+         "youden_j", "first_wrong_step", "first_wrong_step_near", "i_to_c", "delta", "edge_f1", "causal_rate", "rfs"),
         "↑"),
     **dict.fromkeys(("c_to_i", "ritual_rate", "plan_infeasible", "dead_step_rate"), "↓"),
 }
@@ -26,11 +26,14 @@ class Report:
 
     n: rows scored. counts: name -> (numerator, denominator); a composite score has the
     pair of each of its parts instead. left_out: reason -> names of rows not scored.
+    refused: reason -> names of rows with an answer that could not be compared with the gold
+    one; these are scored, as wrong.
     """
 
     n: int
     counts: dict[str, tuple]
     left_out: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    refused: dict[str, tuple[str, ...]] = field(default_factory=dict)
     intervals: dict[str, Callable[[], Interval]] = field(
         default_factory=dict, repr=False, compare=False
     )
@@ -66,8 +69,9 @@ class Report:
             }
             for name in self.score_names()
         }
-        left_out = {reason: list(names) for reason, names in self.left_out.items()}
-        return {"n": self.n, **scores, "left_out": left_out}
+        named = {part: {reason: list(names) for reason, names in getattr(self, part).items()}
+                 for part in ("left_out", "refused")}
+        return {"n": self.n, **scores, **named}
 
     def table(self) -> str:
         """A Markdown table: score, better side, value, counts, 95 % interval."""
@@ -80,9 +84,11 @@ class Report:
             limits = "–".join(f"{100 * limit:.1f}" for limit in interval or ())
             cells = name, BETTER.get(name, ""), shown, _show(self.counts.get(name)), limits
             lines.append(f"| {' | '.join(cells)} |")
-        for reason, names in self.left_out.items():
-            more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-            lines.append(f"\nLeft out ({len(names)}): {reason}: {', '.join(names[:5])}{more}")
+        for title, part in (("Left out", self.left_out), ("Counted as wrong", self.refused)):
+            for reason, names in part.items():
+                more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+                lines.append(
+                    f"\n{title} ({len(names)}): {reason}: {', '.join(names[:5])}{more}")
         return "\n".join(lines)
 
     def __str__(self):

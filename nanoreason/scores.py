@@ -28,7 +28,9 @@ PERMUTATIONS = 1000
 
 @dataclass(frozen=True, kw_only=True)
 class AccuracyReport(Report):
-    """strict: the `Answer:` line is right; lenient: the last number of the text is."""
+    """strict: the `Answer:` line is right; lenient: the last thing in the text that could
+    be an answer is (a number, an option's letter, a formula: see `answers.last_answer`).
+    """
 
     strict: float | None
     lenient: float | None
@@ -44,7 +46,8 @@ def accuracy(rows: Iterable[Mapping]) -> AccuracyReport:
     known = [r.lenient for r in readings if r.lenient is not None]
     lenient = sum(known), len(known)
     return AccuracyReport(
-        n=len(readings), left_out=left_out, counts={"strict": strict, "lenient": lenient},
+        n=len(readings), left_out=left_out, refused=_refused(readings),
+        counts={"strict": strict, "lenient": lenient},
         strict=rate(strict), lenient=rate(lenient),
     )
 
@@ -57,7 +60,7 @@ class SelfVerificationReport(Report):
     either is 0; svr_null: its mean over seeded permutations of v.
     recall: P(v = error | not c1). specificity: P(v = correct | c1). youden_j: their sum
     less 1. first_wrong_step: of the wrong traces whose first wrong step is known, the share
-    in which the verdict blames it.
+    in which the verdict blames it; first_wrong_step_near: it or a neighbour of it.
     accuracy_a1, accuracy_a2: c1 / n, c2 / n. i_to_c: (not c1 and c2) / n. c_to_i: (c1 and
     not c2) / n. delta: accuracy_a2 - accuracy_a1 = i_to_c - c_to_i (Kumar et al. 2024).
     ritual_rate: of the traces that reach VERIFY, the share that checks nothing new.
@@ -69,6 +72,7 @@ class SelfVerificationReport(Report):
     specificity: float | None
     youden_j: float | None
     first_wrong_step: float | None
+    first_wrong_step_near: float | None
     accuracy_a1: float | None
     accuracy_a2: float | None
     i_to_c: float | None
@@ -92,14 +96,16 @@ def self_verification(rows: Iterable[Mapping], seed: int = SEED) -> SelfVerifica
     n = len(readings)
     repaired = ~first & error & second & readable
     kept = first & ~error & second
-    blamed = [(r.blamed == r.wrong_step, r) for r in readings if r.wrong_step is not None]
+    known = [r for r in readings if r.wrong_step is not None]
+    distances = [abs(r.blamed - r.wrong_step) for r in known if r.error]
     rituals = [r.ritual for r in readings if r.ritual is not None]
     wrong, right = int((~first).sum()), int(first.sum())
     counts = {
         "svr": ((int(repaired.sum()), wrong), (int(kept.sum()), right)),
         "recall": (int((~first & error).sum()), wrong),
         "specificity": (int((first & ~error).sum()), right),
-        "first_wrong_step": (sum(r.error and same for same, r in blamed), len(blamed)),
+        "first_wrong_step": (sum(d == 0 for d in distances), len(known)),
+        "first_wrong_step_near": (sum(d <= 1 for d in distances), len(known)),
         "accuracy_a1": (right, n),
         "accuracy_a2": (int(second.sum()), n),
         "i_to_c": (int((~first & second).sum()), n),
@@ -114,12 +120,12 @@ def self_verification(rows: Iterable[Mapping], seed: int = SEED) -> SelfVerifica
     ).astype(float) if n else np.zeros((0, 7))
     parts = {
         name: rate(counts[name])
-        for name in ("recall", "specificity", "first_wrong_step", "accuracy_a1",
-                     "accuracy_a2", "i_to_c", "c_to_i", "ritual_rate")
+        for name in ("recall", "specificity", "first_wrong_step",
+                     "first_wrong_step_near", "accuracy_a1", "accuracy_a2", "i_to_c", "c_to_i", "ritual_rate")
     }
     both = wrong > 0 and right > 0
     return SelfVerificationReport(
-        n=n, left_out=left_out, counts=counts, **parts,
+        n=n, left_out=left_out, refused=_refused(readings), counts=counts, **parts,
         svr=float(_svr(table.sum(axis=0)[None])[0]) if both else None,
         svr_null=_null(first, second, error, readable, seed) if both else None,
         youden_j=parts["recall"] + parts["specificity"] - 1 if both else None,
@@ -130,6 +136,15 @@ def self_verification(rows: Iterable[Mapping], seed: int = SEED) -> SelfVerifica
             "delta": bootstrapped(_delta, table, problems),
         },
     )
+
+
+def _refused(readings: list[Reading]) -> dict[str, tuple[str, ...]]:
+    """The names of the rows with an answer that could not be compared, by reason."""
+    found: dict[str, tuple[str, ...]] = {}
+    for reading in readings:
+        if reading.refused is not None:
+            found[reading.refused] = found.get(reading.refused, ()) + (reading.name,)
+    return found
 
 
 def _svr(sums: np.ndarray) -> np.ndarray:

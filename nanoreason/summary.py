@@ -106,12 +106,11 @@ def _split(rows: list[Mapping], base: list[Mapping], seed: int) -> dict | None:
           for setting in ("natural", "injected", "clean", "intervened")}
     if not by["natural"] and not (by["injected"] and by["clean"]):
         return None
-    faith = _faithfulness(by["natural"], by["intervened"], seed)  # needs the texts
+    natural = [_read_once(row) for row in by["natural"]]
+    faith = _faithfulness(by["natural"], by["intervened"], seed)  # the same graphs again
     base = [_read_once(row) for row in _natural(base)]
     # In the file's order: the null deals verdicts by place.
-    once = [_read_once(row) for row in rows if row.get("setting") != "intervened"]
-    natural = _natural(once)
-    given = [row for row in once if row.get("setting") in ("injected", "clean")]
+    given = [_read_once(row) for row in rows if row.get("setting") in ("injected", "clean")]
     return {
         "n": len(natural),
         "accuracy": _accuracy(natural),
@@ -168,9 +167,10 @@ def _scores(report: Report, nulls: Mapping[str, str] = {}) -> dict:
     scores = {name: values[name] | {"null": None} for name in report.score_names()}
     for name, null in nulls.items():
         scores[name]["null"] = scores.pop(null)["value"]
-    left_out = {reason: {"n": len(names), "first": names[:5]}
-                for reason, names in values["left_out"].items()}
-    return {"n": report.n, **scores, "left_out": left_out}
+    named = {part: {reason: {"n": len(names), "first": names[:5]}
+                    for reason, names in values[part].items()}
+             for part in ("left_out", "refused")}
+    return {"n": report.n, **scores, **named}
 
 
 def count_cells(rows: Iterable[Mapping]) -> list[dict]:
