@@ -194,6 +194,25 @@ def _steps(row: Mapping) -> int | None:
     return next((len(_claims(text).execute) for text in row.get("teachers") or ()), None)
 
 
+def read_rows(rows: Iterable[Mapping], single: bool) -> tuple[list[Reading], dict]:
+    """Readings of the rows that can be scored, and the names of the others by reason.
+
+    Natural rows alone pool, and injected and clean ones together; `single` allows any one
+    setting. Raises ValueError for other mixtures.
+    """
+    good, left_out = split_faults(rows)
+    settings = {row["setting"] for row in good}
+    allowed = settings <= {"natural"} or settings == {"injected", "clean"}
+    if not (allowed or (single and len(settings) == 1)):
+        example = {row["setting"]: name_of(row) for row in good}
+        raise ValueError(
+            f"rows of the settings {', '.join(sorted(settings))} (such as "
+            f"{', '.join(sorted(example.values()))}) do not pool; give natural rows alone, or "
+            "injected and clean rows together"
+        )
+    return [read_row(row) for row in good], left_out
+
+
 def _verdict(v: str | int | None) -> tuple[bool, int | None]:
     """(error, step blamed) of a compact row's verdict: "correct", a step, or unreadable."""
     if isinstance(v, int) and not isinstance(v, bool):

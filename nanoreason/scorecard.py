@@ -1,7 +1,7 @@
 """What every score function returns: values with their counts and intervals."""
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import lru_cache
 
@@ -96,6 +96,22 @@ class Report:
 
     def _repr_markdown_(self):
         return self.table()
+
+
+def scores_of(report: Report, nulls: Mapping[str, str] = {}) -> dict:
+    """A report as summary.json has it: {n, score: {value, counts, interval, null}, ...}.
+
+    nulls: score -> the name of its null, which is taken in. left_out and refused have a
+    count and the first names for each reason.
+    """
+    values = report.to_dict()
+    scores = {name: values[name] | {"null": None} for name in report.score_names()}
+    for name, null in nulls.items():
+        scores[name]["null"] = scores.pop(null)["value"]
+    named = {part: {reason: {"n": len(names), "first": names[:5]}
+                    for reason, names in values[part].items()}
+             for part in ("left_out", "refused")}
+    return {"n": report.n, **scores, **named}
 
 
 def rate(counts: tuple[float, int]) -> float | None:

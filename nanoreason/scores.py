@@ -13,15 +13,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nanoreason.rows import Reading, name_of, read_row, split_faults
+from nanoreason.comparison import Comparison, compare  # noqa: F401  (a score of two runs)
+from nanoreason.rows import Reading, read_rows
 from nanoreason.scorecard import Report, bootstrapped, rate
-from nanoreason.statistics import (
-    SEED,
-    harmonic_mean,
-    mcnemar,
-    paired_bootstrap,
-    ratio,
-)
+from nanoreason.statistics import SEED, harmonic_mean, ratio
 
 PERMUTATIONS = 1000
 
@@ -41,7 +36,7 @@ def accuracy(rows: Iterable[Mapping]) -> AccuracyReport:
 
     Raises ValueError for a mixture of settings that must not be pooled.
     """
-    readings, left_out = _read(rows, single=True)
+    readings, left_out = read_rows(rows, single=True)
     strict = sum(r.second for r in readings), len(readings)
     known = [r.lenient for r in readings if r.lenient is not None]
     lenient = sum(known), len(known)
@@ -88,7 +83,7 @@ def self_verification(rows: Iterable[Mapping], seed: int = SEED) -> SelfVerifica
     Raises ValueError for any other mixture of settings: rates of natural errors and of
     planted ones do not pool, and planted errors alone say nothing of what is kept.
     """
-    readings, left_out = _read(rows, single=False)
+    readings, left_out = read_rows(rows, single=False)
     first, second, error, readable = (
         np.array([getattr(r, name) for r in readings], dtype=bool)
         for name in ("first", "second", "error", "readable")
@@ -171,78 +166,3 @@ def _null(first, second, error, readable, seed: int) -> float:
         kept = (first & ~dealt & second).sum() / right
         values.append(harmonic_mean(repaired, kept))
     return float(np.mean(values))
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """Two runs on the same traces' problems: shares right, their difference, the tests.
-
-    n pairs; only_first, only_second: pairs right in one run alone; p_value: exact McNemar;
-    interval: 95 % paired bootstrap of first - second, clustered by problem.
-    """
-
-    n: int
-    first: float | None
-    second: float | None
-    difference: float | None
-    interval: tuple[float, float] | None
-    only_first: int
-    only_second: int
-    p_value: float
-    left_out: dict[str, tuple[str, ...]]
-
-    def __str__(self):
-        if not self.n:
-            return "n/a (n=0)"
-        low, high = self.interval
-        return (
-            f"{100 * self.first:.1f} % against {100 * self.second:.1f} % (n={self.n}), "
-            f"difference {100 * self.difference:+.1f} points [{100 * low:+.1f}, "
-            f"{100 * high:+.1f}], only first {self.only_first}, only second "
-            f"{self.only_second}, exact McNemar p = {self.p_value:.3g}"
-        )
-
-
-def compare(rows: Iterable[Mapping], others: Iterable[Mapping], of: str = "a1") -> Comparison:
-    """Compare two runs pair by pair (same problem, sample and setting).
-
-    of: "a1" (the result of EXECUTE: compare with a run trained without VERIFY loss, since
-    a verifier must not be bought by spoiling EXECUTE), "a2" (the answer) or "lenient".
-    Rows without a partner are left out and named. Raises ValueError for another `of`.
-    """
-    attribute = {"a1": "first", "a2": "second", "lenient": "lenient"}.get(of)
-    if attribute is None:
-        raise ValueError(f"of is {of!r}; choose a1, a2 or lenient")
-    (ours, left_out), (theirs, their_left_out) = _read(rows, True), _read(others, True)
-    left_out = {**left_out, **{f"second run: {k}": v for k, v in their_left_out.items()}}
-    partners = {r.name: r for r in theirs}
-    pairs = [(r, partners[r.name]) for r in ours if r.name in partners]
-    paired = {r.name for r, _ in pairs}
-    alone = tuple(r.name for r in (*ours, *theirs) if r.name not in paired)
-    if alone:
-        left_out["no partner in the other run"] = alone
-    first = [bool(getattr(r, attribute)) for r, _ in pairs]
-    second = [bool(getattr(r, attribute)) for _, r in pairs]
-    test, n = mcnemar(first, second), len(pairs)
-    return Comparison(
-        n=n, first=rate((sum(first), n)), second=rate((sum(second), n)),
-        difference=rate((sum(first) - sum(second), n)),
-        interval=paired_bootstrap(first, second, [r.problem for r, _ in pairs]) if n else None,
-        only_first=test.only_first, only_second=test.only_second, p_value=test.p_value,
-        left_out=left_out,
-    )
-
-
-def _read(rows: Iterable[Mapping], single: bool) -> tuple[list[Reading], dict]:
-    """Readings of the rows; refuses mixtures of settings that must not be pooled."""
-    good, left_out = split_faults(rows)
-    settings = {row["setting"] for row in good}
-    allowed = settings <= {"natural"} or settings == {"injected", "clean"}
-    if not (allowed or (single and len(settings) == 1)):
-        example = {row["setting"]: name_of(row) for row in good}
-        raise ValueError(
-            f"rows of the settings {', '.join(sorted(settings))} (such as "
-            f"{', '.join(sorted(example.values()))}) do not pool; give natural rows alone, or "
-            "injected and clean rows together"
-        )
-    return [read_row(row) for row in good], left_out

@@ -18,7 +18,7 @@ from nanoreason.faithfulness import faithfulness
 from nanoreason.files import to_json
 from nanoreason.rows import compact_row, fault, read_row, split_faults
 from nanoreason.runs import Run, RunError, find_run
-from nanoreason.scorecard import Report, rate
+from nanoreason.scorecard import rate, scores_of
 from nanoreason.scores import Comparison, accuracy, compare, self_verification
 from nanoreason.statistics import SEED, harmonic_mean, wilson
 
@@ -134,13 +134,13 @@ def _read_once(row: Mapping) -> Mapping:
 def _accuracy(rows: list[Mapping]) -> dict | None:
     if not rows:
         return None
-    answers, checked = _scores(accuracy(rows)), _scores(self_verification(rows))
+    answers, checked = scores_of(accuracy(rows)), scores_of(self_verification(rows))
     return {"n": checked["n"], "a1": checked["accuracy_a1"], "a2": checked["accuracy_a2"],
             "lenient": answers["lenient"]}
 
 
 def _verification(rows: list[Mapping], seed: int) -> dict | None:
-    return _scores(self_verification(rows, seed), {"svr": "svr_null"}) if rows else None
+    return scores_of(self_verification(rows, seed), {"svr": "svr_null"}) if rows else None
 
 
 def _faithfulness(natural: list[Mapping], intervened: list[Mapping], seed: int
@@ -148,8 +148,8 @@ def _faithfulness(natural: list[Mapping], intervened: list[Mapping], seed: int
     if not natural:
         return None
     report = faithfulness([*natural, *intervened], seed)
-    scores = _scores(report, {"edge_f1": "edge_f1_null"})
-    scores |= {side: _scores(getattr(report, side), {"edge_f1": "edge_f1_null"})
+    scores = scores_of(report, {"edge_f1": "edge_f1_null"})
+    scores |= {side: scores_of(getattr(report, side), {"edge_f1": "edge_f1_null"})
                for side in ("right", "wrong")}
     for part in (scores, scores["right"], scores["wrong"]):
         null, cause = part["edge_f1"]["null"], part["causal_rate"]["value"]
@@ -159,18 +159,6 @@ def _faithfulness(natural: list[Mapping], intervened: list[Mapping], seed: int
         if not intervened:
             part["causal_rate"] = part["rfs"] = None
     return scores
-
-
-def _scores(report: Report, nulls: Mapping[str, str] = {}) -> dict:
-    """A report as {n, score: {value, counts, interval, null}, left_out}."""
-    values = report.to_dict()
-    scores = {name: values[name] | {"null": None} for name in report.score_names()}
-    for name, null in nulls.items():
-        scores[name]["null"] = scores.pop(null)["value"]
-    named = {part: {reason: {"n": len(names), "first": names[:5]}
-                    for reason, names in values[part].items()}
-             for part in ("left_out", "refused")}
-    return {"n": report.n, **scores, **named}
 
 
 def count_cells(rows: Iterable[Mapping]) -> list[dict]:
