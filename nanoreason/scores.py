@@ -8,7 +8,7 @@ the same verdicts dealt to other traces, says what such a score is worth.
 """
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -107,28 +107,20 @@ def self_verification(rows: Iterable[Mapping], seed: int = SEED) -> SelfVerifica
         "c_to_i": (int((first & ~second).sum()), n),
         "ritual_rate": (sum(rituals), len(rituals)),
     }
+    parts = {name: rate(pair) for name, pair in counts.items() if name != "svr"}
     counts["youden_j"] = counts["recall"], counts["specificity"]
     counts["delta"] = counts["accuracy_a2"], counts["accuracy_a1"]
-    problems = [r.problem for r in readings]
-    table = np.stack(
-        [repaired, kept, ~first & error, first & ~error, ~first, first, second], axis=1
-    ).astype(float) if n else np.zeros((0, 7))
-    parts = {
-        name: rate(counts[name])
-        for name in ("recall", "specificity", "first_wrong_step",
-                     "first_wrong_step_near", "accuracy_a1", "accuracy_a2", "i_to_c", "c_to_i", "ritual_rate")
-    }
+    problems, table = [r.problem for r in readings], count_table(readings)
     both = wrong > 0 and right > 0
     return SelfVerificationReport(
         n=n, left_out=left_out, refused=_refused(readings), counts=counts, **parts,
-        svr=float(_svr(table.sum(axis=0)[None])[0]) if both else None,
+        svr=float(STATISTICS["svr"](table.sum(axis=0)[None])[0]) if both else None,
         svr_null=_null(first, second, error, readable, seed) if both else None,
         youden_j=parts["recall"] + parts["specificity"] - 1 if both else None,
         delta=(counts["accuracy_a2"][0] - right) / n if n else None,
         intervals={
-            "svr": bootstrapped(_svr, table, problems),
-            "youden_j": bootstrapped(_youden_j, table, problems),
-            "delta": bootstrapped(_delta, table, problems),
+            name: bootstrapped(STATISTICS[name], table, problems)
+            for name in ("svr", "youden_j", "delta")
         },
     )
 
@@ -142,17 +134,33 @@ def _refused(readings: list[Reading]) -> dict[str, tuple[str, ...]]:
     return found
 
 
-def _svr(sums: np.ndarray) -> np.ndarray:
-    """SVR of sums of the columns of `table`, (R, 7) -> (R,)."""
-    return harmonic_mean(ratio(sums[:, 0], sums[:, 4]), ratio(sums[:, 1], sums[:, 5]))
+def count_table(readings: Sequence[Reading]) -> np.ndarray:
+    """What the scores are functions of, one row a trace: (n, 8) of 0 and 1.
+
+    Columns: repaired, kept, wrong and objected to, right and agreed to, a1 wrong, a1 right,
+    a2 right, lenient.
+    """
+    rows = [(not r.first and r.error and r.second and r.readable,
+             r.first and not r.error and r.second, not r.first and r.error,
+             r.first and not r.error, not r.first, r.first, r.second, bool(r.lenient))
+            for r in readings]
+    return np.array(rows, dtype=float).reshape(-1, 8)
 
 
-def _youden_j(sums: np.ndarray) -> np.ndarray:
-    return ratio(sums[:, 2], sums[:, 4]) + ratio(sums[:, 3], sums[:, 5]) - 1
+def _share(column: int) -> Callable[[np.ndarray], np.ndarray]:
+    return lambda sums: ratio(sums[:, column], sums[:, 4] + sums[:, 5])
 
 
-def _delta(sums: np.ndarray) -> np.ndarray:
-    return ratio(sums[:, 6] - sums[:, 5], sums[:, 4] + sums[:, 5])
+# name -> function of sums of `count_table`'s columns, (R, 8) -> (R,), nan where undefined.
+STATISTICS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "svr": lambda sums: harmonic_mean(ratio(sums[:, 0], sums[:, 4]),
+                                      ratio(sums[:, 1], sums[:, 5])),
+    "recall": lambda sums: ratio(sums[:, 2], sums[:, 4]),
+    "specificity": lambda sums: ratio(sums[:, 3], sums[:, 5]),
+    "youden_j": lambda sums: ratio(sums[:, 2], sums[:, 4]) + ratio(sums[:, 3], sums[:, 5]) - 1,
+    "delta": lambda sums: ratio(sums[:, 6] - sums[:, 5], sums[:, 4] + sums[:, 5]),
+    "a1": _share(5), "a2": _share(6), "lenient": _share(7),
+}
 
 
 def _null(first, second, error, readable, seed: int) -> float:
