@@ -157,6 +157,7 @@ def _complete(run: Run, model, tokenizer, rows: list[dict], params: EvaluatePara
 def _begin(run: Run, params: EvaluateParams) -> None:
     """Rows of other parameters never mix with these: they are dropped, and it is said."""
     path, asked = run.path(EVALUATED), params.as_dict()
+    del asked["prompted"]  # rows of a run beside this one: they change none of these
     if not run.path("generations.jsonl").exists() or not path.exists() \
             or yaml.safe_load(path.read_text()) != asked:
         if run.path("generations.jsonl").exists():
@@ -181,6 +182,8 @@ def evaluate(params: EvaluateParams, model, tokenizer) -> Run:
         changed = interventions(natural[:params.interventions], params.seed)
         _complete(run, model, tokenizer, changed, params, "intervened")
     run.write_environment(environment.describe(seconds=time.perf_counter() - began), "evaluate")
+    if params.prompted:
+        _evaluate_prompted(run, params, tokenizer, planned)
     if params.baseline:
         began, trained = time.perf_counter(), run.read_params()
         base = Run(run.folder.with_name(f"{run.name}-base"))
@@ -193,6 +196,20 @@ def evaluate(params: EvaluateParams, model, tokenizer) -> Run:
                 _complete(base, plain, tokenizer, rows, params, f"base, {label}")
         base.write_environment(environment.describe(seconds=time.perf_counter() - began))
     return run
+
+
+def _evaluate_prompted(run: Run, params: EvaluateParams, tokenizer, planned) -> None:
+    """The natural rows of the untouched base under a four-stage prompt, `<run>-prompted`."""
+    from nanoreason.prompting import evaluate_prompted  # builds on this module
+
+    began, base = time.perf_counter(), run.read_params()["base"]
+    prompted = Run(run.folder.with_name(f"{run.name}-prompted"))
+    prompted.folder.mkdir(parents=True, exist_ok=True)
+    _begin(prompted, params)
+    rows = [row for label, found in planned if label.startswith("natural") for row in found]
+    plain, _ = load_base(base, params.quantisation)
+    evaluate_prompted(params, prompted, base, plain, tokenizer, rows)
+    prompted.write_environment(environment.describe(seconds=time.perf_counter() - began))
 
 
 @lru_cache(maxsize=1)
