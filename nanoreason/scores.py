@@ -166,11 +166,8 @@ STATISTICS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 def _null(first, second, error, readable, seed: int) -> float:
     """Mean SVR of seeded permutations of the verdicts over the rows, a1 and a2 held."""
     rng = np.random.default_rng(seed)
-    wrong, right = (~first).sum(), first.sum()
-    values = []
-    for _ in range(PERMUTATIONS):
-        dealt = rng.permutation(error)
-        repaired = (~first & dealt & second & readable).sum() / wrong
-        kept = (first & ~dealt & second).sum() / right
-        values.append(harmonic_mean(repaired, kept))
-    return float(np.mean(values))
+    # (PERMUTATIONS, n)
+    dealt = np.stack([rng.permutation(error) for _ in range(PERMUTATIONS)])
+    repaired = (dealt & (~first & second & readable)).sum(axis=1) / (~first).sum()
+    kept = (~dealt & (first & second)).sum(axis=1) / first.sum()
+    return float(np.mean(harmonic_mean(repaired, kept)))
