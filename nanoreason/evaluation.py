@@ -32,7 +32,7 @@ from nanoreason.trace import Trace, render_trace
 from nanoreason.training import load_run
 
 __all__ = ["accuracy", "evaluate", "faithfulness", "generate_traces", "given_rows",
-           "interventions", "natural_rows", "self_verification"]
+           "interventions", "natural_rows", "prompt_base", "self_verification"]
 
 CHUNK = 64  # rows that are appended to the file at a time
 EVALUATED = "evaluate.yaml"
@@ -183,7 +183,7 @@ def evaluate(params: EvaluateParams, model, tokenizer) -> Run:
         _complete(run, model, tokenizer, changed, params, "intervened")
     run.write_environment(environment.describe(seconds=time.perf_counter() - began), "evaluate")
     if params.prompted:
-        _evaluate_prompted(run, params, tokenizer, planned)
+        prompt_base(params)
     if params.baseline:
         began, trained = time.perf_counter(), run.read_params()
         base = Run(run.folder.with_name(f"{run.name}-base"))
@@ -198,18 +198,23 @@ def evaluate(params: EvaluateParams, model, tokenizer) -> Run:
     return run
 
 
-def _evaluate_prompted(run: Run, params: EvaluateParams, tokenizer, planned) -> None:
-    """The natural rows of the untouched base under a four-stage prompt, `<run>-prompted`."""
+def prompt_base(params: EvaluateParams) -> Run:
+    """The natural rows of a run's untouched base under a four-stage prompt chosen on dev.
+
+    They stand in `<run>-prompted`, which is returned; the run itself stays as it is.
+    """
     from nanoreason.prompting import evaluate_prompted  # builds on this module
 
-    began, base = time.perf_counter(), run.read_params()["base"]
+    began, run = time.perf_counter(), find_run(params.run)
+    base = run.read_params()["base"]
     prompted = Run(run.folder.with_name(f"{run.name}-prompted"))
     prompted.folder.mkdir(parents=True, exist_ok=True)
     _begin(prompted, params)
-    rows = [row for label, found in planned if label.startswith("natural") for row in found]
-    plain, _ = load_base(base, params.quantisation)
-    evaluate_prompted(params, prompted, base, plain, tokenizer, rows)
+    rows = [row for label, found in _planned(params) if label.startswith("natural")
+            for row in found]
+    evaluate_prompted(params, prompted, base, *load_base(base, params.quantisation), rows)
     prompted.write_environment(environment.describe(seconds=time.perf_counter() - began))
+    return prompted
 
 
 @lru_cache(maxsize=1)
