@@ -99,7 +99,8 @@ def _bare(text: str) -> str:
 
 def graph_of(text: str, question: str) -> nx.DiGraph:
     """The dependency graph of a trace's text (kept, because scores meet it repeatedly)."""
-    return _graph(_claims(text).execute, question)
+    claims = _claims(text)
+    return _graph(claims.execute, question, claims.a1)
 
 
 # Kept by EXECUTE, so that one EXECUTE under several VERIFYs is read once.

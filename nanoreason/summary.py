@@ -97,8 +97,9 @@ def summarise(rows: Iterable[Mapping], base_rows: Iterable[Mapping] | None = Non
       n: natural traces; accuracy: a1, a2 (strict), lenient; base: the same of the base;
       comparison: a1, a2, lenient, tuned against base on the same problems;
       verification, cells, by_steps: of natural traces; faithfulness: of natural and
-      intervened ones; given: {verification, cells, kinds, by_kind, by_steps} of traces with
-      EXECUTE given, injected and clean.
+      intervened ones, with causal: the causal rate by operation and depth of the changed
+      line; given: {verification, cells, kinds, by_kind, by_steps} of traces with EXECUTE
+      given, injected and clean.
     """
     rows, base_rows = list(rows), list(base_rows or ())
     test, further = _part(rows, "test"), {}
@@ -171,6 +172,7 @@ def _faithfulness(natural: list[Mapping], intervened: list[Mapping], seed: int
         return None
     report = faithfulness([*natural, *intervened], seed)
     scores = scores_of(report, {"edge_f1": "edge_f1_null"})
+    scores["causal"] = report.causal if intervened else None
     scores |= {side: scores_of(getattr(report, side), {"edge_f1": "edge_f1_null"})
                for side in ("right", "wrong")}
     for part in (scores, scores["right"], scores["wrong"]):
