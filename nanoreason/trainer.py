@@ -30,6 +30,7 @@ from nanoreason.batches import StepBatches, StepLoader
 from nanoreason.dynamic_weights import DynamicWeights
 from nanoreason.loss import (GROUPS, IGNORE, combine, group_counts, last_hidden,
                              step_aware_loss_from_hidden)
+from nanoreason.processes import grouped
 from nanoreason.routing import adapter_parameters, route
 from nanoreason.tokens import Encoded, tag_ids
 
@@ -197,9 +198,9 @@ class _StepRecord(TrainerCallback):
 
     def on_train_begin(self, args, state, control, **kwargs):
         self.before = self._weights()
+        others = {} if state.is_world_process_zero else {"disable": True}
         self.bar = tqdm(total=state.max_steps, initial=state.global_step, desc="tuning",
-                        unit="step", mininterval=1, disable=None if state.is_world_process_zero
-                        else True)
+                        unit="step", mininterval=1, **others)
 
     def on_step_end(self, args, state, control, **kwargs):
         after = self._weights()
@@ -212,12 +213,10 @@ class _StepRecord(TrainerCallback):
         self.bar.update(1)
         self.bar.set_postfix(loss=f"{self.trainer.total:.4f}", refresh=False)
 
-    def on_train_end(self, args, state, control, **kwargs):
-        self.bar.close()
-
-
-def _distributed() -> bool:
-    return torch.distributed.is_available() and torch.distributed.is_initialized()
+    def close(self) -> None:
+        """End the progress bar, where one was begun."""
+        if self.bar is not None:
+            self.bar.close()
 
 
 def training_arguments(params, folder, device: torch.device, dtype: torch.dtype
@@ -233,9 +232,8 @@ def training_arguments(params, folder, device: torch.device, dtype: torch.dtype
         report_to=params.report_to, disable_tqdm=True, remove_unused_columns=False,
         dataloader_pin_memory=False, optim=OPTIMISERS[params.optimiser],
         fp16=dtype == torch.float16, bf16=dtype == torch.bfloat16,
-        # Every trainable parameter is in every graph, and no buffer changes.
-        ddp_find_unused_parameters=False, ddp_broadcast_buffers=False,
-        ddp_backend=torch.distributed.get_backend() if _distributed() else None)
+        ddp_find_unused_parameters=False,  # every trainable parameter is in every graph
+        ddp_backend=torch.distributed.get_backend() if grouped() else None)
     # One process uses one GPU; the Trainer would else wrap the model in DataParallel.
     arguments._n_gpu = min(arguments.n_gpu, 1)
     return arguments
@@ -271,7 +269,10 @@ def tune(model, tokenizer, rows: list[Encoded], params, folder) -> tuple[list[di
     trainer.remove_callback(PrinterCallback)
     callback.trainer = trainer
     began = time.perf_counter()
-    trainer.train()
+    try:
+        trainer.train()
+    finally:
+        callback.close()
     supervised = sum(group != IGNORE for row in rows for group in row.groups)
     summary = {"optimiser_steps": trainer.state.global_step,
                "skipped_steps": sum(record["skipped"] for record in trainer.records),
