@@ -92,7 +92,8 @@ def test_cut_off_at_any_place_it_ends_like_the_unbroken(unbroken, monkeypatch, c
         f"run broken goes on from step {step}" for step in (2, 3, 3)]
     assert "checkpoint-4 is damaged (the sha256 of optimizer.pt is not as" in printed
     assert facts(run)["resumed"] == 3 and len(facts(run)["part_seconds"]) == 4
-    assert min(facts(run)["part_seconds"]) > 0
+    # The third session left one checkpoint, and that was damaged: its seconds are not known.
+    assert [part > 0 for part in facts(run)["part_seconds"]] == [True, True, False, True]
     assert sum(facts(run)["part_seconds"]) == pytest.approx(facts(run)["seconds"])
     assert not run.path(CHECKPOINTS).exists() and not run.path(STARTS).exists()
 
