@@ -29,7 +29,7 @@ _ARTICLES = {"a", "an", "another", "other", "remaining"}
 # "a third of the", "a third as many", but "a third friend".
 _AFTER_PART = {
     "of", "as", "the", "that", "what", "its", "his", "her", "their", "this", "more", "less",
-    "fewer", "full", "",
+    "fewer", "full", "was", "were", "is", "are", "had", "has", "have", "went", "",
 }
 _BEFORE_THING = set(
     "the this that which no any some other another first second third last next previous red "
