@@ -123,7 +123,7 @@ class _Builder:
         self.results: dict[tuple, Fraction] = {}
         self.used: set[tuple] = set()
         self.forms: dict[tuple, Form] = {}
-        self.roles = Roles(question, self.given)
+        self.roles = Roles(question)
 
     def add_line(self, line: int, text: str) -> None:
         found = [(equation, _sides(equation)) for equation in read_equations(text)]
@@ -153,7 +153,7 @@ class _Builder:
         """The expression with every operand as one Number; they go to `numbers`, in order."""
         whole = self.one_operand(tree)
         if whole is not None:
-            numbers.append((whole, Place(whole.value, operator, right)))
+            numbers.append((whole, Place(whole.value, operator, right, whole.percent)))
             return whole
         if isinstance(tree, Negative):
             return Negative(self.read(tree.operand, numbers, "-", True))
@@ -219,7 +219,7 @@ class _Builder:
                 number.value, self.results, used, self.given, number.percent, self.constants,
                 lambda node: self.roles.cost(node, place, here, used))
             kind, name = source[0], f"line {target[1]} operand {k + 1}"
-            if kind == "given" and self.roles.misfit(source, place, here) >= DOUBT:
+            if kind in ("given", "step") and self.roles.misfit(source, place, here, used) >= DOUBT:
                 self.graph.graph["doubtful"].append(name)
             if kind == "unknown":
                 source = ("unknown", name)

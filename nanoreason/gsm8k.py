@@ -13,6 +13,7 @@ a false equation, an operand that nothing explains, a last value that is not the
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from fractions import Fraction
 
 from nanoreason.arithmetic import (ArithmeticTextError, evaluate, parse_expression,
@@ -30,8 +31,18 @@ from nanoreason.wording import asking_part, given_labels, imperative
 
 FINAL = re.compile(r"^####\s*(.*?)\s*$", re.MULTILINE)
 ANNOTATION = re.compile(r"<<([^<>]*)>>")
+DEBUG = False
+HUNDRED = Fraction(100)
 _VERBS = {"+": "Add {left} and {right}.", "-": "Subtract {right} from {left}.",
           "*": "Multiply {left} by {right}.", "/": "Divide {left} by {right}."}
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A step on its way to a trace, with its sub-question ("" where it has none)."""
+
+    step: Step
+    asked: str
 
 
 class Unteachable(ValueError):
@@ -133,12 +144,11 @@ def _in_per_cent(left: str, right: str) -> tuple[str, str]:
     return left, right
 
 
-def _read_steps(problem: Problem, plain: bool
-                ) -> tuple[list[Step], list[str], Unteachable | None]:
-    """The binary steps of the solution, for each its sub-question ("" where none), and why
-    the first expression that gave no steps did not. plain: see `line_expressions`."""
-    given = quantities(problem.question)
-    collected = BinarySteps(given)
+def _read_steps(problem: Problem, plain: bool) -> tuple[list[Draft], Unteachable | None]:
+    """The binary steps of the solution, and why the first expression that gave none did not.
+
+    plain: see `line_expressions`."""
+    collected = BinarySteps(quantities(problem.question))
     asked: list[str] = []
     failure = None
     for number, (sub_question, step) in enumerate(problem.details.get("solution", ()), 1):
@@ -152,12 +162,10 @@ def _read_steps(problem: Problem, plain: bool
             asked += [""] * (len(collected.steps) - before)
             if len(collected.steps) > before:
                 asked[-1] = sub_question
-    completed = complete(collected.steps, problem.question, given,
-                         constants_of(problem.question))
+    completed = complete(collected.steps, problem.question)
     ends = {position: k for k, (position, _) in enumerate(completed)}
-    return ([step for _, step in completed],
-            [asked[position] if ends[position] == k else ""
-             for k, (position, _) in enumerate(completed)], failure)
+    return [Draft(step, asked[position] if ends[position] == k else "")
+            for k, (position, step) in enumerate(completed)], failure
 
 
 def _add(collected: BinarySteps, left: str, right: str, place: str) -> None:
@@ -192,29 +200,12 @@ def gsm8k_trace(problem: Problem) -> Trace:
 
 
 def _trace(problem: Problem, plain: bool) -> Trace:
-    steps, asked, failure = _read_steps(problem, plain)
-    if not steps:
+    drafts, failure = _read_steps(problem, plain)
+    if not drafts:
         raise failure or Unteachable("no_steps", "solution",
                                      "the answer shows no arithmetic to learn from")
-    try:
-        gold = evaluate(problem.answer)
-    except ArithmeticTextError as error:
-        raise Unteachable("answer_not_a_number", "answer", str(error)) from error
-    hundred = Fraction(100)
-    if (gold == hundred * steps[-1].value and hundred in constants_of(problem.question)
-            and all(step.value != gold for step in steps)):
-        # `0.25` of a dollar is asked for in cents, or a share in per cent.
-        last = Operand("step", len(steps), steps[-1].value, write_number(steps[-1].value))
-        steps.append(Step("*", last, Operand("constant", 0, hundred, "100"), gold, ""))
-        asked.append("")
-    reached = [k for k, step in enumerate(steps, 1) if step.value == gold]
-    if not reached:
-        raise failure or Unteachable("answer_not_reached", "answer",
-                          f"no step comes to {problem.answer}; the last comes to "
-                          f"{write_number(steps[-1].value)}")
-    # What follows the answer only restates or tests it.
-    steps, asked = steps[:reached[-1]], asked[:reached[-1]]
-    lines = tuple(equation(s.operator, s.left, s.right, s.value) for s in steps)
+    drafts = _to_the_answer(problem, drafts, failure)
+    lines, steps = _lines(drafts), [draft.step for draft in drafts]
     graph = execute_graph(lines, problem.question)
     if graph.graph["unreadable"]:
         raise Unteachable("unreadable_expression", "EXECUTE", graph.graph["unreadable"])
@@ -226,18 +217,45 @@ def _trace(problem: Problem, plain: bool) -> Trace:
                     "operand_without_source", f"EXECUTE line {number}",
                     f"{write_number(value)} in `{line}` is neither in the question nor "
                     "computed before")
-    if graph.graph["doubtful"]:
+    if graph.graph["doubtful"] and not DEBUG:
         place = graph.graph["doubtful"][0]
         raise Unteachable("operand_in_doubt", f"EXECUTE {place}",
                           "the only quantities of its value are of another kind")
     try:
         return Trace(
             understand=_understand(problem.question),
-            plan=_plan(steps, asked, sources),
+            plan=_plan(drafts, sources),
             execute=lines, result=problem.answer, checks=check_lines(problem.id, steps, lines),
             verdict=None, repairs=(), answer=problem.answer)
     except TraceError as error:
         raise Unteachable("not_a_trace", error.stage.value, error.reason) from error
+
+
+def _lines(drafts: list[Draft]) -> tuple[str, ...]:
+    return tuple(equation(s.operator, s.left, s.right, s.value)
+                 for s in (draft.step for draft in drafts))
+
+
+def _to_the_answer(problem: Problem, drafts: list[Draft], failure: Unteachable | None
+                   ) -> list[Draft]:
+    """The steps as far as the answer: what follows it only restates or tests it."""
+    try:
+        gold = evaluate(problem.answer)
+    except ArithmeticTextError as error:
+        raise Unteachable("answer_not_a_number", "answer", str(error)) from error
+    values = [draft.step.value for draft in drafts]
+    if (gold not in values and gold == HUNDRED * values[-1]
+            and HUNDRED in constants_of(problem.question)):
+        # `0.25` of a dollar is asked for in cents, or a share in per cent.
+        last = Operand("step", len(drafts), values[-1], write_number(values[-1]))
+        whole = Operand("constant", 0, HUNDRED, write_number(HUNDRED))
+        return [*drafts, Draft(Step("*", last, whole, gold, ""), "")]
+    reached = [k for k, value in enumerate(values, 1) if value == gold]
+    if not reached:
+        raise failure or Unteachable(
+            "answer_not_reached", "answer",
+            f"no step comes to {problem.answer}; the last comes to {write_number(values[-1])}")
+    return drafts[:reached[-1]]
 
 
 def _understand(question: str) -> tuple[str, str]:
@@ -245,19 +263,19 @@ def _understand(question: str) -> tuple[str, str]:
     return f"Given: {'; '.join(labels)}", f"Find: {asking_part(question)}"
 
 
-def _plan(steps: list[Step], asked: list[str], sources) -> tuple[str, ...]:
+def _plan(drafts: list[Draft], sources) -> tuple[str, ...]:
     """A line a step: its sub-question as an order, else its operation in words.
 
     Where several steps share a sub-question, only the last of them answers it.
     """
     # Some sub-questions end in a generator's control tokens: those are no words.
-    told = [imperative(question) if question and not set(question) & set("<|>") else None
-            for question in asked]
+    told = [imperative(draft.asked) if draft.asked and not set(draft.asked) & set("<|>")
+            else None for draft in drafts]
     lines = []
-    for position, (step, nodes) in enumerate(zip(steps, sources)):
+    for position, (draft, nodes) in enumerate(zip(drafts, sources)):
         line = told[position]
         if line is None or line in told[position + 1:]:
-            line = _operation(step, [node for _, node in nodes])
+            line = _operation(draft.step, [node for _, node in nodes])
         lines.append(line)
     return tuple(lines)
 

@@ -12,31 +12,37 @@ number that the question gives.
 """
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import re
+from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
 
+from nanoreason.constants import constants_of
 from nanoreason.checks import compute, write_number
 from nanoreason.problem import Operand, Step
-from nanoreason.quantities import Quantity
+from nanoreason.quantities import quantities
 from nanoreason.roles import wordings
 
+_COMPANY = re.compile(
+    r"(?:\s+(?!of)\w+|\s+of\s+(?:his|her|their))?\s+(?:friends|siblings|brothers|sisters|cousins|"
+    r"others|roommates|classmates|co-?workers|colleagues|neighbors)\b", re.IGNORECASE)
 
-def complete(steps: Sequence[Step], question: str, given: Sequence[Quantity],
-             constants: Collection[Fraction]) -> list[tuple[int, Step]]:
+
+def complete(steps: Sequence[Step], question: str) -> list[tuple[int, Step]]:
     """The steps with implied ones in front of those that need them.
 
     Returns (position in `steps`, step) pairs; an implied step has the position of the one
     that needs it.
     """
-    roles = [wording.role for wording in wordings(question, given)]
+    given, constants = quantities(question), constants_of(question)
+    roles = [wording.role for wording in wordings(question)]
     known = {value for quantity in given for value in quantity.values} | set(constants)
     completed: list[tuple[int, Step]] = []
     for position, step in enumerate(steps):
         step = _by_per_cent(step, given, roles, known)
         for operand in (step.left, step.right):
             if operand.value not in known and not operand.text.endswith("%"):
-                implied = _implied(operand.value, given, roles, constants)
+                implied = _implied(operand.value, question, given, roles, constants)
                 if implied is not None:
                     completed.append((position, implied))
                     known.add(operand.value)
@@ -57,9 +63,11 @@ def _by_per_cent(step: Step, given, roles, known) -> Step:
     return step
 
 
-def _implied(value: Fraction, given, roles, constants) -> Step | None:
+def _implied(value: Fraction, question: str, given, roles, constants) -> Step | None:
     found = []
     for quantity, role in zip(given, roles):
+        if role == "plain" and _COMPANY.match(question, quantity.span[1]):
+            role = "times"  # four friends, and the one whose friends they are
         for whole in (Fraction(1), Fraction(100)):
             part = quantity.values[whole == 100] if role == "percent" else quantity.values[0]
             if whole == 100 and role != "percent" or whole not in constants:

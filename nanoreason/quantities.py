@@ -19,6 +19,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 
 from nanoreason.expression import MAX_DIGITS, NUMBER
 from nanoreason.number_words import MULTIPLES, NUMBERS, PARTS, SCALES, SMALL, TENS
@@ -88,6 +89,7 @@ class Quantity:
     span: tuple[int, int]
 
 
+@lru_cache(maxsize=64)
 def quantities(question: str) -> tuple[Quantity, ...]:
     """All quantities of a question in order of position; linear in its length.
 

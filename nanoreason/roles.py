@@ -20,12 +20,13 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import lru_cache
 
 from nanoreason.number_words import MULTIPLES, PARTS
-from nanoreason.quantities import Quantity
+from nanoreason.quantities import Quantity, quantities
 
 # What a cost is made of; see `Roles.cost`.
-USED, SAME_LINE, UNFIT, MONEY, INVERSE = 2.0, 4.0, 8.0, 8.0, 1.0
+USED, SAME_LINE, UNFIT, MONEY, INVERSE = 2.0, 4.0, 8.0, 8.0, 0.5
 FITS, SHARED_WORD, NEIGHBOUR, BASE, UNIT, SAID_BEFORE = -1.0, -1.0, -2.0, -3.0, 1.0, 0.5
 DOUBT = 4.0  # at this cost, apart from its use before, a quantity is hardly meant
 MOST_WORDS = 6  # on either side of a quantity
@@ -34,27 +35,32 @@ MOST_SHARED = 3  # words that count
 _EMPTY = frozenset(
     "a an the of to in on for at by with from his her their its my is are was were has have had "
     "he she they it i as per that this be more and or x so then each every than less there will "
-    "total also which if now how many much what another other would could can do does did s only "
+    "total also which if now how many much what another other would could do does did s only "
     "all them just across through".split())
 _CUT = re.compile(r"[,;:](?=\s|$)|\b(?:and|but|while|then|so|if|or)\b", re.IGNORECASE)
 _TIMES = re.compile(r"\s+times\b(?!\s+(?:a|per|each|every)\b)", re.IGNORECASE)
 _MORE = re.compile(
     r"(?:\s+[^\W\d_]+){0,2}\s+(?:more|less|fewer|older|younger|taller|shorter|longer|higher|"
     r"lower|heavier|lighter|faster|slower)\b", re.IGNORECASE)
-_MONEY = re.compile(r"[\s-]*(?:dollar|cent|buck)", re.IGNORECASE)
+_MONEY = re.compile(r"[\s-]*(?:dollars?|cents?|bucks?)\b|¢", re.IGNORECASE)
 _AGAIN = re.compile(r"\b(?:the|these|those|all|all the)\s+$", re.IGNORECASE)
 _PER = re.compile(r"[\s-]*(?:for\s+)?(?:per|each|every|an?)\b", re.IGNORECASE)
 _SQUARES = re.compile(r"\b(?:squar|cub|themselves|itself)", re.IGNORECASE)
+_SPLITS = re.compile(r"\b(?:equal|average|split|share)", re.IGNORECASE)
 _SENTENCE = re.compile(r"[.?!](?:\s|$)")
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where an operand stands: the operator that takes it ("" for none) and on which side."""
+    """Where an operand stands: the operator that takes it ("" for none) and on which side.
+
+    percent: whether it is written with a per cent sign.
+    """
 
     value: Fraction
     operator: str
     right: bool
+    percent: bool = False
 
 
 @dataclass(frozen=True)
@@ -73,9 +79,10 @@ class Wording:
     again: bool
 
 
-def wordings(question: str, given: Sequence[Quantity]) -> list[Wording]:
+@lru_cache(maxsize=64)
+def wordings(question: str) -> tuple[Wording, ...]:
     """The wording of each quantity of a question, in order."""
-    found = []
+    found, given = [], quantities(question)
     for position, quantity in enumerate(given):
         start, end = quantity.span
         since = given[position - 1].span[1] if position else 0
@@ -89,15 +96,16 @@ def wordings(question: str, given: Sequence[Quantity]) -> list[Wording]:
         cuts = list(_CUT.finditer(after))
         if cuts and not last and len(sentences) == 1:
             after = after[:cuts[-1].start()]  # what follows belongs to the next quantity
-        words = _words(after)[:MOST_WORDS]
-        around = frozenset(words) | frozenset(_words(before)[-MOST_WORDS:])
+        words = content_words(after)[:MOST_WORDS]
+        around = frozenset(words) | frozenset(content_words(before)[-MOST_WORDS:])
         money = quantity.text[0] in "$€£" or bool(_MONEY.match(question, end))
         found.append(Wording(_role(quantity, question[end:end + 40]), money, around,
                              words[0] if words and not _PER.match(after) else "", bool(_AGAIN.search(before))))
-    return found
+    return tuple(found)
 
 
-def _words(text: str) -> list[str]:
+def content_words(text: str) -> list[str]:
+    """The words of a text that name things, in the singular, lower case, in order."""
     words = (word.lower() for word in re.findall(r"[^\W\d_]+", text))
     return [_singular(word) for word in words if word not in _EMPTY]
 
@@ -126,21 +134,23 @@ def _role(quantity: Quantity, after: str) -> str:
 class Roles:
     """Costs of quantities for operands, line after line of one EXECUTE.
 
-    question, given: the question and its quantities. `learn` is told every line.
+    `learn` is told every line.
     """
 
     question: str
-    given: Sequence[Quantity]
     origins: dict[tuple, frozenset[int]] = field(default_factory=dict)
     _money: dict[tuple, bool | None] = field(default_factory=dict)
     _bases: dict[tuple, frozenset[tuple]] = field(default_factory=dict)
     _squares: bool = False
+    _splits: bool = False
     _pure: set[tuple] = field(default_factory=set)  # results made of shares alone
     _parts: set[int] = field(default_factory=set)  # shares that were taken of something
     _undone: set[int] = field(default_factory=set)  # shares that were undone
 
     def __post_init__(self):
-        self.wording = wordings(self.question, self.given)
+        self.wording = wordings(self.question)
+        self.given = quantities(self.question)
+        self._splits = bool(_SPLITS.search(self.question))
         self._squares = bool(_SQUARES.search(self.question))
         for quantity in self.given:
             self.origins["given", quantity.index] = frozenset([quantity.index])
@@ -157,30 +167,43 @@ class Roles:
         quantity, wording = self.given[own], self.wording[own]
         others = [self.wording[index] for index in near]
         shared = max((len(wording.words & other.words) for other in others), default=0)
-        cost = USED * (node in used) + self.misfit(node, place, here)
+        cost = USED * (node in used) + self.misfit(node, place, here, used)
         cost += SHARED_WORD * min(shared, MOST_SHARED) + SAID_BEFORE * wording.again
         gaps = [max(quantity.span[0] - self.given[index].span[1],
                     self.given[index].span[0] - quantity.span[1]) for index in near]
         cost += NEIGHBOUR * any(gap <= 2 for gap in gaps)
         adds = place.operator in ("+", "-")
         if wording.unit and any(wording.unit == other.unit for other in others):
-            cost += -UNIT if adds else UNIT
+            cost += -UNIT if adds else UNIT * (place.operator == "*")
         cost += BASE * (adds and any(node in self._bases.get(other, ()) for other in here))
         return cost, min(gaps, default=0), own
 
-    def misfit(self, node: tuple, place: Place, here: Collection[tuple]) -> float:
-        """How badly a quantity's role and kind fit an operand, whatever else may have them."""
-        wording = self.wording[node[1]]
-        cost = self._role_cost(node[1], wording.role, place)
-        alone = node in here and wording.role != "share" and not self._squares
-        cost += SAME_LINE * (alone and place.operator in ("*", "/", "-"))
+    def misfit(self, node: tuple, place: Place, here: Collection[tuple],
+               used: Collection[tuple]) -> float:
+        """How badly a quantity or a result fits an operand, whatever else may have its value.
+
+        A result has no role, but it may be money.
+        """
+        cost, money = 0.0, self._is_money(node)
+        if node[0] == "given":
+            cost = self._given_misfit(node, place, here, used)
         amounts = [self._is_money(other) for other in here if other[0] in ("given", "step")]
-        if len(amounts) == 1 and amounts[0] is not None and wording.role in ("plain", "more"):
+        if len(amounts) == 1 and None not in (money, amounts[0]):
             if place.operator == "*":
-                cost += MONEY * (amounts[0] and wording.money)
+                cost += MONEY * (amounts[0] and money)
             elif place.operator in ("+", "-"):
-                cost += MONEY * (amounts[0] != wording.money)
+                cost += MONEY * (amounts[0] != money)
         return cost
+
+    def _given_misfit(self, node: tuple, place: Place, here: Collection[tuple],
+                      used: Collection[tuple]) -> float:
+        role = self.wording[node[1]].role
+        cost = self._role_cost(node[1], role, place)
+        cost += INVERSE * (place.percent != (role == "percent"))
+        alone = node in here and role != "share" and not self._squares
+        cost += SAME_LINE * (alone and place.operator in ("*", "/", "-"))
+        again = node in used and role in ("share", "times") and place.operator == "/"
+        return cost + UNFIT * (again and self._splits)  # half of it, then equally between two
 
     def _role_cost(self, own: int, role: str, place: Place) -> float:
         first = place.value == self.given[own].values[0]
@@ -196,7 +219,8 @@ class Roles:
         if role == "times":
             return FITS if operator == "*" else 0 if operator == "/" and place.right else INVERSE
         if role == "more":
-            return FITS if operator in ("+", "-") else INVERSE
+            added = operator == "+" or operator == "-" and place.right
+            return FITS if added else INVERSE
         return 0
 
     def _takes(self, own: int, place: Place) -> bool:
