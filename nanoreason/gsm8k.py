@@ -31,7 +31,6 @@ from nanoreason.wording import asking_part, given_labels, imperative
 
 FINAL = re.compile(r"^####\s*(.*?)\s*$", re.MULTILINE)
 ANNOTATION = re.compile(r"<<([^<>]*)>>")
-DEBUG = False
 HUNDRED = Fraction(100)
 _VERBS = {"+": "Add {left} and {right}.", "-": "Subtract {right} from {left}.",
           "*": "Multiply {left} by {right}.", "/": "Divide {left} by {right}."}
@@ -217,7 +216,7 @@ def _trace(problem: Problem, plain: bool) -> Trace:
                     "operand_without_source", f"EXECUTE line {number}",
                     f"{write_number(value)} in `{line}` is neither in the question nor "
                     "computed before")
-    if graph.graph["doubtful"] and not DEBUG:
+    if graph.graph["doubtful"]:
         place = graph.graph["doubtful"][0]
         raise Unteachable("operand_in_doubt", f"EXECUTE {place}",
                           "the only quantities of its value are of another kind")

@@ -210,12 +210,12 @@ class Roles:
         operator = place.operator
         if role == "share":
             if first:
-                return FITS if operator == "*" else 0
+                return 2 * FITS if operator == "*" else 0
             if operator not in ("*", "/") or operator == "/" and not place.right:
                 return UNFIT if operator != "-" else INVERSE
             taken = self._takes(own, place)
             return UNFIT if own in (self._undone if taken else self._parts) else (
-                FITS if taken else INVERSE)
+                2 * FITS if taken else INVERSE)
         if role == "times":
             return FITS if operator == "*" else 0 if operator == "/" and place.right else INVERSE
         if role == "more":
