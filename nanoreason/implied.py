@@ -17,8 +17,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
 
-from nanoreason.constants import constants_of
 from nanoreason.checks import compute, write_number
+from nanoreason.constants import constants_of
 from nanoreason.problem import Operand, Step
 from nanoreason.quantities import quantities
 from nanoreason.roles import wordings

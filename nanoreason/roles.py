@@ -99,8 +99,9 @@ def wordings(question: str) -> tuple[Wording, ...]:
         words = content_words(after)[:MOST_WORDS]
         around = frozenset(words) | frozenset(content_words(before)[-MOST_WORDS:])
         money = quantity.text[0] in "$€£" or bool(_MONEY.match(question, end))
-        found.append(Wording(_role(quantity, question[end:end + 40]), money, around,
-                             words[0] if words and not _PER.match(after) else "", bool(_AGAIN.search(before))))
+        unit = words[0] if words and not _PER.match(after) else ""
+        found.append(Wording(_role(quantity, question[end:end + 40]), money, around, unit,
+                             bool(_AGAIN.search(before))))
     return tuple(found)
 
 
