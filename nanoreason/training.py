@@ -10,13 +10,14 @@ from collections import Counter
 
 from transformers import set_seed
 
-from nanoreason import environment
+from nanoreason import environment, paths
 from nanoreason.data import prepare
 from nanoreason.location import Location
 from nanoreason.loss import GROUPS, IGNORE, step_aware_loss
-from nanoreason.models import (base_name, choose_device, choose_dtype, load_base,
-                               load_tokenizer, locate)
+from nanoreason.models import base_name, choose_device, choose_dtype, load_base, locate
 from nanoreason.params import TrainParams
+from nanoreason.processes import (first_before_others, gathered, process_count, rank,
+                                  train_in_processes)
 from nanoreason.routing import (adapter_parameters, attach_adapters, load_adapters, route,
                                 save_adapters)
 from nanoreason.runs import Run, RunError, create_run, find_run
@@ -25,7 +26,7 @@ from nanoreason.trace import parse_trace
 from nanoreason.trainer import tune
 
 __all__ = ["attach_adapters", "encode_records", "load_run", "route", "step_aware_loss",
-           "train"]
+           "train", "train_here"]
 
 
 def encode_records(tokenizer, records: list[dict], max_length: int
@@ -73,24 +74,45 @@ def train(params: TrainParams) -> Run:
     """Train both adapters as `params` say and write the run's files; returns the run.
 
     With one seed and one machine the adapters come out bit for bit the same. The base is
-    loaded quantised where `quantisation` says so; the adapters are float32.
+    loaded quantised where `quantisation` says so; the adapters are float32. More than one
+    process (`processes`, None: one a GPU) is started beside this one; one trains right here.
+    Raises `ProcessError` with the message of the process that failed.
+    """
+    processes = process_count(params.processes)
+    if processes == 1:
+        return train_here(params)
+    train_in_processes(params.as_dict(), processes)
+    return find_run(params.run)
+
+
+def train_here(params: TrainParams) -> Run | None:
+    """`train` in this process, which may be one of a group; only its process 0 writes files.
+
+    Returns the run in process 0, None in the others.
     """
     set_seed(params.seed)
     device = choose_device()
     dtype, reason = choose_dtype(device)
     report: dict = {}
-    records = prepare(params.data, total=params.traces, error_share=params.error_share,
-                      seed=params.seed, path=params.data_path, kinds=params.error_kinds,
-                      language=params.language, allow_fewer=params.allow_fewer, report=report)
-    rows, counts = encode_records(load_tokenizer(params.base), records, params.max_length)
-    model, tokenizer = load_base(params.base, params.quantisation, device)
+    with first_before_others():
+        records = prepare(params.data, total=params.traces, error_share=params.error_share,
+                          seed=params.seed, path=params.data_path, kinds=params.error_kinds,
+                          language=params.language, allow_fewer=params.allow_fewer,
+                          report=report)
+        model, tokenizer = load_base(params.base, params.quantisation, device)
+    rows, counts = encode_records(tokenizer, records, params.max_length)
     model = attach_adapters(model, params.rank, params.alpha, params.dropout, params.seed,
                             params.routing)
     if params.gradient_checkpointing:
         model.router.enable_checkpointing(model)
-    run = create_run(params.run)
-    run.write_params(params)
+    run = Run(paths.RUNS / params.run)
+    if rank() == 0:
+        run = create_run(params.run)
+        run.write_params(params)
     steps, summary = tune(model, tokenizer, rows, params, run.path("trainer"))
+    peaks = gathered(environment.peak_memory()), gathered(environment.peak_gpu_memory())
+    if rank():
+        return None
     for step in steps:
         run.append_metrics(step)
     save_adapters(model, run.path("adapters"), base_name(params.base))
@@ -98,6 +120,7 @@ def train(params: TrainParams) -> Run:
                                  seconds=summary["seconds"])
     facts["base"] = locate(params.base).as_dict()
     facts["training"] = summary | counts | {
+        "process_peak_memory_bytes": peaks[0], "process_peak_gpu_memory_bytes": peaks[1],
         "data": {key: report[key] for key in ("read", "kept", "reasons", "planted")},
         "parameters": {name: sum(p.numel() for _, p in adapter_parameters(model, name))
                        for name in model.router.names},
