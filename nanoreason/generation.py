@@ -133,10 +133,10 @@ def generate(model, tokenizer, requests: list[Request], tag_ids: list[int],
 
     A progress bar counts the traces as they end and shows the time that is left.
     batch_tokens: cache positions a batch may hold (memory), new tokens included. Raises
-    `NotImplementedError` for num_beams other than 1.
+    `ValueError` for num_beams other than 1.
     """
     if num_beams != 1:
-        raise NotImplementedError(
+        raise ValueError(
             f"num_beams is {num_beams}: beam search moves rows between sequences, and a row's "
             "route with them; decode greedily (temperature 0) or draw samples")
     return _generated(model.eval(), tokenizer, requests, tag_ids, max_new_tokens, batch_tokens,

@@ -22,23 +22,15 @@ from nanoreason.mixture import NAMES, read_mixture
 from nanoreason.planting import check_mix
 from nanoreason.procedural import LANGUAGES
 from nanoreason.profiles import choose_profile, load_profile, profile_names
-from nanoreason.validation import (ParameterError, as_names, bad_value, given_names,
-                                   unknown_name)
+from nanoreason.validation import (Count, CountOrNone, Name, ParameterError, Positive,
+                                   Quantisation, Seed, Share, Weight, as_names, bad_value,
+                                   given_names, unknown_name)
 
 SOURCES = NAMES
 SETTINGS = ("natural", "injected", "clean")
 SPLITS = ("test", "test_template", "test_ood")
 WEIGHTS = ("understand_weight", "plan_weight", "execute_weight", "verify_weight",
            "transition_weight")
-
-Count = Annotated[int, Field(ge=1)]
-CountOrNone = Annotated[int, Field(ge=0)]
-Seed = Annotated[int, Field(ge=0, lt=2**32)]
-Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Share = Annotated[float, Field(ge=0, le=1)]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
-Quantisation = Literal["nf4", "none"]
 
 
 class Params(BaseModel):

@@ -12,6 +12,7 @@ from transformers import set_seed
 
 from nanoreason import environment, paths
 from nanoreason.data import prepare
+from nanoreason.forecast import download_text, forecast_text
 from nanoreason.location import Location
 from nanoreason.loss import GROUPS, IGNORE, step_aware_loss
 from nanoreason.models import base_name, choose_device, choose_dtype, load_base, locate
@@ -99,12 +100,18 @@ def train_here(params: TrainParams) -> Run | None:
                           seed=params.seed, path=params.data_path, kinds=params.error_kinds,
                           language=params.language, allow_fewer=params.allow_fewer,
                           report=report)
+        if rank() == 0:
+            print(download_text(locate(params.base)))
         model, tokenizer = load_base(params.base, params.quantisation, device)
     rows, counts = encode_records(tokenizer, records, params.max_length)
     model = attach_adapters(model, params.rank, params.alpha, params.dropout, params.seed,
                             params.routing)
     if params.gradient_checkpointing:
         model.router.enable_checkpointing(model)
+    if rows:  # every process measures at the same time, as they will train
+        text = forecast_text(model, tokenizer, rows, params, len(gathered(None)))
+        if rank() == 0:
+            print(text)
     run = Run(paths.RUNS / params.run)
     if rank() == 0:
         run = create_run(params.run)

@@ -81,5 +81,5 @@ def test_the_record_says_whether_the_weights_were_unpacked(pair, workspace, monk
 
 def test_beams_are_refused_before_anything_is_decoded(pair):
     rows = evaluation.natural_rows([])
-    with pytest.raises(NotImplementedError, match="num_beams is 4"):
+    with pytest.raises(ValueError, match="num_beams is 4"):
         next(evaluation.generate_traces(*pair, rows, 4, 100, num_beams=4))

@@ -123,7 +123,7 @@ def test_a_negative_temperature_is_refused(setup, requests):
 
 def test_beam_search_is_refused_wherever_it_is_asked_for(setup, requests):
     model, tokenizer = setup
-    with pytest.raises(NotImplementedError, match="num_beams is 2"):
+    with pytest.raises(ValueError, match="num_beams is 2"):
         generate(model, tokenizer, requests, tag_ids(tokenizer), 5, 600, num_beams=2)
     with pytest.raises(RuntimeError, match="beam search moves rows"):
         model.generate(torch.tensor([requests[0].input_ids]), num_beams=2, max_new_tokens=4)
