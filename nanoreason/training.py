@@ -14,6 +14,7 @@ from transformers import set_seed
 
 from nanoreason import environment, paths
 from nanoreason.data import prepare
+from nanoreason.forecast import download_text, forecast_text
 from nanoreason.identity import identity
 from nanoreason.location import Location
 from nanoreason.loss import GROUPS, IGNORE, step_aware_loss
@@ -116,6 +117,8 @@ def train_here(params: TrainParams) -> Run | None:
         with first_before_others():
             standing = open_training(params, what, main)
             if not standing.finished:
+                if main:
+                    print(download_text(locate(params.base)))
                 model, _ = load_base(params.base, params.quantisation, device)
         if standing.finished:
             return standing.run if main else None
@@ -125,6 +128,10 @@ def train_here(params: TrainParams) -> Run | None:
                                 params.routing)
         if params.gradient_checkpointing:
             model.router.enable_checkpointing(model)
+        if rows:  # every process measures at the same time, as they will train
+            text = forecast_text(model, tokenizer, rows, params, len(gathered(None)))
+            if main:
+                print(text)
         steps, summary = tune(model, tokenizer, rows, params, standing, began)
         peaks = gathered(environment.peak_memory()), gathered(environment.peak_gpu_memory())
         if not main:
