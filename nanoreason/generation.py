@@ -65,16 +65,19 @@ def _choose(logits: torch.Tensor, temperature: float, generators) -> torch.Tenso
 
 @torch.inference_mode()
 def continue_batch(model, requests: list[Request], tag_ids: list[int], end_id: int,
-                   pad_id: int, max_new_tokens: int, temperature: float = 0.0
-                   ) -> list[list[int]]:
+                   pad_id: int, max_new_tokens: int, temperature: float = 0.0,
+                   stop_at_tag: bool = False) -> list[list[int]]:
     """New tokens of each request, without the end token; one batch, left-padded.
 
+    stop_at_tag: end a row with its tag, before the verification adapter writes anything.
     A base model without adapters is decoded as it is. Raises `ValueError` for a negative
-    temperature.
+    temperature, and for `stop_at_tag` where no adapter ever takes over at the tag.
     """
     if temperature < 0:
         raise ValueError(f"temperature is {temperature}; give 0 (greedy) or more")
     router = getattr(model, "router", None)
+    if stop_at_tag and (router is None or router.routing == "single"):
+        raise ValueError("stop_at_tag needs a model whose second adapter takes over at the tag")
     width, device = max(len(r.input_ids) for r in requests), model.device
     ids = torch.full((len(requests), width), pad_id)
     mask = torch.zeros_like(ids)
@@ -99,6 +102,8 @@ def continue_batch(model, requests: list[Request], tag_ids: list[int], end_id: i
         chosen = _choose(output.logits[:, -1], temperature, generators)  # (B,)
         running = torch.ones_like(chosen, dtype=torch.bool) if running is None else running
         running = running & (chosen != end_id)
+        if stop_at_tag:
+            running = running & ~state.seen
         if not running.any():
             break
         for place in running.nonzero().flatten().tolist():
@@ -120,17 +125,19 @@ def continue_batch(model, requests: list[Request], tag_ids: list[int], end_id: i
 
 def generate(model, tokenizer, requests: list[Request], tag_ids: list[int],
              max_new_tokens: int, batch_tokens: int, temperature: float = 0.0,
-             label: str = "generation") -> Iterator[tuple[int, list[int]]]:
+             label: str = "generation", stop_at_tag: bool = False
+             ) -> Iterator[tuple[int, list[int]]]:
     """Yield (index of the request, its new tokens) batch by batch, with a progress bar.
 
     batch_tokens: cache positions a batch may hold (memory), new tokens included.
+    stop_at_tag: see `continue_batch`.
     """
     model.eval()
     bar = tqdm(total=len(requests), desc=label, unit="trace")
     for batch in length_batches(requests, max_new_tokens, batch_tokens):
         produced = continue_batch(model, [requests[i] for i in batch], tag_ids,
                                   tokenizer.eos_token_id, tokenizer.pad_token_id,
-                                  max_new_tokens, temperature)
+                                  max_new_tokens, temperature, stop_at_tag)
         yield from zip(batch, produced)
         bar.update(len(batch))
     bar.close()

@@ -23,9 +23,10 @@ from nanoreason.planting import check_mix
 from nanoreason.procedural import LANGUAGES
 from nanoreason.profiles import choose_profile, load_profile, profile_names
 from nanoreason.validation import (ParameterError, as_names, bad_value, given_names,
-                                   unknown_name)
+                                   phase_fault, unknown_name)
 
 SOURCES = NAMES
+ON_POLICY_SHARE = 0.5  # of the wrong traces, in phase verification
 SETTINGS = ("natural", "injected", "clean")
 SPLITS = ("test", "test_template", "test_ood")
 WEIGHTS = ("understand_weight", "plan_weight", "execute_weight", "verify_weight",
@@ -154,6 +155,12 @@ class TrainParams(_Prepares):
         "switch", description="switch, stack or single")
     phase: Literal["joint", "reasoning", "verification"] = Field(
         "joint", description="joint, reasoning or verification")
+    reasoning_run: Name | None = Field(
+        None, description="the name of a finished run, in phase verification only")
+    on_policy_share: Share = Field(
+        0.0, description="a share of the wrong traces, 0 to 1; in phase verification only")
+    on_policy_temperature: Positive = Field(1.0, description="a number above 0")
+    on_policy_samples: Count = Field(4, description="texts a problem at most, 1 or more")
     rank: Count = Field(16, description="a whole number, 1 or more")
     alpha: Positive = Field(32.0, description="a number above 0")
     dropout: Annotated[float, Field(ge=0, lt=1)] = Field(
@@ -173,6 +180,20 @@ class TrainParams(_Prepares):
         None, description="a whole number, 1 or more; None: one a GPU, or 1 without any")
     report_to: str = Field(
         "none", min_length=1, description="none, or a logger that transformers knows")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _share_of_phase(cls, values: dict) -> dict:
+        share = ON_POLICY_SHARE if values.get("phase") == "verification" else 0.0
+        return {"on_policy_share": share} | values
+
+    @model_validator(mode="after")
+    def _phase(self) -> TrainParams:
+        fault = phase_fault(self.phase, self.run, self.reasoning_run, self.routing,
+                            self.on_policy_share)
+        if fault:
+            raise ValueError(fault)
+        return self
 
     @model_validator(mode="after")
     def _some_weight(self) -> TrainParams:

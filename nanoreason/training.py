@@ -10,13 +10,15 @@ from collections import Counter
 
 from transformers import set_seed
 
-from nanoreason import environment
+from nanoreason import environment, paths
 from nanoreason.data import prepare
 from nanoreason.location import Location
 from nanoreason.loss import GROUPS, IGNORE, step_aware_loss
 from nanoreason.models import (base_name, choose_device, choose_dtype, load_base,
                                load_tokenizer, locate)
+from nanoreason.on_policy import FILE, add_on_policy
 from nanoreason.params import TrainParams
+from nanoreason.phases import find_reasoning, reasoning_sha256, take_reasoning
 from nanoreason.routing import (adapter_parameters, attach_adapters, load_adapters, route,
                                 save_adapters)
 from nanoreason.runs import Run, RunError, create_run, find_run
@@ -69,23 +71,55 @@ def adapters_sha256(model) -> str:
     return digest.hexdigest()
 
 
-def train(params: TrainParams) -> Run:
-    """Train both adapters as `params` say and write the run's files; returns the run.
+def training_records(params: TrainParams, reasoning: Run | None, tokenizer, device
+                     ) -> tuple[list[dict], dict]:
+    """The prepared records of a training, and what environment.json says of them.
 
-    With one seed and one machine the adapters come out bit for bit the same. The base is
-    loaded quantised where `quantisation` says so; the adapters are float32.
+    reasoning: the run whose reasoning adapter is frozen, which then also gives a share of
+    the wrong traces; None outside phase verification.
     """
-    set_seed(params.seed)
-    device = choose_device()
-    dtype, reason = choose_dtype(device)
     report: dict = {}
     records = prepare(params.data, total=params.traces, error_share=params.error_share,
                       seed=params.seed, path=params.data_path, kinds=params.error_kinds,
                       language=params.language, allow_fewer=params.allow_fewer, report=report)
-    rows, counts = encode_records(load_tokenizer(params.base), records, params.max_length)
+    facts: dict = {"data": {key: report[key] for key in ("read", "kept", "reasons", "planted")}}
+    folder = Run(paths.RUNS / params.run)
+    if reasoning is None:
+        folder.path(FILE).unlink(missing_ok=True)  # of an earlier run of this name
+        return records, facts
+    records, counts = add_on_policy(records, tokenizer, params, reasoning, folder, device)
+    left = Counter(record["planted"]["kind"] for record in records
+                   if record["planted"] and record["planted"]["origin"] == "planted")
+    facts["data"]["planted"] = dict(sorted(left.items()))
+    facts["on_policy"] = counts
+    facts["reasoning"] = {"run": reasoning.name, "sha256": reasoning_sha256(reasoning)}
+    if counts["filled_with_planted"]:
+        print(f"on-policy errors: {counts['kept']} of {counts['wanted']} wanted came from "
+              f"{counts['sampled']} samples; the planted ones stay in place of the rest")
+    return records, facts
+
+
+def train(params: TrainParams) -> Run:
+    """Train both adapters as `params` say and write the run's files; returns the run.
+
+    With one seed and one machine the adapters come out bit for bit the same. The base is
+    loaded quantised where `quantisation` says so; the adapters are float32. In phase
+    verification the reasoning adapter is that of `reasoning_run`, frozen (see `phases`).
+    """
+    set_seed(params.seed)
+    device = choose_device()
+    dtype, reason = choose_dtype(device)
+    reasoning = find_reasoning(params)
+    if reasoning is not None:
+        check_base(reasoning, locate(params.base))
+    tokenizer = load_tokenizer(params.base)
+    records, of_data = training_records(params, reasoning, tokenizer, device)
+    rows, counts = encode_records(tokenizer, records, params.max_length)
     model, tokenizer = load_base(params.base, params.quantisation, device)
     model = attach_adapters(model, params.rank, params.alpha, params.dropout, params.seed,
                             params.routing)
+    if reasoning is not None:
+        take_reasoning(model, reasoning)
     if params.gradient_checkpointing:
         model.router.enable_checkpointing(model)
     run = create_run(params.run)
@@ -97,8 +131,7 @@ def train(params: TrainParams) -> Run:
     facts = environment.describe(dtype=str(dtype).removeprefix("torch."), dtype_reason=reason,
                                  seconds=summary["seconds"])
     facts["base"] = locate(params.base).as_dict()
-    facts["training"] = summary | counts | {
-        "data": {key: report[key] for key in ("read", "kept", "reasons", "planted")},
+    facts["training"] = summary | counts | of_data | {
         "parameters": {name: sum(p.numel() for _, p in adapter_parameters(model, name))
                        for name in model.router.names},
         "weights": {group: getattr(params, f"{group}_weight") for group in GROUPS},
