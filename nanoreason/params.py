@@ -22,8 +22,9 @@ from nanoreason.mixture import NAMES, read_mixture
 from nanoreason.planting import check_mix
 from nanoreason.procedural import LANGUAGES
 from nanoreason.profiles import choose_profile, load_profile, profile_names
-from nanoreason.validation import (ParameterError, as_names, bad_value, given_names,
-                                   phase_fault, unknown_name)
+from nanoreason.validation import (Count, CountOrNone, Name, ParameterError, Positive,
+                                   Quantisation, Seed, Share, Weight, as_names, bad_value,
+                                   given_names, phase_fault, unknown_name)
 
 SOURCES = NAMES
 ON_POLICY_SHARE = 0.5  # of the wrong traces, in phase verification
@@ -31,15 +32,6 @@ SETTINGS = ("natural", "injected", "clean")
 SPLITS = ("test", "test_template", "test_ood")
 WEIGHTS = ("understand_weight", "plan_weight", "execute_weight", "verify_weight",
            "transition_weight")
-
-Count = Annotated[int, Field(ge=1)]
-CountOrNone = Annotated[int, Field(ge=0)]
-Seed = Annotated[int, Field(ge=0, lt=2**32)]
-Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Share = Annotated[float, Field(ge=0, le=1)]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
-Quantisation = Literal["nf4", "none"]
 
 
 class Params(BaseModel):
@@ -181,6 +173,14 @@ class TrainParams(_Prepares):
     report_to: str = Field(
         "none", min_length=1, description="none, or a logger that transformers knows")
 
+    fresh: bool = Field(False, description="True or False")
+    max_minutes: Positive | None = Field(
+        None, description="a number above 0, in minutes; None: no limit")
+    checkpoint_minutes: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
+        10.0, description="minutes between checkpoints, 0 for one after each step")
+    checkpoint_gigabytes: Positive = Field(
+        3.0, description="a number above 0, of all checkpoints that are kept together")
+
     @model_validator(mode="before")
     @classmethod
     def _share_of_phase(cls, values: dict) -> dict:
@@ -188,17 +188,13 @@ class TrainParams(_Prepares):
         return {"on_policy_share": share} | values
 
     @model_validator(mode="after")
-    def _phase(self) -> TrainParams:
+    def _fit_together(self) -> TrainParams:
+        if not any(getattr(self, name) for name in WEIGHTS):
+            raise ValueError(f"all of {', '.join(WEIGHTS)} are 0: at least one must be above 0")
         fault = phase_fault(self.phase, self.run, self.reasoning_run, self.routing,
                             self.on_policy_share)
         if fault:
             raise ValueError(fault)
-        return self
-
-    @model_validator(mode="after")
-    def _some_weight(self) -> TrainParams:
-        if not any(getattr(self, name) for name in WEIGHTS):
-            raise ValueError(f"all of {', '.join(WEIGHTS)} are 0: at least one must be above 0")
         return self
 
 

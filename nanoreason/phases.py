@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 
 from nanoreason.routing import adapter_parameters
 from nanoreason.runs import Run, RunError, find_run
+from nanoreason.standing import require_finished
 
 MUST_MATCH = ("base", "routing", "rank", "alpha")
 
@@ -31,6 +32,7 @@ def find_reasoning(params) -> Run | None:
     if params.phase != "verification":
         return None
     run = find_run(params.reasoning_run)
+    require_finished(run)
     if not reasoning_file(run).is_file():
         raise RunError(f"run {run.name} has no reasoning adapter: finish its training first "
                        "(phase=reasoning or joint), or name another run in reasoning_run")
