@@ -147,8 +147,8 @@ def evaluate_prompted(params: EvaluateParams, run: Run, base: str, model, tokeni
                       rows: Sequence[dict]) -> None:
     """Choose a prompt on dev and append what `run` lacks of these natural rows.
 
-    run: `<run>-prompted`; base: the model's name. The choice, its counts and the prompt stand in its params.yaml;
-    with the same parameters a stopped run goes on under the same prompt.
+    run: `<run>-prompted`; base: the model's name. The choice, its counts and the prompt stand
+    in its params.yaml; with the same parameters a stopped run goes on under the same prompt.
     """
     known = run.read_params() if run.path("params.yaml").exists() else {}
     path = run.path("generations.jsonl")
