@@ -22,23 +22,15 @@ from nanoreason.mixture import NAMES, read_mixture
 from nanoreason.planting import check_mix
 from nanoreason.procedural import LANGUAGES
 from nanoreason.profiles import choose_profile, load_profile, profile_names
-from nanoreason.validation import (ParameterError, as_names, bad_value, given_names,
-                                   unknown_name)
+from nanoreason.validation import (Count, CountOrNone, Name, ParameterError, Positive,
+                                   Quantisation, Seed, Share, Weight, as_names, bad_value,
+                                   given_names, unknown_name)
 
 SOURCES = NAMES
 SETTINGS = ("natural", "injected", "clean")
 SPLITS = ("test", "test_template", "test_ood")
 WEIGHTS = ("understand_weight", "plan_weight", "execute_weight", "verify_weight",
            "transition_weight")
-
-Count = Annotated[int, Field(ge=1)]
-CountOrNone = Annotated[int, Field(ge=0)]
-Seed = Annotated[int, Field(ge=0, lt=2**32)]
-Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Share = Annotated[float, Field(ge=0, le=1)]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
-Quantisation = Literal["nf4", "none"]
 
 
 class Params(BaseModel):
@@ -174,6 +166,14 @@ class TrainParams(_Prepares):
     report_to: str = Field(
         "none", min_length=1, description="none, or a logger that transformers knows")
 
+    fresh: bool = Field(False, description="True or False")
+    max_minutes: Positive | None = Field(
+        None, description="a number above 0, in minutes; None: no limit")
+    checkpoint_minutes: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
+        10.0, description="minutes between checkpoints, 0 for one after each step")
+    checkpoint_gigabytes: Positive = Field(
+        3.0, description="a number above 0, of all checkpoints that are kept together")
+
     @model_validator(mode="after")
     def _some_weight(self) -> TrainParams:
         if not any(getattr(self, name) for name in WEIGHTS):
@@ -193,16 +193,26 @@ class EvaluateParams(_WithData):
         SPLITS, min_length=1, description=f"a list of {', '.join(SPLITS)}")
     interventions: CountOrNone = Field(
         100, description="traces to intervene in, 0 or more")
+    samples: Count = Field(1, description="traces of each problem, 1 or more")
+    temperature: Weight = Field(0.0, description="0 (the likeliest token) or a number above 0")
     baseline: bool = Field(True, description="True or False")
     prompted: bool = Field(False, description="True or False")
     batch_tokens: Count = Field(
         16384, description="tokens held by one decoding batch, 1 or more")
     max_new_tokens: Count = Field(512, description="tokens generated at most, 1 or more")
+    unpack: bool = Field(True, description="True or False")
 
     @field_validator("settings", "splits", mode="before")
     @classmethod
     def _settings(cls, value: Any) -> Any:
         return as_names(value)
+
+    @model_validator(mode="after")
+    def _samples_differ(self) -> EvaluateParams:
+        if self.samples > 1 and not self.temperature:
+            raise ValueError(f"samples={self.samples} of temperature=0.0 are all the same: "
+                             "give a temperature above 0, for example 0.7")
+        return self
 
 
 class _OverRuns(Params):
