@@ -35,7 +35,8 @@ def identity(params, rows_sha256: str, base: Location, device: str, dtype: str,
     """The identity of a training, JSON values.
 
     params: a `TrainParams`. base: where its base was found. device: "cpu" or "cuda".
-    dtype: of the forward, e.g. "float32". processes: replicas of the model that share each optimiser step.
+    dtype: of the forward, e.g. "float32". processes: replicas of the model that
+    share each optimiser step.
     """
     parameters = {name: value for name, value in params.as_dict().items()
                   if name not in OTHERWISE}
