@@ -35,7 +35,7 @@ from nanoreason.training import load_run
 from nanoreason.unpacked import fits, unpacked, unpacked_bytes
 
 __all__ = ["accuracy", "evaluate", "faithfulness", "generate_traces", "given_rows",
-           "interventions", "natural_rows", "self_verification"]
+           "interventions", "natural_rows", "prompt_base", "self_verification"]
 
 EVALUATED = "evaluate.yaml"
 
@@ -181,13 +181,18 @@ def _begin(run: Run, params: EvaluateParams) -> None:
     if rows.exists() and path.exists():
         before = yaml.safe_load(path.read_text())
         # A parameter that the file does not name yet is at its default.
-        if EvaluateParams(**before).as_dict() == params.as_dict():
+        if _asked(EvaluateParams(**before)) == _asked(params):
             drop_half_line(rows)
             return
     if rows.exists():
         print(f"run {run.name}: the rows there are of other parameters; starting anew")
         rows.unlink()
-    path.write_text(yaml.safe_dump(params.as_dict(), sort_keys=False))
+    path.write_text(yaml.safe_dump(_asked(params), sort_keys=False))
+
+
+def _asked(params: EvaluateParams) -> dict:
+    """What rows depend on: not on `prompted`, whose rows stand in a run beside this one."""
+    return {name: value for name, value in params.as_dict().items() if name != "prompted"}
 
 
 def _maps(model, params: EvaluateParams):
@@ -218,6 +223,8 @@ def evaluate(params: EvaluateParams, model, tokenizer) -> Run:
             _complete(run, model, tokenizer, changed, params, "intervened")
     facts = environment.describe(seconds=time.perf_counter() - began)
     run.write_environment(facts | {"decoding": decoding}, "evaluate")
+    if params.prompted:
+        prompt_base(params)
     if params.baseline:
         _evaluate_base(run, planned, params, tokenizer)
     return run
@@ -239,6 +246,25 @@ def _evaluate_base(run: Run, planned: list, params: EvaluateParams, tokenizer) -
     facts = environment.describe(seconds=time.perf_counter() - began)
     base.write_environment(facts | {"base": locate(trained["base"]).as_dict(),
                                     "decoding": decoding})
+
+
+def prompt_base(params: EvaluateParams) -> Run:
+    """The natural rows of a run's untouched base under a four-stage prompt chosen on dev.
+
+    They stand in `<run>-prompted`, which is returned; the run itself stays as it is.
+    """
+    from nanoreason.prompting import evaluate_prompted  # builds on this module
+
+    began, run = time.perf_counter(), find_run(params.run)
+    base = run.read_params()["base"]
+    prompted = Run(run.folder.with_name(f"{run.name}-prompted"))
+    prompted.folder.mkdir(parents=True, exist_ok=True)
+    _begin(prompted, params)
+    rows = [row for label, found in _planned(params) if label.startswith("natural")
+            for row in found]
+    evaluate_prompted(params, prompted, base, *load_base(base, params.quantisation), rows)
+    prompted.write_environment(environment.describe(seconds=time.perf_counter() - began))
+    return prompted
 
 
 @lru_cache(maxsize=1)

@@ -67,15 +67,20 @@ def _choose(logits: torch.Tensor, temperature: float, generators) -> torch.Tenso
 @torch.inference_mode()
 def continue_batch(model, requests: list[Request], tag_ids: list[int], end_id: int,
                    pad_id: int, max_new_tokens: int, temperature: float = 0.0,
-                   finished: Callable[[int], None] | None = None) -> list[list[int]]:
+                   finished: Callable[[int], None] | None = None,
+                   stop_at_tag: bool = False) -> list[list[int]]:
     """New tokens of each request, without the end token; one batch, left-padded.
 
     A base model without adapters is decoded as it is. finished: called with the number of
-    rows that have just ended. Raises `ValueError` for a negative temperature.
+    rows that have just ended. stop_at_tag: end a row with its tag, before the verification
+    adapter writes anything. Raises `ValueError` for a negative temperature, and for
+    `stop_at_tag` where no adapter ever takes over at the tag.
     """
     if temperature < 0:
         raise ValueError(f"temperature is {temperature}; give 0 (greedy) or more")
     router = getattr(model, "router", None)
+    if stop_at_tag and (router is None or router.routing == "single"):
+        raise ValueError("stop_at_tag needs a model whose second adapter takes over at the tag")
     width, device = max(len(r.input_ids) for r in requests), model.device
     ids = torch.full((len(requests), width), pad_id)
     mask = torch.zeros_like(ids)
@@ -103,6 +108,8 @@ def continue_batch(model, requests: list[Request], tag_ids: list[int], end_id: i
         cache = output.past_key_values
         chosen = _choose(output.logits[:, -1], temperature, generators)  # (B,)
         running &= chosen != end_id
+        if stop_at_tag:
+            running &= ~state.seen
         before, left = left, int(running.sum())
         if finished and before > left:
             finished(before - left)
@@ -127,27 +134,27 @@ def continue_batch(model, requests: list[Request], tag_ids: list[int], end_id: i
 
 def generate(model, tokenizer, requests: list[Request], tag_ids: list[int],
              max_new_tokens: int, batch_tokens: int, temperature: float = 0.0,
-             label: str = "generation", num_beams: int = 1
+             label: str = "generation", num_beams: int = 1, stop_at_tag: bool = False
              ) -> Iterator[list[tuple[int, list[int]]]]:
     """Yield [(index of the request, its new tokens), ...] batch by batch.
 
     A progress bar counts the traces as they end and shows the time that is left.
-    batch_tokens: cache positions a batch may hold (memory), new tokens included. Raises
-    `ValueError` for num_beams other than 1.
+    batch_tokens: cache positions a batch may hold (memory), new tokens included.
+    stop_at_tag: see `continue_batch`. Raises `ValueError` for num_beams other than 1.
     """
     if num_beams != 1:
         raise ValueError(
             f"num_beams is {num_beams}: beam search moves rows between sequences, and a row's "
             "route with them; decode greedily (temperature 0) or draw samples")
     return _generated(model.eval(), tokenizer, requests, tag_ids, max_new_tokens, batch_tokens,
-                      temperature, label)
+                      temperature, label, stop_at_tag)
 
 
 def _generated(model, tokenizer, requests, tag_ids, max_new_tokens, batch_tokens, temperature,
-               label):
+               label, stop_at_tag):
     with tqdm(total=len(requests), desc=label, unit="trace") as bar:
         for batch in length_batches(requests, max_new_tokens, batch_tokens):
             produced = continue_batch(model, [requests[i] for i in batch], tag_ids,
                                       tokenizer.eos_token_id, tokenizer.pad_token_id,
-                                      max_new_tokens, temperature, bar.update)
+                                      max_new_tokens, temperature, bar.update, stop_at_tag)
             yield list(zip(batch, produced))

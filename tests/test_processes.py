@@ -8,6 +8,7 @@ import dataclasses
 import json
 import math
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -15,11 +16,14 @@ import torch
 from torch.distributed.elastic.multiprocessing.errors import record
 
 from nanoreason import paths, processes, trainer
+from nanoreason.checkpoints import Checkpoints
 from nanoreason.data import prepare
 from nanoreason.models import load_base
 from nanoreason.params import TrainParams
 from nanoreason.processes import ProcessError, process_count, run_processes
 from nanoreason.routing import adapter_parameters, attach_adapters
+from nanoreason.runs import Run
+from nanoreason.standing import Standing
 from nanoreason.training import encode_records, train
 
 POISONED = 2  # the step whose loss is infinite in one process only
@@ -59,7 +63,9 @@ def tuned(micro_batch_size, folder, epochs=3):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(trainer, "StepAwareTrainer", Watched)
-        records, _ = trainer.tune(model, tokenizer, rows, params, folder)
+        run = Run(Path(folder))
+        standing = Standing(run, Checkpoints(run.path("checkpoints"), {}, 3.0), False)
+        records, _ = trainer.tune(model, tokenizer, rows, params, standing, time.monotonic())
     weights = torch.cat([p.detach().flatten() for p in model.parameters() if p.requires_grad])
     return gradients[0], weights, records
 
