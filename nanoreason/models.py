@@ -1,21 +1,21 @@
 """Base models: which one, on what, in which precision, and why.
 
-The embedded `nano` base needs nothing but this package; any other name is a folder or a
-model of the hub. Quantised bases are real bitsandbytes NF4 weights with double
+The embedded `nano` base needs nothing but this package; `location` says where any other
+is found. Quantised bases are real bitsandbytes NF4 weights with double
 quantisation, on the CPU as on a GPU.
 """
 from __future__ import annotations
-
-from pathlib import Path
 
 import torch
 from transformers import (AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig,
                           PreTrainedTokenizerFast)
 
-from nanoreason.base import NANO
+from nanoreason.location import base_name, locate
 from nanoreason.routing import keep_trainable_4bit
 
 QUANTISATIONS = ("nf4", "none")
+__all__ = ["QUANTISATIONS", "base_name", "choose_device", "choose_dtype", "load_base",
+           "load_tokenizer", "locate"]
 
 
 def choose_device() -> torch.device:
@@ -36,22 +36,12 @@ def choose_dtype(device: torch.device) -> tuple[torch.dtype, str]:
     return torch.float16, f"float16 with a scaler: capability {major}.{minor} has no bfloat16"
 
 
-def base_location(base: str) -> str:
-    """Folder or hub name of a base; `nano` is the one inside this package."""
-    if base != "nano":
-        return base
-    if not (NANO / "model.safetensors").is_file():
-        raise FileNotFoundError(f"the nano base is missing from {NANO}; make it with "
-                                "notebook 00_base_model and -p retrain True")
-    return str(NANO)
-
-
 def load_tokenizer(base: str):
     """The tokenizer of a base, with a padding token that is not the end token if it has one."""
     # AutoTokenizer goes by the architecture and would put Qwen2's own splitting rule in the
     # place of the one that the nano tokenizer was trained with.
     kind = PreTrainedTokenizerFast if base == "nano" else AutoTokenizer
-    tokenizer = kind.from_pretrained(base_location(base))
+    tokenizer = kind.from_pretrained(locate(base).path)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
@@ -74,15 +64,9 @@ def load_base(base: str = "nano", quantisation: str = "nf4",
         options["quantization_config"] = BitsAndBytesConfig(
             load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True,
             bnb_4bit_compute_dtype=dtype)
-    location = base_location(base)
+    location = locate(base).path
     model = AutoModelForCausalLM.from_pretrained(location, **options)
     for parameter in model.parameters():
         parameter.requires_grad_(False)
     model.config.use_cache = True
     return keep_trainable_4bit(model), load_tokenizer(base)
-
-
-def base_name(base: str) -> str:
-    """The name that a saved adapter carries for its base: a path would not travel."""
-    return f"nanoreason/{base}" if base == "nano" else Path(base).name if \
-        Path(base).exists() else base

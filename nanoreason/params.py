@@ -163,8 +163,16 @@ class TrainParams(_Prepares):
     epochs: Count = Field(2, description="a whole number, 1 or more")
     batch_size: Count = Field(16, description="traces in an optimiser step, 1 or more")
     micro_batch_size: Count = Field(
-        4, description="traces in one forward pass of one process, 1 or more")
+        4, description="traces in one forward pass of one process at most, 1 or more")
+    micro_batch_tokens: Annotated[int, Field(ge=16)] = Field(
+        4096, description="tokens of those with their padding at most, 16 or more")
+    optimiser: Literal["adamw", "adamw_8bit"] = Field(
+        "adamw", description="adamw or adamw_8bit")
     gradient_checkpointing: bool = Field(True, description="True or False")
+    processes: Count | None = Field(
+        None, description="a whole number, 1 or more; None: one a GPU, or 1 without any")
+    report_to: str = Field(
+        "none", min_length=1, description="none, or a logger that transformers knows")
 
     @model_validator(mode="after")
     def _some_weight(self) -> TrainParams:

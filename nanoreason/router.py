@@ -1,18 +1,19 @@
-"""The masks at work: hooks that let each adapter act on its own tokens only.
+"""The masks at work: each adapter acts on its own tokens only.
 
-A hook on every `lora_A[name]` silences what it hands to `lora_B`, a map without bias, where
-the route of the running forward says so: the low-rank output is exactly zero there, and the
-mask touches `rank` numbers a token, not the width of the layer. Nothing of the base model or
-of PEFT is changed. `routing` puts a Router
-on a model; it is the noun behind `model.router.full(mask)` and its sisters.
+Every LoRA layer asks the Router for its adapters' share through PEFT's own extension point,
+a `LoraVariant` per adapter: what `lora_A` hands to `lora_B`, a map without bias, is silenced
+where the route of the running forward says so. The low-rank output is exactly zero there,
+and mask and scale touch `rank` numbers a token, not the width of the layer. Nothing of the
+base model or of PEFT is changed. `routing` puts a Router on a model; it is the noun behind
+`model.router.full(mask)` and its sisters.
 """
 from __future__ import annotations
 
-import functools
 from contextlib import contextmanager, nullcontext
 
 import torch
 from peft.tuners.lora import LoraLayer
+from peft.tuners.lora.layer import LoraVariant
 
 from .tags import check_routing
 
@@ -37,17 +38,11 @@ class Router:
         self._route = None
 
     def install(self, model):
-        """Register the hooks on every LoRA layer; returns how many layers there are."""
+        """Route every LoRA layer of a model; returns how many layers there are."""
         layers = [module for module in model.modules() if isinstance(module, LoraLayer)]
         for layer in layers:
             for name in self.names:
-                # partial, not a closure: deepcopy of the model then copies the router too.
-                before = functools.partial(self._shorten_input, name)
-                layer.lora_A[name].register_forward_pre_hook(before)
-                layer.lora_A[name].register_forward_hook(
-                    functools.partial(self._silence, name))
-                layer.lora_B[name].register_forward_hook(
-                    functools.partial(self._drop_empty, name))
+                layer.lora_variant[name] = _Routed(self)
         return len(layers)
 
     @contextmanager
@@ -134,19 +129,44 @@ class Router:
                                f"{tuple(shape[:-1])}; one mask per forward, one row per row")
         return acting[name]
 
-    def _shorten_input(self, name, module, inputs):
-        if self._acting(name, inputs[0].shape) is False:
-            return (inputs[0][:, :0], *inputs[1:])  # (B, 0, in)
+    def add(self, layer, name, x, result):
+        """A layer's result with the share that one adapter adds on its own tokens.
 
-    def _silence(self, name, module, inputs, output):
-        acting = self._route[1][name]
-        if isinstance(acting, bool):
-            return None
-        if acting.device != output.device:  # once per forward, then kept
-            acting = self._route[1][name] = acting.to(output.device)
-        return output.masked_fill(acting, 0)  # (B, T, rank)
+        x: (B, T, in), the layer's input. result: (B, T, out).
+        """
+        acting = self._acting(name, x.shape)
+        if acting is False:
+            if not torch.is_grad_enabled():
+                return result
+            # Of no elements: 0, and still joined to the adapter's parameters.
+            return result + layer.lora_B[name](layer.lora_A[name](x[:, :0])).sum()
+        low = layer.lora_A[name](layer.lora_dropout[name](x))  # (B, T, rank)
+        if acting is not True:
+            if acting.device != low.device:  # once per forward, then kept
+                acting = self._route[1][name] = acting.to(low.device)
+            low = low.masked_fill(acting, 0)
+        weight, scale = layer.lora_B[name].weight, layer.scaling[name]
+        autocast = torch.is_autocast_enabled(x.device.type)
+        if low.dtype == weight.dtype == result.dtype and not autocast:
+            # One pass over the layer's width in place of three: map, scale, add.
+            flat = torch.addmm(result.flatten(0, -2), low.flatten(0, -2), weight.t(),
+                               alpha=scale)
+            return flat.view(result.shape)
+        return result + layer.lora_B[name](low * scale).to(result.dtype)
 
-    def _drop_empty(self, name, module, inputs, output):
-        if self._route[1][name] is False:
-            return output.sum()  # of no elements: 0, and still joined to the parameters
-        return None
+
+class _Routed(LoraVariant):
+    """What PEFT calls for one adapter of one layer."""
+
+    def __init__(self, router):
+        self.router = router
+
+    def forward(self, module, active_adapter, x, result, **kwargs):
+        return self.router.add(module, active_adapter, x, result)
+
+    def merge_safe(self, module, active_adapter, orig_weight):
+        """Refused: a merged adapter would act on every token."""
+        raise RuntimeError(f"adapter {active_adapter!r} acts on some tokens only and cannot be "
+                           "merged into the base; load it alone with PeftModel.from_pretrained")
+
+    merge_unsafe = unmerge = merge_safe

@@ -1,10 +1,10 @@
 """Two LoRA adapters of one base model, and which of them acts on which token.
 
 `reasoning` writes UNDERSTAND, PLAN and EXECUTE; `verification` takes over where the
-`[VERIFY]` tag is complete. Both sit in the same forward pass: hooks silence an adapter's
-low-rank output on the tokens that are not its own. A token's keys
-and values are therefore always computed under its own route, and one full forward is the
-same function as cached decoding with the switch made when the tag appears.
+`[VERIFY]` tag is complete. Both sit in the same forward pass: the router silences an
+adapter's low-rank output on the tokens that are not its own. A token's keys and values are
+therefore always computed under its own route, and one full forward is the same function as
+cached decoding with the switch made when the tag appears.
 
     mask = route(input_ids, attention_mask, prompt_lengths, tag_ids)     # training
     with model.router.full(mask):

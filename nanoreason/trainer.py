@@ -1,42 +1,47 @@
 """Tuning the two adapters: transformers' Trainer under the step-aware loss.
 
 What is ours stands here in full: which token counts with which weight, which adapter
-sees it, and what is written down of each step. Everything else (optimiser, schedule,
-clipping, accumulation, processes) is the Trainer's.
+sees it, which steps are refused, and what is written down of each step. Everything else
+(optimiser, schedule, clipping, gradient scaler, processes) is the Trainer's.
+
+One item of the loader is a whole optimiser step of this process (see `batches`): its
+micro-batches are counted together, over all processes, before the first backward, and run
+one after the other; the gradients are exchanged in the last backward only, so that the
+processes may have unequal numbers of micro-batches.
+
+A step whose loss or gradient is not finite is skipped in all processes alike: no optimiser
+step is made, the adapters stay, the metrics say so, and a row of them ends the run.
 
 The logged total is rebuilt from the logged parts: total = sum(c w l) / sum(c w) over the
 groups that are present, with `normalise = "stage"`; `effective_weights` are c w.
 """
 from __future__ import annotations
 
+import math
 import time
+from contextlib import nullcontext
 
 import torch
+from torch.nn.utils import parameters_to_vector
 from tqdm.auto import tqdm
-from transformers import Trainer, TrainerCallback, TrainingArguments, set_seed
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments, set_seed
 
-from nanoreason.batches import LengthBatches
+from nanoreason.batches import StepBatches, StepLoader
 from nanoreason.dynamic_weights import DynamicWeights
 from nanoreason.loss import (GROUPS, IGNORE, combine, group_counts, last_hidden,
                              step_aware_loss_from_hidden)
 from nanoreason.routing import adapter_parameters, route
-from nanoreason.tokens import Encoded, collate, tag_ids
+from nanoreason.tokens import Encoded, tag_ids
 
 WARMUP_SHARE = 0.05  # of all optimiser steps
 WEIGHT_DECAY = 0.0
 CLIP = 1.0  # largest norm of the whole gradient
+SKIPS = 5  # steps in a row without a finite loss and gradient that end the run
+OPTIMISERS = {"adamw": "adamw_torch_fused", "adamw_8bit": "adamw_8bit"}
 
 
-def accumulation(params) -> int:
-    """Micro-batches in an optimiser step.
-
-    Raises `ValueError` unless they add up to `batch_size` exactly: an ablation must not
-    change the batch in silence.
-    """
-    if params.batch_size % params.micro_batch_size:
-        raise ValueError(f"batch_size = {params.batch_size} is no multiple of micro_batch_size "
-                         f"= {params.micro_batch_size}")
-    return params.batch_size // params.micro_batch_size
+class NonFiniteError(RuntimeError):
+    """Loss or gradient was not finite in `SKIPS` optimiser steps in a row."""
 
 
 def for_phase(row: Encoded, phase: str, tag: list[int]) -> Encoded:
@@ -57,43 +62,57 @@ def for_phase(row: Encoded, phase: str, tag: list[int]) -> Encoded:
 
 
 class StepAwareTrainer(Trainer):
-    """The Trainer with our batches, our loss, and a record of every optimiser step."""
+    """The Trainer with our steps, our loss, and a record of every optimiser step."""
 
-    # Each micro-batch already contributes its share of the whole step.
-    loss_is_scaled_for_ga = True
-
-    def __init__(self, *args, rows, weights, normalise, dynamic, tag, pad_id, **kwargs):
+    def __init__(self, *args, rows, weights, normalise, dynamic, tag, pad_id, plan, **kwargs):
         self.rows, self.weights, self.normalise = rows, list(weights), normalise
-        self.tag, self.pad_id = tag, pad_id
+        self.tag, self.pad_id, self.plan = tag, pad_id, plan
         self.dynamic, self.gradient_norm = DynamicWeights(dynamic), None
         self.records: list[dict] = []
-        self._clear()
+        self.skipped = False  # whether the running step is skipped
+        self.skips_in_a_row = 0
         super().__init__(*args, train_dataset=rows, **kwargs)
         self.router = self.accelerator.unwrap_model(self.model).router
 
-    def _clear(self) -> None:
-        self.sums = torch.zeros(3, len(GROUPS), dtype=torch.float64)  # loss, correct, count
-        self.total = 0.0
-
     def get_train_dataloader(self):
-        """Batches of similar length, padded to their longest row."""
-        sampler = LengthBatches([len(row) for row in self.rows], self._train_batch_size,
-                                self.args.seed)
-        loader = torch.utils.data.DataLoader(
-            self.rows, batch_sampler=sampler,
-            collate_fn=lambda rows: collate(rows, self.pad_id))
-        return self.accelerator.prepare(loader)
+        """One item per optimiser step; the plan deals it out, so accelerate must not."""
+        return StepLoader(self.rows, self.pad_id, self.plan)
+
+    def floating_point_ops(self, inputs):
+        """Not estimated: the Trainer's formula knows neither adapters nor routes."""
+        return 0
 
     def get_batch_samples(self, epoch_iterator, num_batches, device):
-        """The micro-batches of one step, and N_s over all of them and all processes."""
-        batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
-        counts = sum(group_counts(batch["input_ids"], batch["groups"]) for batch in batches)
-        if torch.is_tensor(counts):
-            counts = self.accelerator.reduce(counts.to(device), "sum")
-        return batches, counts
+        """One step's micro-batches, and N_s over all of them and all processes."""
+        step = next(epoch_iterator)
+        counts = sum(group_counts(batch["input_ids"], batch["groups"]) for batch in step)
+        return [step], self.accelerator.reduce(counts.to(device), "sum").cpu()
+
+    def training_step(self, model, inputs, num_items_in_batch=None):
+        """Forward and backward of every micro-batch; this process's share of the loss.
+
+        inputs: the micro-batches, as the loader gives them. num_items_in_batch: (5,) N_s.
+        """
+        model.train()
+        parts = torch.zeros(3 * len(GROUPS) + 1, dtype=torch.float64, device=self.args.device)
+        for number, batch in enumerate(inputs, 1):
+            last = number == len(inputs)
+            with nullcontext() if last else self.accelerator.no_sync(model):
+                batch = self._prepare_inputs(batch)
+                with self.compute_loss_context_manager():
+                    result = self.compute_loss(model, batch,
+                                               num_items_in_batch=num_items_in_batch)
+                self.accelerator.backward(result.total)
+            share = result.total.detach()[None] / self.accelerator.num_processes
+            parts += torch.cat([result.sums, result.correct, result.counts, share])
+        parts = self.accelerator.reduce(parts, "sum").tolist()
+        *groups, self.total = parts
+        self.sums, self.correct, self.counts = (
+            groups[start:start + len(GROUPS)] for start in range(0, len(groups), len(GROUPS)))
+        return torch.tensor(self.total, device=self.args.device)
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-        """This micro-batch's share of the step's loss; its parts go into the record."""
+        """The `StepLoss` of one micro-batch, its share of the step's loss."""
         mask = route(inputs["input_ids"], inputs["attention_mask"], inputs["prompt_lengths"],
                      self.tag, self.router.routing)
         head = self.accelerator.unwrap_model(model).get_output_embeddings()
@@ -101,41 +120,63 @@ class StepAwareTrainer(Trainer):
         # plainly causal, which every backend has its fastest kernel for.
         with self.router.full(mask):
             hidden = last_hidden(model, input_ids=inputs["input_ids"])
-        result = step_aware_loss_from_hidden(
+        return step_aware_loss_from_hidden(
             hidden, head, inputs["input_ids"], inputs["groups"], self.weights,
             self.normalise, counts=num_items_in_batch, multipliers=self.dynamic.multipliers,
             processes=self.accelerator.num_processes)
-        self.sums += torch.stack([result.sums, result.correct, result.counts]
-                                 ).to("cpu", torch.float64)
-        self.total += result.total.item() / self.accelerator.num_processes
-        return (result.total, None) if return_outputs else result.total
 
     def _clip_grad_norm(self, model):
+        """Clip; or skip the step, by taking its gradients away, where they are not finite.
+
+        Loss and gradient are those of all processes by now, so all decide alike. Without a
+        gradient the optimiser changes neither the adapters nor its own state.
+        """
         norm = super()._clip_grad_norm(model)
         self.gradient_norm = float(norm)  # before clipping
+        finite_loss = math.isfinite(self.total)
+        self.skipped = not (finite_loss and math.isfinite(self.gradient_norm))
+        self.skips_in_a_row = self.skips_in_a_row + 1 if self.skipped else 0
+        if self.skipped:
+            for parameter in model.parameters():
+                parameter.grad = None
+            scaler = self.accelerator.scaler
+            # A scaled gradient that overflows halves the scale: that is the cure at work.
+            searching = finite_loss and scaler is not None and scaler.get_scale() > 1
+            if self.skips_in_a_row >= SKIPS and not searching:
+                raise NonFiniteError(self._not_finite())
         return norm
 
+    def _not_finite(self) -> str:
+        losses = ", ".join(f"{group} {loss / count:.4g}" for group, loss, count in
+                           zip(GROUPS, self.sums, self.counts) if count)
+        return (f"{self.skips_in_a_row} optimiser steps in a row, up to step "
+                f"{self.state.global_step + 1}, had no finite loss and gradient: loss "
+                f"{self.total:.4g} ({losses} nats per token), gradient norm "
+                f"{self.gradient_norm:.4g}, learning rate {self._get_learning_rate():.3g}. "
+                "Nothing was learned from them; lower learning_rate, or look at the traces")
+
     def close_step(self, norms: dict[str, float]) -> dict:
-        """Write down the step that has just ended, and start the next one.
+        """Write down the step that has just ended.
 
         norms: length of the step that each adapter took. The columns: total loss (nats
-        per token, weighted), learning rate, norm of the gradient before clipping; per group
-        mean loss (nats per token), tokens, accuracy, effective weight (c w).
+        per token, weighted), learning rate, norm of the gradient before clipping, whether
+        the step was skipped (1) or taken (0); per group mean loss (nats per token), tokens,
+        accuracy, effective weight (c w). What is not finite is None.
         """
-        loss, correct, count = self.accelerator.reduce(
-            self.sums.to(self.args.device, torch.float32), "sum").cpu().tolist()
         record = {"step": self.state.global_step, "total": self.total,
                   "learning_rate": self.lr_scheduler.get_last_lr()[0],
-                  "gradient_norm": self.gradient_norm}
+                  "gradient_norm": self.gradient_norm, "skipped": int(self.skipped)}
         for i, group in enumerate(GROUPS):
-            record |= {f"{group}_loss": loss[i] / count[i] if count[i] else None,
-                       f"{group}_tokens": int(count[i]),
-                       f"{group}_accuracy": correct[i] / count[i] if count[i] else None,
+            count = self.counts[i]
+            record |= {f"{group}_loss": self.sums[i] / count if count else None,
+                       f"{group}_tokens": int(count),
+                       f"{group}_accuracy": self.correct[i] / count if count else None,
                        f"{group}_weight": self.weights[i] * self.dynamic.multipliers[i]}
         record |= {f"{name}_update_norm": norm for name, norm in norms.items()}
-        self.dynamic.update(loss, count)
+        record = {name: value if value is None or math.isfinite(value) else None
+                  for name, value in record.items()}
+        self.dynamic.update(self.sums, self.counts)
         self.records.append(record)
-        self._clear()
         return record
 
 
@@ -145,27 +186,59 @@ class _StepRecord(TrainerCallback):
     def __init__(self, model):
         self.parameters = {name: [p for _, p in adapter_parameters(model, name)]
                            for name in model.router.names}
-        self.before: dict[str, list[torch.Tensor]] = {}
+        self.before: dict[str, torch.Tensor] = {}
         self.trainer: StepAwareTrainer | None = None
         self.bar = None
 
-    def on_train_begin(self, args, state, control, **kwargs):
-        self.bar = tqdm(total=state.max_steps, desc="tuning", unit="step")
+    def _weights(self) -> dict[str, torch.Tensor]:
+        """A copy of each adapter, as one vector."""
+        with torch.no_grad():
+            return {name: parameters_to_vector(part) for name, part in self.parameters.items()}
 
-    def on_pre_optimizer_step(self, args, state, control, **kwargs):
-        self.before = {name: [p.detach().clone() for p in part]
-                       for name, part in self.parameters.items()}
+    def on_train_begin(self, args, state, control, **kwargs):
+        self.before = self._weights()
+        self.bar = tqdm(total=state.max_steps, initial=state.global_step, desc="tuning",
+                        unit="step", mininterval=1, disable=None if state.is_world_process_zero
+                        else True)
 
     def on_step_end(self, args, state, control, **kwargs):
-        norms = {name: torch.stack([(p.detach() - old).norm() for p, old in
-                                    zip(part, self.before[name])]).norm().item()
-                 for name, part in self.parameters.items()}
-        record = self.trainer.close_step(norms)
+        after = self._weights()
+        record = self.trainer.close_step(
+            {name: (after[name] - self.before[name]).norm().item() for name in after})
+        self.before = after
+        if args.report_to:
+            self.trainer.log({name: value for name, value in record.items()
+                              if value is not None and name != "step"})
         self.bar.update(1)
-        self.bar.set_postfix(loss=f"{record['total']:.4f}", refresh=False)
+        self.bar.set_postfix(loss=f"{self.trainer.total:.4f}", refresh=False)
 
     def on_train_end(self, args, state, control, **kwargs):
         self.bar.close()
+
+
+def _distributed() -> bool:
+    return torch.distributed.is_available() and torch.distributed.is_initialized()
+
+
+def training_arguments(params, folder, device: torch.device, dtype: torch.dtype
+                       ) -> TrainingArguments:
+    """What the Trainer is told. folder: for its own files. dtype: of the base's forward."""
+    arguments = TrainingArguments(
+        output_dir=str(folder), per_device_train_batch_size=params.micro_batch_size,
+        gradient_accumulation_steps=1, num_train_epochs=params.epochs,
+        learning_rate=params.learning_rate, lr_scheduler_type="cosine",
+        warmup_steps=WARMUP_SHARE, weight_decay=WEIGHT_DECAY, max_grad_norm=CLIP,
+        seed=params.seed, data_seed=params.seed, use_cpu=device.type == "cpu",
+        save_strategy="no", logging_strategy="no", logging_nan_inf_filter=False,
+        report_to=params.report_to, disable_tqdm=True, remove_unused_columns=False,
+        dataloader_pin_memory=False, optim=OPTIMISERS[params.optimiser],
+        fp16=dtype == torch.float16, bf16=dtype == torch.bfloat16,
+        # Every trainable parameter is in every graph, and no buffer changes.
+        ddp_find_unused_parameters=False, ddp_broadcast_buffers=False,
+        ddp_backend=torch.distributed.get_backend() if _distributed() else None)
+    # One process uses one GPU; the Trainer would else wrap the model in DataParallel.
+    arguments._n_gpu = min(arguments.n_gpu, 1)
+    return arguments
 
 
 def tune(model, tokenizer, rows: list[Encoded], params, folder) -> tuple[list[dict], dict]:
@@ -173,7 +246,8 @@ def tune(model, tokenizer, rows: list[Encoded], params, folder) -> tuple[list[di
 
     params: a `TrainParams`. folder: for the Trainer's own files. Returns the record of
     every optimiser step and a summary (steps, tokens, padding share, seconds). Raises
-    `ValueError` if there is no row to train on.
+    `ValueError` if there is no row to train on, `NonFiniteError` where the loss or the
+    gradient stays without a finite value.
     """
     if not rows:
         raise ValueError("there is no trace to train on: every one was longer than "
@@ -184,32 +258,26 @@ def tune(model, tokenizer, rows: list[Encoded], params, folder) -> tuple[list[di
     if params.phase == "verification":
         for _, parameter in adapter_parameters(model, "reasoning"):
             parameter.requires_grad_(False)
-    arguments = TrainingArguments(
-        output_dir=str(folder), per_device_train_batch_size=params.micro_batch_size,
-        gradient_accumulation_steps=accumulation(params), num_train_epochs=params.epochs,
-        learning_rate=params.learning_rate, lr_scheduler_type="cosine",
-        warmup_steps=WARMUP_SHARE, weight_decay=WEIGHT_DECAY,
-        max_grad_norm=CLIP, seed=params.seed, data_seed=params.seed,
-        use_cpu=model.device.type == "cpu", save_strategy="no", logging_strategy="no",
-        report_to="none", disable_tqdm=True, remove_unused_columns=False,
-        dataloader_pin_memory=False, optim="adamw_torch",
-        fp16=model.dtype == torch.float16, bf16=model.dtype == torch.bfloat16)
-    # One process uses one GPU; the Trainer would else wrap the model in DataParallel.
-    arguments._n_gpu = min(arguments.n_gpu, 1)
+    arguments = training_arguments(params, folder, model.device, model.dtype)
+    plan = StepBatches([len(row) for row in rows], params.batch_size, params.micro_batch_size,
+                       params.micro_batch_tokens, params.seed, arguments.world_size,
+                       arguments.process_index)
     callback = _StepRecord(model)
     trainer = StepAwareTrainer(
         model=model, args=arguments, rows=rows,
         weights=[getattr(params, f"{group}_weight") for group in GROUPS],
         normalise=params.normalise, dynamic=params.dynamic, tag=tag,
-        pad_id=tokenizer.pad_token_id, callbacks=[callback])
+        pad_id=tokenizer.pad_token_id, plan=plan, callbacks=[callback])
+    trainer.remove_callback(PrinterCallback)
     callback.trainer = trainer
     began = time.perf_counter()
     trainer.train()
-    sampler = LengthBatches([len(row) for row in rows], params.micro_batch_size, params.seed)
     supervised = sum(group != IGNORE for row in rows for group in row.groups)
-    summary = {"optimiser_steps": trainer.state.global_step, "traces": len(rows),
+    summary = {"optimiser_steps": trainer.state.global_step,
+               "skipped_steps": sum(record["skipped"] for record in trainer.records),
+               "processes": arguments.world_size, "traces": len(rows),
                "tokens": sum(map(len, rows)), "supervised_tokens": supervised,
-               "padding_share": sampler.padding_share(),
+               "padding_share": plan.padding_share(),
                "seconds": time.perf_counter() - began}
     return trainer.records, summary
 

@@ -12,12 +12,14 @@ from transformers import set_seed
 
 from nanoreason import environment
 from nanoreason.data import prepare
+from nanoreason.location import Location
 from nanoreason.loss import GROUPS, IGNORE, step_aware_loss
-from nanoreason.models import base_name, choose_device, choose_dtype, load_base, load_tokenizer
+from nanoreason.models import (base_name, choose_device, choose_dtype, load_base,
+                               load_tokenizer, locate)
 from nanoreason.params import TrainParams
 from nanoreason.routing import (adapter_parameters, attach_adapters, load_adapters, route,
                                 save_adapters)
-from nanoreason.runs import Run, create_run, find_run
+from nanoreason.runs import Run, RunError, create_run, find_run
 from nanoreason.tokens import Encoded, encode
 from nanoreason.trace import parse_trace
 from nanoreason.trainer import tune
@@ -94,6 +96,7 @@ def train(params: TrainParams) -> Run:
     save_adapters(model, run.path("adapters"), base_name(params.base))
     facts = environment.describe(dtype=str(dtype).removeprefix("torch."), dtype_reason=reason,
                                  seconds=summary["seconds"])
+    facts["base"] = locate(params.base).as_dict()
     facts["training"] = summary | counts | {
         "data": {key: report[key] for key in ("read", "kept", "reasons", "planted")},
         "parameters": {name: sum(p.numel() for _, p in adapter_parameters(model, name))
@@ -104,13 +107,29 @@ def train(params: TrainParams) -> Run:
     return run
 
 
+def check_base(run: Run, found: Location) -> None:
+    """Refuse weights of the same name other than those that a run's adapters were made for.
+
+    Raises `RunError`. A run that did not record its base passes.
+    """
+    there = run.path("environment.json").exists()
+    made_for = run.read_environment().get("base") if there else None
+    if made_for and made_for["version"] != found.version:
+        raise RunError(f"run {run.name} was trained on {made_for['base']} from the "
+                       f"{made_for['source']} ({made_for['version']}), but here it comes from "
+                       f"the {found.source} ({found.version}): bring the same weights, or "
+                       "train again")
+
+
 def load_run(name: str, quantisation: str | None = None):
     """(model with both adapters, tokenizer, parameters as a mapping) of a finished run.
 
     quantisation: None takes what the run was trained on. Raises `RunError` if there is no
-    such run, `FileNotFoundError` if it has no adapters.
+    such run or the base found here is not the one it was trained on, `FileNotFoundError` if
+    it has no adapters.
     """
     run = find_run(name)
     params = run.read_params()
+    check_base(run, locate(params["base"]))
     model, tokenizer = load_base(params["base"], quantisation or params["quantisation"])
     return load_adapters(model, run.path("adapters")), tokenizer, params

@@ -3,13 +3,14 @@ from __future__ import annotations
 
 import json
 
+import pytest
 import torch
 from safetensors.torch import load_file
 from torch.nn.functional import normalize
 
 from nanoreason import paths
-from nanoreason.base import (NANO, RESERVED, read_recipe, settle_embeddings, unread_tokens,
-                             weights_sha256)
+from nanoreason.base import (NANO, RESERVED, build_tokenizer, read_recipe, settle_embeddings,
+                             unread_tokens, weights_sha256)
 from nanoreason.models import load_base, load_tokenizer
 
 
@@ -24,6 +25,13 @@ def test_the_weights_are_those_of_the_recipe():
     assert recipe["sha256"] == weights_sha256()
     weights = load_file(NANO / "model.safetensors")
     assert sum(w.numel() for w in weights.values()) == recipe["parameters"]
+
+
+@pytest.mark.slow
+def test_the_recipe_makes_the_shipped_tokenizer():
+    recipe = read_recipe()["recipe"]
+    built = build_tokenizer(recipe["vocabulary"], recipe["tokenizer_documents"], recipe["seed"])
+    assert built.get_vocab() == load_tokenizer("nano").get_vocab()
 
 
 def test_no_two_tokens_share_an_embedding():

@@ -2,19 +2,21 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
 from peft import PeftModel
 
-from nanoreason import paths, runs
+from nanoreason import paths, runs, training
+from nanoreason.batches import StepBatches
 from nanoreason.loss import IGNORE
-from nanoreason.models import load_base, load_tokenizer
+from nanoreason.models import load_base, load_tokenizer, locate
 from nanoreason.params import TrainParams
 from nanoreason.procedural import problems
 from nanoreason.teacher import procedural_trace
 from nanoreason.tokens import TRANSITION, encode, tag_ids
-from nanoreason.trainer import accumulation, for_phase, rebuilt_totals
+from nanoreason.trainer import for_phase, rebuilt_totals
 from nanoreason.training import load_run, train
 
 SMALL = {"profile": "nano", "traces": 64, "epochs": 1, "batch_size": 16, "micro_batch_size": 16,
@@ -114,6 +116,15 @@ def test_each_adapter_loads_with_plain_peft_and_the_pair_with_one_call(trained, 
 
 def test_what_cannot_be_trained_is_refused():
     with pytest.raises(ValueError, match="batch_size = 30 is no multiple"):
-        accumulation(TrainParams(batch_size=30, micro_batch_size=16))
+        StepBatches([20] * 60, 30, 16, 4096, 0)
     with pytest.raises(runs.RunError, match="no-such-run"):
         load_run("no-such-run")
+
+
+def test_other_weights_under_the_same_name_are_refused(trained, monkeypatch):
+    run = trained()
+    assert run.read_environment()["base"] == locate("nano").as_dict()
+    other = replace(locate("nano"), version="0" * 64, source="wheel")
+    monkeypatch.setattr(training, "locate", lambda base: other)
+    with pytest.raises(runs.RunError, match="bring the same weights"):
+        load_run(run.name)
