@@ -37,7 +37,8 @@ class Script:
         ids = kwargs["input_ids"] if "input_ids" in kwargs else args[0]
         self.steps += 1
         if ids.shape[1] > 1:
-            real = kwargs["attention_mask"].bool()
+            mask = kwargs.get("attention_mask")  # `generate` leaves one without padding out
+            real = torch.ones_like(ids).bool() if mask is None else mask.bool()
             self.rows = [[None, *reversed(self.texts[tuple(row[keep].tolist())])]
                          for row, keep in zip(ids, real)]
             places = list(range(len(ids)))

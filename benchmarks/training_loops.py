@@ -47,6 +47,7 @@ def our_params(job: dict) -> TrainParams:
     return TrainParams(profile="smollm2", base=job["base"], quantisation="none", rank=RANK,
                        alpha=float(ALPHA), dropout=DROPOUT, learning_rate=RATE, epochs=1,
                        batch_size=job["batch_size"], micro_batch_size=job["micro_batch_size"],
+                       micro_batch_tokens=job["micro_batch_tokens"],
                        gradient_checkpointing=False, seed=job["seed"])
 
 
@@ -96,7 +97,7 @@ def original_loss(logits, ids, mask, groups):
     losses = [cross_entropy(logits, targets.masked_fill(~here, -100), reduction="sum",
                             label_smoothing=SMOOTHING) / here.sum().clamp(min=1)
               for here in wanted]
-    total = float(losses.pop())
+    total = losses.pop().item()
     if not total < float("inf"):
         raise ValueError(f"the loss of everything is {total}: the comparison is worthless")
     return sum(weight * loss for weight, loss in zip(STAGE_WEIGHTS, losses))
