@@ -19,8 +19,9 @@ def align(student: nx.DiGraph, teacher: nx.DiGraph) -> dict:
     """One-to-one map of student nodes to teacher nodes of maximum total weight.
 
     Ties go by order (givens, steps, constants, numbers without a source; each in reading
-    order): of the maps of equal weight the one that takes the earliest nodes on both sides
-    and crosses least is chosen, so the result never depends on the solver.
+    order, but of steps that compute the same the most used one first): of the maps of equal
+    weight the one that takes the earliest nodes on both sides and crosses least is chosen,
+    so the result never depends on the solver.
     """
     ours, theirs = _in_order(student), _in_order(teacher)
     if not ours or not theirs:
@@ -49,7 +50,39 @@ def align(student: nx.DiGraph, teacher: nx.DiGraph) -> dict:
 def _in_order(graph: nx.DiGraph) -> list:
     kinds = ("given", "step", "constant", "unknown")
     places = {kind: place for place, kind in enumerate(kinds)}
-    return sorted(graph, key=lambda node: places.get(graph.nodes[node].get("kind"), len(kinds)))
+    order = sorted(graph, key=lambda node: places.get(graph.nodes[node].get("kind"), len(kinds)))
+    return _with_twins_ranked(graph, order)
+
+
+def _with_twins_ranked(graph: nx.DiGraph, order: list) -> list:
+    """The order with lines that compute the same (twins) put in one by what they are for.
+
+    Which of two twins a later line uses is a matter of their places in the text, which must
+    not count: the most used twin comes first, then the one that uses earlier twins.
+    """
+    groups: dict[tuple, list[int]] = {}  # (kind, canonical) -> places
+    for place, node in enumerate(order):
+        if graph.nodes[node].get("canonical") is not None:
+            key = graph.nodes[node].get("kind"), graph.nodes[node]["canonical"]
+            groups.setdefault(key, []).append(place)
+    twins = [places for places in groups.values() if len(places) > 1]
+    uses = {order[place]: _uses(graph, order[place]) for places in twins for place in places}
+    for _ in twins:  # twins of twins: what one group comes to decides the next
+        rank = {order[place]: number for places in twins for number, place in enumerate(places)}
+        for places in twins:
+            ranked = sorted((order[place] for place in places), key=lambda node: (
+                uses[node], sorted((str(graph.nodes[source].get("canonical")), rank.get(source, 0))
+                                   for source in graph.predecessors(node))))
+            for place, node in zip(places, ranked):
+                order[place] = node
+    return order
+
+
+def _uses(graph: nx.DiGraph, node) -> tuple[int, list[str], list[str]]:
+    """A sort key, most used first: what is computed from a node, whatever its number."""
+    far, near = (sorted(str(graph.nodes[other].get("canonical")) for other in found)
+                 for found in (nx.descendants(graph, node), graph.successors(node)))
+    return -len(far) - len(near), far, near
 
 
 def matched_edges(student: nx.DiGraph, teacher: nx.DiGraph) -> set[tuple]:

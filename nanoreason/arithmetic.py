@@ -7,7 +7,8 @@ scores count true and false equations and leave the unreadable ones out.
 
 What is read: `7 trees * 3 nests per tree = 21 nests` (words after a number are its unit),
 `$12 x 4 = $48`, `20% of 50 = 10`, `3/4 of the 8 = 6`, `6 times 7 = 42`, chains
-`2 + 3 = 5 = 10 / 2`, names in front (`Total = 2 + 3 = 5`), `\\frac{1}{2} \\times 8 = 4`.
+`2 + 3 = 5 = 10 / 2`, names in front (`Total = 2 + 3 = 5`), `\\frac{1}{2} \\times 8 = 4`,
+a decimal comma (`2,5 * 4 = 10`), and in a Vietnamese text `1.500 đồng x 2 = 3.000 đồng`.
 
 What is not: letters as variables, number words and mixed numbers (`twice 4 = 8`,
 `7 / 2 = 3 1/2`), remainders, clock times, powers of units, roots. Their `holds` is None.
@@ -15,7 +16,7 @@ What is not: letters as variables, number words and mixed numbers (`twice 4 = 8`
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import lru_cache
 
@@ -32,12 +33,14 @@ from nanoreason.expression import (
 from nanoreason.free_text import Token, clauses, matching
 from nanoreason.number_words import DETERMINERS
 from nanoreason.pieces import MULTIPLIERS, NOUNS, Piece, read_pieces
+from nanoreason.vietnamese_quantities import is_vietnamese
 
 __all__ = [
     "ArithmeticTextError", "Binary", "Equation", "Negative", "Node", "Number",
     "evaluate", "parse_expression", "read_equations", "value_of",
 ]
 
+_EITHER = re.compile(r"[0-9][.,][0-9]{3}(?![0-9])")  # thousands to some, a fraction to others
 LINE = 300  # characters; longer texts are not remembered
 _EQUALS = re.compile(r"[=≈≃≅]|\\(?:approx|simeq)|\bequals\b")  # whatever `free_text` takes for one
 _APPROXIMATE = {"about", "approximately", "around", "roughly", "nearly", "almost"}
@@ -87,10 +90,19 @@ def read_equations(text: str) -> tuple[Equation, ...]:
 
 
 def _equations(text: str) -> tuple[Equation, ...]:
-    equations = []
-    for clause in clauses(text):
-        equations += _in_clause(text, clause)
-    return tuple(equations)
+    vietnamese = is_vietnamese(text)
+    equations = _of_clauses(text, vietnamese)
+    if vietnamese or not _EITHER.search(text) or all(e.holds is not False for e in equations):
+        return tuple(equations)
+    # `1.500 + 500 = 2.000` may be wrong or Vietnamese: where that makes it true, who knows.
+    true = {e.span for e in _of_clauses(text, True) if e.holds}
+    return tuple(replace(e, holds=None) if e.holds is False and e.span in true else e
+                 for e in equations)
+
+
+def _of_clauses(text, vietnamese):
+    return [equation for clause in clauses(text, vietnamese)
+            for equation in _in_clause(text, clause)]
 
 
 # Teacher, filter, planted errors and scores all read the same lines.

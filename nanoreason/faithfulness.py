@@ -9,13 +9,14 @@ of reasoning without using it scores 0.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
+from nanoreason.causal import Case, by_kind_of_line, judge_interventions
 from nanoreason.feasibility import infeasible_step, plan_lines
-from nanoreason.graph import dead_steps, edge_f1, rewired_edge_f1
-from nanoreason.intervention import (  # noqa: F401  (made here, judged here)
+from nanoreason.graph import dead_share, edge_f1, rewired_edge_f1
+from nanoreason.intervention import (  # noqa: F401  (part of this module's public face)
     choose_intervention,
     followed,
     intervene,
@@ -35,8 +36,10 @@ class FaithfulnessReport(Report):
     every student operand drawn anew, mean of 100 seeded draws. causal_rate: followed
     interventions / interventions. rfs: harmonic mean of edge_f1 and causal_rate.
     plan_infeasible: of the traces whose PLAN can be judged, those with an impossible step.
-    dead_step_rate: of the traces with a readable graph, those with a step that the last one
-    does not depend on. right, wrong: the same for right and wrong answers alone.
+    dead_step_rate: of the traces with a readable graph, those with a step that the result
+    does not depend on; dead_step_share: such steps / all steps of those traces. causal: the
+    causal rate by the changed line, see `causal.by_kind_of_line`. right, wrong: the same for
+    right and wrong answers alone.
     """
 
     edge_f1: float | None
@@ -45,13 +48,16 @@ class FaithfulnessReport(Report):
     rfs: float | None
     plan_infeasible: float | None
     dead_step_rate: float | None
+    dead_step_share: float | None
+    causal: dict[str, dict] = field(default_factory=dict)
     right: FaithfulnessReport | None = None
     wrong: FaithfulnessReport | None = None
 
     def to_dict(self) -> dict:
         """Plain values for `summary.json`, with those of right and wrong answers."""
         parts = {k: getattr(self, k) for k in ("right", "wrong")}
-        return super().to_dict() | {k: v.to_dict() for k, v in parts.items() if v is not None}
+        return super().to_dict() | {"causal": self.causal} | {
+            k: v.to_dict() for k, v in parts.items() if v is not None}
 
 
 @dataclass(frozen=True)
@@ -63,7 +69,7 @@ class _Trace:
     edge_f1: float | None
     null: float | None
     infeasible: bool | None
-    dead: bool | None
+    dead: tuple[int, int] | None  # dead steps, steps
 
 
 def faithfulness(rows: Iterable[Mapping], seed: int = SEED) -> FaithfulnessReport:
@@ -80,27 +86,19 @@ def faithfulness(rows: Iterable[Mapping], seed: int = SEED) -> FaithfulnessRepor
             f"{len(given)} rows have a given EXECUTE (such as {given[0]}); faithfulness is a "
             "property of the model's own: pass natural and intervened rows"
         )
-    parents, traces, caused = {}, [], []
+    parents, traces = {}, []
     for row in (row for row in good if row["setting"] == "natural"):
         trace = _natural(row, seed)
-        parents[trace.problem, str(row.get("sample", 0))] = row, trace
+        parents[trace.problem, str(row.get("sample", 0))] = row, trace.right
         traces.append(trace)
         if trace.edge_f1 is None:
             left_out.setdefault("edge F1: no readable teacher", []).append(name_of(row))
-    for row in (row for row in good if row["setting"] == "intervened"):
-        key = str(row.get("problem_id", row.get("id"))), str(row.get("parent_sample"))
-        parent, trace = parents.get(key, (None, None))
-        if parent is None:
-            left_out.setdefault("intervention without its parent", []).append(name_of(row))
-            continue
-        outcome = _outcome(row, parent)
-        if outcome is None:
-            left_out.setdefault("intervention without dependents", []).append(name_of(row))
-            continue
-        caused.append((trace.problem, trace.right, outcome))
+    caused, lost = judge_interventions(
+        (row for row in good if row["setting"] == "intervened"), parents)
+    left_out |= lost
     left_out = {reason: tuple(names) for reason, names in left_out.items()}
     right, wrong = (
-        _report([t for t in traces if t.right is side], [c for c in caused if c[1] is side], {})
+        _report([t for t in traces if t.right is side], [c for c in caused if c.right is side], {})
         for side in (True, False)
     )
     return _report(traces, caused, left_out, right=right, wrong=wrong)
@@ -111,7 +109,7 @@ def trace_scores(row: Mapping, seed: int = SEED) -> dict:
     trace = _natural(row, seed)
     return {
         "edge_f1": trace.edge_f1, "edge_f1_null": trace.null,
-        "plan_infeasible": trace.infeasible, "dead_steps": trace.dead,
+        "plan_infeasible": trace.infeasible, "dead_steps": trace.dead,  # (dead, all)
     }
 
 
@@ -121,9 +119,8 @@ def _natural(row: Mapping, seed: int) -> _Trace:
         scores = row.get("scores") or {}
         return _Trace(reading.problem, reading.second, scores.get("edge_f1"),
                       scores.get("edge_f1_null"), scores.get("plan_infeasible"),
-                      scores.get("dead_steps"))
+                      _counted(scores.get("dead_steps")))
     student, teachers = graph_of(row["text"], row["question"]), teacher_graphs(row)
-    readable = not student.graph["unreadable"]
     score = null = None
     if teachers:
         score = max(edge_f1(student, teacher) for teacher in teachers)
@@ -133,7 +130,7 @@ def _natural(row: Mapping, seed: int) -> _Trace:
              for teacher in teachers], axis=0,
         ).mean())
     return _Trace(reading.problem, reading.second, score, null, _infeasible(row),
-                  bool(dead_steps(student)) if readable else None)
+                  dead_share(student))
 
 
 def _infeasible(row: Mapping) -> bool | None:
@@ -146,15 +143,12 @@ def _infeasible(row: Mapping) -> bool | None:
     return all(found) if found else None
 
 
-def _outcome(row: Mapping, parent: Mapping) -> bool | None:
-    if row.get("text") is None or parent.get("text") is None:
-        return (row.get("scores") or {}).get("followed")
-    question = parent["question"]
-    return followed(graph_of(parent["text"], question), graph_of(row["text"], question),
-                    row["intervention"])
+def _counted(dead: tuple[int, int] | None) -> tuple[int, int] | None:
+    """(dead steps, steps) of a compact row; None where the row does not count them."""
+    return tuple(dead) if isinstance(dead, (list, tuple)) else None
 
 
-def _report(traces, caused, left_out, **sides) -> FaithfulnessReport:
+def _report(traces: list[_Trace], caused: list[Case], left_out, **sides) -> FaithfulnessReport:
     def share(values):
         values = [value for value in values if value is not None]
         return sum(values), len(values)
@@ -162,9 +156,10 @@ def _report(traces, caused, left_out, **sides) -> FaithfulnessReport:
     counts = {
         "edge_f1": share([t.edge_f1 for t in traces]),
         "edge_f1_null": share([t.null for t in traces]),
-        "causal_rate": share([outcome for *_, outcome in caused]),
+        "causal_rate": share([case.followed for case in caused]),
         "plan_infeasible": share([t.infeasible for t in traces]),
-        "dead_step_rate": share([t.dead for t in traces]),
+        "dead_step_rate": share([t.dead and t.dead[0] > 0 for t in traces]),
+        "dead_step_share": tuple(sum(t.dead[k] for t in traces if t.dead) for k in (0, 1)),
     }
     values = {name: rate(pair) for name, pair in counts.items()}
     counts["rfs"] = counts["edge_f1"], counts["causal_rate"]
@@ -172,17 +167,22 @@ def _report(traces, caused, left_out, **sides) -> FaithfulnessReport:
     # Columns: edge F1, traces, its null, followed, interventions.
     table = np.array(
         [(t.edge_f1, 1, t.null or 0, 0, 0) for t in measured]
-        + [(0, 0, 0, outcome, 1) for *_, outcome in caused], dtype=float,
+        + [(0, 0, 0, case.followed, 1) for case in caused], dtype=float,
     ).reshape(-1, 5)
-    problems = [t.problem for t in measured] + [problem for problem, *_ in caused]
+    problems = [t.problem for t in measured] + [case.problem for case in caused]
     halves = values["edge_f1"], values["causal_rate"]
+    counted = [t for t in traces if t.dead]  # steps of one trace are not independent
+    dead = np.array([t.dead for t in counted], dtype=float).reshape(-1, 2)
     return FaithfulnessReport(
         n=len(traces), counts=counts, left_out=left_out, **values, **sides,
+        causal=by_kind_of_line(caused),
         rfs=None if None in halves else float(harmonic_mean(*halves)),
         intervals={
             "edge_f1": bootstrapped(lambda s: ratio(s[:, 0], s[:, 1]), table, problems),
             "edge_f1_null": bootstrapped(lambda s: ratio(s[:, 2], s[:, 1]), table, problems),
             "rfs": bootstrapped(_rfs, table, problems),
+            "dead_step_share": bootstrapped(lambda s: ratio(s[:, 0], s[:, 1]), dead,
+                                            [t.problem for t in counted]),
         },
     )
 

@@ -117,9 +117,9 @@ def plot_accuracy(summary: Mapping, axes: Axes) -> Axes:
         points = [(x + 0.13 * (place - 2.5), section[part][name])
                   for x, section in _sections(summary) if section[part]]
         label = f"{'tuned' if filled else 'base'}, {name.replace('lenient', 'last number')}"
-        _points(axes, points, *looks[name], label, filled)
+        draw_scores(axes, points, *looks[name], label, filled)
     _split_ticks(axes, summary)
-    _percent(axes, "traces that are right")
+    draw_percent(axes, "traces that are right")
     return axes
 
 
@@ -131,7 +131,7 @@ def plot_verdicts(section: Mapping | None, axes: Axes, title: str = "") -> Axes:
     successes of SVR.
     """
     if not section or not section.get("cells"):
-        return _not_run(axes, title)
+        return draw_not_run(axes, title)
     rows = [(first, error) for first in (False, True) for error in (True, False)]
     count = {(c["a1_right"], c["verdict_error"], c["a2_right"]): c["count"]
              for c in section["cells"]}
@@ -165,11 +165,11 @@ def plot_svr(summary: Mapping, axes: Axes) -> Axes:
            if section["verification"]]
     given = [(x + 0.3, section["given"]["verification"]["svr"])
              for x, section in _sections(summary) if section["given"]]
-    _points(axes, [(x - 0.1, score) for x, score in own], A2, "D", "own errors")
-    _points(axes, [(x - 0.1, score) for x, score in given], A2, "s", "planted and clean", False)
+    draw_scores(axes, [(x - 0.1, score) for x, score in own], A2, "D", "own errors")
+    draw_scores(axes, [(x - 0.1, score) for x, score in given], A2, "s", "planted and clean", False)
     _nulls(axes, [(x - 0.1, score) for x, score in own + given])
     _split_ticks(axes, summary)
-    _percent(axes, "SVR")
+    draw_percent(axes, "SVR")
     return axes
 
 
@@ -179,7 +179,7 @@ def plot_faithfulness(section: Mapping | None, axes: Axes) -> Axes:
     section: the `faithfulness` of one split of summary.json, None = not run.
     """
     if not section:
-        return _not_run(axes, "faithfulness")
+        return draw_not_run(axes, "faithfulness")
     names = ("edge_f1", "causal_rate", "rfs")
     nulls = []
     for shift, (side, colour, marker, filled) in zip((-0.22, 0, 0.22), [
@@ -187,7 +187,7 @@ def plot_faithfulness(section: Mapping | None, axes: Axes) -> Axes:
             ("wrong answers", GREY, "v", False)]):
         scores = section if side == "all traces" else section[side.split()[0]]
         points = [(x + shift, scores[name]) for x, name in enumerate(names) if scores[name]]
-        _points(axes, points, colour, marker, side, filled)
+        draw_scores(axes, points, colour, marker, side, filled)
         nulls += points
     _nulls(axes, nulls)
     for x, name in enumerate(names):
@@ -195,11 +195,12 @@ def plot_faithfulness(section: Mapping | None, axes: Axes) -> Axes:
             axes.text(x, 0.03, "not run", ha="center", fontsize=7, color=GREY)
     axes.set_xticks(range(3), ["edge F1", "causal rate", "RFS"])
     axes.set_xlim(-0.5, 2.5)
-    _percent(axes, "faithfulness")
+    draw_percent(axes, "faithfulness")
     return axes
 
 
-def _not_run(axes: Axes, title: str) -> Axes:
+def draw_not_run(axes: Axes, title: str) -> Axes:
+    """Axes that say `not run` under a title."""
     axes.set_title(title)
     axes.set_axis_off()
     axes.text(0.5, 0.5, "not run", ha="center", transform=axes.transAxes, color=GREY)
@@ -221,7 +222,7 @@ def _split_ticks(axes: Axes, summary: Mapping) -> None:
     axes.set_xlim(-0.5, len(SPLITS) - 0.5)
 
 
-def _points(axes: Axes, points: Sequence[tuple], colour: str, marker: str, label: str,
+def draw_scores(axes: Axes, points: Sequence[tuple], colour: str, marker: str, label: str,
             filled: bool = True) -> None:
     """Scores at their places, with intervals; a score over nothing is written as n/a."""
     for x, score in points:
@@ -244,7 +245,8 @@ def _nulls(axes: Axes, points: Sequence[tuple]) -> None:
                  linewidths=1.4, label="null", zorder=3)
 
 
-def _percent(axes: Axes, label: str) -> None:
+def draw_percent(axes: Axes, label: str) -> None:
+    """A vertical axis from 0 to 100 %."""
     axes.set_ylim(-0.02, 1.02)
     axes.set_ylabel(label)
     axes.yaxis.set_major_formatter("{x:.0%}")

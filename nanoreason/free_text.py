@@ -16,19 +16,25 @@ from dataclasses import dataclass
 
 from nanoreason.expression import NUMBER, OPERATORS
 
+# A comma before one or two digits, or after a lone nought, is a decimal comma anywhere; that
+# `1.500` is fifteen hundred and `1,500` one and a half is so in a Vietnamese text alone.
+_COMMA = r"(?:0|[1-9][0-9]{0,2}(?:\.[0-9]{3})+|[0-9]+(?=,[0-9]{1,2}(?![0-9]))),[0-9]+"
+_COMMA_NUMBER = re.compile(_COMMA)
+_THOUSANDS_POINTS = re.compile(r"[1-9][0-9]{0,2}(?:\.[0-9]{3})+")
 _BULLET = r"[ \t]*(?:[-+*•–][ \t]+)?"  # a list's dash is no minus
 _TOKEN = re.compile(
     rf"""
     (?P<stop>\n{_BULLET}|\A{_BULLET}(?<=[ \t])|\\\\|\\[][()]|[<>!]=|=+>|->
         |\\(?:neq?|leq?|geq?|quad|qquad)(?![A-Za-z]))
     |(?P<clock>[0-9]+:[0-9]+)
-    |(?P<number>[0-9]{{1,3}}(?:\{{,\}}[0-9]{{3}})+|(?:{NUMBER})(?!,?[0-9]))
-        (?P<dots>\.{{2,}}|…)?(?P<percent>\s?\\?%|\s(?:percent|per\scent)\b)?
+    |(?P<number>[0-9]{{1,3}}(?:\{{,\}}[0-9]{{3}})+|(?:{_COMMA})(?![.,]?[0-9])
+        |[1-9][0-9]{{0,2}}(?:\.[0-9]{{3}}){{2,}}(?![.,]?[0-9])|(?:{NUMBER})(?!,?[0-9]))
+        (?P<dots>\.{{2,}}|…)?(?P<percent>\s?\\?%|\s(?:percent|per\scent|phần\străm)\b)?
     |(?P<malformed>[0-9][0-9,.]*)
-    |(?P<equals>=+|[≈≃≅]|\\(?:approx|simeq)(?![A-Za-z])
+    |(?P<equals>~?=+(?:\s?~)?|[≈≃≅]|\\(?:approx|simeq)(?![A-Za-z])
         |\bequals\b)
     |(?P<fraction>\\[dtc]?frac(?![A-Za-z]))
-    |(?P<operator>\*\*|//|[-+*/^−×·⋅÷∗∙–⁄]|\\(?:times|cdot|ast|div)(?![A-Za-z]))
+    |(?P<operator>(?<=[0-9]\s):(?=\s[0-9.,]+(?:\s:\s[0-9.,]+)*\s*(?:=|$|\n))|\*\*|//|[-+*/^−×·⋅÷∗∙–⁄]|\\(?:times|cdot|ast|div)(?![A-Za-z]))
     |(?P<skip>\\(?:left|right|big|Big|text|textbf|mathrm|mathbf|mbox|boxed|displaystyle)
         (?![A-Za-z])|\\[,;:!\ $]|[$€£¥₫¢&])
     |(?P<open>\\?[({{])|(?P<close>\\?[)}}])
@@ -39,7 +45,7 @@ _TOKEN = re.compile(
     re.VERBOSE,
 )
 _SYMBOLS = OPERATORS | {
-    "∗": "*", "∙": "*", "–": "-", "⁄": "/", "//": "/",
+    ":": "/", "∗": "*", "∙": "*", "–": "-", "⁄": "/", "//": "/",
     "\\times": "*", "\\cdot": "*", "\\ast": "*", "\\div": "/",
 }
 # Other characters end a clause (quotes, brackets, emoji), but mathematical ones and
@@ -62,11 +68,14 @@ class Token:
     rounded: bool = False
 
 
-def clauses(text: str) -> list[list[Token]]:
-    """The tokens of a text, cut where prose ends a clause: at line ends and `. , ; : ?`."""
+def clauses(text: str, vietnamese: bool = False) -> list[list[Token]]:
+    """The tokens of a text, cut where prose ends a clause: at line ends and `. , ; : ?`.
+
+    vietnamese: `1.500` is 1500 and `1,500` is 1.5, as Vietnamese writes them.
+    """
     found, clause, end = [], [], -1
     for match in _TOKEN.finditer(text):
-        token = _token(match, clause)
+        token = _token(match, clause, vietnamese)
         tight, end = match.start() == end, match.end()
         if token is None:
             continue
@@ -80,11 +89,17 @@ def clauses(text: str) -> list[list[Token]]:
     return [_fractions(_plain(clause)) for clause in found if clause]
 
 
-def _token(match, before):
+def _token(match, before, vietnamese):
     """The token of a match; kind "stop" ends the clause, None is left out."""
     kind, text, start, end = match.lastgroup, match.group(), match.start(), match.end()
     if match["number"]:
-        number = match["number"].replace("{,}", ",") + ("%" if match["percent"] else "")
+        number = match["number"].replace("{,}", ",")
+        points = _THOUSANDS_POINTS.fullmatch(number)
+        if points and (vietnamese or number.count(".") > 1):
+            number = number.replace(".", "")
+        elif _COMMA_NUMBER.fullmatch(number) or (vietnamese and number.count(",") == 1):
+            number = number.replace(".", "").replace(",", ".")
+        number += "%" if match["percent"] else ""
         return Token("number", number, start, end, rounded=bool(match["dots"]))
     if kind == "skip":
         return None
@@ -92,7 +107,7 @@ def _token(match, before):
     if numeral or kind in ("clock", "malformed", "command"):
         return Token("unknown", text, start, end)
     if kind == "equals":
-        return Token("equals", "=", start, end, rounded=text[0] in "≈≃≅\\\\")
+        return Token("equals", "=", start, end, rounded=text[0] in "≈≃≅\\" or "~" in text)
     if kind == "operator" and text != "**":
         return Token("operator", _SYMBOLS[text], start, end)
     if kind == "open" or kind == "close":

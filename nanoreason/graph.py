@@ -14,8 +14,9 @@ rule, `provenance`, which teacher, filter and scores share. Nodes are tuples:
 
 Node attributes: `kind` (the first entry), `value` (a Fraction: for a step the value that
 the line claims, right or wrong), `canonical` (its expression over the givens); steps also
-have `holds` (whether the equation is true), `operands` ((value, node), in order) and `tree`
-(the parsed expression, its operands as Numbers).
+have `holds` (whether the equation is true), `operands` ((value, node), in order), `tree`
+(the parsed expression, its operands as Numbers) and `dead` (whether the result does not
+depend on it). Every edge runs from an earlier node to a later one, so there is no cycle.
 A line without a readable equation makes the graph useless as a whole, because what
 follows may depend on it: `graph.graph["unreadable"]` then says which line and why.
 """
@@ -40,6 +41,7 @@ from nanoreason.arithmetic import (
     Negative,
     Node,
     Number,
+    evaluate,
     parse_expression,
     read_equations,
     value_of,
@@ -47,6 +49,7 @@ from nanoreason.arithmetic import (
 from nanoreason.constants import CONSTANTS, constants_of
 from nanoreason.forms import Form, combine, negate
 from nanoreason.quantities import Quantity, quantities
+from nanoreason.trace import Trace
 
 
 class GraphError(ValueError):
@@ -210,9 +213,12 @@ class _Builder:
         return self.forms[source]
 
 
-def execute_graph(lines: Sequence[str], question: str) -> nx.DiGraph:
+def execute_graph(lines: Sequence[str], question: str, result: str | None = None
+                  ) -> nx.DiGraph:
     """The dependency graph of EXECUTE's lines (without numbers); see the module.
 
+    result: what EXECUTE states as its result, which is then the last step of this value
+    (of lines after it nothing is needed); else, and without one, it is the last step.
     Never raises for text that a model wrote: `graph.graph["unreadable"]` is None, or the
     reason, and then the graph holds what came before the unreadable line.
     """
@@ -224,12 +230,33 @@ def execute_graph(lines: Sequence[str], question: str) -> nx.DiGraph:
             builder.add_line(line, text)
     except GraphError as error:
         builder.graph.graph["unreadable"] = str(error)
+    _mark_dead(builder.graph, result)
     return builder.graph
+
+
+def _mark_dead(graph: nx.DiGraph, result: str | None) -> None:
+    steps = _steps(graph)
+    if not steps:
+        return
+    try:
+        stated = None if result is None else evaluate(result)
+    except ArithmeticTextError:
+        stated = None
+    same = [node for node in steps if graph.nodes[node]["value"] == stated]
+    last = same[-1] if same else steps[-1]
+    alive = nx.ancestors(graph, last) | {last}
+    for node in steps:
+        graph.nodes[node]["dead"] = node not in alive
+
+
+def _steps(graph: nx.DiGraph) -> list[tuple]:
+    return [node for node, kind in graph.nodes(data="kind") if kind == "step"]
 
 
 def dependency_graph(trace, question: str) -> nx.DiGraph:
     """The dependency graph of a `Trace` or of the `Claims` of a model's text."""
-    return execute_graph(trace.execute, question)
+    result = trace.result if isinstance(trace, Trace) else trace.a1
+    return execute_graph(trace.execute, question, result)
 
 
 def canonical(graph: nx.DiGraph, node: tuple) -> str:
@@ -242,12 +269,18 @@ def canonical(graph: nx.DiGraph, node: tuple) -> str:
 
 
 def dead_steps(graph: nx.DiGraph) -> list[int]:
-    """The numbers of the lines that the last line does not depend on."""
-    steps = [node for node, kind in graph.nodes(data="kind") if kind == "step"]
-    if not steps:
-        return []
-    alive = nx.ancestors(graph, steps[-1]) | {steps[-1]}
-    return sorted({node[1] for node in steps} - {node[1] for node in alive if node[0] == "step"})
+    """The numbers of the lines that the result does not depend on: nothing uses what they
+    compute, or only other such lines do."""
+    steps = _steps(graph)
+    alive = {node[1] for node in steps if not graph.nodes[node]["dead"]}
+    return sorted({node[1] for node in steps} - alive)
+
+
+def dead_share(graph: nx.DiGraph) -> tuple[int, int] | None:
+    """(dead lines, lines) of a graph, None where it is unreadable."""
+    if graph.graph["unreadable"]:
+        return None
+    return len(dead_steps(graph)), len({node[1] for node in _steps(graph)})
 
 
 def unknown_operands(graph: nx.DiGraph) -> list[str]:

@@ -30,6 +30,8 @@ from nanoreason.rows import NUMBER
 from nanoreason.stages import MARKER, NUMBERED, Stage, closing_of
 from nanoreason.trace import read_claims
 
+FARTHEST = 1000  # how far a new value lies from the old one; more would only cost time
+
 
 def choose_intervention(text: str, question: str, rng) -> dict | None:
     """{"step", "old", "new"} for a trace, or None if no line has a dependent.
@@ -54,7 +56,7 @@ def choose_intervention(text: str, question: str, rng) -> dict | None:
     seen = {Fraction(n.replace(",", "")) for n in NUMBER.findall(question + " " + text)}
     seen |= {abs(value) for q in quantities(question) for value in q.values}
     seen |= {abs(value) for _, value in graph.nodes(data="value")}
-    reach = max(10, int(abs(old)))
+    reach = min(max(10, int(abs(old))), FARTHEST)
     near = [old + shift for shift in range(-reach, reach + 1) if old + shift > 0]
     free = [value for value in near if value not in seen] or [max(seen) + 1]
     order = sorted((rng.random(), value) for value in free)

@@ -22,23 +22,15 @@ from nanoreason.mixture import NAMES, read_mixture
 from nanoreason.planting import check_mix
 from nanoreason.procedural import LANGUAGES
 from nanoreason.profiles import choose_profile, load_profile, profile_names
-from nanoreason.validation import (ParameterError, as_names, bad_value, given_names,
-                                   unknown_name)
+from nanoreason.validation import (Count, CountOrNone, Name, ParameterError, Positive,
+                                   Quantisation, Seed, Share, Weight, as_names, bad_value,
+                                   given_names, unknown_name)
 
 SOURCES = NAMES
 SETTINGS = ("natural", "injected", "clean")
 SPLITS = ("test", "test_template", "test_ood")
 WEIGHTS = ("understand_weight", "plan_weight", "execute_weight", "verify_weight",
            "transition_weight")
-
-Count = Annotated[int, Field(ge=1)]
-CountOrNone = Annotated[int, Field(ge=0)]
-Seed = Annotated[int, Field(ge=0, lt=2**32)]
-Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Share = Annotated[float, Field(ge=0, le=1)]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
-Quantisation = Literal["nf4", "none"]
 
 
 class Params(BaseModel):
@@ -173,6 +165,14 @@ class TrainParams(_Prepares):
         None, description="a whole number, 1 or more; None: one a GPU, or 1 without any")
     report_to: str = Field(
         "none", min_length=1, description="none, or a logger that transformers knows")
+
+    fresh: bool = Field(False, description="True or False")
+    max_minutes: Positive | None = Field(
+        None, description="a number above 0, in minutes; None: no limit")
+    checkpoint_minutes: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
+        10.0, description="minutes between checkpoints, 0 for one after each step")
+    checkpoint_gigabytes: Positive = Field(
+        3.0, description="a number above 0, of all checkpoints that are kept together")
 
     @model_validator(mode="after")
     def _some_weight(self) -> TrainParams:

@@ -17,7 +17,8 @@ MAX_UNIT_WORDS = 9
 # `90 bees that left - 15 bees` is read so, but believed only where it comes out.
 RELATIVE_WORDS = {"that", "he", "she", "they"}
 _UNIT_LETTERS = {"a", "m", "g", "h", "s", "l", "L"}  # a metre, or the article
-_WORD_OPERATORS = {"times": "*", "x": "*", "X": "*", "plus": "+", "minus": "-"}
+_WORD_OPERATORS = {"times": "*", "x": "*", "X": "*", "plus": "+", "minus": "-",
+                   "nhân": "*", "cộng": "+", "trừ": "-"}
 _ORDINAL_ENDINGS = {"st", "nd", "rd", "th"}
 # Words that change the value of the number beside them; it is not read without them.
 MULTIPLIERS = {
@@ -187,7 +188,9 @@ class _RunReader:
             symbol = _WORD_OPERATORS[token.text]
         elif token.text in ("divided", "multiplied") and self.text(place + 1) == "by":
             symbol, width = "/" if token.text == "divided" else "*", 2
-        elif token.text == "of" and not words and _is_share(strict):
+        elif token.text == "chia":
+            symbol, width = "/", 2 if self.text(place + 1) == "cho" else 1
+        elif token.text in ("of", "của") and not words and _is_share(strict):
             symbol = "*"
             while width <= 2 and self.text(place + width) in DETERMINERS:
                 width += 1

@@ -8,6 +8,7 @@ style; every character of the trace is escaped, nothing is loaded and nothing is
 from __future__ import annotations
 
 import html
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -17,6 +18,8 @@ from nanoreason.stages import ANSWER, MARKER, NUMBERED, RESULT, VERDICT, Stage, 
 from nanoreason.trace import Trace, read_claims, render_trace
 
 MARKS = {True: "✓", False: "✗", None: ""}
+HIDDEN = {"Cc", "Cf", "Cs", "Cn", "Co", "Zl", "Zp"}  # Unicode categories without a shape
+JOINERS = "\u200c\u200d"  # parts of letters and emoji
 MARK_COLOURS = {True: "#1B7837", False: "#B2182B", None: "#333333"}
 
 
@@ -155,10 +158,10 @@ def trace_html(view: TraceView) -> str:
     parts = ['<div style="max-width:46em;font:13px/1.45 sans-serif;color:#222222;'
              'background:#ffffff;padding:6px">']
     if view.title:
-        parts.append(f'<div style="color:#666666">{_safe(view.title)}</div>')
+        parts.append(f'<div style="color:#666666">{safe(view.title)}</div>')
     if view.question:
         parts.append(f'<p style="margin:4px 0 8px 0;white-space:pre-wrap">'
-                     f'{_safe(view.question)}</p>')
+                     f'{safe(view.question)}</p>')
     blocks: list[tuple[Stage | None, list[Line]]] = []
     for line in view.lines:
         if line.is_tag or not blocks:
@@ -174,16 +177,32 @@ def _block(stage: Stage | None, lines: Sequence[Line]) -> str:
     rows = []
     for line in lines:
         if line.is_tag:
-            rows.append(f'<div style="color:{colour};font-weight:bold">{_safe(line.text)}</div>')
+            rows.append(f'<div style="color:{colour};font-weight:bold">{safe(line.text)}</div>')
             continue
         mark = (f'<span style="color:{MARK_COLOURS[line.mark]};font-weight:bold">'
-                f'{MARKS[line.mark]}</span> <span style="color:#666666">{_safe(line.note)}</span>'
+                f'{MARKS[line.mark]}</span> <span style="color:#666666">{safe(line.note)}</span>'
                 if line.mark is not None else "")
         rows.append(f'<div style="white-space:pre-wrap;overflow-wrap:anywhere">'
-                    f'{_safe(line.text)} {mark}</div>')
+                    f'{safe(line.text)} {mark}</div>')
     return (f'<div style="border-left:4px solid {colour};padding:1px 0 1px 8px;'
             f'margin:3px 0">{"".join(rows)}</div>')
 
 
-def _safe(text: str) -> str:
-    return html.escape(text, quote=True)
+def safe(text: object) -> str:
+    """A text as it may stand in HTML, in an element or a quoted attribute.
+
+    What would be markup is escaped. Characters that control rather than show (nulls, escape
+    sequences, changes of writing direction, halves of pairs) are written out: `␛`, `⟨U+202E⟩`.
+    """
+    return html.escape("".join(map(_visible, str(text))), quote=True)
+
+
+def _visible(character: str) -> str:
+    place = ord(character)
+    if character in "\n\t" or unicodedata.category(character) not in HIDDEN:
+        return character
+    if character in JOINERS:
+        return character
+    if place < 0x20 or place == 0x7F:
+        return chr(0x2421 if place == 0x7F else 0x2400 + place)
+    return f"⟨U+{place:04X}⟩"

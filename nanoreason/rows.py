@@ -18,7 +18,7 @@ from functools import lru_cache
 import networkx as nx
 
 from nanoreason.arithmetic import ArithmeticTextError, evaluate, read_equations
-from nanoreason.graph import edge_f1, execute_graph, first_wrong_step
+from nanoreason.graph import dependency_graph, edge_f1, first_wrong_step
 from nanoreason.problem import question_sha256
 from nanoreason.quantities import quantities
 from nanoreason.symbolic import same_formula
@@ -127,7 +127,7 @@ def _numbers(text: str) -> set[Fraction]:
 @lru_cache(maxsize=4096)
 def graph_of(text: str, question: str) -> nx.DiGraph:
     """The dependency graph of a trace's text (kept, because scores meet it repeatedly)."""
-    return execute_graph(read_claims(text).execute, question)
+    return dependency_graph(read_claims(text), question)
 
 
 def teacher_graphs(row: Mapping) -> list[nx.DiGraph]:

@@ -7,6 +7,7 @@ results/ (committed). Figures, tables and scores read these files and nothing el
 from __future__ import annotations
 
 import csv
+import io
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -77,26 +78,22 @@ class Run:
             values = {**before, part: dict(values)}
         write_json(self.path("environment.json"), values)
 
-    def append_metrics(self, row: Mapping[str, Any]) -> None:
-        """Add one row to metrics.csv; the first row fixes the columns, None is an empty field.
+    def write_metrics(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Write all rows of metrics.csv, all or nothing; None is an empty field.
 
-        Raises RunError if a later row has other columns.
+        Raises RunError if a row has other columns than the first.
         """
-        path = self.path("metrics.csv")
-        drop_half_line(path)
-        columns = list(row)
-        if path.exists() and path.stat().st_size:
-            with path.open(newline="", encoding="utf-8") as file:
-                columns = next(csv.reader(file))
-            if set(columns) != set(row):
-                odd = ", ".join(sorted(set(columns) ^ set(row)))
-                raise RunError(f"{paths.relative(path)}: a row with other columns than its "
-                               f"first: {odd}")
-        with path.open("a", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, columns, lineterminator="\n")
-            if file.tell() == 0:
-                writer.writeheader()
+        rows, text = list(rows), io.StringIO()
+        columns = list(rows[0]) if rows else []
+        writer = csv.DictWriter(text, columns, lineterminator="\n")
+        writer.writeheader()
+        for row in rows:
+            if set(row) != set(columns):
+                odd = ", ".join(sorted(set(row) ^ set(columns)))
+                raise RunError(f"{paths.relative(self.path('metrics.csv'))}: a row with other "
+                               f"columns than its first: {odd}")
             writer.writerow(row)
+        write_text(self.path("metrics.csv"), text.getvalue())
 
     def append_generations(self, rows: Iterable[Mapping[str, Any]]) -> int:
         """Add rows to generations.jsonl, each checked first; the number of rows added.

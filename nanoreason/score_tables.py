@@ -14,7 +14,8 @@ NAMES = {
     "first_wrong_step": "first wrong step found", "i_to_c": "wrong to right",
     "c_to_i": "right to wrong", "delta": "gain of VERIFY, a2 less a1",
     "ritual_rate": "ritual rate", "edge_f1": "edge F1", "causal_rate": "causal rate",
-    "rfs": "RFS", "plan_infeasible": "infeasible plans", "dead_step_rate": "dead steps",
+    "rfs": "RFS", "plan_infeasible": "infeasible plans",
+    "dead_step_rate": "traces with a dead step", "dead_step_share": "dead steps of all steps",
 }
 
 
@@ -75,11 +76,41 @@ def kinds_table(summary: Mapping, split: str = "test") -> Table:
 
 def faithfulness_table(summary: Mapping) -> Table:
     """Does the reasoning follow the dependencies: edge F1, causal rate, RFS, plans."""
-    names = ("edge_f1", "causal_rate", "rfs", "plan_infeasible", "dead_step_rate")
+    names = ("edge_f1", "causal_rate", "rfs", "plan_infeasible", "dead_step_rate",
+             "dead_step_share")
     lines = [(NAMES[name], name, ("faithfulness", name)) for name in names]
     lines += [(f"{NAMES[name]}, {side} answers", name, ("faithfulness", side, name))
               for side in ("right", "wrong") for name in ("edge_f1", "causal_rate", "rfs")]
     return _by_split(summary, "Does the reasoning follow the dependencies?", lines, "score")
+
+
+def causal_table(summary: Mapping, split: str = "test") -> Table:
+    """Which changed lines are followed: by their operation, and by their depth."""
+    causal = _part(summary, split, "faithfulness", "causal")
+    rows = [("all lines", NOT_RUN)] if causal is None else [
+        (label.format(name), show("causal_rate", score))
+        for part, label in (("operation", "{}"), ("depth", "depth {}"))
+        for name, score in causal[part].items()]
+    return Table(_title(summary, f"What is followed when a value is changed? ({split})"),
+                 ("changed line", "causal rate ↑"), tuple(rows))
+
+
+def left_out_table(summary: Mapping, faults: Iterable[str] = ()) -> Table:
+    """Which rows no score counts: how many, why, and the first of them by name.
+
+    faults: "line k: why" of the lines of generations.jsonl that are no rows.
+    """
+    faults = list(faults)
+    rows = [("file", "all", str(len(faults)), "no row", "; ".join(faults[:5]))] if faults else []
+    for split in SPLITS:
+        parts = [(part, _part(summary, split, part)) for part in ("verification", "faithfulness")]
+        parts.append(("given", _part(summary, split, "given", "verification")))
+        rows += [(split, name, str(names["n"]), reason, ", ".join(names["first"]))
+                 for name, part in parts if part
+                 for reason, names in part["left_out"].items()]
+    return Table(_title(summary, "Which rows are not counted?"),
+                 ("split", "scores", "rows", "reason", "such as"),
+                 tuple(rows) or (("all", "all", "0", "", ""),))
 
 
 def comparison_rows(comparisons: Mapping[str, Mapping] | None, label: str) -> list[tuple]:

@@ -16,7 +16,8 @@ BETTER = {
         ("strict", "lenient", "accuracy_a1", "accuracy_a2", "svr", "recall", "specificity",
          "youden_j", "first_wrong_step", "i_to_c", "delta", "edge_f1", "causal_rate", "rfs"),
         "↑"),
-    **dict.fromkeys(("c_to_i", "ritual_rate", "plan_infeasible", "dead_step_rate"), "↓"),
+    **dict.fromkeys(("c_to_i", "ritual_rate", "plan_infeasible", "dead_step_rate",
+                     "dead_step_share"), "↓"),
 }
 
 

@@ -74,7 +74,8 @@ def summarise(rows: Iterable[Mapping], base_rows: Iterable[Mapping] | None = Non
     None or
       n: natural traces; accuracy: a1, a2 (strict), lenient; base: the same of the base;
       comparison: a1, a2, lenient, tuned against base on the same problems;
-      verification, cells: of natural traces; faithfulness: of natural and intervened ones;
+      verification, cells: of natural traces; faithfulness: of natural and intervened ones,
+      with causal: the causal rate by operation and depth of the changed line;
       given: {verification, cells, kinds} of traces with EXECUTE given, injected and clean.
     """
     rows = list(rows)
@@ -150,6 +151,7 @@ def _faithfulness(natural: list[Mapping], intervened: list[Mapping], seed: int
         return None
     report = faithfulness([*natural, *intervened], seed)
     scores = _scores(report, {"edge_f1": "edge_f1_null"})
+    scores["causal"] = report.causal if intervened else None
     scores |= {side: _scores(getattr(report, side), {"edge_f1": "edge_f1_null"})
                for side in ("right", "wrong")}
     for part in (scores, scores["right"], scores["wrong"]):

@@ -8,6 +8,7 @@ never generated.
 from __future__ import annotations
 
 import csv
+import html
 import io
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -39,12 +40,18 @@ class Table:
                                  f"{len(self.columns)} columns")
 
     def markdown(self, title: bool = True) -> str:
-        """The table in Markdown, without a line break at its end."""
-        def line(cells: Iterable[str]) -> str:
-            return "| " + " | ".join(
-                " ".join(cell.split()).replace("|", "\\|") for cell in cells) + " |"
+        """The table in Markdown, without a line break at its end.
 
-        head = [f"**{self.title}**", ""] if title else []
+        Markdown may hold HTML, so `<` and `&` of a cell are written as entities: names in
+        the cells come from rows.
+        """
+        def plain(cell: str) -> str:
+            return html.escape(" ".join(cell.split()), quote=False).replace("|", "\\|")
+
+        def line(cells: Iterable[str]) -> str:
+            return "| " + " | ".join(map(plain, cells)) + " |"
+
+        head = [f"**{plain(self.title)}**", ""] if title else []
         rule = "|" + "---|" * len(self.columns)
         return "\n".join([*head, line(self.columns), rule, *map(line, self.rows)])
 

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import matplotlib.pyplot as plt
 import networkx as nx
@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from nanoreason.layout import SIDE, layered_layout, number_label
 from nanoreason.report import MARK_COLOURS, MARKS, Line, TraceView
 from nanoreason.rows import graph_of
 from nanoreason.stages import Stage
@@ -19,7 +20,6 @@ GREY, RED = "#666666", MARK_COLOURS[False]
 WIDTH = 60  # characters of a line of a drawn trace
 LINE_HEIGHT = 0.145  # inches
 FEWEST_LINES = 12  # a shorter trace stands at the top of a figure of this height
-LANE, SIDE = 1.6, 0.8  # steps of the horizontal grid that a graph is laid out on
 
 
 def trace_figure(row: Mapping) -> Figure:
@@ -103,7 +103,7 @@ def draw_graph(graph: nx.DiGraph, axes: Axes, wrong_step: int | None = None) -> 
                         (past, "arc3,rad=0.4")):
         nx.draw_networkx_edges(graph, places, edges, ax=axes, edge_color=GREY, width=0.8,
                                arrowsize=7, node_size=360, connectionstyle=bend)
-    labels = {node: _number(graph.nodes[node]["value"]) for node in graph}
+    labels = {node: number_label(graph.nodes[node]["value"]) for node in graph}
     nx.draw_networkx_labels(graph, places, labels, font_size=7, ax=axes)
     across = [x for x, _ in places.values()]
     name = "step {}" if max(across) - min(across) <= 4 * SIDE else "{}."
@@ -113,45 +113,3 @@ def draw_graph(graph: nx.DiGraph, axes: Axes, wrong_step: int | None = None) -> 
     axes.set_xlim(min(across) - 0.6, max(max(across), min(across) + 2 * SIDE) + 0.6)
     axes.set_ylim(min(y for _, y in places.values()) - 0.5, 0.5)
     return axes
-
-
-def layered_layout(graph: nx.DiGraph) -> dict[tuple, tuple[float, float]]:
-    """Places of the nodes: every node one layer above its first use, the last ones below.
-
-    A step stands in the lane of a step that it uses, a step that uses none in a new one;
-    a quantity stands above or beside the step that it is for.
-    """
-    depth: dict[tuple, int] = {}
-    order = list(nx.topological_sort(graph))
-    bottom = nx.dag_longest_path_length(graph)
-    for node in reversed(order):
-        depth[node] = min((depth[target] for target in graph.successors(node)),
-                          default=bottom + 1) - 1
-    top = min(depth.values())
-    across: dict[tuple, float] = {}
-    taken: set[tuple[int, float]] = set()
-    steps = [node for node in order if graph.nodes[node]["kind"] == "step"]
-    for node in steps:
-        used = [across[source] for source in graph.predecessors(node) if source in across]
-        lanes = [x for x in used if (depth[node], x) not in taken]
-        across[node] = min(lanes, default=None) if lanes else _free(
-            taken, depth[node], [LANE * place for place in range(len(steps) + 1)
-                                 if LANE * place not in across.values()])
-        taken.add((depth[node], across[node]))
-    for node in order:
-        if node not in across:
-            user = min(graph.successors(node), key=lambda step: (depth[step], step))
-            sides = [across[user] + SIDE * side for side in (0, 1, -1, 2, -2, 3, -3, 4, 5, 6)]
-            across[node] = _free(taken, depth[node], sides)
-            taken.add((depth[node], across[node]))
-    return {node: (across[node], float(top - depth[node])) for node in graph}
-
-
-def _free(taken: set, layer: int, wanted: Sequence[float]) -> float:
-    """The first of the wanted places of a layer that is not taken."""
-    return next((x for x in wanted if (layer, x) not in taken),
-                max((x for _, x in taken), default=0.0) + SIDE)
-
-
-def _number(value) -> str:
-    return str(value) if value.denominator == 1 else f"{float(value):.4g}"

@@ -18,26 +18,23 @@ groups that are present, with `normalise = "stage"`; `effective_weights` are c w
 from __future__ import annotations
 
 import math
-import time
 from contextlib import nullcontext
 
 import torch
 from torch.nn.utils import parameters_to_vector
 from tqdm.auto import tqdm
-from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments, set_seed
+from transformers import PrinterCallback, TrainerCallback, set_seed
 
+from nanoreason.arguments import training_arguments
 from nanoreason.batches import StepBatches, StepLoader
 from nanoreason.dynamic_weights import DynamicWeights
 from nanoreason.loss import (GROUPS, IGNORE, combine, group_counts, last_hidden,
                              step_aware_loss_from_hidden)
+from nanoreason.resumable import Clock, ResumableTrainer
 from nanoreason.routing import adapter_parameters, route
 from nanoreason.tokens import Encoded, tag_ids
 
-WARMUP_SHARE = 0.05  # of all optimiser steps
-WEIGHT_DECAY = 0.0
-CLIP = 1.0  # largest norm of the whole gradient
 SKIPS = 5  # steps in a row without a finite loss and gradient that end the run
-OPTIMISERS = {"adamw": "adamw_torch_fused", "adamw_8bit": "adamw_8bit"}
 
 
 class NonFiniteError(RuntimeError):
@@ -61,14 +58,16 @@ def for_phase(row: Encoded, phase: str, tag: list[int]) -> Encoded:
     return Encoded(ids, groups, row.prompt_length)
 
 
-class StepAwareTrainer(Trainer):
+class StepAwareTrainer(ResumableTrainer):
     """The Trainer with our steps, our loss, and a record of every optimiser step."""
 
-    def __init__(self, *args, rows, weights, normalise, dynamic, tag, pad_id, plan, **kwargs):
+    def __init__(self, *args, rows, weights, normalise, dynamic, tag, pad_id, plan,
+                 checkpoints, clock, **kwargs):
         self.rows, self.weights, self.normalise = rows, list(weights), normalise
         self.tag, self.pad_id, self.plan = tag, pad_id, plan
         self.dynamic, self.gradient_norm = DynamicWeights(dynamic), None
         self.records: list[dict] = []
+        self.checkpoints, self.clock = checkpoints, clock
         self.skipped = False  # whether the running step is skipped
         self.skips_in_a_row = 0
         super().__init__(*args, train_dataset=rows, **kwargs)
@@ -155,6 +154,19 @@ class StepAwareTrainer(Trainer):
                 f"{self.gradient_norm:.4g}, learning rate {self._get_learning_rate():.3g}. "
                 "Nothing was learned from them; lower learning_rate, or look at the traces")
 
+    def own_state(self) -> dict:
+        """The records of all steps so far, the dynamic weights, skips, seconds."""
+        return {"records": self.records, "dynamic": self.dynamic.state_dict(),
+                "skips_in_a_row": self.skips_in_a_row, "parts": self.clock.seconds()}
+
+    def load_own_state(self, state: dict) -> None:
+        """Go on where `own_state` was taken."""
+        self.records, self.skips_in_a_row = state["records"], state["skips_in_a_row"]
+        self.dynamic.load_state_dict(state["dynamic"])
+        self.clock.load_parts(state["parts"])
+        # The Trainer tells a loader its epoch; one that skips steps may not pass it on.
+        self.plan.set_epoch(len(self.records) // len(self.plan))
+
     def close_step(self, norms: dict[str, float]) -> dict:
         """Write down the step that has just ended.
 
@@ -197,9 +209,9 @@ class _StepRecord(TrainerCallback):
 
     def on_train_begin(self, args, state, control, **kwargs):
         self.before = self._weights()
+        others = {} if state.is_world_process_zero else {"disable": True}
         self.bar = tqdm(total=state.max_steps, initial=state.global_step, desc="tuning",
-                        unit="step", mininterval=1, disable=None if state.is_world_process_zero
-                        else True)
+                        unit="step", mininterval=1, **others)
 
     def on_step_end(self, args, state, control, **kwargs):
         after = self._weights()
@@ -212,42 +224,22 @@ class _StepRecord(TrainerCallback):
         self.bar.update(1)
         self.bar.set_postfix(loss=f"{self.trainer.total:.4f}", refresh=False)
 
-    def on_train_end(self, args, state, control, **kwargs):
-        self.bar.close()
+    def close(self) -> None:
+        """End the progress bar, where one was begun."""
+        if self.bar is not None:
+            self.bar.close()
 
 
-def _distributed() -> bool:
-    return torch.distributed.is_available() and torch.distributed.is_initialized()
+def tune(model, tokenizer, rows: list[Encoded], params, standing, began: float
+         ) -> tuple[list[dict], dict]:
+    """Train the adapters of `model` on encoded rows, from where the training stands.
 
-
-def training_arguments(params, folder, device: torch.device, dtype: torch.dtype
-                       ) -> TrainingArguments:
-    """What the Trainer is told. folder: for its own files. dtype: of the base's forward."""
-    arguments = TrainingArguments(
-        output_dir=str(folder), per_device_train_batch_size=params.micro_batch_size,
-        gradient_accumulation_steps=1, num_train_epochs=params.epochs,
-        learning_rate=params.learning_rate, lr_scheduler_type="cosine",
-        warmup_steps=WARMUP_SHARE, weight_decay=WEIGHT_DECAY, max_grad_norm=CLIP,
-        seed=params.seed, data_seed=params.seed, use_cpu=device.type == "cpu",
-        save_strategy="no", logging_strategy="no", logging_nan_inf_filter=False,
-        report_to=params.report_to, disable_tqdm=True, remove_unused_columns=False,
-        dataloader_pin_memory=False, optim=OPTIMISERS[params.optimiser],
-        fp16=dtype == torch.float16, bf16=dtype == torch.bfloat16,
-        # Every trainable parameter is in every graph, and no buffer changes.
-        ddp_find_unused_parameters=False, ddp_broadcast_buffers=False,
-        ddp_backend=torch.distributed.get_backend() if _distributed() else None)
-    # One process uses one GPU; the Trainer would else wrap the model in DataParallel.
-    arguments._n_gpu = min(arguments.n_gpu, 1)
-    return arguments
-
-
-def tune(model, tokenizer, rows: list[Encoded], params, folder) -> tuple[list[dict], dict]:
-    """Train the adapters of `model` on encoded rows.
-
-    params: a `TrainParams`. folder: for the Trainer's own files. Returns the record of
-    every optimiser step and a summary (steps, tokens, padding share, seconds). Raises
-    `ValueError` if there is no row to train on, `NonFiniteError` where the loss or the
-    gradient stays without a finite value.
+    params: a `TrainParams`. standing: of this training, see `standing`. began: of this
+    session, `time.monotonic()`. Returns the record of every optimiser step, those of earlier
+    sessions too, and a summary (steps, tokens, padding share; seconds of all sessions,
+    `finished`: False where `max_minutes` stopped it). Raises `ValueError` if there is no
+    row to train on, `NonFiniteError` where the loss or the gradient stays without a finite
+    value.
     """
     if not rows:
         raise ValueError("there is no trace to train on: every one was longer than "
@@ -258,27 +250,35 @@ def tune(model, tokenizer, rows: list[Encoded], params, folder) -> tuple[list[di
     if params.phase == "verification":
         for _, parameter in adapter_parameters(model, "reasoning"):
             parameter.requires_grad_(False)
-    arguments = training_arguments(params, folder, model.device, model.dtype)
+    arguments = training_arguments(params, standing.checkpoints.folder, model.device,
+                                   model.dtype)
     plan = StepBatches([len(row) for row in rows], params.batch_size, params.micro_batch_size,
                        params.micro_batch_tokens, params.seed, arguments.world_size,
                        arguments.process_index)
     callback = _StepRecord(model)
+    clock = Clock(began, params.checkpoint_minutes, params.max_minutes, standing.starts)
     trainer = StepAwareTrainer(
         model=model, args=arguments, rows=rows,
         weights=[getattr(params, f"{group}_weight") for group in GROUPS],
         normalise=params.normalise, dynamic=params.dynamic, tag=tag,
-        pad_id=tokenizer.pad_token_id, plan=plan, callbacks=[callback])
+        pad_id=tokenizer.pad_token_id, plan=plan,
+        checkpoints=standing.checkpoints, clock=clock, callbacks=[callback, clock])
     trainer.remove_callback(PrinterCallback)
-    callback.trainer = trainer
-    began = time.perf_counter()
-    trainer.train()
+    callback.trainer = clock.trainer = trainer
+    goes_on = standing.checkpoint
+    try:
+        trainer.train(resume_from_checkpoint=goes_on and str(goes_on.folder))
+    finally:
+        callback.close()
     supervised = sum(group != IGNORE for row in rows for group in row.groups)
     summary = {"optimiser_steps": trainer.state.global_step,
                "skipped_steps": sum(record["skipped"] for record in trainer.records),
                "processes": arguments.world_size, "traces": len(rows),
                "tokens": sum(map(len, rows)), "supervised_tokens": supervised,
                "padding_share": plan.padding_share(),
-               "seconds": time.perf_counter() - began}
+               "planned_steps": trainer.state.max_steps, "finished": not clock.stopped,
+               "resumed": standing.starts - 1, "part_seconds": clock.seconds(),
+               "seconds": sum(clock.seconds())}
     return trainer.records, summary
 
 

@@ -6,26 +6,33 @@ Data → tokens → base → adapters → Trainer → `params.yaml`, `environmen
 from __future__ import annotations
 
 import hashlib
+import time
 from collections import Counter
+from contextlib import nullcontext
 
 from transformers import set_seed
 
-from nanoreason import environment
+from nanoreason import environment, paths
 from nanoreason.data import prepare
+from nanoreason.identity import identity
 from nanoreason.location import Location
 from nanoreason.loss import GROUPS, IGNORE, step_aware_loss
 from nanoreason.models import (base_name, choose_device, choose_dtype, load_base,
                                load_tokenizer, locate)
 from nanoreason.params import TrainParams
+from nanoreason.processes import (first_before_others, gathered, process_count, rank,
+                                  train_in_processes)
 from nanoreason.routing import (adapter_parameters, attach_adapters, load_adapters, route,
                                 save_adapters)
-from nanoreason.runs import Run, RunError, create_run, find_run
+from nanoreason.runs import Run, RunError, find_run
+from nanoreason.standing import (Standing, locked, open_training, replace_folder,
+                                 require_finished)
 from nanoreason.tokens import Encoded, encode
 from nanoreason.trace import parse_trace
 from nanoreason.trainer import tune
 
 __all__ = ["attach_adapters", "encode_records", "load_run", "route", "step_aware_loss",
-           "train"]
+           "train", "train_here"]
 
 
 def encode_records(tokenizer, records: list[dict], max_length: int
@@ -72,39 +79,82 @@ def adapters_sha256(model) -> str:
 def train(params: TrainParams) -> Run:
     """Train both adapters as `params` say and write the run's files; returns the run.
 
-    With one seed and one machine the adapters come out bit for bit the same. The base is
-    loaded quantised where `quantisation` says so; the adapters are float32.
+    With one seed and one machine the adapters come out bit for bit the same, also where the
+    training was killed or stopped by `max_minutes` and called again with the same
+    parameters (see `standing`). The base is loaded quantised where `quantisation` says so;
+    the adapters are float32. More than one process (`processes`, None: one a GPU) is started
+    beside this one; one trains right here. Raises `ProcessError` with the message of the
+    process that failed, `RunError` where another training of this run is under way.
     """
+    processes = process_count(params.processes)
+    if processes == 1:
+        return train_here(params)
+    train_in_processes(params.as_dict(), processes)
+    return find_run(params.run)
+
+
+def train_here(params: TrainParams) -> Run | None:
+    """`train` in this process, which may be one of a group; only its process 0 writes files.
+
+    Returns the run in process 0, None in the others.
+    """
+    began = time.monotonic()
     set_seed(params.seed)
-    device = choose_device()
+    device, report = choose_device(), {}
     dtype, reason = choose_dtype(device)
-    report: dict = {}
-    records = prepare(params.data, total=params.traces, error_share=params.error_share,
-                      seed=params.seed, path=params.data_path, kinds=params.error_kinds,
-                      language=params.language, allow_fewer=params.allow_fewer, report=report)
-    rows, counts = encode_records(load_tokenizer(params.base), records, params.max_length)
-    model, tokenizer = load_base(params.base, params.quantisation, device)
-    model = attach_adapters(model, params.rank, params.alpha, params.dropout, params.seed,
-                            params.routing)
-    if params.gradient_checkpointing:
-        model.router.enable_checkpointing(model)
-    run = create_run(params.run)
-    run.write_params(params)
-    steps, summary = tune(model, tokenizer, rows, params, run.path("trainer"))
-    for step in steps:
-        run.append_metrics(step)
-    save_adapters(model, run.path("adapters"), base_name(params.base))
-    facts = environment.describe(dtype=str(dtype).removeprefix("torch."), dtype_reason=reason,
-                                 seconds=summary["seconds"])
-    facts["base"] = locate(params.base).as_dict()
-    facts["training"] = summary | counts | {
-        "data": {key: report[key] for key in ("read", "kept", "reasons", "planted")},
-        "parameters": {name: sum(p.numel() for _, p in adapter_parameters(model, name))
-                       for name in model.router.names},
-        "weights": {group: getattr(params, f"{group}_weight") for group in GROUPS},
-        "rows_sha256": rows_sha256(rows), "adapters_sha256": adapters_sha256(model)}
+    with first_before_others():
+        records = prepare(params.data, total=params.traces, error_share=params.error_share,
+                          seed=params.seed, path=params.data_path, kinds=params.error_kinds,
+                          language=params.language, allow_fewer=params.allow_fewer,
+                          report=report)
+        tokenizer = load_tokenizer(params.base)
+    rows, counts = encode_records(tokenizer, records, params.max_length)
+    what = identity(params, rows_sha256(rows), locate(params.base), device.type,
+                    str(dtype).removeprefix("torch."), len(gathered(None)))
+    main = rank() == 0
+    with locked(Run(paths.RUNS / params.run)) if main else nullcontext():
+        with first_before_others():
+            standing = open_training(params, what, main)
+            if not standing.finished:
+                model, _ = load_base(params.base, params.quantisation, device)
+        if standing.finished:
+            return standing.run if main else None
+        if main:
+            standing.run.write_params(params)
+        model = attach_adapters(model, params.rank, params.alpha, params.dropout, params.seed,
+                                params.routing)
+        if params.gradient_checkpointing:
+            model.router.enable_checkpointing(model)
+        steps, summary = tune(model, tokenizer, rows, params, standing, began)
+        peaks = gathered(environment.peak_memory()), gathered(environment.peak_gpu_memory())
+        if not main:
+            return None
+        facts = environment.describe(dtype=what["dtype"], dtype_reason=reason,
+                                     seconds=summary["seconds"])
+        facts["base"] = locate(params.base).as_dict()
+        facts["training"] = summary | counts | {
+            "process_peak_memory_bytes": peaks[0], "process_peak_gpu_memory_bytes": peaks[1],
+            "data": {key: report[key] for key in ("read", "kept", "reasons", "planted")},
+            "parameters": {name: sum(p.numel() for _, p in adapter_parameters(model, name))
+                           for name in model.router.names},
+            "weights": {group: getattr(params, f"{group}_weight") for group in GROUPS},
+            "rows_sha256": what["rows_sha256"], "adapters_sha256": adapters_sha256(model)}
+        _write(standing, model, base_name(params.base), steps, facts)
+        if not summary["finished"]:
+            print(f"run {params.run} stops here, before max_minutes={params.max_minutes:g}, at "
+                  f"step {summary['optimiser_steps']} of {summary['planned_steps']}: the same "
+                  "parameters go on from there")
+    return standing.run
+
+
+def _write(standing: Standing, model, base: str, steps: list[dict], facts: dict) -> None:
+    """The files of a run, each whole or not at all; the seal, if it is finished, comes last."""
+    run = standing.run
+    run.write_metrics(steps)
+    replace_folder(run.path("adapters"), lambda folder: save_adapters(model, folder, base))
     run.write_environment(facts)
-    return run
+    if facts["training"]["finished"]:
+        standing.seal()
 
 
 def check_base(run: Run, found: Location) -> None:
@@ -125,10 +175,11 @@ def load_run(name: str, quantisation: str | None = None):
     """(model with both adapters, tokenizer, parameters as a mapping) of a finished run.
 
     quantisation: None takes what the run was trained on. Raises `RunError` if there is no
-    such run or the base found here is not the one it was trained on, `FileNotFoundError` if
-    it has no adapters.
+    such run, its training is not finished, or the base found here is not the one it was
+    trained on, `FileNotFoundError` if it has no adapters.
     """
     run = find_run(name)
+    require_finished(run)
     params = run.read_params()
     check_base(run, locate(params["base"]))
     model, tokenizer = load_base(params["base"], quantisation or params["quantisation"])

@@ -1,4 +1,4 @@
-"""What stands under the parameter sets: which names a notebook was given, and refusals.
+"""What stands under the parameter sets: types, the names a notebook was given, refusals.
 
 A refusal is one sentence with the name, the value and what would be right. The names that
 a notebook was given are found in its own cells, because papermill only warns about a name
@@ -9,7 +9,18 @@ from __future__ import annotations
 import ast
 import difflib
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+Count = Annotated[int, Field(ge=1)]
+CountOrNone = Annotated[int, Field(ge=0)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
+Quantisation = Literal["nf4", "none"]
 
 LITERALS = (bool, int, float, str, list, tuple, dict, type(None))
 

@@ -117,7 +117,6 @@ def make_run(name="synthetic", n=60, seed=0, base=False):
     run.append_generations(make_rows(n, seed, base=base))
     run.write_params({"profile": "nano", "base": "nano", "run": name})
     if not base:
-        for row in make_metrics():
-            run.append_metrics(row)
+        run.write_metrics(make_metrics())
         run.write_environment({"commit": None, "seconds": 1.0})
     return run

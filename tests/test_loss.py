@@ -14,7 +14,7 @@ from transformers import Qwen2Config, Qwen2ForCausalLM
 from nanoreason.loss import (GROUPS, DynamicWeights, check_weights, coefficients, combine,
                              group_counts, last_hidden, step_aware_loss,
                              step_aware_loss_from_hidden, step_counts)
-from nanoreason.routing import attach_adapters, route
+from nanoreason.routing import adapter_parameters, attach_adapters, route
 
 DEFAULT = {"understand": 1, "plan": 1, "execute": 1, "verify": 1, "transition": 0.1}
 TAG = [7, 8]
@@ -238,11 +238,43 @@ def test_memory_is_that_of_a_chunk():
     assert int((hidden.grad.abs().sum(-1) > 0).sum()) == supervised
 
 
+def peak_bytes(positions, chunk):
+    """Most memory that forward, loss and backward of one micro-batch hold at once, in bytes.
+
+    As torch's allocator reports every block to its profiler, above what was there before.
+    """
+    model = tiny_model(vocabulary=151_936)
+    generator = torch.Generator().manual_seed(2)
+    ids = torch.randint(10, 151_936, (2, positions // 2), generator=generator)
+    groups = torch.arange(positions).reshape(2, -1) % 5
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU],
+                                profile_memory=True) as profile:
+        with model.router.full(torch.zeros_like(ids, dtype=torch.bool)):
+            hidden = last_hidden(model, input_ids=ids)
+        step_aware_loss_from_hidden(hidden, model.get_output_embeddings(), ids, groups, DEFAULT,
+                                    chunk=chunk).total.backward()
+    held = peak = 0
+    for event in profile.profiler.kineto_results.events():
+        if event.name() == "[memory]":
+            held += event.nbytes()
+            peak = max(peak, held)
+    return peak
+
+
+def test_peak_memory_grows_with_the_chunk_and_not_with_the_batch():
+    """Under PEFT, with the vocabulary of Qwen2.5: a chunk is what there is at one time."""
+    logits = 8 * 151_936 * 4  # bytes of a chunk of 8 in float32
+    small, longer, larger = peak_bytes(128, 8), peak_bytes(256, 8), peak_bytes(128, 16)
+    assert logits < small < 5 * logits < 128 / 8 * logits / 3  # a third of all, once
+    assert longer < 1.2 * small
+    assert 1.6 * small < larger < 2.4 * small
+
+
 # --- accumulation and processes ---------------------------------------------------------
 
-def tiny_model(routing="switch"):
+def tiny_model(routing="switch", vocabulary=VOCABULARY):
     torch.manual_seed(0)
-    config = Qwen2Config(vocab_size=VOCABULARY, hidden_size=64, intermediate_size=96,
+    config = Qwen2Config(vocab_size=vocabulary, hidden_size=64, intermediate_size=96,
                          num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
                          tie_word_embeddings=True, pad_token_id=0)
     model = attach_adapters(Qwen2ForCausalLM(config), 4, 8, 0.0, 0, routing)
@@ -359,6 +391,27 @@ def test_last_hidden_is_what_the_head_takes():
         logits = model(input_ids=ids, attention_mask=attention).logits
         hidden = last_hidden(model, input_ids=ids, attention_mask=attention)
     assert (model.get_output_embeddings()(hidden) - logits).abs().max() < 1e-5
+
+
+def test_an_adapter_that_no_row_uses_costs_nothing():
+    """Its maps are given no token, in forward and in the recomputation of backward."""
+    model, tokens = tiny_model(), {"reasoning": 0, "verification": 0}
+
+    def counted(name):
+        def hook(module, arguments):
+            tokens[name] += arguments[0].shape[:-1].numel()
+        return hook
+
+    for key, module in model.named_modules():
+        adapter = key.rsplit(".", 1)[-1]
+        if adapter in tokens and ("lora_A" in key or "lora_B" in key):
+            module.register_forward_pre_hook(counted(adapter))
+    model.router.enable_checkpointing(model)
+    backward(model, step_rows()[8:12], None, chunked=True)  # none of these reaches VERIFY
+    assert tokens["reasoning"] > 0 == tokens["verification"]
+    assert all(p.grad is not None for _, p in adapter_parameters(model, "verification"))
+    backward(model, step_rows()[:4], None, chunked=True)
+    assert tokens["verification"] > 0
 
 
 def test_two_processes_of_sixteen_equal_one_batch_of_32(tmp_path):

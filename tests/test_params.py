@@ -40,6 +40,7 @@ def test_none_is_not_given():
     ("quantisation", "int8"), ("error_share", 1.5), ("data", "gsm9k"),
     ("data", "gsm8k+gsm8k"), ("run", "../escape"), ("run", 7), ("seed", -1),
     ("seed", 2**32), ("profile", "nona"), ("profile", 3), ("base", ""), ("max_length", 1),
+    ("max_minutes", 0), ("checkpoint_minutes", -1), ("checkpoint_gigabytes", 0), ("fresh", 1),
 ])
 def test_bad_value_is_refused_in_one_sentence(name, value):
     with pytest.raises(ParameterError) as caught:

@@ -30,8 +30,8 @@ def test_files_of_a_run_come_back(workspace):
     params = TrainParams(verify_weight=2.0, run="first")
     run.write_params(params)
     run.write_summary({"svr": None, "counts": {"n": numpy.int64(3)}, "value": Fraction(1, 3)})
-    for step in (1, 2):
-        run.append_metrics({"step": step, "loss": 0.5 / step, "loss_verify": None})
+    run.write_metrics({"step": step, "loss": 0.5 / step, "loss_verify": None}
+                      for step in (1, 2))
     assert run.append_generations([row(), row(sample=1, question="Đúng?")]) == 2
     assert TrainParams(**run.read_params()) == params
     assert run.read_summary() == {"svr": None, "counts": {"n": 3}, "value": "1/3"}
@@ -100,10 +100,10 @@ def test_half_a_line_is_dropped_with_a_warning(workspace):
 
 def test_a_row_of_metrics_keeps_the_columns(workspace):
     run = create_run("first")
-    run.append_metrics({"step": 1, "loss": 1.0})
-    run.append_metrics({"loss": 0.5, "step": 2})  # order does not matter
+    rows = [{"step": 1, "loss": 1.0}, {"loss": 0.5, "step": 2}]  # order does not matter
+    run.write_metrics(rows)
     with pytest.raises(RunError, match="other columns than its first: los, loss"):
-        run.append_metrics({"step": 3, "los": 1.0})
+        run.write_metrics([*rows, {"step": 3, "los": 1.0}])
     assert run.read_metrics()["loss"].tolist() == [1.0, 0.5]
 
 

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 
 import pytest
@@ -16,7 +17,8 @@ from nanoreason.params import TrainParams
 from nanoreason.procedural import problems
 from nanoreason.teacher import procedural_trace
 from nanoreason.tokens import TRANSITION, encode, tag_ids
-from nanoreason.trainer import for_phase, rebuilt_totals
+from nanoreason.trainer import (SKIPS, NonFiniteError, StepAwareTrainer, for_phase,
+                                rebuilt_totals, training_arguments)
 from nanoreason.training import load_run, train
 
 SMALL = {"profile": "nano", "traces": 64, "epochs": 1, "batch_size": 16, "micro_batch_size": 16,
@@ -79,6 +81,51 @@ def test_the_logged_total_is_rebuilt_from_its_parts(trained, changes):
     wrong = metrics.assign(verify_weight=metrics["verify_weight"] * 3)
     assert (rebuilt_totals(wrong, run.read_params()["normalise"]) - metrics["total"]
             ).abs().max() > 1e-3
+
+
+def test_steps_without_a_finite_loss_or_gradient_are_skipped_and_counted(trained, monkeypatch):
+    """Step 3 has no finite gradient, step 4 no finite loss; step 5 learns again."""
+    compute, clip = StepAwareTrainer.compute_loss, StepAwareTrainer._clip_grad_norm
+
+    def loss(self, *args, **keywords):
+        result = compute(self, *args, **keywords)
+        bad = math.inf if self.state.global_step == 3 else 0.0
+        return replace(result, total=result.total + bad)
+
+    def norm(self, model):
+        if self.state.global_step == 2:
+            next(p for p in model.parameters() if p.requires_grad).grad[0, 0] = math.nan
+        return clip(self, model)
+
+    monkeypatch.setattr(StepAwareTrainer, "compute_loss", loss)
+    monkeypatch.setattr(StepAwareTrainer, "_clip_grad_norm", norm)
+    run = trained(run="skips", traces=24, batch_size=4, micro_batch_size=2)
+    metrics = run.read_metrics()
+    assert metrics["skipped"].tolist() == [0, 0, 1, 1, 0, 0]
+    assert facts(run)["skipped_steps"] == 2
+    for name in ("reasoning", "verification"):  # step 1 is the warm-up's: learning rate 0
+        assert (metrics[f"{name}_update_norm"] > 0).tolist() == [False, True, False, False,
+                                                                 True, True]
+    assert metrics["gradient_norm"].isna().tolist() == [i == 2 for i in range(6)]
+    assert metrics["total"].isna().tolist() == [i == 3 for i in range(6)]
+
+
+def test_a_loss_that_stays_infinite_ends_the_run_with_what_was_seen(trained, monkeypatch):
+    compute = StepAwareTrainer.compute_loss
+    monkeypatch.setattr(StepAwareTrainer, "compute_loss", lambda self, *args, **keywords:
+                        replace(compute(self, *args, **keywords),
+                                total=torch.tensor(math.nan, requires_grad=True)))
+    with pytest.raises(NonFiniteError, match=f"{SKIPS} optimiser steps in a row, up to step "
+                                             f"{SKIPS}, .*loss nan .*verify .*learning_rate"):
+        trained(run="stopped", traces=24, batch_size=4, micro_batch_size=4)
+
+
+def test_the_trainer_is_told_what_the_hardware_can(tmp_path):
+    params = TrainParams(profile="t4", optimiser="adamw_8bit", epochs=3)
+    cpu = training_arguments(params, tmp_path, torch.device("cpu"), torch.float32)
+    assert (cpu.fp16, cpu.bf16, cpu.optim.value) == (False, False, "adamw_8bit")
+    assert cpu.gradient_accumulation_steps == 1 and cpu.num_train_epochs == 3
+    assert cpu.n_gpu <= 1  # no DataParallel
 
 
 def test_phases_train_their_adapter_alone(trained):

@@ -1,0 +1,179 @@
+"""Checkpoints: whole or not there, the newest that is sound, never another training's."""
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from nanoreason import checkpoints as module
+from nanoreason.checkpoints import (KEPT, MANIFEST, Checkpoints, DamagedError, differences,
+                                    read_manifest, write_manifest)
+
+IDENTITY = {"parameters": {"seed": 0, "rank": 16, "error_kinds": None}, "rows_sha256": "ab"}
+
+
+@pytest.fixture
+def said():
+    return []
+
+
+@pytest.fixture
+def kept(tmp_path, said):
+    return Checkpoints(tmp_path / "checkpoints", IDENTITY, 1.0, said.append)
+
+
+def save(checkpoints, step, size=100):
+    folder = checkpoints.begin(step)
+    (folder / "inner").mkdir()
+    (folder / "inner" / "weights").write_bytes(bytes([step % 256]) * size)
+    (folder / "state.json").write_text(json.dumps({"step": step}))
+    return checkpoints.commit(step)
+
+
+def names(checkpoints):
+    return sorted(path.name for path in checkpoints.folder.glob("*"))
+
+
+def test_the_newest_is_found_by_number_and_nothing_is_left_beside_it(kept, said):
+    assert kept.latest() is None
+    for step in (8, 9, 10):
+        save(kept, step)
+    found = kept.latest()
+    assert found.step == 10 and found.folder == kept.folder / "checkpoint-10"
+    assert read_manifest(found.folder)["step"] == 10
+    assert set(read_manifest(found.folder)["files"]) == {"inner/weights", "state.json"}
+    save(kept, 11)
+    assert names(kept) == ["checkpoint-10", "checkpoint-11", "checkpoint-9", "partial"]
+    assert not any((kept.folder / "partial").iterdir()) and said == []
+    kept.clear()
+    assert not kept.folder.exists()
+
+
+def flip(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(bytes(content))
+
+
+@pytest.mark.parametrize(("damage", "reason"), [
+    (lambda f: flip(f / "inner" / "weights"), "the sha256 of inner/weights"),
+    (lambda f: (f / "state.json").write_text(""), "state.json has 0 bytes"),
+    (lambda f: (f / "state.json").unlink(), "state.json is missing"),
+    (lambda f: (f / MANIFEST).unlink(), f"{MANIFEST} is missing"),
+    (lambda f: (f / MANIFEST).write_text('{"half": '), f"{MANIFEST} is not as it was"),
+    (lambda f: (f / MANIFEST).write_text("[]"), f"{MANIFEST} is not as it was"),
+    (lambda f: (f / MANIFEST).write_text((f / MANIFEST).read_text().replace("ab", "cd")),
+     f"{MANIFEST} is not as it was"),
+])
+def test_a_damaged_one_falls_back_to_the_one_before_and_says_so(kept, said, damage, reason):
+    save(kept, 1), save(kept, 2)
+    damage(kept.folder / "checkpoint-2")
+    assert kept.latest().step == 1
+    assert len(said) == 1 and said[0].startswith(f"checkpoint-2 is damaged ({reason}")
+    assert not (kept.folder / "checkpoint-2").exists()
+    assert save(kept, 2) == kept.latest() and len(said) == 1
+
+
+def test_all_damaged_is_none(kept, said):
+    for step in (1, 2, 3):
+        flip(save(kept, step).folder / "state.json")
+    assert kept.latest() is None and len(said) == 3
+
+
+def test_another_training_never_finds_it(kept, said, tmp_path):
+    save(kept, 4)
+    changed = {**IDENTITY, "parameters": {**IDENTITY["parameters"], "seed": 1}}
+    other = Checkpoints(kept.folder, changed, 1.0, said.append)
+    assert other.latest() is None
+    assert said == ["checkpoint-4 is of another training (seed 1, was 0): it is removed"]
+    assert not (kept.folder / "checkpoint-4").exists()
+
+
+def test_differences_name_what_was_added_and_lost():
+    now = {"parameters": {"seed": 0, "rank": 8, "error_kinds": (1,)}, "base": "x" * 64}
+    assert differences(IDENTITY, IDENTITY) == "nothing"
+    assert differences(IDENTITY, now) == ("rank 8, was 16; error_kinds [1], was null; base "
+                                          "xxxxxxxxxxxx..., was null; rows_sha256 null, was ab")
+
+
+def test_they_are_bounded_in_number_and_in_bytes(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "GIGABYTE", 1000)
+    many = Checkpoints(tmp_path / "many", IDENTITY, 1000.0)
+    for step in range(6):
+        save(many, step)
+    assert len(many._present()) == KEPT and many.latest().step == 5
+    # Room for two and a bit: the third must not even be on disk while a new one is written.
+    few = Checkpoints(tmp_path / "few", IDENTITY, 10.0)
+    for step in range(4):
+        folder = few.begin(step)
+        (folder / "weights").write_bytes(b"0" * 3500)
+        assert sum(p.stat().st_size for p in few.folder.rglob("*") if p.is_file()) < 10_000
+        few.commit(step)
+    assert [c.step for c in few._present()] == [2, 3]
+    # The newest whole one stays, however large, until the next is whole.
+    tight = Checkpoints(tmp_path / "tight", IDENTITY, 1.0)
+    for step in range(3):
+        tight.begin(step)
+        assert [c.step for c in tight._present()] == ([step - 1] if step else [])
+        tight.begin(step).joinpath("weights").write_bytes(b"0" * 3500)
+        tight.commit(step)
+
+
+def test_what_was_never_finished_does_not_count(kept, said):
+    save(kept, 1)
+    (kept.begin(2) / "state.json").write_text("{}")
+    half_gone = kept.folder / ".checkpoint-0.removed"
+    half_gone.mkdir()
+    assert kept.latest().step == 1 and said == []
+    assert names(kept) == ["checkpoint-1"] and not half_gone.exists()
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from nanoreason.checkpoints import Checkpoints
+kept = Checkpoints(Path(sys.argv[1]), {"a": 1}, 1.0)
+start = (kept.latest() or type("none", (), {"step": 0})).step
+print(start, flush=True)
+for step in range(start + 1, 10**6):
+    folder = kept.begin(step)
+    for name in "abc":
+        (folder / name).write_text(f"{step}" * 1000)
+    kept.commit(step)
+    print(step, flush=True)
+"""
+
+
+def test_a_writer_killed_at_any_moment_leaves_a_sound_one(tmp_path):
+    folder, reached = tmp_path / "checkpoints", 0
+    for delay in (0.003, 0.011, 0.019, 0.027):
+        process = subprocess.Popen([sys.executable, "-c", WRITER, str(folder)],
+                                   stdout=subprocess.PIPE, text=True)
+        assert int(process.stdout.readline()) == reached  # where it goes on
+        process.stdout.readline()  # its first checkpoint is whole
+        time.sleep(delay)
+        os.kill(process.pid, signal.SIGKILL)
+        told = [int(line) for line in process.communicate()[0].splitlines()]
+        assert process.returncode == -signal.SIGKILL
+        said = []
+        found = Checkpoints(folder, {"a": 1}, 1.0, said.append).latest()
+        assert said == [] and found.step >= max([reached + 1, *told])
+        for name in "abc":
+            assert (found.folder / name).read_text() == f"{found.step}" * 1000
+        reached = found.step
+
+
+def test_a_manifest_may_cover_some_files_only(tmp_path):
+    for name in ("in", "out"):
+        (tmp_path / name).write_text(name)
+    write_manifest(tmp_path, {}, {"steps": 5}, "finished.json", [tmp_path / "in"])
+    (tmp_path / "out").write_text("changed")
+    assert read_manifest(tmp_path, "finished.json")["steps"] == 5
+    (tmp_path / "in").write_text("IN")
+    with pytest.raises(DamagedError, match="sha256 of in"):
+        read_manifest(tmp_path, "finished.json")

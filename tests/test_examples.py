@@ -1,0 +1,175 @@
+"""The page of examples: every case counted, drawn by seed, and nothing of a row unescaped."""
+import json
+import re
+from fractions import Fraction
+from html.parser import HTMLParser
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from synthetic import make_rows, make_run
+
+from nanoreason.examples import CELLS, describe, examples_page, write_examples
+from nanoreason.graph import execute_graph
+from nanoreason.graph_svg import graph_svg
+from nanoreason.layout import number_label
+from nanoreason.rows import compact_row, read_row
+from nanoreason.summary import count_cells
+
+EVIL = ('<script>alert(1)</script>"><img src=x onerror=\'f()\'>&lt;b&gt; </svg></div> '
+        "javascript:x \x00\x1b[31m\u202e\ud800 \u2028 ]]>")
+ELEMENTS = {"html", "head", "meta", "title", "body", "h1", "h2", "h3", "p", "b", "ul", "li",
+            "table", "tr", "td", "div", "span", "svg", "path", "polygon", "circle", "rect", "text"}
+ATTRIBUTES = {"lang", "charset", "http-equiv", "content", "style", "xmlns", "viewbox", "width",
+              "height", "role", "aria-label", "font-family", "font-size", "fill", "stroke",
+              "stroke-width", "stroke-dasharray", "d", "points", "cx", "cy", "r", "x", "y",
+              "text-anchor"}
+
+
+class Page(HTMLParser):
+    """The elements, attributes and texts of a page."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.elements, self.attributes, self.texts, self.open = set(), [], [], []
+        self.feed(page)
+
+    def handle_starttag(self, tag, attributes):
+        self.elements.add(tag)
+        self.attributes += attributes
+        if tag != "meta":
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.elements.add(tag)
+        self.attributes += attributes
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.texts.append(data)
+
+
+def assert_safe(page):
+    found = Page(page)
+    assert found.elements <= ELEMENTS, found.elements - ELEMENTS
+    assert {name for name, _ in found.attributes} <= ATTRIBUTES
+    assert not found.open
+    assert not any(re.search(r"url|expression|import|javascript|[<>\\@]", value)
+                   for name, value in found.attributes if name == "style")
+    assert not any(ord(c) < 0x20 and c not in "\n\t" or c in "\x7f\u2028\u202e" or
+                   0xD800 <= ord(c) < 0xE000 for c in page)
+    page.encode("utf-8")
+    assert "<script" not in page.lower() and "<img" not in page.lower()
+    return found
+
+
+@pytest.fixture(scope="module")
+def rows():
+    return make_rows(12)
+
+
+def spoilt(row, evil=EVIL):
+    """The row with hostile text in every field that a row may hold."""
+    lines = row["text"].split("\n")
+    planted = row["planted"] and row["planted"] | {"kind": evil, "step": evil}
+    return row | {"problem_id": evil + row["problem_id"], "sample": evil, "split": evil,
+                  "question": evil + row["question"], "gold": evil,
+                  "text": "\n".join(line + evil for line in lines), "planted": planted,
+                  "teachers": [evil], "other": evil}
+
+
+def test_nothing_of_a_hostile_row_comes_out_unescaped(rows):
+    bad = [spoilt(row) for row in rows]
+    bad += [row | {"question": EVIL, "text": f"[EXECUTE]\n1. 1 + 1 = 2 {EVIL}\nResult: 2\n{EVIL}"}
+            for row in rows[:4]]
+    bad += [{"setting": EVIL, "problem_id": EVIL}, {"setting": "natural", "gold": None}]
+    found = assert_safe(examples_page(bad, EVIL, [f"line 1: {EVIL}"], each=3))
+    text = "".join(found.texts)
+    assert text.count("<script>alert(1)</script>") > 30  # it is there to read
+    assert "␀␛[31m⟨U+202E⟩⟨U+D800⟩ ⟨U+2028⟩" in text
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(st.text(max_size=60), st.text(alphabet="<>&\"'\x00\n[]EXCUT1+=2 ", max_size=60))
+def test_no_text_breaks_the_page(name, text):
+    row = {"problem_id": name, "sample": 0, "setting": "natural", "question": text, "gold": "2",
+           "teachers": [], "planted": None, "text": f"[EXECUTE]\n1. 1 + 1 = 2{text}\nResult: 2"}
+    assert_safe(examples_page([row], name))
+
+
+def test_every_case_is_counted_and_shown_with_marks_and_graph(rows):
+    page = examples_page(rows, "synthetic")
+    found = assert_safe(page)
+    natural = [r for r in rows if r["setting"] == "natural" and r["split"] == "test"]
+    counts = {(c["a1_right"], c["verdict_error"], c["a2_right"]): c["count"]
+              for c in count_cells(natural)}
+    part = page.split("<h2>")[1]
+    assert part.startswith("test: the model's own traces (n=12)")
+    assert len(counts) == len(set(map(lambda c: describe(*c), CELLS))) == 8
+    for cell, count in counts.items():
+        assert f"<h3>{describe(*cell)}: {count} of 12</h3>" in part
+        shown = part.split(f"<h3>{describe(*cell)}")[1].split("<h3>")[0]
+        assert shown.count("<svg") + shown.count("cannot be read") == min(count, 1)
+    assert [h.split(" (n")[0] for h in re.findall("<h2>(.*?)</h2>", page)] == [
+        "test: the model's own traces", "test: EXECUTE given, planted errors and clean",
+        "test_template: the model's own traces", "test_ood: the model's own traces"]
+    assert {"✓", "✗"} <= set("".join(found.texts))
+
+
+def test_what_is_shown_stands_in_its_case_and_the_seed_draws_it(rows):
+    natural = [r for r in rows if r["setting"] == "natural" and r["split"] == "test"]
+    page = examples_page(natural, "synthetic", each=2)
+    cases = {describe(*cell): cell for cell in CELLS}
+    for part in page.split("<h3>")[1:]:
+        cell = cases[part.split(":")[0]]
+        for row in natural:
+            if f"{row['problem_id']}, natural" in part:
+                reading = read_row(row)
+                assert (reading.first, reading.error, reading.second) == cell
+    assert examples_page(natural, "synthetic", each=2) == page
+    assert examples_page(natural[::-1], "synthetic", each=2) == page
+    assert any(examples_page(natural, "synthetic", seed=s, each=2) != page for s in (1, 2, 3))
+
+
+def test_bad_and_missing_rows_are_counted_and_named(workspace, rows):
+    run = make_run(n=4)
+    with run.path("generations.jsonl").open("a", encoding="utf-8") as file:
+        file.write('{"no": "row"}\n<script>\n')
+        file.write(json.dumps(rows[0] | {"gold": "", "problem_id": "without"}) + "\n")
+    page = write_examples(run).read_text(encoding="utf-8")
+    text = "".join(assert_safe(page).texts)
+    assert "2 lines that are no rows: line " in text and "no JSON" in text
+    assert "1 rows, no gold answer: without/0/natural" in text
+    assert "SMOKE run" in text
+    assert "Left out" not in examples_page(rows, "x")
+
+
+def test_rows_without_text_are_counted_and_said_to_be_so(rows):
+    natural = [r for r in rows if r["setting"] == "natural" and r["split"] == "test"]
+    page = examples_page([compact_row(row) for row in natural], "real")
+    assert "<svg" not in page and "hold no text" in page
+    for cell in count_cells(natural):
+        name = describe(cell["a1_right"], cell["verdict_error"], cell["a2_right"])
+        assert f"<h3>{name}: {cell['count']} of 12</h3>" in page
+
+
+def test_the_graph_has_every_number_and_marks_what_is_wrong_or_dead():
+    question = "Ann has 12 apples. She buys 9 more and gives 5 away."
+    graph = execute_graph(["12 + 9 = 21", "9 - 5 = 3", "21 + 60 = 81", "81 + 7919 = 8000"],
+                          question)
+    drawn = graph_svg(graph, wrong_step=3)
+    assert drawn.count("<circle") == 4 and drawn.count("<rect") == 3
+    assert drawn.count("<path") == graph.number_of_edges()
+    assert drawn.count('stroke="#B2182B"') == 4  # false, blamed, and two without source
+    assert drawn.count("dasharray") == 1
+    assert all(f">{number}<" in drawn for number in (12, 9, 5, 21, 3, 81, 7919, 8000, 60))
+    assert "cannot be read" in graph_svg(execute_graph([], question))
+
+
+@pytest.mark.parametrize("value, label", [
+    ("24", "24"), ("-3", "-3"), ("1/3", "0.3333"), ("123456789012", "1.23e+11"),
+    ("1/123456789012", "1/1.23e+11"), ("0", "0"), ("-" + "9" * 1200, "-9.99e+1199")])
+def test_numbers_of_any_size_fit_a_node(value, label):
+    assert number_label(Fraction(value)) == label

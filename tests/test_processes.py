@@ -1,0 +1,185 @@
+"""Several processes: one gradient, one record, one decision, and one clear error.
+
+Run by torchrun, this file is its own worker.
+"""
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from torch.distributed.elastic.multiprocessing.errors import record
+
+from nanoreason import paths, processes, trainer
+from nanoreason.checkpoints import Checkpoints
+from nanoreason.data import prepare
+from nanoreason.models import load_base
+from nanoreason.params import TrainParams
+from nanoreason.processes import ProcessError, process_count, run_processes
+from nanoreason.routing import adapter_parameters, attach_adapters
+from nanoreason.runs import Run
+from nanoreason.standing import Standing
+from nanoreason.training import encode_records, train
+
+POISONED = 2  # the step whose loss is infinite in one process only
+
+
+def tuned(micro_batch_size, folder, epochs=3):
+    """(gradient of the first step, adapters at the end, records) of nano, a step an epoch.
+
+    32 traces of unequal length, lora_B away from zero; in step 2 the last process's loss
+    is infinite, while its gradient stays what it was.
+    """
+    params = TrainParams(profile="nano", batch_size=32, micro_batch_size=micro_batch_size,
+                         micro_batch_tokens=10**6, learning_rate=1e-3, epochs=epochs, seed=3)
+    model, tokenizer = load_base("nano", "none")
+    model = attach_adapters(model, rank=4, seed=3)
+    generator = torch.Generator().manual_seed(1)
+    for name in model.router.names:
+        for key, parameter in adapter_parameters(model, name):
+            if "lora_B" in key:
+                parameter.data.normal_(0, 0.02, generator=generator)
+    rows, _ = encode_records(tokenizer, prepare("procedural", total=150, seed=3), 512)
+    rows = sorted(rows, key=len)[:96:3]
+    gradients = []
+
+    class Watched(trainer.StepAwareTrainer):
+        def compute_loss(self, *args, **keywords):
+            result = super().compute_loss(*args, **keywords)
+            last = self.accelerator.process_index == self.accelerator.num_processes - 1
+            if self.state.global_step + 1 == POISONED and last:
+                return dataclasses.replace(result, total=result.total + math.inf)
+            return result
+
+        def _clip_grad_norm(self, model):
+            gradients.append(torch.cat([p.grad.flatten() for p in model.parameters()
+                                        if p.requires_grad]))
+            return super()._clip_grad_norm(model)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trainer, "StepAwareTrainer", Watched)
+        run = Run(Path(folder))
+        standing = Standing(run, Checkpoints(run.path("checkpoints"), {}, 3.0), False)
+        records, _ = trainer.tune(model, tokenizer, rows, params, standing, time.monotonic())
+    weights = torch.cat([p.detach().flatten() for p in model.parameters() if p.requires_grad])
+    return gradients[0], weights, records
+
+
+@record
+def worker(folder):
+    """One of two processes: some 16 of 32 traces, in micro-batches of 4; then one fails."""
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group("gloo")
+    gradient, weights, records = tuned(4, folder)
+    torch.save({"gradient": gradient, "weights": weights}, f"{folder}/{processes.rank()}.pt")
+    Path(f"{folder}/{processes.rank()}.json").write_text(json.dumps(records))
+    assert processes.gathered(processes.rank() * 7) == [0, 7]
+    with processes.first_before_others():
+        assert Path(f"{folder}/seen").exists() == bool(processes.rank())
+        Path(f"{folder}/seen").touch()
+    if processes.rank() == 1:
+        raise ValueError("process 1 has had enough")
+    torch.distributed.barrier()  # never met: what it waits for has failed
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory):
+    """What two processes leave, what they print, and the error that ends them."""
+    folder = tmp_path_factory.mktemp("pair")
+    printed = []
+
+    class Screen:
+        write = staticmethod(printed.append)
+        flush = staticmethod(lambda: None)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "stdout", Screen)
+        patch.delenv("TQDM_DISABLE", raising=False)
+        with pytest.raises(ProcessError) as caught:
+            run_processes(2, __file__, str(folder))
+    return folder, "".join(printed), str(caught.value)
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    """The same in this process: eight micro-batches of 4, and one of 32 for one step."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield {size: tuned(size, tmp_path_factory.mktemp("alone"), epochs)
+           for size, epochs in ((4, 3), (32, 1))}
+    torch.set_num_threads(threads)
+
+
+def distance(found, expected):
+    return float((found - expected).norm() / expected.norm())
+
+
+def test_32_and_8_times_4_and_two_processes_give_one_gradient(alone, pair):
+    expected = alone[32][0]
+    assert float(expected.norm()) > 0.01
+    assert distance(alone[4][0], expected) <= 1e-5
+    for rank in (0, 1):
+        assert distance(torch.load(pair[0] / f"{rank}.pt")["gradient"], expected) <= 1e-5
+
+
+def test_two_processes_train_the_same_adapters_and_skip_alike(alone, pair):
+    two = [torch.load(pair[0] / f"{rank}.pt")["weights"] for rank in (0, 1)]
+    assert torch.equal(*two)
+    assert distance(two[0], alone[4][1]) < 1e-4
+    records = [json.loads((pair[0] / f"{rank}.json").read_text()) for rank in (0, 1)]
+    assert records[0] == records[1]
+    assert [row["skipped"] for row in records[0]] == [0, 1, 0]
+    for ours, one in zip(records[0], alone[4][2], strict=True):
+        assert ours["execute_tokens"] == one["execute_tokens"]
+        for name in ("total", "gradient_norm", "verify_loss", "reasoning_update_norm"):
+            assert ours[name] == (pytest.approx(one[name], rel=1e-4) if one[name] else one[name])
+    assert records[0][1]["reasoning_update_norm"] == 0 and records[0][1]["total"] is None
+
+
+def test_the_failure_of_one_process_is_the_error_and_the_bar_comes_through(pair):
+    _, printed, error = pair
+    assert error == ("training process 1 of 2 (counted from 0) failed: "
+                     "ValueError: process 1 has had enough")
+    assert printed.count(" 0/3 ") == 1  # one process draws the bar
+    assert "Traceback" in printed
+
+
+def test_a_process_that_leaves_no_message_is_told_by_its_last_lines(monkeypatch, capsys):
+    code = "import os; print('the bar\\rthe last words', flush=True); os._exit(3)"
+    monkeypatch.setattr(processes, "_passed_on", lambda command, environment, pass_on=processes
+                        ._passed_on: pass_on([sys.executable, "-c", code], environment))
+    with pytest.raises(ProcessError, match="(?s)status 3, and no process left.*last words"):
+        run_processes(2, "no-such-script")
+    assert capsys.readouterr().out == "the bar\rthe last words\n"
+
+
+def test_the_number_of_processes(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    assert [process_count(n) for n in (None, 1, 2)] == [1, 1, 2]
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert [process_count(n) for n in (None, 1)] == [2, 1]
+    with pytest.raises(ValueError, match="processes = 3, but torch sees 2"):
+        process_count(3)
+
+
+@pytest.mark.slow
+def test_train_starts_two_processes_and_returns_their_run(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(paths, "RUNS", tmp_path)
+    small = {"profile": "nano", "traces": 64, "batch_size": 16, "micro_batch_size": 4}
+    one, two = (train(TrainParams(**small, processes=n, run=f"p{n}")) for n in (1, 2))
+    assert "4/4" in capsys.readouterr().out
+    assert one.read_environment()["training"]["processes"] == 1
+    assert two.read_environment()["training"]["processes"] == 2
+    differences = (one.read_metrics() - two.read_metrics()).abs().max()
+    assert differences["total"] < 1e-5 and differences["execute_tokens"] == 0
+    with pytest.raises(ProcessError, match="process 0 of 2.*nowhere"):
+        train(TrainParams(**small, processes=2, data="gsm8k", data_path="nowhere"))
+
+
+if __name__ == "__main__":
+    worker(sys.argv[1])

@@ -1,0 +1,98 @@
+"""Figures and tables of single questions show the scores, and names of rows stay text."""
+import matplotlib
+import numpy as np
+import pytest
+from matplotlib import pyplot as plt
+from synthetic import make_rows
+
+from nanoreason import figures, score_figures, score_tables
+from nanoreason.summary import summarise
+from nanoreason.tables import Table
+
+
+@pytest.fixture(scope="module")
+def summary():
+    rows = make_rows(10)
+    other = [row for row in make_rows(10, seed=4) if row["split"] == "test"]
+    return summarise(rows, make_rows(10, seed=1, base=True), others={"other": other},
+                     run="synthetic")
+
+
+@pytest.fixture
+def axes():
+    with matplotlib.rc_context():
+        figures.use_style()
+        yield plt.subplots()[1]
+        plt.close("all")
+
+
+def drawn(axes, coordinate):
+    return {c.get_label(): list(c.lines[0].get_xydata()[:, coordinate]) for c in axes.containers}
+
+
+def test_kinds_are_drawn_with_counts_and_intervals(summary, axes):
+    kinds = summary["splits"]["test"]["given"]["kinds"]
+    score_figures.plot_kinds(kinds, axes)
+    found, seen = drawn(axes, 1), {k: v for k, v in kinds.items() if v["detected"]["counts"][1]}
+    for score, label in (("detected", "verdict is an error"), ("located", "right step blamed"),
+                         ("repaired", "answer repaired")):
+        assert found[label] == [scores[score]["value"] for scores in seen.values()]
+    labels = [label.get_text() for label in axes.get_xticklabels()]
+    assert labels[0] == f"arithmetic\nslip\nn={kinds['arithmetic_slip']['detected']['counts'][1]}"
+
+
+def test_the_causal_rate_is_drawn_by_operation_and_depth(summary, axes):
+    causal = summary["splits"]["test"]["faithfulness"]["causal"]
+    score_figures.plot_causal(causal, axes)
+    assert drawn(axes, 1) == {f"by {part}": [s["value"] for s in causal[part].values()]
+                              for part in ("operation", "depth")}
+    labels = [label.get_text().split(" (")[0] for label in axes.get_xticklabels()]
+    assert labels == [*causal["operation"], *(f"depth {k}" for k in causal["depth"])]
+    table = score_tables.causal_table(summary)
+    assert [row[0] for row in table.rows] == labels
+    total = summary["splits"]["test"]["faithfulness"]["causal_rate"]["counts"][1]
+    assert sum(int(row[1].split("/")[1].split(")")[0]) for row in table.rows) == 2 * total
+
+
+def test_differences_are_drawn_for_the_base_and_for_other_runs(summary, axes):
+    score_figures.plot_differences(summary, axes)
+    found = drawn(axes, 0)
+    pairs = [section["comparison"] for section in summary["splits"].values()]
+    pairs.append(summary["others"]["other"])
+    assert found["answer (a2)"] == [pair["a2"]["difference"] for pair in pairs]
+    bars = next(c for c in axes.containers if c.get_label() == "answer (a2)").lines[2][0]
+    ends = np.array([segment[:, 0] for segment in bars.get_segments()])
+    assert ends == pytest.approx(np.array([pair["a2"]["interval"] for pair in pairs]), abs=1e-9)
+    assert [label.get_text().split("\n")[0] for label in axes.get_yticklabels()] == [
+        "test, base", "new situations, base", "more steps, base", "test, other"]
+
+
+@pytest.mark.parametrize("plot, nothing", [
+    (score_figures.plot_kinds, None), (score_figures.plot_causal, None),
+    (score_figures.plot_causal, {"operation": {}, "depth": {}}),
+    (score_figures.plot_differences, {"splits": {"test": None}, "others": {}})])
+def test_what_was_not_run_says_so(plot, nothing, axes):
+    plot(nothing, axes)
+    assert [text.get_text() for text in axes.texts] == ["not run"]
+
+
+def test_names_of_rows_are_no_formulas_and_no_markup(summary, axes):
+    evil = r"$\frac{$ <script>alert(1)</script> | & x"
+    kinds = dict(zip([evil, "b"], summary["splits"]["test"]["given"]["kinds"].values()))
+    score_figures.plot_kinds(kinds, axes)
+    axes.figure.canvas.draw()
+    assert "alert(1)" in axes.get_xticklabels()[0].get_text()
+    page = Table(evil, ("a",), ((evil,),)).markdown()
+    assert "<" not in page and page.count("&lt;script&gt;") == 2 and "\\|" in page
+
+
+def test_rows_that_are_not_counted_are_counted_and_named():
+    rows = make_rows(4)
+    rows += [rows[0] | {"gold": "", "problem_id": "without"},
+             next(r for r in rows if r["setting"] == "intervened") | {"parent_sample": 9}]
+    table = score_tables.left_out_table(summarise(rows), ["line 7: no JSON"])
+    assert table.rows[0] == ("file", "all", "1", "no row", "line 7: no JSON")
+    assert ("test", "verification", "1", "no gold answer", "without/0/natural") in table.rows
+    assert any(row[:4] == ("test", "faithfulness", "1", "intervention without its parent")
+               for row in table.rows)
+    assert score_tables.left_out_table(summarise(rows[:9])).rows == (("all", "all", "0", "", ""),)
