@@ -32,7 +32,7 @@ from nanoreason.trace import Trace, render_trace
 from nanoreason.training import load_run
 
 __all__ = ["accuracy", "evaluate", "faithfulness", "generate_traces", "given_rows",
-           "interventions", "natural_rows", "self_verification"]
+           "interventions", "natural_rows", "prompt_base", "self_verification"]
 
 CHUNK = 64  # rows that are appended to the file at a time
 EVALUATED = "evaluate.yaml"
@@ -157,6 +157,7 @@ def _complete(run: Run, model, tokenizer, rows: list[dict], params: EvaluatePara
 def _begin(run: Run, params: EvaluateParams) -> None:
     """Rows of other parameters never mix with these: they are dropped, and it is said."""
     path, asked = run.path(EVALUATED), params.as_dict()
+    del asked["prompted"]  # rows of a run beside this one: they change none of these
     if not run.path("generations.jsonl").exists() or not path.exists() \
             or yaml.safe_load(path.read_text()) != asked:
         if run.path("generations.jsonl").exists():
@@ -181,6 +182,8 @@ def evaluate(params: EvaluateParams, model, tokenizer) -> Run:
         changed = interventions(natural[:params.interventions], params.seed)
         _complete(run, model, tokenizer, changed, params, "intervened")
     run.write_environment(environment.describe(seconds=time.perf_counter() - began), "evaluate")
+    if params.prompted:
+        prompt_base(params)
     if params.baseline:
         began, trained = time.perf_counter(), run.read_params()
         base = Run(run.folder.with_name(f"{run.name}-base"))
@@ -193,6 +196,25 @@ def evaluate(params: EvaluateParams, model, tokenizer) -> Run:
                 _complete(base, plain, tokenizer, rows, params, f"base, {label}")
         base.write_environment(environment.describe(seconds=time.perf_counter() - began))
     return run
+
+
+def prompt_base(params: EvaluateParams) -> Run:
+    """The natural rows of a run's untouched base under a four-stage prompt chosen on dev.
+
+    They stand in `<run>-prompted`, which is returned; the run itself stays as it is.
+    """
+    from nanoreason.prompting import evaluate_prompted  # builds on this module
+
+    began, run = time.perf_counter(), find_run(params.run)
+    base = run.read_params()["base"]
+    prompted = Run(run.folder.with_name(f"{run.name}-prompted"))
+    prompted.folder.mkdir(parents=True, exist_ok=True)
+    _begin(prompted, params)
+    rows = [row for label, found in _planned(params) if label.startswith("natural")
+            for row in found]
+    evaluate_prompted(params, prompted, base, *load_base(base, params.quantisation), rows)
+    prompted.write_environment(environment.describe(seconds=time.perf_counter() - began))
+    return prompted
 
 
 @lru_cache(maxsize=1)

@@ -194,6 +194,7 @@ class EvaluateParams(_WithData):
     interventions: CountOrNone = Field(
         100, description="traces to intervene in, 0 or more")
     baseline: bool = Field(True, description="True or False")
+    prompted: bool = Field(False, description="True or False")
     batch_tokens: Count = Field(
         16384, description="tokens held by one decoding batch, 1 or more")
     max_new_tokens: Count = Field(512, description="tokens generated at most, 1 or more")
