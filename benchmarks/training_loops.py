@@ -20,10 +20,13 @@ import torch
 from peft import LoraConfig, get_peft_model
 from torch.nn.functional import cross_entropy
 
+from nanoreason.checkpoints import Checkpoints
 from nanoreason.models import choose_dtype
 from nanoreason.params import TrainParams
 from nanoreason.routing import attach_adapters
+from nanoreason.runs import Run
 from nanoreason.stages import Stage
+from nanoreason.standing import Standing
 from nanoreason.tokens import Encoded
 from nanoreason.trainer import tune
 
@@ -52,11 +55,13 @@ def our_params(job: dict) -> TrainParams:
 
 
 def ours(model, tokenizer, job: dict, folder: Path) -> Loop:
-    """The package's own training."""
+    """The package's own training; making its Trainer is timed with it."""
     params = our_params(job)
     model = attach_adapters(model, params.rank, params.alpha, params.dropout, params.seed,
                             params.routing)
-    return lambda rows: tune(model, tokenizer, rows, params, folder)[1]["seconds"]
+    standing = Standing(Run(folder), Checkpoints(folder, {}, params.checkpoint_gigabytes), False)
+    return lambda rows: tune(model, tokenizer, rows, params, standing,
+                             time.monotonic())[1]["seconds"]
 
 
 def original(model, tokenizer, job: dict, width: Callable[[list[Encoded], Encoded], int]) -> Loop:
@@ -115,8 +120,8 @@ def trl(model, tokenizer, job: dict, folder: Path) -> Loop:
 
     model = plain_adapter(model)
     config = SFTConfig(
-        output_dir=str(folder), per_device_train_batch_size=job["micro_batch_size"],
-        gradient_accumulation_steps=job["batch_size"] // job["micro_batch_size"],
+        output_dir=str(folder), per_device_train_batch_size=job["trl_rows"],
+        gradient_accumulation_steps=job["batch_size"] // job["trl_rows"],
         train_sampling_strategy="group_by_length", max_length=PADDED, packing=False,
         completion_only_loss=True, gradient_checkpointing=False, num_train_epochs=1,
         learning_rate=RATE, weight_decay=DECAY, max_grad_norm=CLIP, seed=job["seed"],

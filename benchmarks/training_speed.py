@@ -17,7 +17,8 @@ on the trace, are the first few of them. A short training on other traces goes f
 not counted; then one epoch is timed, from the first batch to the last optimiser step.
 Supervised tokens are counted alike for all, as ours supervises them, so that nothing is
 gained by a loss on the question. Gradient checkpointing is off everywhere: ours bounds its
-memory by the tokens of a micro-batch (`--micro-batch-tokens`), TRL by its rows.
+memory by the tokens of a micro-batch (`--micro-batch-tokens`), TRL by its rows
+(`--trl-rows`: choose what is fastest; on a CPU large micro-batches lose to page faults).
 """
 from __future__ import annotations
 
@@ -114,7 +115,7 @@ def main(options) -> None:
     warm, rows, planted = encoded_rows(options)
     settings = {"rank": RANK, "alpha": ALPHA, "dropout": DROPOUT,
                 "batch_size": options.batch_size, "micro_batch_size": options.micro_batch_size,
-                "micro_batch_tokens": options.micro_batch_tokens,
+                "micro_batch_tokens": options.micro_batch_tokens, "trl_rows": options.trl_rows,
                 "padded_traces": min(options.padded_traces, len(rows)),
                 "padded_warm": min(options.padded_warm, len(warm)),
                 "warm_traces": len(warm), "longest": max(map(len, rows)), "seed": options.seed}
@@ -143,6 +144,7 @@ if __name__ == "__main__":
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--micro-batch-size", type=int, default=4)
     parser.add_argument("--micro-batch-tokens", type=int, default=640)
+    parser.add_argument("--trl-rows", type=int, default=1)
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=VARIANTS)
     given = parser.parse_args()
     measure_one(given, measure) if given.measure else main(given)

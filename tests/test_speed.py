@@ -40,7 +40,7 @@ def job(records):
                       "prompt": row.input_ids[:row.prompt_length],
                       "tokens": row.input_ids[-12 - 5 * (len(texts) % 3):-1]})
     return {"base": "nano", "device": "cpu", "seed": 0, "batch_size": 4, "micro_batch_size": 2,
-            "micro_batch_tokens": 400, "padded_traces": 2, "padded_warm": 1,
+            "micro_batch_tokens": 400, "trl_rows": 2, "padded_traces": 2, "padded_warm": 1,
             "longest": max(map(len, rows)), "warm": [vars(row) for row in rows[:1]],
             "rows": [vars(row) for row in rows[1:]], "batch": texts[:3], "questions": texts,
             "small": 4, "wide": 5, "max_new_tokens": 300, "batch_tokens": 2000}
