@@ -24,9 +24,10 @@ from nanoreason.procedural import LANGUAGES
 from nanoreason.profiles import choose_profile, load_profile, profile_names
 from nanoreason.validation import (Count, CountOrNone, Name, ParameterError, Positive,
                                    Quantisation, Seed, Share, Weight, as_names, bad_value,
-                                   given_names, unknown_name)
+                                   given_names, phase_fault, unknown_name)
 
 SOURCES = NAMES
+ON_POLICY_SHARE = 0.5  # of the wrong traces, in phase verification
 SETTINGS = ("natural", "injected", "clean")
 SPLITS = ("test", "test_template", "test_ood")
 WEIGHTS = ("understand_weight", "plan_weight", "execute_weight", "verify_weight",
@@ -146,6 +147,12 @@ class TrainParams(_Prepares):
         "switch", description="switch, stack or single")
     phase: Literal["joint", "reasoning", "verification"] = Field(
         "joint", description="joint, reasoning or verification")
+    reasoning_run: Name | None = Field(
+        None, description="the name of a finished run, in phase verification only")
+    on_policy_share: Share = Field(
+        0.0, description="a share of the wrong traces, 0 to 1; in phase verification only")
+    on_policy_temperature: Positive = Field(1.0, description="a number above 0")
+    on_policy_samples: Count = Field(4, description="texts a problem at most, 1 or more")
     rank: Count = Field(16, description="a whole number, 1 or more")
     alpha: Positive = Field(32.0, description="a number above 0")
     dropout: Annotated[float, Field(ge=0, lt=1)] = Field(
@@ -174,10 +181,20 @@ class TrainParams(_Prepares):
     checkpoint_gigabytes: Positive = Field(
         3.0, description="a number above 0, of all checkpoints that are kept together")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _share_of_phase(cls, values: dict) -> dict:
+        share = ON_POLICY_SHARE if values.get("phase") == "verification" else 0.0
+        return {"on_policy_share": share} | values
+
     @model_validator(mode="after")
-    def _some_weight(self) -> TrainParams:
+    def _fit_together(self) -> TrainParams:
         if not any(getattr(self, name) for name in WEIGHTS):
             raise ValueError(f"all of {', '.join(WEIGHTS)} are 0: at least one must be above 0")
+        fault = phase_fault(self.phase, self.run, self.reasoning_run, self.routing,
+                            self.on_policy_share)
+        if fault:
+            raise ValueError(fault)
         return self
 
 
@@ -193,16 +210,26 @@ class EvaluateParams(_WithData):
         SPLITS, min_length=1, description=f"a list of {', '.join(SPLITS)}")
     interventions: CountOrNone = Field(
         100, description="traces to intervene in, 0 or more")
+    samples: Count = Field(1, description="traces of each problem, 1 or more")
+    temperature: Weight = Field(0.0, description="0 (the likeliest token) or a number above 0")
     baseline: bool = Field(True, description="True or False")
     prompted: bool = Field(False, description="True or False")
     batch_tokens: Count = Field(
         16384, description="tokens held by one decoding batch, 1 or more")
     max_new_tokens: Count = Field(512, description="tokens generated at most, 1 or more")
+    unpack: bool = Field(True, description="True or False")
 
     @field_validator("settings", "splits", mode="before")
     @classmethod
     def _settings(cls, value: Any) -> Any:
         return as_names(value)
+
+    @model_validator(mode="after")
+    def _samples_differ(self) -> EvaluateParams:
+        if self.samples > 1 and not self.temperature:
+            raise ValueError(f"samples={self.samples} of temperature=0.0 are all the same: "
+                             "give a temperature above 0, for example 0.7")
+        return self
 
 
 class _OverRuns(Params):

@@ -16,7 +16,7 @@ from functools import lru_cache
 from itertools import islice
 
 from nanoreason.data import load_problems
-from nanoreason.evaluation import CHUNK, generate_traces, natural_rows
+from nanoreason.evaluation import generate_traces, natural_rows
 from nanoreason.params import EvaluateParams
 from nanoreason.planting import plant
 from nanoreason.problem import Problem
@@ -27,6 +27,7 @@ from nanoreason.stages import ANSWER, Stage, TraceError
 from nanoreason.teacher import procedural_trace
 from nanoreason.trace import parse_trace, render_trace
 
+CHUNK = 64  # rows that are appended to the file at a time
 DEV_PROBLEMS = 32
 EXAMPLE_SEED = 11
 CRITERION = ("most right `Answer:` lines on dev problems, then most whole traces, then the "
@@ -147,8 +148,9 @@ def evaluate_prompted(params: EvaluateParams, run: Run, base: str, model, tokeni
                       rows: Sequence[dict]) -> None:
     """Choose a prompt on dev and append what `run` lacks of these natural rows.
 
-    run: `<run>-prompted`; base: the model's name. The choice, its counts and the prompt stand in its params.yaml;
-    with the same parameters a stopped run goes on under the same prompt.
+    run: `<run>-prompted`; base: the model's name. The choice, its counts and the prompt
+    stand in the run's params.yaml; with the same parameters a stopped run goes on under the
+    same prompt.
     """
     known = run.read_params() if run.path("params.yaml").exists() else {}
     path = run.path("generations.jsonl")

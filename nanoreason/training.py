@@ -13,13 +13,14 @@ from contextlib import nullcontext
 from transformers import set_seed
 
 from nanoreason import environment, paths
-from nanoreason.data import prepare
+from nanoreason.forecast import download_text, forecast_text
 from nanoreason.identity import identity
 from nanoreason.location import Location
 from nanoreason.loss import GROUPS, IGNORE, step_aware_loss
 from nanoreason.models import (base_name, choose_device, choose_dtype, load_base,
                                load_tokenizer, locate)
 from nanoreason.params import TrainParams
+from nanoreason.phases import find_reasoning, reasoning_sha256, take_reasoning
 from nanoreason.processes import (first_before_others, gathered, process_count, rank,
                                   train_in_processes)
 from nanoreason.routing import (adapter_parameters, attach_adapters, load_adapters, route,
@@ -30,6 +31,7 @@ from nanoreason.standing import (Standing, locked, open_training, replace_folder
 from nanoreason.tokens import Encoded, encode
 from nanoreason.trace import parse_trace
 from nanoreason.trainer import tune
+from nanoreason.training_records import training_records
 
 __all__ = ["attach_adapters", "encode_records", "load_run", "route", "step_aware_loss",
            "train", "train_here"]
@@ -100,22 +102,26 @@ def train_here(params: TrainParams) -> Run | None:
     """
     began = time.monotonic()
     set_seed(params.seed)
-    device, report = choose_device(), {}
+    device = choose_device()
     dtype, reason = choose_dtype(device)
+    reasoning = find_reasoning(params)
+    if reasoning is not None:
+        check_base(reasoning, locate(params.base))
     with first_before_others():
-        records = prepare(params.data, total=params.traces, error_share=params.error_share,
-                          seed=params.seed, path=params.data_path, kinds=params.error_kinds,
-                          language=params.language, allow_fewer=params.allow_fewer,
-                          report=report)
         tokenizer = load_tokenizer(params.base)
+        records, of_data = training_records(params, reasoning, tokenizer, device)
     rows, counts = encode_records(tokenizer, records, params.max_length)
     what = identity(params, rows_sha256(rows), locate(params.base), device.type,
                     str(dtype).removeprefix("torch."), len(gathered(None)))
+    if reasoning is not None:
+        what["reasoning_sha256"] = reasoning_sha256(reasoning)
     main = rank() == 0
     with locked(Run(paths.RUNS / params.run)) if main else nullcontext():
         with first_before_others():
             standing = open_training(params, what, main)
             if not standing.finished:
+                if main:
+                    print(download_text(locate(params.base)))
                 model, _ = load_base(params.base, params.quantisation, device)
         if standing.finished:
             return standing.run if main else None
@@ -123,8 +129,14 @@ def train_here(params: TrainParams) -> Run | None:
             standing.run.write_params(params)
         model = attach_adapters(model, params.rank, params.alpha, params.dropout, params.seed,
                                 params.routing)
+        if reasoning is not None:
+            take_reasoning(model, reasoning)
         if params.gradient_checkpointing:
             model.router.enable_checkpointing(model)
+        if rows:  # every process measures at the same time, as they will train
+            text = forecast_text(model, tokenizer, rows, params, len(gathered(None)))
+            if main:
+                print(text)
         steps, summary = tune(model, tokenizer, rows, params, standing, began)
         peaks = gathered(environment.peak_memory()), gathered(environment.peak_gpu_memory())
         if not main:
@@ -132,9 +144,8 @@ def train_here(params: TrainParams) -> Run | None:
         facts = environment.describe(dtype=what["dtype"], dtype_reason=reason,
                                      seconds=summary["seconds"])
         facts["base"] = locate(params.base).as_dict()
-        facts["training"] = summary | counts | {
+        facts["training"] = summary | counts | of_data | {
             "process_peak_memory_bytes": peaks[0], "process_peak_gpu_memory_bytes": peaks[1],
-            "data": {key: report[key] for key in ("read", "kept", "reasons", "planted")},
             "parameters": {name: sum(p.numel() for _, p in adapter_parameters(model, name))
                            for name in model.router.names},
             "weights": {group: getattr(params, f"{group}_weight") for group in GROUPS},

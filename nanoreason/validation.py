@@ -1,4 +1,5 @@
-"""What stands under the parameter sets: types, the names a notebook was given, refusals.
+"""What stands under the parameter sets: types, ranges, the names a notebook was given,
+refusals.
 
 A refusal is one sentence with the name, the value and what would be right. The names that
 a notebook was given are found in its own cells, because papermill only warns about a name
@@ -119,3 +120,23 @@ def _is_literal(node: ast.expr) -> bool:
     except (ValueError, TypeError):
         return False
     return True
+
+
+def phase_fault(phase: str, run: str, reasoning_run: str | None, routing: str,
+                on_policy_share: float) -> str | None:
+    """Why these parameters of a training do not go together; None if they do."""
+    if phase != "verification":
+        given = {"reasoning_run": reasoning_run, "on_policy_share": on_policy_share}
+        odd = next((name for name, value in given.items() if value), None)
+        return odd and (f"{odd}={given[odd]!r} is of phase=verification, but phase={phase!r}; "
+                        "leave it out")
+    if routing == "single":
+        return ("phase='verification' trains the second adapter, which routing='single' does "
+                "not have: take switch or stack")
+    if reasoning_run is None:
+        return ("phase='verification' builds on a reasoning adapter: name in reasoning_run a "
+                "run that was trained with phase='reasoning' (or 'joint')")
+    if reasoning_run == run:
+        return (f"reasoning_run and run are both {run!r}: give the new run another name, or it "
+                "would write over the adapter that it builds on")
+    return None
