@@ -12,8 +12,11 @@ that all do the same work whatever the adapters know.
 - *evaluation*: traces of their own lengths, from the question as text to the trace as text:
   `ours` (`generate_traces`, batches by length within a budget of tokens), `plain_4`
   (`generate` with batches of 4 in the order of the problems) and `plain_wide` (the same with
-  as many rows as our batches have at most). `plain_4` writes the first few of the questions;
-  seconds are taken to all 1,319 questions by the tokens that are to be written.
+  as many rows as our batches have at most, in the first round alone). They write a seeded
+  draw of the questions, `plain_4` the first few of it. Seconds are taken to all 1,319
+  questions: those of ours by the tokens that are to be written; those of `plain` by its
+  forward passes, as many in each batch as its longest trace has tokens, which are counted
+  over all traces in the order of the problems.
 
 `plain` has one adapter of the same rank, not merged, left padding and a cache, as one would
 write it down. A short decoding goes first and is not counted. Tokens are those written, the
@@ -71,7 +74,8 @@ def decode(variant: str, model, tokenizer, rows: list[dict], job: dict) -> int:
     longest = max(len(row["tokens"]) for row in rows) + 1
     if variant == "dual":
         requests = [Request(row["prompt"], len(row["prompt"])) for row in rows]
-        return len(list(generate(model, tokenizer, requests, tag_ids(tokenizer), longest, 10**9)))
+        return sum(map(len, generate(model, tokenizer, requests, tag_ids(tokenizer), longest,
+                                     10**9)))
     if variant == "single":
         return len(plain_generate(model, tokenizer, [row["prompt"] for row in rows], longest))
     if variant == "ours":
@@ -110,11 +114,8 @@ def measure(variant: str, job: dict) -> dict:
             "tokens_per_second": wanted / seconds, "peak_bytes_above_model": memory.above}
 
 
-def scripted_rows(options) -> tuple[list[dict], float]:
-    """Questions with the traces to be written, in seeded order; tokens of a mean trace.
-
-    The questions are those of the test file that the rules can teach.
-    """
+def scripted_rows(options) -> list[dict]:
+    """The test questions that the rules can teach, with the traces to be written, in order."""
     tokenizer = load_tokenizer(options.base)
     problems = [p for p in load_problems("gsm8k", options.data, "test") if isinstance(p, Problem)]
     kept, _ = filter_traces(zip(problems, teach(problems)))
@@ -126,9 +127,21 @@ def scripted_rows(options) -> tuple[list[dict], float]:
         if len(tokens) < options.max_new_tokens:
             rows.append({"id": problem.id, "question": problem.question, "prompt": prompt,
                          "tokens": tokens})
-    mean = sum(len(row["tokens"]) for row in rows) / len(rows)
-    random.Random(options.seed).shuffle(rows)
-    return rows, mean
+    return rows
+
+
+def whole_work(lengths: list[int], wide: int) -> dict[str, float]:
+    """What each variant has to do for all 1,319 questions: tokens, or forward passes.
+
+    lengths: tokens of the traces in the order of the problems; the questions without a
+    trace are taken to be like the others.
+    """
+    def steps(size: int) -> int:
+        return sum(max(lengths[i:i + size]) + 1 for i in range(0, len(lengths), size))
+
+    scale = QUESTIONS / len(lengths)
+    return {"ours": scale * sum(lengths), "plain_4": scale * steps(SMALL),
+            "plain_wide": scale * steps(wide)}
 
 
 def cut_rows(rows: list[dict], tokenizer, count: int, length: int) -> list[dict]:
@@ -142,23 +155,30 @@ def cut_rows(rows: list[dict], tokenizer, count: int, length: int) -> list[dict]
     return found[:count]
 
 
-def summarise(rounds: dict[str, list[dict]], mean_tokens: float) -> dict:
-    """Medians, whole evaluations, and ratios of ours to plain `generate` with their bars."""
-    whole = {name: median([QUESTIONS * mean_tokens / r["tokens_per_second"]
-                           for r in rounds[name]]) for name in EVALUATION}
+def summarise(rounds: dict[str, list[dict]], work: dict[str, float]) -> dict:
+    """Medians, whole evaluations, and ratios of ours to plain `generate` with their bars.
+
+    work: see `whole_work`. A ratio is one of speeds: above 1, ours is faster.
+    """
+    whole = {name: [work[name] * r["seconds"] / r["tokens" if name == "ours" else "steps"]
+                    for r in rounds[name]] for name in EVALUATION}
     ratios = {"decoding": judged(ratio(rounds, "dual", "single", "tokens_per_second"), 0.95)}
-    ratios |= {f"evaluation_{name}": ratio(rounds, "ours", name, "tokens_per_second")
+    ratios |= {f"evaluation_{name}": median([other / own for own, other in
+                                             zip(whole["ours"], whole[name])])
                for name in EVALUATION[1:]}
     ratios["evaluation_plain_4"] = judged(ratios["evaluation_plain_4"], 5.0)
     return {"medians": {name: {field: median([r[field] for r in results]) for field in FIELDS}
                         for name, results in rounds.items()},
-            "whole_evaluation_seconds": whole, "ours_to_other": ratios}
+            "whole_evaluation_seconds": {name: median(found) for name, found in whole.items()},
+            "ours_to_other": ratios}
 
 
 def main(options) -> None:
     """All rounds, the result file, and the ratios on the screen."""
     began, tokenizer = time.perf_counter(), load_tokenizer(options.base)
-    rows, mean = scripted_rows(options)
+    rows = scripted_rows(options)
+    lengths = [len(row["tokens"]) for row in rows]
+    random.Random(options.seed).shuffle(rows)
     questions = rows[:options.questions]
     requests = [Request(row["prompt"], len(row["prompt"])) for row in questions]
     batches = length_batches(requests, options.max_new_tokens, options.batch_tokens)
@@ -169,12 +189,14 @@ def main(options) -> None:
                 "max_new_tokens": options.max_new_tokens, "seed": options.seed}
     job = settings | {"base": options.base, "device": options.device, "questions": questions,
                       "batch": cut_rows(rows, tokenizer, options.rows, options.new_tokens)}
-    rounds = run_rounds(Path(__file__), DECODING + EVALUATION, job, options.rounds)
+    rounds = run_rounds(Path(__file__), DECODING + EVALUATION[:2], job, options.rounds)
+    rounds |= run_rounds(Path(__file__), EVALUATION[2:], job, 1)
+    work = whole_work(lengths, settings["wide"])
     result = {"base": base_label(options.base), "device": options.device,
               "data": {"source": "GSM8K test, traces of the rules", "taught": len(rows),
-                       "mean_tokens": mean}, "settings": settings,
-              **summarise(rounds, mean), "rounds": rounds,
-              "seconds": round(time.perf_counter() - began, 1),
+                       "mean_tokens": sum(lengths) / len(lengths)},
+              "settings": settings, "whole_work": work, **summarise(rounds, work),
+              "rounds": rounds, "seconds": round(time.perf_counter() - began, 1),
               "environment": surroundings(options.device)}
     print(write_result(options.out, "decoding-speed", result))
     for name, value in result["ours_to_other"].items():
@@ -184,10 +206,10 @@ def main(options) -> None:
 if __name__ == "__main__":
     parser = arguments("decoding and a whole evaluation beside plain generate")
     parser.add_argument("--rows", type=int, default=16)
-    parser.add_argument("--new-tokens", type=int, default=64)
-    parser.add_argument("--questions", type=int, default=96)
-    parser.add_argument("--small", type=int, default=16)
-    parser.add_argument("--batch-tokens", type=int, default=32768)
+    parser.add_argument("--new-tokens", type=int, default=96)
+    parser.add_argument("--questions", type=int, default=64)
+    parser.add_argument("--small", type=int, default=8)
+    parser.add_argument("--batch-tokens", type=int, default=49152)
     parser.add_argument("--max-new-tokens", type=int, default=512)
     given = parser.parse_args()
     measure_one(given, measure) if given.measure else main(given)

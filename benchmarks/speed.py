@@ -148,8 +148,8 @@ def surroundings(device: str, *packages: str) -> dict:
 
 
 def base_label(base: str) -> str:
-    """A base's name without the place where it lies."""
-    return Path(base).name if Path(base).exists() else base
+    """A base's name without owner or the place where it lies."""
+    return base.rstrip("/").rpartition("/")[2]
 
 
 def write_result(out: Path | None, name: str, result: dict) -> Path:

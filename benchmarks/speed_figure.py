@@ -87,12 +87,12 @@ def caption(training: Mapping, decoding: Mapping) -> str:
     hardware = training["environment"]["hardware"]
     machine = ", ".join(hardware["gpus"]) if training["device"] != "cpu" else \
         f"{training['environment']['threads']} threads of {hardware['cpu']}"
-    return (f"{training['base']} on {machine}: training-speed.json (commit "
-            f"{training['environment']['commit'][:10]}) and decoding-speed.json (commit "
-            f"{decoding['environment']['commit'][:10]}). Bars: medians of "
-            f"{len(training['rounds']['ours'])} and {len(decoding['rounds']['ours'])} rounds, "
-            "dots: the rounds; numbers: ours to the other, in the quantity of the axis "
-            "(evaluation: in speed).")
+    rounds = [len(training["rounds"]["ours"]), len(decoding["rounds"]["ours"])]
+    commits = [result["environment"]["commit"][:10] for result in (training, decoding)]
+    return (f"{training['base']} on {machine}: training-speed.json (commit {commits[0]}) and "
+            f"decoding-speed.json (commit {commits[1]}). Bars: medians of {rounds[0]} and "
+            f"{rounds[1]} rounds (generate at our batch: one), dots: the rounds; numbers: ours "
+            "to the other, in the quantity of the axis (evaluation: in speed).")
 
 
 def main(training_file: Path, decoding_file: Path, folder: Path = paths.FIGURES / "speed") -> None:

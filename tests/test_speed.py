@@ -206,19 +206,28 @@ def results():
                         "supervised_tokens_per_second": 50.0 + place,
                         "peak_bytes_above_model": 2.0**30 * (place + 1)} for round_ in range(3)]
                 for place, name in enumerate(training_speed.VARIANTS)}
-    decoding = {name: [{"tokens_per_second": 100.0 / (place + 1) + round_,
+    decoding = {name: [{"tokens_per_second": 100.0 / (place + 1) + round_, "seconds": 9.0,
+                        "tokens": 900 + round_, "steps": 50 + 10 * round_,
                         "peak_bytes_above_model": 1.0} for round_ in range(3)]
                 for place, name in enumerate(
                     decoding_speed.DECODING + decoding_speed.EVALUATION)}
     shared = {"base": "a-model", "device": "cpu", "environment": facts}
     return (shared | {"rounds": training} | training_speed.summarise(training),
-            shared | {"rounds": decoding} | decoding_speed.summarise(decoding, 200.0))
+            shared | {"rounds": decoding} | decoding_speed.summarise(
+                decoding, decoding_speed.whole_work([10, 20, 30, 40, 5], 2)))
 
 
-def test_a_whole_evaluation_is_extrapolated_by_tokens(results):
-    whole = results[1]["whole_evaluation_seconds"]["plain_4"]
-    speeds = [r["tokens_per_second"] for r in results[1]["rounds"]["plain_4"]]
-    assert whole["rounds"] == [1319 * 200.0 / speed for speed in speeds]
+def test_a_whole_evaluation_is_taken_from_tokens_and_from_forward_passes(results):
+    """Five traces stand for 1,319: batches of 4 take 41 + 6 passes, of 2 take 21 + 41 + 6."""
+    whole, scale = results[1]["whole_evaluation_seconds"], 1319 / 5
+    assert whole["ours"]["rounds"] == pytest.approx(
+        [scale * 105 * 9.0 / tokens for tokens in (900, 901, 902)])
+    for name, passes in (("plain_4", 47), ("plain_wide", 68)):
+        assert whole[name]["rounds"] == pytest.approx(
+            [scale * passes * 9.0 / steps for steps in (50, 60, 70)])
+    found = results[1]["ours_to_other"]["evaluation_plain_4"]["rounds"]
+    assert found == pytest.approx([other / own for own, other in zip(
+        whole["ours"]["rounds"], whole["plain_4"]["rounds"])])
 
 
 def test_the_bars_stand_beside_the_ratios_that_they_judge(results):
@@ -227,6 +236,16 @@ def test_the_bars_stand_beside_the_ratios_that_they_judge(results):
     assert training["original"]["peak_bytes_above_model"]["at_most"]
     assert training["trl"]["samples_per_second"]["bar"] == 1.0
     assert decoding["decoding"]["bar"] == 0.95 and decoding["evaluation_plain_4"]["bar"] == 5.0
+
+
+def test_the_table_says_ratio_spread_and_bar(results):
+    from speed_table import speed_table
+
+    table = speed_table(*results)
+    assert ("| the original's loop, padded to 1,024: traces per second | ↑ | 1.12 × | "
+            "1.12–1.12, n=3 | ≥ 4, missed |") in table
+    assert "| TRL's SFTTrainer, one adapter: peak memory above the model | ↓ | 0.20 × |" in table
+    assert len(table.splitlines()) == 2 + 2 * 4 + 3
 
 
 def test_the_figure_is_drawn_from_the_files_alone(results, tmp_path):
