@@ -67,7 +67,8 @@ def test_the_oracle_knows_the_teachers_graph():
     operand = row("1. 12 + 5 = 17\n2. 17 - 9 = 8\n3. 8 + 4 = 12", 12)
     trace = parse_trace(graph_oracle(operand)["text"])
     assert trace.verdict == 1 and trace.answer == "20"
-    right = parse_trace(graph_oracle(row("1. 12 + 9 = 21\n2. 21 - 5 = 16\n3. 16 + 4 = 20", 20))["text"])
+    right = row("1. 12 + 9 = 21\n2. 21 - 5 = 16\n3. 16 + 4 = 20", 20)
+    right = parse_trace(graph_oracle(right)["text"])
     assert right.verdict is None and right.answer == "20"
     # True steps under a false result: the last step is blamed.
     result = row("1. 12 + 9 = 21\n2. 21 - 5 = 16\n3. 16 + 4 = 20", 19)
