@@ -1,0 +1,110 @@
+"""The one figure of both speed benchmarks, drawn from their result files and nothing else.
+
+    python benchmarks/speed_figure.py [TRAINING.json DECODING.json]
+
+Bars are medians, dots the rounds; ours is coloured, the others are grey and hatched. Ratios
+beside the bars are ours to the other, medians of the ratios within a round.
+"""
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from nanoreason import paths
+from nanoreason.figures import PAGE, save_figure, use_style
+from nanoreason.stages import Stage
+from nanoreason.trace_figures import GREY
+
+GIB = 2**30
+OURS = Stage.UNDERSTAND.colour
+LABELS = {"ours": "ours, two adapters", "original": "original's loop,\npadded to 1,024",
+          "original_longest": "the same, padded\nto the longest",
+          "original_unpadded": "the same,\nnot padded", "trl": "TRL SFTTrainer",
+          "dual": "ours, two adapters", "single": "generate,\none adapter",
+          "plain_4": "generate, batch 4,\nin problem order", "plain_wide": "generate, our batch,\n"
+          "in problem order"}
+
+
+def plot_bars(values: Mapping[str, Mapping], axes: Axes, title: str,
+              ratios: Mapping[str, float]) -> Axes:
+    """A horizontal bar a variant, from `median`, with a dot for each of `rounds`.
+
+    ratios: by variant, written behind its bar.
+    """
+    largest = max(value for found in values.values() for value in found["rounds"])
+    for place, (name, found) in enumerate(values.items()):
+        ours = name in ("ours", "dual")
+        axes.barh(place, found["median"], height=0.62, color=OURS if ours else "white",
+                  edgecolor=OURS if ours else GREY, hatch=None if ours else "////")
+        axes.plot(found["rounds"], [place] * len(found["rounds"]), "o", color="#222222",
+                  markersize=2.5)
+        if name in ratios:
+            axes.text(max(found["rounds"]) + 0.03 * largest, place, f"{ratios[name]:.2f}×",
+                      va="center", fontsize=7)
+    axes.set_yticks(range(len(values)), [LABELS[name] for name in values])
+    axes.invert_yaxis()
+    axes.grid(axis="y", visible=False)
+    axes.grid(axis="x", visible=True)
+    axes.set_xlim(0, 1.22 * largest)
+    axes.set_title(title)
+    return axes
+
+
+def speed_figure(training: Mapping, decoding: Mapping) -> Figure:
+    """Training speed and memory above, decoding and a whole evaluation below."""
+    figure, ((speed, memory), (tokens, whole)) = plt.subplots(2, 2, figsize=(PAGE, 4.2))
+    for axes, field, scale, title in (
+            (speed, "samples_per_second", 1, "training: traces per second ↑"),
+            (memory, "peak_bytes_above_model", GIB, "training: GiB above the model at most ↓")):
+        plot_bars(_scaled(training["medians"], field, scale), axes, title,
+                  {name: found[field]["median"]
+                   for name, found in training["ours_to_other"].items()})
+    ratios = decoding["ours_to_other"]
+    plot_bars({name: decoding["medians"][name]["tokens_per_second"]
+               for name in ("dual", "single")}, tokens, "decoding: tokens per second ↑",
+              {"single": ratios["decoding"]["median"]})
+    plot_bars(_scaled({name: {"minutes": found} for name, found in
+                       decoding["whole_evaluation_seconds"].items()}, "minutes", 60), whole,
+              "1,319 questions: minutes, extrapolated ↓",
+              {name: ratios[f"evaluation_{name}"]["median"] for name in ("plain_4", "plain_wide")})
+    return figure
+
+
+def _scaled(medians: Mapping, field: str, scale: float) -> dict:
+    return {name: {"median": found[field]["median"] / scale,
+                   "rounds": [value / scale for value in found[field]["rounds"]]}
+            for name, found in medians.items()}
+
+
+def caption(training: Mapping, decoding: Mapping) -> str:
+    """What the figure shows, of which measurement."""
+    hardware = training["environment"]["hardware"]
+    machine = ", ".join(hardware["gpus"]) if training["device"] != "cpu" else \
+        f"{training['environment']['threads']} threads of {hardware['cpu']}"
+    rounds = [len(training["rounds"]["ours"]), len(decoding["rounds"]["ours"])]
+    commits = [result["environment"]["commit"][:10] for result in (training, decoding)]
+    return (f"{training['base']} on {machine}: training-speed.json (commit {commits[0]}) and "
+            f"decoding-speed.json (commit {commits[1]}). Bars: medians of {rounds[0]} and "
+            f"{rounds[1]} rounds (generate at our batch: one), dots: the rounds; numbers: ours "
+            "to the other, in the quantity of the axis (evaluation: in speed).")
+
+
+def main(training_file: Path, decoding_file: Path, folder: Path = paths.FIGURES / "speed") -> None:
+    """Draw and save it, with its caption."""
+    training, decoding = (json.loads(Path(file).read_text())
+                          for file in (training_file, decoding_file))
+    use_style()
+    for path in save_figure(speed_figure(training, decoding), folder, "speed",
+                            caption(training, decoding)):
+        print(paths.relative(path))
+
+
+if __name__ == "__main__":
+    main(*(sys.argv[1:3] or (paths.RESULTS / "training-speed.json",
+                             paths.RESULTS / "decoding-speed.json")))

@@ -1,0 +1,78 @@
+"""The committed measurements of speed: worked out again from their rounds, and quoted right."""
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from nanoreason import paths
+
+FILES = [paths.RESULTS / f"{name}-speed.json" for name in ("training", "decoding")]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def benchmarks():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(paths.ROOT / "benchmarks"))
+        yield
+
+
+@pytest.fixture(scope="module")
+def results():
+    missing = [file.name for file in FILES if not file.exists()]
+    if missing:
+        pytest.skip(f"no committed measurement: results/ has no {', '.join(missing)}")
+    return [json.loads(file.read_text()) for file in FILES]
+
+
+def test_medians_and_ratios_are_those_of_the_rounds(results):
+    import decoding_speed
+    import training_speed
+
+    training, decoding = results
+    for result, fresh in ((training, training_speed.summarise(training["rounds"])),
+                          (decoding, decoding_speed.summarise(decoding["rounds"],
+                                                              decoding["whole_work"]))):
+        for name, value in fresh.items():
+            assert result[name] == json.loads(json.dumps(value)), name
+
+
+def test_every_round_did_the_whole_work(results):
+    training, decoding = results
+    for name, rounds in training["rounds"].items():
+        wanted = training["settings"]["padded_traces"] if name == "original" else \
+            training["data"]["traces"]
+        for found in rounds:
+            assert found["samples"] == wanted
+            assert found["samples_per_second"] == found["samples"] / found["seconds"]
+            if name != "original":
+                assert found["supervised_tokens"] == training["data"]["supervised_tokens"]
+    for rounds in decoding["rounds"].values():
+        assert len({(found["texts"], found["tokens"]) for found in rounds}) == 1
+    same = [decoding["rounds"][name][0]["tokens"] for name in ("dual", "single")]
+    assert same == [decoding["settings"]["rows"] * decoding["settings"]["new_tokens"]] * 2
+
+
+def test_they_are_of_smollm2_in_three_rounds_of_a_clean_tree(results):
+    for result in results:
+        assert result["base"] == "SmolLM2-135M-Instruct"
+        assert not result["environment"]["dirty"]
+        assert all(len(rounds) >= 3 for name, rounds in result["rounds"].items()
+                   if name != "plain_wide")
+    assert "trl" in results[0]["environment"]["packages"]
+
+
+def test_the_readme_holds_their_table(results):
+    import speed_table
+
+    readme = (paths.ROOT / "README.md").read_text()
+    between = readme.split(f"{speed_table.BEGIN}\n")[1].split(f"\n{speed_table.END}")[0]
+    assert between == speed_table.speed_table(*results)
+
+
+def test_the_figure_is_theirs(results):
+    import speed_figure
+
+    captions = json.loads((paths.FIGURES / "speed" / "captions.json").read_text())
+    assert captions["speed"] == " ".join(speed_figure.caption(*results).split())
+    assert (paths.FIGURES / "speed" / "speed.png").exists()
