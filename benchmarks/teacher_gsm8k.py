@@ -10,6 +10,13 @@ Writes `results/teacher-gsm8k.json`. No text of the data is written.
   all operands; `traces`: those without a single unexplained operand, of all traces.
 - ambiguous: operands that more than one source would explain (several equal quantities or
   results, or one of each), of all operands.
+
+`results/teacher-gsm8k-hand-check.csv` holds 50 of these traces checked by a reader: problems
+in the order of `random.Random(20261124).sample`, those that are rejected passed over. A trace
+is right where every operand comes from what the solution means by it: its quantity, or
+another mention of the same one (`5 days`, and later `these 5 days`); its result, however that
+is reached; or a number that the question does not state but its words imply. It is also
+wrong where a step is missing, though each operand that is there has its source.
 """
 from __future__ import annotations
 

@@ -147,7 +147,8 @@ class BinarySteps:
             return node
         if isinstance(node, Number) and not node.percent and 0 < node.value < 1:
             for quantity in self.given:
-                if node.value in quantity.values and 100 * node.value in quantity.values:
+                if (quantity.values[0] == node.value
+                        and 100 * node.value in quantity.values):
                     return _per_cent(node.value)
         return self._read(node)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from fractions import Fraction
+from functools import lru_cache
 
 _PART = r"half|halv|quarter|third|fourth|fifth|sixth|seventh|eighth|ninth|tenth|[0-9]/[0-9]"
 _PERCENT = r"percent|per\s+cent|[0-9]\s?%"
@@ -23,10 +24,12 @@ _TABLE: tuple[tuple[str, str, str], ...] = (
     ("2", "halves of a whole, one for each of a pair",
      r"half|halv|pair|both|coupl|average|twin|each\s+other|round\s+trip|square|rectang|"
      r"weekend|every\s+other|ways?\b|back\b|twice|doubl|parents|split|equally|wife|husband|"
-     r"perimeter|the\s+other"),
+     r"perimeter|the\s+other|to\s+and\s+from|legs|wheels|wings|bicycl|motorcycl|get\s+one|"
+     r"and\s+(?:his|her)\s+(?:brother|sister|friend|dad|mom|father|mother|son|daughter)\b"),
     ("3", "feet a yard, months a quarter", r"yard|feet|foot|quarter|triangle|tricycle|average|every\s+third"),
     ("4", "quarters of a whole, weeks a month, quarts a gallon",
-     r"quarter|month|quart|gallon|square|rectang|fourth|season|legs|tires|dogs|cows|cars"),
+     r"quarter|month|quart|gallon|square|rectang|fourth|season|legs|tires|wheels|dogs|cows|cars|"
+     r"sheep|goats|horses"),
     ("5", "working days a week, cents a nickel", r"nickel|monday|friday|weekday|work\s?week|work\s?day|"
      r"(?:work|school|class)(?=.{0,200}week)|week(?=.{0,200}(?:work|school|class))"),
     ("7", "days a week", r"week|daily|day"),
@@ -64,6 +67,22 @@ _WORDS = {Fraction(value): re.compile(rf"(?<![^\W\d_])(?:{words})", re.IGNORECAS
           for value, _, words in _TABLE}
 
 
+_NAMED = re.compile(r"\b[A-Z][a-z]+((?:, [A-Z][a-z]+)*),? and [A-Z][a-z]+\b")
+_DAYS = "monday tuesday wednesday thursday friday saturday sunday".split()
+_SPAN = re.compile(rf"\b({'|'.join(_DAYS)})\s(?:to|through|until|till)\s({'|'.join(_DAYS)})\b",
+                   re.IGNORECASE)
+
+
+@lru_cache(maxsize=64)
 def constants_of(question: str) -> frozenset[Fraction]:
-    """The values of `CONSTANTS` whose words stand in the question."""
-    return frozenset(value for value, words in _WORDS.items() if words.search(question))
+    """The values that hold for a question though it does not state them.
+
+    Those of `CONSTANTS` whose words stand in it; how many are named together (`Ann, Bob and
+    Cy`, `Monday and Friday`); and the days of a span (`from Monday to Thursday`).
+    """
+    found = {value for value, words in _WORDS.items() if words.search(question)}
+    found.update(Fraction(2 + names[1].count(",")) for names in _NAMED.finditer(question))
+    for first, last in _SPAN.findall(question):
+        days = (_DAYS.index(last.lower()) - _DAYS.index(first.lower())) % 7
+        found.add(Fraction(days + 1))
+    return frozenset(found)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from functools import lru_cache
 from itertools import islice
 
@@ -18,9 +19,10 @@ import yaml
 from nanoreason import environment
 from nanoreason.data import load_problems, teach
 from nanoreason.faithfulness import faithfulness
+from nanoreason.files import drop_half_line
 from nanoreason.generation import Request, generate
 from nanoreason.intervention import choose_intervention, intervene
-from nanoreason.models import load_base
+from nanoreason.models import load_base, locate
 from nanoreason.params import EvaluateParams
 from nanoreason.planting import plant
 from nanoreason.problem import Problem
@@ -30,11 +32,11 @@ from nanoreason.teacher import procedural_trace
 from nanoreason.tokens import given_part, partial_ids, prompt_ids, tag_ids
 from nanoreason.trace import Trace, render_trace
 from nanoreason.training import load_run
+from nanoreason.unpacked import fits, unpacked, unpacked_bytes
 
 __all__ = ["accuracy", "evaluate", "faithfulness", "generate_traces", "given_rows",
-           "interventions", "natural_rows", "self_verification"]
+           "interventions", "natural_rows", "prompt_base", "self_verification"]
 
-CHUNK = 64  # rows that are appended to the file at a time
 EVALUATED = "evaluate.yaml"
 
 
@@ -97,22 +99,32 @@ def interventions(rows: Iterable[dict], seed: int) -> list[dict]:
 
 def generate_traces(model, tokenizer, rows: Sequence[dict], max_new_tokens: int,
                     batch_tokens: int, temperature: float = 0.0, seed: int = 0,
-                    label: str = "generation") -> Iterator[dict]:
+                    label: str = "generation", num_beams: int = 1) -> Iterator[dict]:
     """Complete the text of each row with the model; rows come as their batches finish.
 
     What stands in `text` is given and is continued. temperature 0 is greedy; else every
-    sample has a seed of its own. max_new_tokens, batch_tokens: see `generation.generate`.
+    sample has a seed of its own. max_new_tokens, batch_tokens, num_beams: see
+    `generation.generate`.
     """
+    for batch in _batches(model, tokenizer, rows, max_new_tokens, batch_tokens, temperature,
+                          seed, label, num_beams):
+        yield from batch
+
+
+def _batches(model, tokenizer, rows, max_new_tokens, batch_tokens, temperature, seed, label,
+             num_beams=1) -> Iterator[list[dict]]:
     requests = []
     for row in rows:
         ids = partial_ids(tokenizer, row["question"], row["text"])
         start = len(prompt_ids(tokenizer, row["question"]))
         own = random.Random(f"{seed}/{row['problem_id']}/{row['sample']}").getrandbits(60)
         requests.append(Request(ids, start, own))
-    for index, new in generate(model, tokenizer, requests, tag_ids(tokenizer), max_new_tokens,
-                               batch_tokens, temperature, label):
-        text = rows[index]["text"] + tokenizer.decode(new, skip_special_tokens=True)
-        yield rows[index] | {"text": text.rstrip("\n")}
+    for batch in generate(model, tokenizer, requests, tag_ids(tokenizer), max_new_tokens,
+                          batch_tokens, temperature, label, num_beams):
+        texts = [rows[index]["text"] + tokenizer.decode(new, skip_special_tokens=True)
+                 for index, new in batch]
+        yield [rows[index] | {"text": text.rstrip("\n")}
+               for (index, _), text in zip(batch, texts)]
 
 
 def _pairs(params: EvaluateParams, split: str) -> list[tuple[Problem, Trace | None]]:
@@ -130,12 +142,19 @@ def _planned(params: EvaluateParams) -> Iterator[tuple[str, list[dict]]]:
     for split in splits:
         pairs = _pairs(params, split)
         if "natural" in params.settings:
-            yield f"natural, {split}", [make_row(p, "natural", t) for p, t in pairs]
+            rows = [make_row(p, "natural", t) for p, t in pairs]
+            yield f"natural, {split}", _sampled(rows, params.samples)
         if split == "test":
             given = given_rows([pair for pair in pairs if pair[1]], params.seed)
             for setting in ("injected", "clean"):
                 if setting in params.settings:
-                    yield setting, [row for row in given if row["setting"] == setting]
+                    rows = [row for row in given if row["setting"] == setting]
+                    yield setting, _sampled(rows, params.samples)
+
+
+def _sampled(rows: list[dict], samples: int) -> list[dict]:
+    """Every row once a sample, the samples of a problem side by side."""
+    return [row | {"sample": sample} for row in rows for sample in range(samples)]
 
 
 def _key(row: dict) -> tuple:
@@ -144,25 +163,45 @@ def _key(row: dict) -> tuple:
 
 def _complete(run: Run, model, tokenizer, rows: list[dict], params: EvaluateParams,
               label: str) -> None:
-    """Append what the file does not hold yet, a chunk at a time."""
+    """Append what the file does not hold yet, batch by batch."""
     path = run.path("generations.jsonl")
     done = {_key(row) for row in run.read_generations()} if path.exists() else set()
     rows = [row for row in rows if _key(row) not in done]
-    made = generate_traces(model, tokenizer, rows, params.max_new_tokens, params.batch_tokens,
-                           seed=params.seed, label=label)
-    while chunk := list(islice(made, CHUNK)):
-        run.append_generations(chunk)
+    for batch in _batches(model, tokenizer, rows, params.max_new_tokens, params.batch_tokens,
+                          params.temperature, params.seed, label):
+        run.append_generations(batch)
 
 
 def _begin(run: Run, params: EvaluateParams) -> None:
-    """Rows of other parameters never mix with these: they are dropped, and it is said."""
-    path, asked = run.path(EVALUATED), params.as_dict()
-    if not run.path("generations.jsonl").exists() or not path.exists() \
-            or yaml.safe_load(path.read_text()) != asked:
-        if run.path("generations.jsonl").exists():
-            print(f"run {run.name}: the rows there are of other parameters; starting anew")
-            run.path("generations.jsonl").unlink()
-        path.write_text(yaml.safe_dump(asked, sort_keys=False))
+    """Rows of other parameters never mix with these: they are dropped, and it is said.
+
+    A half line at the end of the file, of an evaluation that was cut off, is dropped too.
+    """
+    path, rows = run.path(EVALUATED), run.path("generations.jsonl")
+    if rows.exists() and path.exists():
+        before = yaml.safe_load(path.read_text())
+        # A parameter that the file does not name yet is at its default.
+        if _asked(EvaluateParams(**before)) == _asked(params):
+            drop_half_line(rows)
+            return
+    if rows.exists():
+        print(f"run {run.name}: the rows there are of other parameters; starting anew")
+        rows.unlink()
+    path.write_text(yaml.safe_dump(_asked(params), sort_keys=False))
+
+
+def _asked(params: EvaluateParams) -> dict:
+    """What rows depend on: not on `prompted`, whose rows stand in a run beside this one."""
+    return {name: value for name, value in params.as_dict().items() if name != "prompted"}
+
+
+def _maps(model, params: EvaluateParams):
+    """(context to decode in, what environment.json says of it); see `unpacked`."""
+    unpack = params.unpack and fits(model)
+    if params.unpack and not unpack:
+        print(f"the 4-bit weights stay packed: {unpacked_bytes(model) / 2**30:.1f} GiB more "
+              "are not free twice over; the texts are the same, and come more slowly")
+    return unpacked(model) if unpack else nullcontext(), {"unpacked": unpack}
 
 
 def evaluate(params: EvaluateParams, model, tokenizer) -> Run:
@@ -173,26 +212,59 @@ def evaluate(params: EvaluateParams, model, tokenizer) -> Run:
     began, run = time.perf_counter(), find_run(params.run)
     _begin(run, params)
     planned = list(_planned(params))
-    for label, rows in planned:
-        _complete(run, model, tokenizer, rows, params, label)
-    if params.interventions:
-        natural = [row for row in run.read_generations()
-                   if row["setting"] == "natural" and row["split"] == "test"]
-        changed = interventions(natural[:params.interventions], params.seed)
-        _complete(run, model, tokenizer, changed, params, "intervened")
-    run.write_environment(environment.describe(seconds=time.perf_counter() - began), "evaluate")
+    context, decoding = _maps(model, params)
+    with context:
+        for label, rows in planned:
+            _complete(run, model, tokenizer, rows, params, label)
+        if params.interventions:
+            natural = [row for row in run.read_generations() if row["setting"] == "natural"
+                       and row["split"] == "test" and row["sample"] == 0]
+            changed = interventions(natural[:params.interventions], params.seed)
+            _complete(run, model, tokenizer, changed, params, "intervened")
+    facts = environment.describe(seconds=time.perf_counter() - began)
+    run.write_environment(facts | {"decoding": decoding}, "evaluate")
+    if params.prompted:
+        prompt_base(params)
     if params.baseline:
-        began, trained = time.perf_counter(), run.read_params()
-        base = Run(run.folder.with_name(f"{run.name}-base"))
-        base.folder.mkdir(parents=True, exist_ok=True)
-        base.write_params({"base": trained["base"], "quantisation": params.quantisation})
-        _begin(base, params)
-        plain, _ = load_base(trained["base"], params.quantisation)
+        _evaluate_base(run, planned, params, tokenizer)
+    return run
+
+
+def _evaluate_base(run: Run, planned: list, params: EvaluateParams, tokenizer) -> None:
+    """The natural rows once more, by the base without adapters."""
+    began, trained = time.perf_counter(), run.read_params()
+    base = Run(run.folder.with_name(f"{run.name}-base"))
+    base.folder.mkdir(parents=True, exist_ok=True)
+    base.write_params({"base": trained["base"], "quantisation": params.quantisation})
+    _begin(base, params)
+    plain, _ = load_base(trained["base"], params.quantisation)
+    context, decoding = _maps(plain, params)
+    with context:
         for label, rows in planned:
             if label.startswith("natural"):
                 _complete(base, plain, tokenizer, rows, params, f"base, {label}")
-        base.write_environment(environment.describe(seconds=time.perf_counter() - began))
-    return run
+    facts = environment.describe(seconds=time.perf_counter() - began)
+    base.write_environment(facts | {"base": locate(trained["base"]).as_dict(),
+                                    "decoding": decoding})
+
+
+def prompt_base(params: EvaluateParams) -> Run:
+    """The natural rows of a run's untouched base under a four-stage prompt chosen on dev.
+
+    They stand in `<run>-prompted`, which is returned; the run itself stays as it is.
+    """
+    from nanoreason.prompting import evaluate_prompted  # builds on this module
+
+    began, run = time.perf_counter(), find_run(params.run)
+    base = run.read_params()["base"]
+    prompted = Run(run.folder.with_name(f"{run.name}-prompted"))
+    prompted.folder.mkdir(parents=True, exist_ok=True)
+    _begin(prompted, params)
+    rows = [row for label, found in _planned(params) if label.startswith("natural")
+            for row in found]
+    evaluate_prompted(params, prompted, base, *load_base(base, params.quantisation), rows)
+    prompted.write_environment(environment.describe(seconds=time.perf_counter() - began))
+    return prompted
 
 
 @lru_cache(maxsize=1)

@@ -47,9 +47,9 @@ def examples_page(rows: Iterable[Mapping], run: str, faults: Sequence[str] = (),
     """The page as HTML. faults: "line k: why" of lines that are no rows at all."""
     good, left_out = split_faults(rows)
     known = [row for row in good if row["setting"] in NATURAL + GIVEN]
-    natural = [row for row in known if row["setting"] == "natural"]
+    natural = [str(row.get("split") or "test") for row in known if row["setting"] == "natural"]
     body = [f"<h1>Example traces of the run {safe(run)}</h1>"]
-    if len(natural) < SMOKE_BELOW:
+    if max(map(natural.count, set(natural)), default=0) < SMOKE_BELOW:
         body.append("<p><b>SMOKE run, too few traces for a result.</b></p>")
     body.append("<p>Each case of a1 (EXECUTE's result), verdict and a2 (the final answer), with "
                 f"{each} of its traces drawn by seed {seed}. ✓ and ✗ are the program's marks, not "

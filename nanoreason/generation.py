@@ -9,13 +9,14 @@ and prefilled caches (their route is not known).
 """
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
 from tqdm.auto import tqdm
 
+from nanoreason.growing_cache import growing_cache
 from nanoreason.tags import RouteState
 
 SHRINK_AT = 0.7  # drop finished rows when fewer than this share of the batch is running
@@ -66,12 +67,14 @@ def _choose(logits: torch.Tensor, temperature: float, generators) -> torch.Tenso
 @torch.inference_mode()
 def continue_batch(model, requests: list[Request], tag_ids: list[int], end_id: int,
                    pad_id: int, max_new_tokens: int, temperature: float = 0.0,
+                   finished: Callable[[int], None] | None = None,
                    stop_at_tag: bool = False) -> list[list[int]]:
     """New tokens of each request, without the end token; one batch, left-padded.
 
-    stop_at_tag: end a row with its tag, before the verification adapter writes anything.
-    A base model without adapters is decoded as it is. Raises `ValueError` for a negative
-    temperature, and for `stop_at_tag` where no adapter ever takes over at the tag.
+    A base model without adapters is decoded as it is. finished: called with the number of
+    rows that have just ended. stop_at_tag: end a row with its tag, before the verification
+    adapter writes anything. Raises `ValueError` for a negative temperature, and for
+    `stop_at_tag` where no adapter ever takes over at the tag.
     """
     if temperature < 0:
         raise ValueError(f"temperature is {temperature}; give 0 (greedy) or more")
@@ -87,12 +90,16 @@ def continue_batch(model, requests: list[Request], tag_ids: list[int], end_id: i
         ids[row, width - length:] = torch.tensor(request.input_ids)
         mask[row, width - length:] = 1
         completion[row, width - length + request.prompt_length:] = True
-    ids, mask, completion = ids.to(device), mask.to(device), completion.to(device)
+    tokens, mask, completion = ids.to(device), mask.to(device), completion.to(device)
     state = RouteState(len(requests), tag_ids, router.routing, device) if router else None
     generators = [torch.Generator().manual_seed(r.seed) for r in requests]
     positions = (mask.cumsum(1) - 1).clamp(min=0)  # (B, T)
-    produced: list[list[int]] = [[] for _ in requests]
-    rows, running, cache, tokens = list(range(len(requests))), None, None, ids
+    cache = growing_cache(model.config)
+    # Tokens stay on the device until the end: a row is what stands before its first end.
+    produced = torch.full((len(requests), max_new_tokens), end_id, device=device)
+    rows = torch.arange(len(requests), device=device)  # the request of each place
+    running = torch.ones_like(rows, dtype=torch.bool)
+    left = len(requests)
     for step in range(max_new_tokens):
         searched = completion if step == 0 else None
         with router.cached(state, tokens, cache, searched) if router else nullcontext():
@@ -100,44 +107,54 @@ def continue_batch(model, requests: list[Request], tag_ids: list[int], end_id: i
                            past_key_values=cache, use_cache=True, logits_to_keep=1)
         cache = output.past_key_values
         chosen = _choose(output.logits[:, -1], temperature, generators)  # (B,)
-        running = torch.ones_like(chosen, dtype=torch.bool) if running is None else running
-        running = running & (chosen != end_id)
+        running &= chosen != end_id
         if stop_at_tag:
-            running = running & ~state.seen
-        if not running.any():
+            running &= ~state.seen
+        before, left = left, int(running.sum())
+        if finished and before > left:
+            finished(before - left)
+        if not left:
             break
-        for place in running.nonzero().flatten().tolist():
-            produced[rows[place]].append(int(chosen[place]))
-        if running.float().mean() < SHRINK_AT:
+        produced[rows, step] = chosen.where(running, end_id)
+        if left < SHRINK_AT * len(rows):
             places = running.nonzero().flatten()
             cache.batch_select_indices(places)
             if state:
                 state.keep(places)
-            rows = [rows[place] for place in places.tolist()]
             generators = [generators[place] for place in places.tolist()]
-            chosen, mask, positions = chosen[places], mask[places], positions[places]
-            running = running[places]
+            rows, chosen, mask, positions, running = (
+                tensor[places] for tensor in (rows, chosen, mask, positions, running))
         tokens = chosen[:, None]
         mask = torch.cat([mask, torch.ones_like(tokens)], 1)
         positions = positions[:, -1:] + 1
-    return produced
+    if finished and left:
+        finished(left)
+    return [row[:row.index(end_id)] if end_id in row else row for row in produced.tolist()]
 
 
 def generate(model, tokenizer, requests: list[Request], tag_ids: list[int],
              max_new_tokens: int, batch_tokens: int, temperature: float = 0.0,
-             label: str = "generation", stop_at_tag: bool = False
-             ) -> Iterator[tuple[int, list[int]]]:
-    """Yield (index of the request, its new tokens) batch by batch, with a progress bar.
+             label: str = "generation", num_beams: int = 1, stop_at_tag: bool = False
+             ) -> Iterator[list[tuple[int, list[int]]]]:
+    """Yield [(index of the request, its new tokens), ...] batch by batch.
 
+    A progress bar counts the traces as they end and shows the time that is left.
     batch_tokens: cache positions a batch may hold (memory), new tokens included.
-    stop_at_tag: see `continue_batch`.
+    stop_at_tag: see `continue_batch`. Raises `ValueError` for num_beams other than 1.
     """
-    model.eval()
-    bar = tqdm(total=len(requests), desc=label, unit="trace")
-    for batch in length_batches(requests, max_new_tokens, batch_tokens):
-        produced = continue_batch(model, [requests[i] for i in batch], tag_ids,
-                                  tokenizer.eos_token_id, tokenizer.pad_token_id,
-                                  max_new_tokens, temperature, stop_at_tag)
-        yield from zip(batch, produced)
-        bar.update(len(batch))
-    bar.close()
+    if num_beams != 1:
+        raise ValueError(
+            f"num_beams is {num_beams}: beam search moves rows between sequences, and a row's "
+            "route with them; decode greedily (temperature 0) or draw samples")
+    return _generated(model.eval(), tokenizer, requests, tag_ids, max_new_tokens, batch_tokens,
+                      temperature, label, stop_at_tag)
+
+
+def _generated(model, tokenizer, requests, tag_ids, max_new_tokens, batch_tokens, temperature,
+               label, stop_at_tag):
+    with tqdm(total=len(requests), desc=label, unit="trace") as bar:
+        for batch in length_batches(requests, max_new_tokens, batch_tokens):
+            produced = continue_batch(model, [requests[i] for i in batch], tag_ids,
+                                      tokenizer.eos_token_id, tokenizer.pad_token_id,
+                                      max_new_tokens, temperature, bar.update, stop_at_tag)
+            yield list(zip(batch, produced))

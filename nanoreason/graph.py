@@ -22,7 +22,7 @@ follows may depend on it: `graph.graph["unreadable"]` then says which line and w
 """
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
 import networkx as nx
@@ -46,9 +46,11 @@ from nanoreason.arithmetic import (
     read_equations,
     value_of,
 )
-from nanoreason.constants import CONSTANTS, constants_of
+from nanoreason.constants import constants_of
 from nanoreason.forms import Form, combine, negate
-from nanoreason.quantities import Quantity, quantities
+from nanoreason.provenance import provenance
+from nanoreason.quantities import quantities
+from nanoreason.roles import DOUBT, Place, Roles
 from nanoreason.trace import Trace
 
 
@@ -61,45 +63,6 @@ class GraphError(ValueError):
 
     def __str__(self):
         return f"EXECUTE line {self.line}: {self.reason}" if self.line else self.reason
-
-
-def provenance(
-    value: Fraction,
-    results: Mapping[tuple, Fraction],
-    used: Collection[tuple],
-    given: Sequence[Quantity],
-    percent: bool = False,
-    constants: Collection[Fraction] = CONSTANTS,
-) -> tuple:
-    """The node that an operand comes from: the one rule of the whole project.
-
-    In this order: an earlier result not yet used (latest first), a quantity of the
-    question (by position; of equal ones the first not yet used), an earlier result already
-    used (latest first), a named constant, else ("unknown", the value as text).
-
-    value: the operand; percent: whether it is written with a per cent sign, so that `20%`
-    may also be the number 20. results: earlier step nodes in order with their values.
-    used: the nodes that some operand came from already; the caller keeps it. constants:
-    those that the question speaks of.
-    """
-    values = (value, 100 * value) if percent else (value,)
-    latest = [node for node in reversed(results) if results[node] in values]
-    for node in latest:
-        if node not in used:
-            return node
-    asked = [("given", quantity.index) for quantity in given
-             if any(v in quantity.values for v in values)]
-    for node in asked:
-        if node not in used:
-            return node
-    if asked:
-        return asked[0]
-    if latest:
-        return latest[0]
-    for v in values:
-        if v in constants:
-            return ("constant", str(v))
-    return ("unknown", str(value))
 
 
 def _sides(equation: Equation) -> tuple[Node, Fraction] | None:
@@ -122,10 +85,11 @@ class _Builder:
 
     def __init__(self, question: str):
         self.given, self.constants = quantities(question), constants_of(question)
-        self.graph = nx.DiGraph(unreadable=None)
+        self.graph = nx.DiGraph(unreadable=None, doubtful=[])
         self.results: dict[tuple, Fraction] = {}
         self.used: set[tuple] = set()
         self.forms: dict[tuple, Form] = {}
+        self.roles = Roles(question)
 
     def add_line(self, line: int, text: str) -> None:
         found = [(equation, _sides(equation)) for equation in read_equations(text)]
@@ -137,34 +101,43 @@ class _Builder:
             self.add_equation(node, equation, left, value)
 
     def add_equation(self, node: tuple, equation: Equation, left: Node, value: Fraction):
-        operands: list[tuple[Fraction, tuple]] = []
-        form, tree = self.read(left, node, operands)
-        self.used.update(source for _, source in operands)
+        numbers: list[tuple[Number, Place]] = []
+        tree = self.read(left, numbers)
+        sources = self.sources(node, numbers)
+        form = self.form(tree, iter(sources))
+        self.used.update(sources)
         self.forms[node], self.results[node] = form, value
+        self.roles.learn(node, [place for _, place in numbers], sources)
         self.graph.add_node(
-            node, kind="step", value=value, canonical=form.key, holds=equation.holds,
-            operands=tuple(operands), tree=tree,
+            node, kind="step", value=value, canonical=form.key, holds=equation.holds, tree=tree,
+            operands=tuple((number.value, source)
+                           for (number, _), source in zip(numbers, sources)),
         )
-        self.graph.add_edges_from((source, node) for _, source in operands)
+        self.graph.add_edges_from((source, node) for source in sources)
 
-    def read(self, tree, node: tuple, operands: list) -> tuple[Form, Node]:
-        """Trace an expression's operands, left to right.
-
-        Returns its canonical form, and the tree itself with every operand as one Number.
-        """
+    def read(self, tree: Node, numbers: list, operator: str = "", right: bool = False) -> Node:
+        """The expression with every operand as one Number; they go to `numbers`, in order."""
         whole = self.one_operand(tree)
         if whole is not None:
-            return self.operand(whole, node, operands), whole
+            numbers.append((whole, Place(whole.value, operator, right, whole.percent)))
+            return whole
         if isinstance(tree, Negative):
-            form, inner = self.read(tree.operand, node, operands)
-            return negate(form), Negative(inner)
+            return Negative(self.read(tree.operand, numbers, "-", True))
         if tree.op == "/" and isinstance(tree.left, Binary) and tree.left.op == "*":
             share = self.written_fraction(tree.left.right, tree.right)
             if share:  # `80 * 3/4` is read as (80 * 3) / 4
                 tree = Binary("*", tree.left.left, share)
-        left_form, left = self.read(tree.left, node, operands)
-        right_form, right = self.read(tree.right, node, operands)
-        return combine(tree.op, left_form, right_form), Binary(tree.op, left, right)
+        return Binary(tree.op, self.read(tree.left, numbers, tree.op),
+                      self.read(tree.right, numbers, tree.op, True))
+
+    def form(self, tree: Node, sources: Iterator[tuple]) -> Form:
+        """The canonical form of an expression whose operands come from `sources`, in order."""
+        if isinstance(tree, Number):
+            return self.forms[next(sources)]
+        if isinstance(tree, Negative):
+            return negate(self.form(tree.operand, sources))
+        left = self.form(tree.left, sources)
+        return combine(tree.op, left, self.form(tree.right, sources))
 
     def one_operand(self, tree: Node) -> Number | None:
         """The number that an expression is when it is a single operand, else None.
@@ -197,20 +170,37 @@ class _Builder:
                 return Number(share, f"{above.text}/{below.text}")
         return None
 
-    def operand(self, number: Number, target: tuple, operands: list) -> Form:
-        used = self.used.union(source for _, source in operands)
-        source = provenance(number.value, self.results, used, self.given, number.percent,
-                            self.constants)
-        kind = source[0]
-        if kind == "unknown":
-            source = ("unknown", f"line {target[1]} operand {len(operands) + 1}")
-        if source not in self.graph:
-            names = {"given": f"q{source[1]}", "constant": str(source[1])}
-            form = Form.atom(names.get(kind, f"?{number.value}"))
-            self.forms[source] = form
-            self.graph.add_node(source, kind=kind, value=number.value, canonical=form.key)
-        operands.append((number.value, source))
-        return self.forms[source]
+    def sources(self, target: tuple, numbers: Sequence[tuple[Number, Place]]) -> list[tuple]:
+        """The node of each operand, in order.
+
+        Those that can only come from one place are traced first: they tell what the line is
+        about, which helps to choose for the others.
+        """
+        found: dict[int, tuple] = {}
+        for k in sorted(range(len(numbers)), key=lambda k: self.choices(numbers[k][0]) > 1):
+            number, place = numbers[k]
+            here = list(found.values())
+            used = self.used.union(here)
+            source = provenance(
+                number.value, self.results, used, self.given, number.percent, self.constants,
+                lambda node: self.roles.cost(node, place, here, used))
+            kind, name = source[0], f"line {target[1]} operand {k + 1}"
+            if kind in ("given", "step") and self.roles.misfit(source, place, here, used) >= DOUBT:
+                self.graph.graph["doubtful"].append(name)
+            if kind == "unknown":
+                source = ("unknown", name)
+            if source not in self.graph:
+                names = {"given": f"q{source[1]}", "constant": str(source[1])}
+                self.forms[source] = Form.atom(names.get(kind, f"?{number.value}"))
+                self.graph.add_node(source, kind=kind, value=number.value,
+                                    canonical=self.forms[source].key)
+            found[k] = source
+        return [found[k] for k in range(len(numbers))]
+
+    def choices(self, number: Number) -> int:
+        """How many results and quantities have the value of a number."""
+        return (sum(number.value == value for value in self.results.values())
+                + sum(number.value in quantity.values for quantity in self.given))
 
 
 def execute_graph(lines: Sequence[str], question: str, result: str | None = None

@@ -13,13 +13,17 @@ a false equation, an operand that nothing explains, a last value that is not the
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
+from fractions import Fraction
 
 from nanoreason.arithmetic import (ArithmeticTextError, evaluate, parse_expression,
                                    read_equations, value_of)
 from nanoreason.binary import BinarySteps, StepError
 from nanoreason.checks import check_lines, equation, write_number
+from nanoreason.constants import constants_of
 from nanoreason.graph import execute_graph
-from nanoreason.problem import Problem, Step
+from nanoreason.implied import complete
+from nanoreason.problem import Operand, Problem, Step
 from nanoreason.quantities import quantities
 from nanoreason.records import Rejection
 from nanoreason.trace import Trace, TraceError
@@ -27,8 +31,17 @@ from nanoreason.wording import asking_part, given_labels, imperative
 
 FINAL = re.compile(r"^####\s*(.*?)\s*$", re.MULTILINE)
 ANNOTATION = re.compile(r"<<([^<>]*)>>")
+HUNDRED = Fraction(100)
 _VERBS = {"+": "Add {left} and {right}.", "-": "Subtract {right} from {left}.",
           "*": "Multiply {left} by {right}.", "/": "Divide {left} by {right}."}
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A step on its way to a trace, with its sub-question ("" where it has none)."""
+
+    step: Step
+    asked: str
 
 
 class Unteachable(ValueError):
@@ -86,19 +99,37 @@ def _solution(text: str) -> tuple[tuple[str, str], ...]:
     return tuple(pairs)
 
 
-def line_expressions(step: str) -> list[tuple[str, str]]:
-    """The (expression, value) texts of one step: its annotations, else its equations."""
-    pairs = []
-    for annotation in ANNOTATION.findall(step):
-        left, _, right = annotation.rpartition("=")
+def line_expressions(step: str, plain: bool = False) -> list[tuple[str, str]]:
+    """The (expression, value) texts of one step: its annotations, else its equations.
+
+    plain: read the equations in plain text beside the annotations too, in order; those that
+    an annotation repeats only once.
+    """
+    marks = []
+    for annotation in ANNOTATION.finditer(step):
+        left, _, right = annotation[1].rpartition("=")
         left = left.strip().lstrip("+")
         if re.search(r"[-+*/^]", left):
-            pairs.append((left, right.strip()))
-    if not pairs:
-        text = ANNOTATION.sub("", step).replace("–", "-")
+            marks.append((annotation.start(), left, right.strip()))
+    if plain or not marks:
+        # A mark is blanked out, so that places stay as they are.
+        text = ANNOTATION.sub(lambda mark: " " * len(mark[0]), step).replace("–", "-")
+        text = text.translate(str.maketrans("[]", "()"))
+        if marks:
+            text = re.sub(r"(?<=\b[0-9])(:00)(?![0-9])", "   ", text)  # 7:00 - 1:00 = 6 hours
         text = re.sub(r"(?<=[0-9])\s?\(\s*([0-9.]+)\s*\)", r" * \1", text)  # 5(4) = 20
-        pairs = [(e.left, e.right) for e in read_equations(text) if e.has_operator and e.holds]
-    return [_in_per_cent(left, right) for left, right in pairs]
+        known = {_value(right) for _, _, right in marks}
+        marks += [(e.span[0], e.left, e.right) for e in read_equations(text)
+                  if e.has_operator and e.holds and _value(e.right) not in known]
+        marks.sort(key=lambda mark: mark[0])
+    return [_in_per_cent(left, right) for _, left, right in marks]
+
+
+def _value(text: str) -> Fraction | None:
+    try:
+        return evaluate(text)
+    except ArithmeticTextError:
+        return None
 
 
 def _in_per_cent(left: str, right: str) -> tuple[str, str]:
@@ -112,14 +143,15 @@ def _in_per_cent(left: str, right: str) -> tuple[str, str]:
     return left, right
 
 
-def _read_steps(problem: Problem) -> tuple[list[Step], list[str], Unteachable | None]:
-    """The binary steps of the solution, for each its sub-question ("" where none), and why
-    the first expression that gave no steps did not."""
+def _read_steps(problem: Problem, plain: bool) -> tuple[list[Draft], Unteachable | None]:
+    """The binary steps of the solution, and why the first expression that gave none did not.
+
+    plain: see `line_expressions`."""
     collected = BinarySteps(quantities(problem.question))
     asked: list[str] = []
     failure = None
     for number, (sub_question, step) in enumerate(problem.details.get("solution", ()), 1):
-        for left, right in line_expressions(step):
+        for left, right in line_expressions(step, plain):
             before = len(collected.steps)
             try:
                 _add(collected, left, right, f"solution line {number}")
@@ -129,7 +161,10 @@ def _read_steps(problem: Problem) -> tuple[list[Step], list[str], Unteachable | 
             asked += [""] * (len(collected.steps) - before)
             if len(collected.steps) > before:
                 asked[-1] = sub_question
-    return collected.steps, asked, failure
+    completed = complete(collected.steps, problem.question)
+    ends = {position: k for k, (position, _) in enumerate(completed)}
+    return [Draft(step, asked[position] if ends[position] == k else "")
+            for k, (position, step) in enumerate(completed)], failure
 
 
 def _add(collected: BinarySteps, left: str, right: str, place: str) -> None:
@@ -147,26 +182,29 @@ def _add(collected: BinarySteps, left: str, right: str, place: str) -> None:
 def gsm8k_trace(problem: Problem) -> Trace:
     """The right four-stage trace of a GSM8K problem; deterministic.
 
+    The annotations are enough for most; where they are not, the equations in plain text
+    between them are read too.
+
     Raises `Unteachable` with a reason code: `no_steps`, `unreadable_expression`,
     `no_binary_steps`, `false_equation`, `answer_not_a_number`, `answer_not_reached`,
-    `operand_without_source`, `not_a_trace`.
+    `operand_without_source`, `operand_in_doubt`, `not_a_trace`.
     """
-    steps, asked, failure = _read_steps(problem)
-    if not steps:
+    try:
+        return _trace(problem, plain=False)
+    except Unteachable as error:
+        try:
+            return _trace(problem, plain=True)
+        except Unteachable:
+            raise error from None
+
+
+def _trace(problem: Problem, plain: bool) -> Trace:
+    drafts, failure = _read_steps(problem, plain)
+    if not drafts:
         raise failure or Unteachable("no_steps", "solution",
                                      "the answer shows no arithmetic to learn from")
-    try:
-        gold = evaluate(problem.answer)
-    except ArithmeticTextError as error:
-        raise Unteachable("answer_not_a_number", "answer", str(error)) from error
-    reached = [k for k, step in enumerate(steps, 1) if step.value == gold]
-    if not reached:
-        raise failure or Unteachable("answer_not_reached", "answer",
-                          f"no step comes to {problem.answer}; the last comes to "
-                          f"{write_number(steps[-1].value)}")
-    # What follows the answer only restates or tests it.
-    steps, asked = steps[:reached[-1]], asked[:reached[-1]]
-    lines = tuple(equation(s.operator, s.left, s.right, s.value) for s in steps)
+    drafts = _to_the_answer(problem, drafts, failure)
+    lines, steps = _lines(drafts), [draft.step for draft in drafts]
     graph = execute_graph(lines, problem.question)
     if graph.graph["unreadable"]:
         raise Unteachable("unreadable_expression", "EXECUTE", graph.graph["unreadable"])
@@ -178,14 +216,45 @@ def gsm8k_trace(problem: Problem) -> Trace:
                     "operand_without_source", f"EXECUTE line {number}",
                     f"{write_number(value)} in `{line}` is neither in the question nor "
                     "computed before")
+    if graph.graph["doubtful"]:
+        place = graph.graph["doubtful"][0]
+        raise Unteachable("operand_in_doubt", f"EXECUTE {place}",
+                          "the only quantities of its value are of another kind")
     try:
         return Trace(
             understand=_understand(problem.question),
-            plan=_plan(steps, asked, sources),
+            plan=_plan(drafts, sources),
             execute=lines, result=problem.answer, checks=check_lines(problem.id, steps, lines),
             verdict=None, repairs=(), answer=problem.answer)
     except TraceError as error:
         raise Unteachable("not_a_trace", error.stage.value, error.reason) from error
+
+
+def _lines(drafts: list[Draft]) -> tuple[str, ...]:
+    return tuple(equation(s.operator, s.left, s.right, s.value)
+                 for s in (draft.step for draft in drafts))
+
+
+def _to_the_answer(problem: Problem, drafts: list[Draft], failure: Unteachable | None
+                   ) -> list[Draft]:
+    """The steps as far as the answer: what follows it only restates or tests it."""
+    try:
+        gold = evaluate(problem.answer)
+    except ArithmeticTextError as error:
+        raise Unteachable("answer_not_a_number", "answer", str(error)) from error
+    values = [draft.step.value for draft in drafts]
+    if (gold not in values and gold == HUNDRED * values[-1]
+            and HUNDRED in constants_of(problem.question)):
+        # `0.25` of a dollar is asked for in cents, or a share in per cent.
+        last = Operand("step", len(drafts), values[-1], write_number(values[-1]))
+        whole = Operand("constant", 0, HUNDRED, write_number(HUNDRED))
+        return [*drafts, Draft(Step("*", last, whole, gold, ""), "")]
+    reached = [k for k, value in enumerate(values, 1) if value == gold]
+    if not reached:
+        raise failure or Unteachable(
+            "answer_not_reached", "answer",
+            f"no step comes to {problem.answer}; the last comes to {write_number(values[-1])}")
+    return drafts[:reached[-1]]
 
 
 def _understand(question: str) -> tuple[str, str]:
@@ -193,19 +262,19 @@ def _understand(question: str) -> tuple[str, str]:
     return f"Given: {'; '.join(labels)}", f"Find: {asking_part(question)}"
 
 
-def _plan(steps: list[Step], asked: list[str], sources) -> tuple[str, ...]:
+def _plan(drafts: list[Draft], sources) -> tuple[str, ...]:
     """A line a step: its sub-question as an order, else its operation in words.
 
     Where several steps share a sub-question, only the last of them answers it.
     """
     # Some sub-questions end in a generator's control tokens: those are no words.
-    told = [imperative(question) if question and not set(question) & set("<|>") else None
-            for question in asked]
+    told = [imperative(draft.asked) if draft.asked and not set(draft.asked) & set("<|>")
+            else None for draft in drafts]
     lines = []
-    for position, (step, nodes) in enumerate(zip(steps, sources)):
+    for position, (draft, nodes) in enumerate(zip(drafts, sources)):
         line = told[position]
         if line is None or line in told[position + 1:]:
-            line = _operation(step, [node for _, node in nodes])
+            line = _operation(draft.step, [node for _, node in nodes])
         lines.append(line)
     return tuple(lines)
 

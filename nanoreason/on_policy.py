@@ -97,10 +97,11 @@ class Sampler:
             ids = prompt_ids(tokenizer, record["question"])
             own = random.Random(f"on-policy/{self.params.seed}/{record['id']}/{sample}")
             requests.append(Request(ids, len(ids), own.getrandbits(60)))
-        found = dict(generate(
+        batches = generate(
             model, tokenizer, requests, tag_ids(tokenizer), self.longest, BATCH_TOKENS,
             self.params.on_policy_temperature, f"on-policy sample {sample + 1}",
-            stop_at_tag=True))
+            stop_at_tag=True)
+        found = {index: new for batch in batches for index, new in batch}
         return [tokenizer.decode(found[i], skip_special_tokens=True).rstrip("\n")
                 for i in range(len(records))]
 

@@ -210,15 +210,26 @@ class EvaluateParams(_WithData):
         SPLITS, min_length=1, description=f"a list of {', '.join(SPLITS)}")
     interventions: CountOrNone = Field(
         100, description="traces to intervene in, 0 or more")
+    samples: Count = Field(1, description="traces of each problem, 1 or more")
+    temperature: Weight = Field(0.0, description="0 (the likeliest token) or a number above 0")
     baseline: bool = Field(True, description="True or False")
+    prompted: bool = Field(False, description="True or False")
     batch_tokens: Count = Field(
         16384, description="tokens held by one decoding batch, 1 or more")
     max_new_tokens: Count = Field(512, description="tokens generated at most, 1 or more")
+    unpack: bool = Field(True, description="True or False")
 
     @field_validator("settings", "splits", mode="before")
     @classmethod
     def _settings(cls, value: Any) -> Any:
         return as_names(value)
+
+    @model_validator(mode="after")
+    def _samples_differ(self) -> EvaluateParams:
+        if self.samples > 1 and not self.temperature:
+            raise ValueError(f"samples={self.samples} of temperature=0.0 are all the same: "
+                             "give a temperature above 0, for example 0.7")
+        return self
 
 
 class _OverRuns(Params):

@@ -19,6 +19,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 
 from nanoreason.expression import MAX_DIGITS, NUMBER
 from nanoreason.number_words import MULTIPLES, NUMBERS, PARTS, SCALES, SMALL, TENS
@@ -29,7 +30,7 @@ _ARTICLES = {"a", "an", "another", "other", "remaining"}
 # "a third of the", "a third as many", but "a third friend".
 _AFTER_PART = {
     "of", "as", "the", "that", "what", "its", "his", "her", "their", "this", "more", "less",
-    "fewer", "full", "",
+    "fewer", "full", "was", "were", "is", "are", "had", "has", "have", "went", "",
 }
 _BEFORE_THING = set(
     "the this that which no any some other another first second third last next previous red "
@@ -88,6 +89,7 @@ class Quantity:
     span: tuple[int, int]
 
 
+@lru_cache(maxsize=64)
 def quantities(question: str) -> tuple[Quantity, ...]:
     """All quantities of a question in order of position; linear in its length.
 

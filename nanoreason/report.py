@@ -189,19 +189,22 @@ def _block(stage: Stage | None, lines: Sequence[Line]) -> str:
 
 
 def safe(text: object) -> str:
-    """A text as it may stand in HTML, in an element or a quoted attribute.
+    """A text as it may stand in HTML, in an element or a quoted attribute: `visible`, and
+    what would be markup escaped."""
+    return html.escape(visible(text), quote=True)
 
-    What would be markup is escaped. Characters that control rather than show (nulls, escape
-    sequences, changes of writing direction, halves of pairs) are written out: `␛`, `⟨U+202E⟩`.
+
+def visible(text: object) -> str:
+    """A text with characters that control rather than show written out: `␛`, `⟨U+202E⟩`.
+
+    Such are nulls, escape sequences, changes of writing direction and halves of pairs.
     """
-    return html.escape("".join(map(_visible, str(text))), quote=True)
+    return "".join(map(_shown, str(text)))
 
 
-def _visible(character: str) -> str:
+def _shown(character: str) -> str:
     place = ord(character)
-    if character in "\n\t" or unicodedata.category(character) not in HIDDEN:
-        return character
-    if character in JOINERS:
+    if character in "\n\t" + JOINERS or unicodedata.category(character) not in HIDDEN:
         return character
     if place < 0x20 or place == 0x7F:
         return chr(0x2421 if place == 0x7F else 0x2400 + place)

@@ -10,67 +10,28 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from fractions import Fraction
 from functools import lru_cache
 
 import networkx as nx
 
-from nanoreason.arithmetic import ArithmeticTextError, evaluate, read_equations
-from nanoreason.graph import dependency_graph, edge_f1, first_wrong_step
+from nanoreason.answers import (  # noqa: F401  (part of this module's public face)
+    NUMBER,
+    grade,
+    last_answer,
+    last_number,
+    numbers_in,
+    read_answer,
+    same_answer,
+)
+from nanoreason.arithmetic import Equation, read_equations
+from nanoreason.graph import edge_f1, execute_graph, first_wrong_step
 from nanoreason.problem import question_sha256
 from nanoreason.quantities import quantities
-from nanoreason.symbolic import same_formula
 from nanoreason.trace import Claims, read_claims
 
 SETTINGS = ("natural", "injected", "clean", "intervened")
-_DIGITS = r"[0-9]+(?:,[0-9]{3})*(?:\.[0-9]+)?|\.[0-9]+"
-NUMBER = re.compile(rf"(?:{_DIGITS})")
-# The sign counts where no operand stands before it: `= -3`, but not `5 -3`.
-_SIGN = r"(?:(?<![0-9)%])(?<![0-9)%]\s)-)?"
-_WRITTEN = re.compile(rf"{_SIGN}[$€£]?(?:{_DIGITS})(?:\s?/\s?[0-9]+)?\s?%?")
-_ANSWER = re.compile(rf"[-+]?\s*(?:{_DIGITS})(?:\s*/\s*[0-9]+)?\s*%?")
-
-
-def read_answer(text: str | None) -> Fraction | None:
-    """The number that an answer states, exactly; None if it states none.
-
-    `$1,000`, `3/4`, `12.50` and `20%` (one fifth) are numbers; sums are not answers.
-    """
-    if text is None:
-        return None
-    bare = re.sub(r"[$€£]", "", str(text)).strip().rstrip(".").rstrip()
-    if not _ANSWER.fullmatch(bare):
-        return None
-    try:
-        return evaluate(bare.replace(",", ""))
-    except ArithmeticTextError:
-        return None
-
-
-def same_answer(text: str | None, gold: str) -> bool:
-    """Whether an answer equals the gold one: as fractions, as text, else as formulas.
-
-    Letters (the key of a multiple-choice question) match without regard to case; formulas
-    are compared by math-verify (see `symbolic`). 50 is not 50 %.
-    """
-    value, expected = read_answer(text), read_answer(gold)
-    if text is None or (value is not None and expected is not None):
-        return value is not None and value == expected
-    bare, bare_gold = ("".join(t.split()).strip("$.") for t in (text, gold))
-    if bare.lower() == bare_gold.lower():
-        return bool(bare)
-    formula = any(re.search(r"[\\^=(\[{]", t) for t in (bare, bare_gold))
-    return formula and "%" not in bare + bare_gold and same_formula(bare, bare_gold)
-
-
-def last_number(text: str) -> str | None:
-    """The last number of a text as it is written, None if there is none."""
-    found = None
-    for match in _WRITTEN.finditer(text):
-        found = match.group()
-    return found
 
 
 @dataclass(frozen=True)
@@ -81,7 +42,9 @@ class Reading:
     whether the last number does. readable: whether a1 is a readable answer at all. error:
     whether the verdict is an error; an unreadable one is not. blamed: the step blamed.
     ritual: see `is_ritual`, None where VERIFY is not reached. wrong_step: the first wrong
-    step where the trace is wrong and that step is known.
+    step where the trace is wrong and that step is known. steps: of the teacher's EXECUTE,
+    None without a teacher. kind: of the planted error. refused: why an answer could not be
+    compared with the gold one, None where all could.
     """
 
     problem: str
@@ -96,6 +59,9 @@ class Reading:
     reached_verify: bool | None
     ritual: bool | None
     wrong_step: int | None
+    steps: int | None = None
+    kind: str | None = None
+    refused: str | None = None
 
 
 def is_ritual(claims: Claims, question: str) -> bool:
@@ -104,30 +70,42 @@ def is_ritual(claims: Claims, question: str) -> bool:
     True if no readable true equation in it differs from EXECUTE's equations and has an
     operand that is a value of EXECUTE or of the question.
     """
-    lines = "\n".join(claims.execute)
     said = {_bare(line) for line in claims.execute}
-    said |= {_bare(equation.text) for equation in read_equations(lines)}
-    known = _numbers(lines) | {v for q in quantities(question) for v in q.values}
-    for equation in read_equations("\n".join(claims.checks + claims.repairs)):
+    said |= {_bare(equation.text) for equation in _equations(claims.execute)}
+    known = numbers_in("\n".join(claims.execute)) | _asked(question)
+    for equation in _equations(claims.checks + claims.repairs):
         if equation.holds and _bare(equation.text) not in said:
             computed = (side for side in equation.sides if re.search(r"[0-9)%]\s*[-+*/^]", side))
-            if len(set(equation.sides)) > 1 and any(_numbers(s) & known for s in computed):
+            if len(set(equation.sides)) > 1 and any(numbers_in(s) & known for s in computed):
                 return False
     return True
+
+
+def _equations(lines: Iterable[str]) -> Iterator[Equation]:
+    """The equations of all lines; read one by one, because a line read before is kept."""
+    for line in lines:
+        yield from read_equations(line)
+
+
+@lru_cache(maxsize=1024)
+def _asked(question: str) -> frozenset:
+    """The values of a question's quantities (several traces answer one question)."""
+    return frozenset(value for q in quantities(question) for value in q.values)
 
 
 def _bare(text: str) -> str:
     return re.sub(r"[\s,$]", "", text).rstrip(".")
 
 
-def _numbers(text: str) -> set[Fraction]:
-    return {Fraction(match.replace(",", "")) for match in NUMBER.findall(text)}
-
-
-@lru_cache(maxsize=4096)
 def graph_of(text: str, question: str) -> nx.DiGraph:
     """The dependency graph of a trace's text (kept, because scores meet it repeatedly)."""
-    return dependency_graph(read_claims(text), question)
+    claims = _claims(text)
+    return _graph(claims.execute, question, claims.a1)
+
+
+# Kept by EXECUTE, so that one EXECUTE under several VERIFYs is read once.
+_graph = lru_cache(maxsize=4096)(execute_graph)
+_claims = lru_cache(maxsize=4096)(read_claims)
 
 
 def teacher_graphs(row: Mapping) -> list[nx.DiGraph]:
@@ -175,31 +153,65 @@ def read_row(row: Mapping) -> Reading:
         "name": name_of(row),
         "setting": row["setting"],
     }
-    planted = (row.get("planted") or {}).get("step")
+    planted = row.get("planted") or {}
+    where["kind"] = planted.get("kind")
     if row.get("text") is None:
         scores = row.get("scores") or {}
-        first, (error, blamed) = same_answer(row["a1"], gold), _verdict(row["v"])
+        (first, late), (error, blamed) = _grade(row["a1"], gold), _verdict(row["v"])
+        second, later = _grade(row["a2"], gold)
         return Reading(
             **where, first=first, readable=row["a1"] is not None, error=error, blamed=blamed,
-            second=same_answer(row["a2"], gold), lenient=scores.get("lenient"),
+            second=second, lenient=scores.get("lenient"),
             reached_verify=scores.get("reached_verify"), ritual=scores.get("ritual"),
-            wrong_step=None if first else planted or scores.get("first_wrong_step"),
+            wrong_step=None if first else planted.get("step") or scores.get("first_wrong_step"),
+            steps=scores.get("steps"), refused=scores.get("refused") or late or later,
         )
-    claims = read_claims(row["text"])
-    first = same_answer(claims.a1, gold)
+    claims = _claims(row["text"])
+    (first, late), (second, later) = _grade(claims.a1, gold), _grade(claims.a2, gold)
+    lenient, latest = _grade(last_answer(row["text"], gold), gold)
     return Reading(
         **where, first=first,
         # Where the gold answer is no number, any stated result is readable.
         readable=claims.a1 is not None
         and (read_answer(gold) is None or read_answer(claims.a1) is not None),
         error=claims.verdict_readable and claims.verdict is not None,
-        blamed=claims.verdict,
-        second=same_answer(claims.a2, gold),
-        lenient=same_answer(last_number(row["text"]), gold),
+        blamed=claims.verdict, second=second, lenient=lenient,
         reached_verify=claims.reached_verify,
         ritual=is_ritual(claims, row["question"]) if claims.reached_verify else None,
-        wrong_step=None if first else planted or _natural_wrong_step(row),
+        wrong_step=None if first else planted.get("step") or _natural_wrong_step(row),
+        steps=_steps(row), refused=late or later or latest,
     )
+
+
+@lru_cache(maxsize=4096)
+def _grade(text: str | None, gold: str) -> tuple[bool, str | None]:
+    """(right, why it was not compared); kept, because a trace states an answer thrice."""
+    found = grade(text, gold)
+    return found.right, found.refused
+
+
+def _steps(row: Mapping) -> int | None:
+    """How many steps the first teacher takes."""
+    return next((len(_claims(text).execute) for text in row.get("teachers") or ()), None)
+
+
+def read_rows(rows: Iterable[Mapping], single: bool) -> tuple[list[Reading], dict]:
+    """Readings of the rows that can be scored, and the names of the others by reason.
+
+    Natural rows alone pool, and injected and clean ones together; `single` allows any one
+    setting. Raises ValueError for other mixtures.
+    """
+    good, left_out = split_faults(rows)
+    settings = {row["setting"] for row in good}
+    allowed = settings <= {"natural"} or settings == {"injected", "clean"}
+    if not (allowed or (single and len(settings) == 1)):
+        example = {row["setting"]: name_of(row) for row in good}
+        raise ValueError(
+            f"rows of the settings {', '.join(sorted(settings))} (such as "
+            f"{', '.join(sorted(example.values()))}) do not pool; give natural rows alone, or "
+            "injected and clean rows together"
+        )
+    return [read_row(row) for row in good], left_out
 
 
 def _verdict(v: str | int | None) -> tuple[bool, int | None]:
@@ -212,10 +224,10 @@ def _verdict(v: str | int | None) -> tuple[bool, int | None]:
 
 def _natural_wrong_step(row: Mapping) -> int | None:
     """The first wrong step against the teacher that the trace is closest to."""
-    teachers = teacher_graphs(row)
+    student = graph_of(row["text"], row["question"])
+    teachers = [] if student.graph["unreadable"] else teacher_graphs(row)
     if not teachers:
         return None
-    student = graph_of(row["text"], row["question"])
     closest = max(teachers, key=lambda teacher: edge_f1(student, teacher))
     return first_wrong_step(student, closest)
 
@@ -226,7 +238,7 @@ def compact_row(row: Mapping, **scores) -> dict:
     Holds id, question_sha256, sample, setting, gold, a1, v, a2, planted, intervention and
     parent_sample, and under `scores` what only the text could tell; `scores` adds to it.
     """
-    claims, reading = read_claims(row["text"]), read_row(row)
+    claims, reading = _claims(row["text"]), read_row(row)
     verdict = "unreadable"
     if claims.verdict_readable:
         verdict = f"step {claims.verdict} is wrong" if claims.verdict else "correct"
@@ -244,6 +256,8 @@ def compact_row(row: Mapping, **scores) -> dict:
             "reached_verify": reading.reached_verify,
             "ritual": reading.ritual,
             "first_wrong_step": reading.wrong_step,
+            "steps": reading.steps,
+            "refused": reading.refused,
             **scores,
         },
     }

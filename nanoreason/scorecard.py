@@ -1,7 +1,7 @@
 """What every score function returns: values with their counts and intervals."""
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import lru_cache
 
@@ -14,7 +14,7 @@ Interval = tuple[float, float] | None
 BETTER = {
     **dict.fromkeys(
         ("strict", "lenient", "accuracy_a1", "accuracy_a2", "svr", "recall", "specificity",
-         "youden_j", "first_wrong_step", "i_to_c", "delta", "edge_f1", "causal_rate", "rfs"),
+         "youden_j", "first_wrong_step", "first_wrong_step_near", "i_to_c", "delta", "edge_f1", "causal_rate", "rfs"),
         "↑"),
     **dict.fromkeys(("c_to_i", "ritual_rate", "plan_infeasible", "dead_step_rate",
                      "dead_step_share"), "↓"),
@@ -27,11 +27,14 @@ class Report:
 
     n: rows scored. counts: name -> (numerator, denominator); a composite score has the
     pair of each of its parts instead. left_out: reason -> names of rows not scored.
+    refused: reason -> names of rows with an answer that could not be compared with the gold
+    one; these are scored, as wrong.
     """
 
     n: int
     counts: dict[str, tuple]
     left_out: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    refused: dict[str, tuple[str, ...]] = field(default_factory=dict)
     intervals: dict[str, Callable[[], Interval]] = field(
         default_factory=dict, repr=False, compare=False
     )
@@ -67,8 +70,9 @@ class Report:
             }
             for name in self.score_names()
         }
-        left_out = {reason: list(names) for reason, names in self.left_out.items()}
-        return {"n": self.n, **scores, "left_out": left_out}
+        named = {part: {reason: list(names) for reason, names in getattr(self, part).items()}
+                 for part in ("left_out", "refused")}
+        return {"n": self.n, **scores, **named}
 
     def table(self) -> str:
         """A Markdown table: score, better side, value, counts, 95 % interval."""
@@ -81,9 +85,11 @@ class Report:
             limits = "–".join(f"{100 * limit:.1f}" for limit in interval or ())
             cells = name, BETTER.get(name, ""), shown, _show(self.counts.get(name)), limits
             lines.append(f"| {' | '.join(cells)} |")
-        for reason, names in self.left_out.items():
-            more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-            lines.append(f"\nLeft out ({len(names)}): {reason}: {', '.join(names[:5])}{more}")
+        for title, part in (("Left out", self.left_out), ("Counted as wrong", self.refused)):
+            for reason, names in part.items():
+                more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+                lines.append(
+                    f"\n{title} ({len(names)}): {reason}: {', '.join(names[:5])}{more}")
         return "\n".join(lines)
 
     def __str__(self):
@@ -91,6 +97,22 @@ class Report:
 
     def _repr_markdown_(self):
         return self.table()
+
+
+def scores_of(report: Report, nulls: Mapping[str, str] = {}) -> dict:
+    """A report as summary.json has it: {n, score: {value, counts, interval, null}, ...}.
+
+    nulls: score -> the name of its null, which is taken in. left_out and refused have a
+    count and the first names for each reason.
+    """
+    values = report.to_dict()
+    scores = {name: values[name] | {"null": None} for name in report.score_names()}
+    for name, null in nulls.items():
+        scores[name]["null"] = scores.pop(null)["value"]
+    named = {part: {reason: {"n": len(names), "first": names[:5]}
+                    for reason, names in values[part].items()}
+             for part in ("left_out", "refused")}
+    return {"n": report.n, **scores, **named}
 
 
 def rate(counts: tuple[float, int]) -> float | None:

@@ -8,27 +8,24 @@ the same verdicts dealt to other traces, says what such a score is worth.
 """
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from nanoreason.rows import Reading, name_of, read_row, split_faults
+from nanoreason.comparison import Comparison, compare  # noqa: F401  (a score of two runs)
+from nanoreason.rows import Reading, read_rows
 from nanoreason.scorecard import Report, bootstrapped, rate
-from nanoreason.statistics import (
-    SEED,
-    harmonic_mean,
-    mcnemar,
-    paired_bootstrap,
-    ratio,
-)
+from nanoreason.statistics import SEED, harmonic_mean, ratio
 
 PERMUTATIONS = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
 class AccuracyReport(Report):
-    """strict: the `Answer:` line is right; lenient: the last number of the text is."""
+    """strict: the `Answer:` line is right; lenient: the last thing in the text that could
+    be an answer is (a number, an option's letter, a formula: see `answers.last_answer`).
+    """
 
     strict: float | None
     lenient: float | None
@@ -39,12 +36,13 @@ def accuracy(rows: Iterable[Mapping]) -> AccuracyReport:
 
     Raises ValueError for a mixture of settings that must not be pooled.
     """
-    readings, left_out = _read(rows, single=True)
+    readings, left_out = read_rows(rows, single=True)
     strict = sum(r.second for r in readings), len(readings)
     known = [r.lenient for r in readings if r.lenient is not None]
     lenient = sum(known), len(known)
     return AccuracyReport(
-        n=len(readings), left_out=left_out, counts={"strict": strict, "lenient": lenient},
+        n=len(readings), left_out=left_out, refused=_refused(readings),
+        counts={"strict": strict, "lenient": lenient},
         strict=rate(strict), lenient=rate(lenient),
     )
 
@@ -57,7 +55,7 @@ class SelfVerificationReport(Report):
     either is 0; svr_null: its mean over seeded permutations of v.
     recall: P(v = error | not c1). specificity: P(v = correct | c1). youden_j: their sum
     less 1. first_wrong_step: of the wrong traces whose first wrong step is known, the share
-    in which the verdict blames it.
+    in which the verdict blames it; first_wrong_step_near: it or a neighbour of it.
     accuracy_a1, accuracy_a2: c1 / n, c2 / n. i_to_c: (not c1 and c2) / n. c_to_i: (c1 and
     not c2) / n. delta: accuracy_a2 - accuracy_a1 = i_to_c - c_to_i (Kumar et al. 2024).
     ritual_rate: of the traces that reach VERIFY, the share that checks nothing new.
@@ -69,6 +67,7 @@ class SelfVerificationReport(Report):
     specificity: float | None
     youden_j: float | None
     first_wrong_step: float | None
+    first_wrong_step_near: float | None
     accuracy_a1: float | None
     accuracy_a2: float | None
     i_to_c: float | None
@@ -84,7 +83,7 @@ def self_verification(rows: Iterable[Mapping], seed: int = SEED) -> SelfVerifica
     Raises ValueError for any other mixture of settings: rates of natural errors and of
     planted ones do not pool, and planted errors alone say nothing of what is kept.
     """
-    readings, left_out = _read(rows, single=False)
+    readings, left_out = read_rows(rows, single=False)
     first, second, error, readable = (
         np.array([getattr(r, name) for r in readings], dtype=bool)
         for name in ("first", "second", "error", "readable")
@@ -92,142 +91,83 @@ def self_verification(rows: Iterable[Mapping], seed: int = SEED) -> SelfVerifica
     n = len(readings)
     repaired = ~first & error & second & readable
     kept = first & ~error & second
-    blamed = [(r.blamed == r.wrong_step, r) for r in readings if r.wrong_step is not None]
+    known = [r for r in readings if r.wrong_step is not None]
+    distances = [abs(r.blamed - r.wrong_step) for r in known if r.error]
     rituals = [r.ritual for r in readings if r.ritual is not None]
     wrong, right = int((~first).sum()), int(first.sum())
     counts = {
         "svr": ((int(repaired.sum()), wrong), (int(kept.sum()), right)),
         "recall": (int((~first & error).sum()), wrong),
         "specificity": (int((first & ~error).sum()), right),
-        "first_wrong_step": (sum(r.error and same for same, r in blamed), len(blamed)),
+        "first_wrong_step": (sum(d == 0 for d in distances), len(known)),
+        "first_wrong_step_near": (sum(d <= 1 for d in distances), len(known)),
         "accuracy_a1": (right, n),
         "accuracy_a2": (int(second.sum()), n),
         "i_to_c": (int((~first & second).sum()), n),
         "c_to_i": (int((first & ~second).sum()), n),
         "ritual_rate": (sum(rituals), len(rituals)),
     }
+    parts = {name: rate(pair) for name, pair in counts.items() if name != "svr"}
     counts["youden_j"] = counts["recall"], counts["specificity"]
     counts["delta"] = counts["accuracy_a2"], counts["accuracy_a1"]
-    problems = [r.problem for r in readings]
-    table = np.stack(
-        [repaired, kept, ~first & error, first & ~error, ~first, first, second], axis=1
-    ).astype(float) if n else np.zeros((0, 7))
-    parts = {
-        name: rate(counts[name])
-        for name in ("recall", "specificity", "first_wrong_step", "accuracy_a1",
-                     "accuracy_a2", "i_to_c", "c_to_i", "ritual_rate")
-    }
+    problems, table = [r.problem for r in readings], count_table(readings)
     both = wrong > 0 and right > 0
     return SelfVerificationReport(
-        n=n, left_out=left_out, counts=counts, **parts,
-        svr=float(_svr(table.sum(axis=0)[None])[0]) if both else None,
+        n=n, left_out=left_out, refused=_refused(readings), counts=counts, **parts,
+        svr=float(STATISTICS["svr"](table.sum(axis=0)[None])[0]) if both else None,
         svr_null=_null(first, second, error, readable, seed) if both else None,
         youden_j=parts["recall"] + parts["specificity"] - 1 if both else None,
         delta=(counts["accuracy_a2"][0] - right) / n if n else None,
         intervals={
-            "svr": bootstrapped(_svr, table, problems),
-            "youden_j": bootstrapped(_youden_j, table, problems),
-            "delta": bootstrapped(_delta, table, problems),
+            name: bootstrapped(STATISTICS[name], table, problems)
+            for name in ("svr", "youden_j", "delta")
         },
     )
 
 
-def _svr(sums: np.ndarray) -> np.ndarray:
-    """SVR of sums of the columns of `table`, (R, 7) -> (R,)."""
-    return harmonic_mean(ratio(sums[:, 0], sums[:, 4]), ratio(sums[:, 1], sums[:, 5]))
+def _refused(readings: list[Reading]) -> dict[str, tuple[str, ...]]:
+    """The names of the rows with an answer that could not be compared, by reason."""
+    found: dict[str, tuple[str, ...]] = {}
+    for reading in readings:
+        if reading.refused is not None:
+            found[reading.refused] = found.get(reading.refused, ()) + (reading.name,)
+    return found
 
 
-def _youden_j(sums: np.ndarray) -> np.ndarray:
-    return ratio(sums[:, 2], sums[:, 4]) + ratio(sums[:, 3], sums[:, 5]) - 1
+def count_table(readings: Sequence[Reading]) -> np.ndarray:
+    """What the scores are functions of, one row a trace: (n, 8) of 0 and 1.
+
+    Columns: repaired, kept, wrong and objected to, right and agreed to, a1 wrong, a1 right,
+    a2 right, lenient.
+    """
+    rows = [(not r.first and r.error and r.second and r.readable,
+             r.first and not r.error and r.second, not r.first and r.error,
+             r.first and not r.error, not r.first, r.first, r.second, bool(r.lenient))
+            for r in readings]
+    return np.array(rows, dtype=float).reshape(-1, 8)
 
 
-def _delta(sums: np.ndarray) -> np.ndarray:
-    return ratio(sums[:, 6] - sums[:, 5], sums[:, 4] + sums[:, 5])
+def _share(column: int) -> Callable[[np.ndarray], np.ndarray]:
+    return lambda sums: ratio(sums[:, column], sums[:, 4] + sums[:, 5])
+
+
+# name -> function of sums of `count_table`'s columns, (R, 8) -> (R,), nan where undefined.
+STATISTICS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "svr": lambda sums: harmonic_mean(ratio(sums[:, 0], sums[:, 4]),
+                                      ratio(sums[:, 1], sums[:, 5])),
+    "recall": lambda sums: ratio(sums[:, 2], sums[:, 4]),
+    "specificity": lambda sums: ratio(sums[:, 3], sums[:, 5]),
+    "youden_j": lambda sums: ratio(sums[:, 2], sums[:, 4]) + ratio(sums[:, 3], sums[:, 5]) - 1,
+    "delta": lambda sums: ratio(sums[:, 6] - sums[:, 5], sums[:, 4] + sums[:, 5]),
+    "a1": _share(5), "a2": _share(6), "lenient": _share(7),
+}
 
 
 def _null(first, second, error, readable, seed: int) -> float:
     """Mean SVR of seeded permutations of the verdicts over the rows, a1 and a2 held."""
     rng = np.random.default_rng(seed)
-    wrong, right = (~first).sum(), first.sum()
-    values = []
-    for _ in range(PERMUTATIONS):
-        dealt = rng.permutation(error)
-        repaired = (~first & dealt & second & readable).sum() / wrong
-        kept = (first & ~dealt & second).sum() / right
-        values.append(harmonic_mean(repaired, kept))
-    return float(np.mean(values))
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """Two runs on the same traces' problems: shares right, their difference, the tests.
-
-    n pairs; only_first, only_second: pairs right in one run alone; p_value: exact McNemar;
-    interval: 95 % paired bootstrap of first - second, clustered by problem.
-    """
-
-    n: int
-    first: float | None
-    second: float | None
-    difference: float | None
-    interval: tuple[float, float] | None
-    only_first: int
-    only_second: int
-    p_value: float
-    left_out: dict[str, tuple[str, ...]]
-
-    def __str__(self):
-        if not self.n:
-            return "n/a (n=0)"
-        low, high = self.interval
-        return (
-            f"{100 * self.first:.1f} % against {100 * self.second:.1f} % (n={self.n}), "
-            f"difference {100 * self.difference:+.1f} points [{100 * low:+.1f}, "
-            f"{100 * high:+.1f}], only first {self.only_first}, only second "
-            f"{self.only_second}, exact McNemar p = {self.p_value:.3g}"
-        )
-
-
-def compare(rows: Iterable[Mapping], others: Iterable[Mapping], of: str = "a1") -> Comparison:
-    """Compare two runs pair by pair (same problem, sample and setting).
-
-    of: "a1" (the result of EXECUTE: compare with a run trained without VERIFY loss, since
-    a verifier must not be bought by spoiling EXECUTE), "a2" (the answer) or "lenient".
-    Rows without a partner are left out and named. Raises ValueError for another `of`.
-    """
-    attribute = {"a1": "first", "a2": "second", "lenient": "lenient"}.get(of)
-    if attribute is None:
-        raise ValueError(f"of is {of!r}; choose a1, a2 or lenient")
-    (ours, left_out), (theirs, their_left_out) = _read(rows, True), _read(others, True)
-    left_out = {**left_out, **{f"second run: {k}": v for k, v in their_left_out.items()}}
-    partners = {r.name: r for r in theirs}
-    pairs = [(r, partners[r.name]) for r in ours if r.name in partners]
-    paired = {r.name for r, _ in pairs}
-    alone = tuple(r.name for r in (*ours, *theirs) if r.name not in paired)
-    if alone:
-        left_out["no partner in the other run"] = alone
-    first = [bool(getattr(r, attribute)) for r, _ in pairs]
-    second = [bool(getattr(r, attribute)) for _, r in pairs]
-    test, n = mcnemar(first, second), len(pairs)
-    return Comparison(
-        n=n, first=rate((sum(first), n)), second=rate((sum(second), n)),
-        difference=rate((sum(first) - sum(second), n)),
-        interval=paired_bootstrap(first, second, [r.problem for r, _ in pairs]) if n else None,
-        only_first=test.only_first, only_second=test.only_second, p_value=test.p_value,
-        left_out=left_out,
-    )
-
-
-def _read(rows: Iterable[Mapping], single: bool) -> tuple[list[Reading], dict]:
-    """Readings of the rows; refuses mixtures of settings that must not be pooled."""
-    good, left_out = split_faults(rows)
-    settings = {row["setting"] for row in good}
-    allowed = settings <= {"natural"} or settings == {"injected", "clean"}
-    if not (allowed or (single and len(settings) == 1)):
-        example = {row["setting"]: name_of(row) for row in good}
-        raise ValueError(
-            f"rows of the settings {', '.join(sorted(settings))} (such as "
-            f"{', '.join(sorted(example.values()))}) do not pool; give natural rows alone, or "
-            "injected and clean rows together"
-        )
-    return [read_row(row) for row in good], left_out
+    # (PERMUTATIONS, n)
+    dealt = np.stack([rng.permutation(error) for _ in range(PERMUTATIONS)])
+    repaired = (dealt & (~first & second & readable)).sum(axis=1) / (~first).sum()
+    kept = (~dealt & (first & second)).sum(axis=1) / first.sum()
+    return float(np.mean(harmonic_mean(repaired, kept)))

@@ -13,13 +13,15 @@ from collections.abc import Iterable, Mapping
 from itertools import product
 
 from nanoreason import paths
+from nanoreason.breakdown import by_kind, by_steps, by_verifier, read_once, verification
+from nanoreason.comparison import Comparison, compare, different_problems
 from nanoreason.errors import KINDS
 from nanoreason.faithfulness import faithfulness
 from nanoreason.files import to_json
-from nanoreason.rows import compact_row, fault, read_row, split_faults
+from nanoreason.rows import read_row, split_faults
 from nanoreason.runs import Run, RunError, find_run
-from nanoreason.scorecard import Report, rate
-from nanoreason.scores import Comparison, accuracy, compare, self_verification
+from nanoreason.scorecard import rate, scores_of
+from nanoreason.scores import accuracy, self_verification
 from nanoreason.statistics import SEED, harmonic_mean, wilson
 
 SPLITS = ("test", "test_template", "test_ood")
@@ -61,35 +63,62 @@ def find_base(run: Run) -> Run | None:
     return None
 
 
+def find_prompted(run: Run) -> Run | None:
+    """The run with the rows of the base under a four-stage prompt, `<run>-prompted`, or None."""
+    try:
+        return open_run(f"{run.name}-prompted", "generations.jsonl")
+    except RunError:
+        return None
+
+
+def lacks_verify_loss(run: Run) -> bool:
+    """Whether a run was trained without the loss of VERIFY: weight 0, or phase "reasoning"."""
+    params = run.read_params()
+    return params.get("phase") == "reasoning" or params.get("verify_weight") == 0
+
+
 def summarise(rows: Iterable[Mapping], base_rows: Iterable[Mapping] | None = None, *,
-              others: Mapping[str, Iterable[Mapping]] | None = None, run: str | None = None,
+              others: Mapping[str, Iterable[Mapping]] | None = None,
+              prompted_rows: Iterable[Mapping] | None = None,
+              no_verify_loss: Iterable[str] = (), run: str | None = None,
               base_run: str | None = None, seed: int = SEED) -> dict:
     """All scores of a run by split, as plain values for `Run.write_summary`.
 
     rows: of generations.jsonl, every split and setting together; a row without `split` is
     of the split test. base_rows: natural rows of the untouched base; None = not run.
     others: name -> rows of further runs, compared on the natural traces of the split test.
+    prompted_rows: natural rows of the base under a four-stage prompt; None = not run.
+    no_verify_loss: names in `others` of runs trained without the loss of VERIFY.
     seed: of the nulls (dealt verdicts, rewired edges).
-    Returns {run, base_run, smoke, n_rows, splits, others}; splits maps each of SPLITS to
-    None or
+    Raises RunError for a run of `others` that answered different problems.
+    Returns {run, base_run, smoke, n_rows, splits, others, verifiers, no_verify_loss};
+    verifiers: {natural, given} of the split test, see `breakdown.by_verifier`; splits maps
+    each of SPLITS to None or
       n: natural traces; accuracy: a1, a2 (strict), lenient; base: the same of the base;
       comparison: a1, a2, lenient, tuned against base on the same problems;
-      verification, cells: of natural traces; faithfulness: of natural and intervened ones,
-      with causal: the causal rate by operation and depth of the changed line;
-      given: {verification, cells, kinds} of traces with EXECUTE given, injected and clean.
+      verification, cells, by_steps: of natural traces; faithfulness: of natural and
+      intervened ones, with causal: the causal rate by operation and depth of the changed
+      line; given: {verification, cells, kinds, by_kind, by_steps} of traces with EXECUTE
+      given, injected and clean.
     """
-    rows = list(rows)
-    base_rows = None if base_rows is None else list(base_rows)
-    splits = {
-        split: _split(_part(rows, split), _part(base_rows or [], split), seed)
-        for split in SPLITS
-    }
+    rows, base_rows = list(rows), list(base_rows or ())
+    test, further = _part(rows, "test"), {}
+    for name, found in (others or {}).items():
+        further[name] = _part(list(found), "test")
+        odd = different_problems(_natural(test), _natural(further[name]))
+        if odd:
+            raise RunError(f"runs {run} and {name} answered different problems and are not "
+                           f"compared: {odd}. Evaluate both with the same data, n and seed")
+    splits = {split: _split(_part(rows, split), _part(base_rows, split), seed)
+              for split in SPLITS}
     natural = [section["n"] for section in splits.values() if section]
+    prompted = _part(list(prompted_rows or ()), "test")
     summary = {"run": run, "base_run": base_run, "n_rows": len(rows),
                "smoke": max(natural, default=0) < SMOKE_BELOW, "splits": splits,
-               "others": {name: compare_runs(_natural(_part(rows, "test")),
-                                             _natural(_part(list(found), "test")))
-                          for name, found in (others or {}).items()}}
+               "others": {name: compare_runs(_natural(test), _natural(found))
+                          for name, found in further.items()},
+               "no_verify_loss": sorted(no_verify_loss),
+               "verifiers": by_verifier(test, prompted, further, seed)}
     # Through JSON, so that what is returned equals what is read back from summary.json.
     return json.loads(to_json(summary))
 
@@ -107,42 +136,34 @@ def _split(rows: list[Mapping], base: list[Mapping], seed: int) -> dict | None:
           for setting in ("natural", "injected", "clean", "intervened")}
     if not by["natural"] and not (by["injected"] and by["clean"]):
         return None
-    faith = _faithfulness(by["natural"], by["intervened"], seed)  # needs the texts
-    base = [_read_once(row) for row in _natural(base)]
+    natural = [read_once(row) for row in by["natural"]]
+    faith = _faithfulness(by["natural"], by["intervened"], seed)  # the same graphs again
+    base = [read_once(row) for row in _natural(base)]
     # In the file's order: the null deals verdicts by place.
-    once = [_read_once(row) for row in rows if row.get("setting") != "intervened"]
-    natural = _natural(once)
-    given = [row for row in once if row.get("setting") in ("injected", "clean")]
+    given = [read_once(row) for row in rows if row.get("setting") in ("injected", "clean")]
     return {
         "n": len(natural),
         "accuracy": _accuracy(natural),
         "base": _accuracy(base),
         "comparison": compare_runs(natural, base) if natural and base else None,
-        "verification": _verification(natural, seed),
+        "verification": verification(natural, seed),
         "cells": count_cells(natural),
+        "by_steps": by_steps(natural, seed),
         "faithfulness": faith,
         "given": {
-            "verification": _verification(given, seed), "cells": count_cells(given),
-            "kinds": count_kinds(given),
+            "verification": verification(given, seed), "cells": count_cells(given),
+            "kinds": count_kinds(given), "by_kind": by_kind(given, seed),
+            "by_steps": by_steps(given, seed),
         } if by["injected"] and by["clean"] else None,
     }
-
-
-def _read_once(row: Mapping) -> Mapping:
-    """The row in its compact form: a score of it then need not read its text again."""
-    return row if row.get("text") is None or fault(row) else compact_row(row)
 
 
 def _accuracy(rows: list[Mapping]) -> dict | None:
     if not rows:
         return None
-    answers, checked = _scores(accuracy(rows)), _scores(self_verification(rows))
+    answers, checked = scores_of(accuracy(rows)), scores_of(self_verification(rows))
     return {"n": checked["n"], "a1": checked["accuracy_a1"], "a2": checked["accuracy_a2"],
             "lenient": answers["lenient"]}
-
-
-def _verification(rows: list[Mapping], seed: int) -> dict | None:
-    return _scores(self_verification(rows, seed), {"svr": "svr_null"}) if rows else None
 
 
 def _faithfulness(natural: list[Mapping], intervened: list[Mapping], seed: int
@@ -150,9 +171,9 @@ def _faithfulness(natural: list[Mapping], intervened: list[Mapping], seed: int
     if not natural:
         return None
     report = faithfulness([*natural, *intervened], seed)
-    scores = _scores(report, {"edge_f1": "edge_f1_null"})
+    scores = scores_of(report, {"edge_f1": "edge_f1_null"})
     scores["causal"] = report.causal if intervened else None
-    scores |= {side: _scores(getattr(report, side), {"edge_f1": "edge_f1_null"})
+    scores |= {side: scores_of(getattr(report, side), {"edge_f1": "edge_f1_null"})
                for side in ("right", "wrong")}
     for part in (scores, scores["right"], scores["wrong"]):
         null, cause = part["edge_f1"]["null"], part["causal_rate"]["value"]
@@ -162,17 +183,6 @@ def _faithfulness(natural: list[Mapping], intervened: list[Mapping], seed: int
         if not intervened:
             part["causal_rate"] = part["rfs"] = None
     return scores
-
-
-def _scores(report: Report, nulls: Mapping[str, str] = {}) -> dict:
-    """A report as {n, score: {value, counts, interval, null}, left_out}."""
-    values = report.to_dict()
-    scores = {name: values[name] | {"null": None} for name in report.score_names()}
-    for name, null in nulls.items():
-        scores[name]["null"] = scores.pop(null)["value"]
-    left_out = {reason: {"n": len(names), "first": names[:5]}
-                for reason, names in values["left_out"].items()}
-    return {"n": report.n, **scores, "left_out": left_out}
 
 
 def count_cells(rows: Iterable[Mapping]) -> list[dict]:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from nanoreason.layout import SIDE, layered_layout, number_label
-from nanoreason.report import MARK_COLOURS, MARKS, Line, TraceView
+from nanoreason.report import MARK_COLOURS, MARKS, Line, TraceView, visible
 from nanoreason.rows import graph_of
 from nanoreason.stages import Stage
 
@@ -65,12 +65,13 @@ def _wrapped(view: TraceView, width: int) -> list[Line]:
     """Question and lines of a trace, broken at `width`; the mark stands after the last part."""
     lines = []
     for line in [Line(None, view.question), *view.lines]:
-        room = max(20, width - len(line.note) - 2 * bool(line.note))
-        parts = textwrap.wrap(line.text, room, subsequent_indent="    ")
+        note = visible(line.note)
+        room = max(20, width - len(note) - 2 * bool(note))
+        parts = textwrap.wrap(visible(line.text), room, subsequent_indent="    ")
         for place, part in enumerate(parts, 1):
             last = place == len(parts)
             lines.append(Line(line.stage, part, line.mark if last else None,
-                              line.note if last else "", line.is_tag))
+                              note if last else "", line.is_tag))
     return lines
 
 

@@ -13,6 +13,7 @@ from contextlib import nullcontext
 from transformers import set_seed
 
 from nanoreason import environment, paths
+from nanoreason.forecast import download_text, forecast_text
 from nanoreason.identity import identity
 from nanoreason.location import Location
 from nanoreason.loss import GROUPS, IGNORE, step_aware_loss
@@ -119,6 +120,8 @@ def train_here(params: TrainParams) -> Run | None:
         with first_before_others():
             standing = open_training(params, what, main)
             if not standing.finished:
+                if main:
+                    print(download_text(locate(params.base)))
                 model, _ = load_base(params.base, params.quantisation, device)
         if standing.finished:
             return standing.run if main else None
@@ -130,6 +133,10 @@ def train_here(params: TrainParams) -> Run | None:
             take_reasoning(model, reasoning)
         if params.gradient_checkpointing:
             model.router.enable_checkpointing(model)
+        if rows:  # every process measures at the same time, as they will train
+            text = forecast_text(model, tokenizer, rows, params, len(gathered(None)))
+            if main:
+                print(text)
         steps, summary = tune(model, tokenizer, rows, params, standing, began)
         peaks = gathered(environment.peak_memory()), gathered(environment.peak_gpu_memory())
         if not main:

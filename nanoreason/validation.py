@@ -1,4 +1,5 @@
-"""What stands under the parameter sets: types, the names a notebook was given, refusals.
+"""What stands under the parameter sets: types, ranges, the names a notebook was given,
+refusals.
 
 A refusal is one sentence with the name, the value and what would be right. The names that
 a notebook was given are found in its own cells, because papermill only warns about a name

@@ -224,3 +224,17 @@ def test_nothing_of_a_drawn_trace_is_cut_off(rows):
             for text in right.texts:
                 assert text.get_window_extent().x1 <= frame.x1 + 1, text.get_text()
             plt.close(figure)
+
+
+def test_a_hostile_text_is_drawn_as_text(rows, tmp_path):
+    row = next(r for r in rows if r["setting"] == "injected")
+    evil = "$\\frac{$ <b> \x00\x1b[31m \u202e \ud800"
+    row = row | {"question": evil + row["question"], "text": row["text"].replace(" = ", evil)}
+    with matplotlib.rc_context():
+        figures.use_style()
+        figure = figures.trace_figure(row)
+        written = figures.save_figure(figure, tmp_path, "evil", "A hostile text.")
+        assert all(path.stat().st_size > 1000 for path in written)
+        drawn = " ".join(texts(figure.axes[0]))
+        assert "$\\frac{$ <b>" in drawn and "\x00" not in drawn and "⟨U+D800⟩" in drawn
+        plt.close(figure)

@@ -1,15 +1,23 @@
 """Batched, cached, switched decoding against one full forward; on the real nano base."""
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import pytest
 import torch
+from bitsandbytes.nn import Linear4bit
+from transformers import DynamicCache
+from transformers.cache_utils import Cache
 
 from nanoreason.generation import Request, continue_batch, generate, length_batches
+from nanoreason.growing_cache import GrowingLayer
 from nanoreason.models import load_base
 from nanoreason.procedural import problems
 from nanoreason.routing import attach_adapters, route
 from nanoreason.teacher import procedural_trace
+from nanoreason.tags import RouteState
 from nanoreason.tokens import given_part, partial_ids, prompt_ids, tag_ids
+from nanoreason.unpacked import unpacked, unpacked_bytes
 
 
 @pytest.fixture(scope="module")
@@ -103,10 +111,66 @@ def test_batches_hold_a_bounded_number_of_positions():
 
 def test_generate_returns_every_request_once(setup, requests):
     model, tokenizer = setup
-    pairs = dict(generate(model, tokenizer, requests, tag_ids(tokenizer), 5, 600))
-    assert sorted(pairs) == list(range(len(requests)))
+    batches = list(generate(model, tokenizer, requests, tag_ids(tokenizer), 5, 600))
+    assert len(batches) > 1
+    assert sorted(i for batch in batches for i, _ in batch) == list(range(len(requests)))
 
 
 def test_a_negative_temperature_is_refused(setup, requests):
     with pytest.raises(ValueError, match="temperature is -1"):
         decode(setup, requests, temperature=-1)
+
+
+def test_beam_search_is_refused_wherever_it_is_asked_for(setup, requests):
+    model, tokenizer = setup
+    with pytest.raises(ValueError, match="num_beams is 2"):
+        generate(model, tokenizer, requests, tag_ids(tokenizer), 5, 600, num_beams=2)
+    with pytest.raises(RuntimeError, match="beam search moves rows"):
+        model.generate(torch.tensor([requests[0].input_ids]), num_beams=2, max_new_tokens=4)
+
+
+def test_a_cache_that_was_filled_elsewhere_is_refused(setup, requests):
+    model, tokenizer = setup
+    ids = torch.tensor([requests[0].input_ids])
+    with torch.no_grad(), model.router.only(None):
+        cache = model(ids, use_cache=True).past_key_values
+    state = RouteState(1, tag_ids(tokenizer))
+    with pytest.raises(RuntimeError, match="start the state and the cache together"):
+        with model.router.cached(state, ids[:, :1], cache):
+            pass
+
+
+@pytest.mark.parametrize("routed", [True, False])
+def test_unpacked_weights_give_the_same_and_are_put_back(setup, requests, routed):
+    model, tokenizer = setup
+    used = model if routed else load_base("nano", "nf4")[0].eval()
+    ids = torch.tensor([requests[0].input_ids])
+    context = model.router.only("verification") if routed else nullcontext()
+    packed = decode((used, tokenizer), requests)
+    with torch.no_grad(), context:
+        before = used(input_ids=ids).logits
+        with unpacked(used):
+            inside = used(input_ids=ids).logits
+            changed = [m for m in used.modules() if "forward" in vars(m)]
+    assert len(changed) == 4 * 7  # the maps of four layers, each once
+    assert (before - inside).abs().max() < 1e-5
+    with unpacked(used):
+        assert decode((used, tokenizer), requests) == packed
+    assert not [m for m in used.modules() if "forward" in vars(m)]
+    assert unpacked_bytes(used) == 4 * sum(
+        m.weight.quant_state.shape.numel() for m in used.modules() if isinstance(m, Linear4bit))
+
+
+def test_the_growing_cache_holds_what_the_dynamic_one_holds():
+    generator = torch.Generator().manual_seed(0)
+    ours, theirs = Cache(layer_class_to_replicate=GrowingLayer), DynamicCache()
+    for width, keep in ((70, None), (1, [0, 2, 3]), (1, None), (90, [1]), (1, None)):
+        rows = 4 if ours.get_seq_length() == 0 else len(ours.layers[0].keys)
+        new = torch.randn(2, rows, 2, width, 8, generator=generator)
+        for cache in (ours, theirs):
+            cache.update(new[0], new[1], 0)
+            if keep:
+                cache.batch_select_indices(torch.tensor(keep))
+        assert torch.equal(ours.layers[0].keys, theirs.layers[0].keys)
+        assert torch.equal(ours.layers[0].values, theirs.layers[0].values)
+        assert ours.get_seq_length() == theirs.get_seq_length()

@@ -3,9 +3,11 @@ import time
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from nanoreason.statistics import (
     bootstrap,
+    crossed_bootstrap,
     harmonic_mean,
     mcnemar,
     paired_bootstrap,
@@ -100,3 +102,49 @@ def test_paired_bootstrap_uses_the_pairs():
     assert paired_bootstrap(first, first, list(range(200))) == (0.0, 0.0)
     low, high = paired_bootstrap(np.ones(200), first, list(range(200)))
     assert 0.4 < low < 0.5 < high < 0.6
+
+
+def test_bootstrap_is_that_of_scipy():
+    rng = np.random.default_rng(3)
+    right, asked = rng.integers(0, 4, 80), np.full(80, 4)
+    counts = np.stack([right, asked], axis=1)
+    found = stats.bootstrap((right, asked), lambda a, b, axis: a.sum(axis) / b.sum(axis),
+                            paired=True, vectorized=True, n_resamples=10_000,
+                            method="percentile", rng=0).confidence_interval
+    assert bootstrap(mean, counts, list(range(80))) == pytest.approx(found, abs=4e-3)
+
+
+def test_intervals_and_tests_are_those_of_statsmodels():
+    from statsmodels.stats.contingency_tables import mcnemar as reference
+    from statsmodels.stats.proportion import proportion_confint
+
+    for k, n in ((0, 10), (3, 7), (78, 500), (1319, 1319)):
+        assert wilson(k, n) == pytest.approx(proportion_confint(k, n, method="wilson"), abs=1e-12)
+    first = np.array([True] * 30 + [False] * 12 + [True] * 5)
+    second = np.array([True] * 30 + [True] * 12 + [False] * 5)
+    table = [[30, 5], [12, 0]]
+    assert mcnemar(first, second).p_value == pytest.approx(reference(table, exact=True).pvalue)
+
+
+def test_limits_do_not_show_the_order_in_which_numbers_were_added():
+    values = np.random.default_rng(0).random(50)
+    for limit in bootstrap(mean, np.stack([values, np.ones(50)], axis=1), list(range(50))):
+        assert limit == round(limit, 10)
+
+
+def test_crossed_bootstrap_draws_runs_and_problems():
+    rng = np.random.default_rng(0)
+    right = rng.random((1, 200)) < 0.6
+    one = np.stack([right, np.ones_like(right)], axis=2).astype(float)
+    # With one run, or with runs that agree, only the problems scatter.
+    plain = bootstrap(mean, one[0], list(range(200)))
+    assert crossed_bootstrap(mean, one) == pytest.approx(plain, abs=6e-3)
+    assert crossed_bootstrap(mean, np.repeat(one, 5, axis=0)) == pytest.approx(plain, abs=6e-3)
+    # Runs that are all right or all wrong: only the runs scatter.
+    apart = np.stack([np.stack([np.full(200, float(k)), np.ones(200)], axis=1)
+                      for k in (0, 0, 1, 1)])
+    assert crossed_bootstrap(mean, apart) == (0.0, 1.0)
+    assert crossed_bootstrap(mean, np.zeros((0, 3, 2))) is None
+    assert crossed_bootstrap(mean, np.zeros((2, 3, 2))) is None
+    with pytest.raises(ValueError, match="runs, problems, C"):
+        crossed_bootstrap(mean, np.zeros((2, 3)))

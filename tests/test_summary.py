@@ -9,7 +9,14 @@ from nanoreason import score_tables
 from nanoreason.runs import RunError
 from nanoreason.scores import self_verification
 from nanoreason.statistics import harmonic_mean, wilson
-from nanoreason.summary import count_kinds, find_base, open_run, summarise
+from nanoreason.summary import (
+    count_kinds,
+    find_base,
+    find_prompted,
+    lacks_verify_loss,
+    open_run,
+    summarise,
+)
 from nanoreason.tables import Table, show
 
 
@@ -90,11 +97,34 @@ def test_base_and_tuned_are_paired_by_problem(four):
 
 def test_further_runs_are_compared_on_the_natural_test_traces(rows, four):
     other = [row | {"text": "nothing"} for row in four]
-    others = summarise([*four, *rows], others={"silent": other})["others"]
+    elsewhere = [row for row in rows if row["split"] != "test"]
+    others = summarise([*four, *elsewhere], others={"silent": other})["others"]
     assert others["silent"]["a1"]["n"] == 4
     assert others["silent"]["a1"]["only_first"] == 2
     assert "test, silent" in score_tables.comparison_table(
         summarise(four, others={"silent": other})).markdown()
+
+
+@pytest.mark.parametrize("change, said", [
+    (lambda rows: rows[:3], "3 problems are the same, 1 only in the first, 0 only in the second"),
+    (lambda rows: [row | {"problem_id": f"x{row['problem_id']}"} for row in rows], "0 problems"),
+    (lambda rows: [row | {"gold": "6"} for row in rows], "0 problems are the same"),
+    (lambda rows: [row | {"question": "What else?"} for row in rows], "0 problems are the same"),
+])
+def test_runs_on_different_problems_are_not_compared(four, change, said):
+    with pytest.raises(RunError, match=f"runs mine and theirs answered different.*{said}"):
+        summarise(four, others={"theirs": change(four)}, run="mine")
+
+
+def test_a_run_without_the_loss_of_verify_is_known_by_its_parameters(workspace):
+    run = make_run("half", n=2)
+    assert not lacks_verify_loss(run)
+    for params in ({"phase": "reasoning", "verify_weight": 1.0}, {"verify_weight": 0.0}):
+        run.write_params(params)
+        assert lacks_verify_loss(run)
+    assert find_prompted(run) is None
+    make_run("half-prompted", n=2)
+    assert find_prompted(run).name == "half-prompted"
 
 
 def test_what_was_not_generated_is_none_and_says_not_run(four):

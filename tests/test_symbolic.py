@@ -3,8 +3,12 @@ import time
 
 import pytest
 
-from nanoreason.rows import same_answer
-from nanoreason.symbolic import comparable, same_formula
+from nanoreason.answers import grade, last_answer, numbers_in
+from nanoreason.data import load_problems
+from nanoreason.problem import Problem
+from nanoreason.rows import compact_row, same_answer
+from nanoreason.scores import accuracy
+from nanoreason.symbolic import LATE, REFUSED, comparable, compare_formulas, same_formula
 
 
 @pytest.mark.parametrize("answer, gold, equal", [
@@ -31,3 +35,82 @@ def test_what_could_run_for_ever_is_not_compared(text):
 def test_a_worker_that_takes_too_long_is_replaced():
     assert same_formula(r"\sqrt{8}", r"2\sqrt{2}", seconds=0.0) is False
     assert same_formula(r"\sqrt{8}", r"2\sqrt{2}", seconds=60) is True
+
+
+HOSTILE = [r"(x+1)^{999}", r"\binom{999999999}{499999999}", "(" * 90 + "x" + ")" * 90,
+           r"10^{10^{10}}", r"\frac{1}{" * 40 + "2" + "}" * 40, "9" * 100_000, "x" * 100_000,
+           r"\begin{pmatrix}" * 13, "=" * 200, r"1/0", "1e999999"]
+
+
+def row(answer, gold, text=None):
+    text = text or f"[EXECUTE]\n1. 1 + 1 = 2\nResult: 2\n[VERIFY]\nAnswer: {answer}"
+    return {"problem_id": "p", "sample": 0, "setting": "natural", "question": "What is it?",
+            "gold": gold, "teachers": [], "planted": None, "intervention": None, "text": text}
+
+
+@pytest.mark.parametrize("answer", HOSTILE, ids=lambda text: text[:12])
+def test_a_hostile_answer_costs_at_most_a_second_of_waiting(answer):
+    same_formula("x", "y")  # the worker is there
+    spent, start = time.process_time(), time.perf_counter()
+    assert grade(answer, r"\sqrt{2}").right is False
+    # The worker's limit is on the clock; what is added on a busy machine is not its.
+    assert time.process_time() - spent < 0.5 and time.perf_counter() - start < 3
+
+
+def test_what_was_not_compared_is_counted_in_the_report():
+    assert compare_formulas(r"\binom{999999999}{499999999}", r"\sqrt{2}") == LATE
+    assert compare_formulas("2^99999", r"\sqrt{2}") == REFUSED
+    rows = [row(r"\sqrt{2}", r"\sqrt{2}"), row("2^99999", r"\sqrt{2}"),
+            row(r"\binom{999999999}{499999999}", r"\sqrt{2}"), row("3", r"\sqrt{2}")]
+    for chosen in (rows, [compact_row(one) for one in rows]):
+        report = accuracy(chosen)
+        assert report.counts["strict"] == (1, 4)
+        assert {reason: len(names) for reason, names in report.refused.items()} == {
+            REFUSED: 1, LATE: 1}
+        assert f"Counted as wrong (1): {LATE}: p/0/natural" in str(report)
+    assert accuracy(rows[:1]).refused == {}
+
+
+@pytest.mark.parametrize("answer, gold, right", [
+    ("B", "B", True), ("b", "B", True), ("(B)", "B", True), ("B.", "B", True), ("B)", "B", True),
+    ("B. 12", "B", True), ("B: x = 2", "B", True), ("C", "B", False), ("Because", "B", False),
+    ("A and B", "B", False), ("AB", "B", False), ("", "B", False), ("2", "B", False),
+    ("1.000", "1000", False), ("1,000", "1000", True), ("1.000", "1", True),
+    ("50", "50%", False), ("50%", "0.5", True), ("2/4", "0.5", True),
+])
+def test_options_and_numbers(answer, gold, right):
+    assert grade(answer, gold).right is right
+
+
+@pytest.mark.parametrize("text, gold, last", [
+    ("A is wrong, so B. 3", "C", "B"), ("no option, Dad", "A", None), ("it is 3 or 4", "7", "4"),
+    (r"so \boxed{\frac{1}{2}} it is, 3", r"\frac{1}{2}", r"\frac{1}{2}"),
+    ("hence $x^2$ for 5", "x^2", "x^2"), (r"\boxed{open", r"\pi", None), ("or 5", r"\pi", "5"),
+])
+def test_the_last_answer_is_of_the_golds_kind(text, gold, last):
+    assert last_answer(text, gold) == last
+
+
+GOLDS = ["12", "-3", "1,234", "0.5", r"\frac{3}{4}", r"\dfrac{2\pi}{3}", "x^2+2x+1", r"11\sqrt{2}",
+         "(2,3)", r"[0,\infty)", r"\text{even}", "50\\%", r"90^\circ", "A", "D", r"\{1,2\}",
+         r"\begin{pmatrix}1\\2\end{pmatrix}", "y = 2x - 1", r"33\frac{1}{3}", "2^{2005}", r"\$5"]
+
+
+@pytest.mark.parametrize("gold", GOLDS)
+def test_a_gold_answer_grades_right_and_a_constant_one_wrong(gold):
+    assert accuracy([row(gold, gold)]).counts["strict"] == (1, 1)
+    assert accuracy([row("7919", gold)]).counts["strict"] == (0, 1)
+
+
+@pytest.mark.parametrize("part", ["train", "test"])
+def test_every_gold_answer_of_gsm8k_grades_right_and_a_constant_one_does_not(gsm8k, part):
+    problems = [p for p in load_problems("gsm8k", str(gsm8k), part) if isinstance(p, Problem)]
+    assert len(problems) > 1000
+    assert all(grade(p.answer, p.answer).right for p in problems)
+    assert not any(grade("7919", p.answer).right for p in problems)
+
+
+def test_numbers_beyond_all_bounds_are_passed_over():
+    assert numbers_in(f"2 and {'9' * 5000} and 3.5") == {2, 7 / 2}
+    text = f"[EXECUTE]\n1. {'9' * 5000} + 1 = 2\nResult: {'9' * 5000}\n[VERIFY]\nAnswer: 1"
+    assert accuracy([row("", "2", text)]).counts["strict"] == (0, 1)

@@ -1,0 +1,85 @@
+"""How long the scores take: as many generations as GSM8K has test questions.
+
+    python benchmarks/scoring.py [OUT.json]
+
+Scored are natural rows of the run of reference, repeated under other names up to 1,319:
+accuracy, self-verification with its null and by steps, faithfulness with its null (edge F1,
+feasibility; no interventions, which need a model), every interval with 10,000 resamples. Apart
+from that, 1,000 pairs of student and teacher graphs are aligned, and one bootstrap over as
+many problems is timed. Seconds are of this machine; nothing is kept from one part to the next.
+"""
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from itertools import cycle, islice
+from pathlib import Path
+
+import numpy as np
+
+from nanoreason import environment, paths
+from nanoreason.breakdown import by_steps
+from nanoreason.comparison import compare
+from nanoreason.faithfulness import faithfulness
+from nanoreason.files import write_json
+from nanoreason.graph import align
+from nanoreason.rows import graph_of, teacher_graphs
+from nanoreason.scores import accuracy, self_verification
+from nanoreason.statistics import RESAMPLES, bootstrap, ratio
+from nanoreason.summary import open_run
+
+GENERATIONS, PAIRS = 1319, 1000
+
+
+def generations(run: str) -> list[dict]:
+    """GENERATIONS natural rows of all splits of a run, each under a name of its own."""
+    rows = [row for row in open_run(run, "generations.jsonl").read_generations()
+            if row["setting"] == "natural"]
+    # Other digits in the names of problems, so that no text is met again by chance alone.
+    return [row | {"problem_id": f"{row['problem_id']}-{k}"}
+            for k, row in enumerate(islice(cycle(rows), GENERATIONS))]
+
+
+def seconds(work: Callable[[], object]) -> dict[str, float]:
+    """How long a call takes: on the clock, and of the processor (less on a busy machine)."""
+    began, spent = time.perf_counter(), time.process_time()
+    work()
+    return {"clock": round(time.perf_counter() - began, 2),
+            "processor": round(time.process_time() - spent, 2)}
+
+
+def measure(run: str = "nano-reference") -> dict:
+    """Seconds of every part, and of all scores together."""
+    rows = generations(run)
+    parts = {
+        "accuracy": lambda: accuracy(rows).to_dict(),
+        "self_verification": lambda: self_verification(rows).to_dict(),
+        "by_steps": lambda: by_steps(rows),
+        "faithfulness": lambda: faithfulness(rows).to_dict(),
+        "comparison": lambda: compare(rows, rows, "a2"),
+    }
+    taken = {name: seconds(work) for name, work in parts.items()}
+    pairs = [(graph_of(row["text"], row["question"]), teacher_graphs(row)[0])
+             for row in rows[:PAIRS]]
+    values = np.random.default_rng(0).random(GENERATIONS)
+    counts = np.stack([values, np.ones(GENERATIONS)], axis=1)
+    return {
+        "run": run, "generations": len(rows), "seconds": taken,
+        "all_scores_seconds": {kind: round(sum(part[kind] for part in taken.values()), 2)
+                               for kind in ("clock", "processor")},
+        "pairs": len(pairs),
+        "alignment_seconds": seconds(lambda: [align(*pair) for pair in pairs]),
+        "resamples": RESAMPLES,
+        "bootstrap_seconds": seconds(lambda: bootstrap(
+            lambda sums: ratio(sums[:, 0], sums[:, 1]), counts, list(range(GENERATIONS)))),
+        "environment": environment.describe(),
+    }
+
+
+if __name__ == "__main__":
+    out = Path(sys.argv[1]) if sys.argv[1:] else paths.RESULTS / "scoring-speed.json"
+    result = measure()
+    write_json(out, result)
+    for name in ("all_scores_seconds", "alignment_seconds", "bootstrap_seconds", "seconds"):
+        print(f"{name:20} {result[name]}")

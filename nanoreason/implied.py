@@ -1,0 +1,89 @@
+"""Steps that a solution takes in its head: `1 + 20% = 1.2` before `50 * 1.2 = 60`.
+
+A solution multiplies by 1.2 where the question says 20 % more, by 0.8 where it says 20 % off,
+takes 80 for the per cent that are left, divides by 3 where one has twice as many as the
+other. Nothing in the question has that value; one step from a quantity of the question does,
+and a trace must show it. Only a share, a percentage or a multiple is completed so, with the
+one or the hundred that the question's words license, and only where its value has no other
+source and one quantity alone explains it.
+
+`150 / 2` where the question says 50 % becomes `150 * 50%`: the same operation, by the
+number that the question gives.
+"""
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from fractions import Fraction
+
+from nanoreason.checks import compute, write_number
+from nanoreason.constants import constants_of
+from nanoreason.problem import Operand, Step
+from nanoreason.quantities import quantities
+from nanoreason.roles import wordings
+
+_COMPANY = re.compile(
+    r"(?:\s+(?!of)\w+|\s+of\s+(?:his|her|their))?\s+(?:friends|siblings|brothers|sisters|cousins|"
+    r"others|roommates|classmates|co-?workers|colleagues|neighbors)\b", re.IGNORECASE)
+
+
+def complete(steps: Sequence[Step], question: str) -> list[tuple[int, Step]]:
+    """The steps with implied ones in front of those that need them.
+
+    Returns (position in `steps`, step) pairs; an implied step has the position of the one
+    that needs it.
+    """
+    given, constants = quantities(question), constants_of(question)
+    roles = [wording.role for wording in wordings(question)]
+    known = {value for quantity in given for value in quantity.values} | set(constants)
+    completed: list[tuple[int, Step]] = []
+    for position, step in enumerate(steps):
+        step = _by_per_cent(step, given, roles, known)
+        for operand in (step.left, step.right):
+            if operand.value not in known and not operand.text.endswith("%"):
+                implied = _implied(operand.value, question, given, roles, constants)
+                if implied is not None:
+                    completed.append((position, implied))
+                    known.add(operand.value)
+        completed.append((position, step))
+        known.add(step.value)
+    return completed
+
+
+def _by_per_cent(step: Step, given, roles, known) -> Step:
+    divisor = step.right.value
+    if step.operator != "/" or divisor in known or divisor <= 1:
+        return step
+    for quantity, role in zip(given, roles):
+        if role == "percent" and quantity.values[0] == 1 / divisor:
+            text = f"{write_number(100 * quantity.values[0])}%"
+            return replace(step, operator="*",
+                           right=Operand("given", 0, quantity.values[0], text))
+    return step
+
+
+def _implied(value: Fraction, question: str, given, roles, constants) -> Step | None:
+    found = []
+    for quantity, role in zip(given, roles):
+        if role == "plain" and _COMPANY.match(question, quantity.span[1]):
+            role = "times"  # four friends, and the one whose friends they are
+        for whole in (Fraction(1), Fraction(100)):
+            part = quantity.values[whole == 100] if role == "percent" else quantity.values[0]
+            if whole == 100 and role != "percent" or whole not in constants:
+                continue
+            if role not in ("percent", "share", "times"):
+                continue
+            for operator in "+" if role == "times" else "+-":
+                if compute(operator, whole, part) == value:
+                    found.append((quantity.index, operator, whole, part, role))
+    if len({entry[1:] for entry in found}) != 1:
+        return None
+    _, operator, whole, part, role = found[0]
+    text = f"{write_number(100 * part)}%" if role == "percent" and whole == 1 else (
+        f"({write_number(part)})" if part.denominator != 1 else write_number(part))
+    text = text if "/" in text else text.strip("()")
+    if whole == 1 and (value * 10_000).denominator != 1:
+        return None
+    return Step(operator, Operand("constant", 0, whole, write_number(whole)),
+                Operand("given", 0, part, text), value, "")

@@ -1,0 +1,74 @@
+"""Plain linear maps while decoding: 4-bit weights unpacked once, adapters without PEFT's steps.
+
+A 4-bit map unpacks its weights anew for every token that is decoded, which for a small
+batch takes longer than the product itself. Within `unpacked(model)` they are unpacked once
+and kept, in the type that they are computed in. A layer with adapters skips what PEFT does
+around them for training (a copy of the layer's result, checks of types); the router's part
+is the same. The numbers that come out are the same.
+"""
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+
+import psutil
+import torch
+from bitsandbytes.functional import dequantize_4bit
+from bitsandbytes.nn import Linear4bit
+from peft.tuners.lora import LoraLayer
+from torch.nn.functional import linear
+
+SPARE = 2  # memory that must be free, as a multiple of what the unpacked weights take
+
+
+def unpacked_bytes(model) -> int:
+    """Memory that the 4-bit weights take once unpacked, in bytes; 0 if there are none."""
+    return sum(module.weight.quant_state.shape.numel() * _dtype(module).itemsize
+               for module in model.modules() if isinstance(module, Linear4bit))
+
+
+def fits(model) -> bool:
+    """Whether twice what unpacking takes is free where the model is."""
+    free = torch.cuda.mem_get_info(model.device)[0] if model.device.type == "cuda" \
+        else psutil.virtual_memory().available
+    return SPARE * unpacked_bytes(model) <= free
+
+
+@contextmanager
+def unpacked(model) -> Iterator[None]:
+    """Within, the model decodes with plain linear maps; for inference only."""
+    router, changed, inner = getattr(model, "router", None), [], set()
+    for module in model.modules():  # a layer with adapters comes before the map inside it
+        routed = router and isinstance(module, LoraLayer)
+        base = module.base_layer if routed else module
+        if module in inner or not (isinstance(base, Linear4bit) or routed):
+            continue
+        plain = partial(linear, weight=_weight(base), bias=base.bias)
+        module.forward = partial(_with_adapters, router, module, plain) if routed else plain
+        changed.append(module)
+        inner.add(base)
+    try:
+        yield
+    finally:
+        for module in changed:
+            del module.forward
+
+
+def _dtype(module: Linear4bit) -> torch.dtype:
+    return module.compute_dtype or module.weight.quant_state.dtype
+
+
+def _weight(base) -> torch.Tensor:
+    """(out, in), in the type that the map computes in."""
+    if not isinstance(base, Linear4bit):
+        return base.weight
+    return dequantize_4bit(base.weight.data, base.weight.quant_state).to(_dtype(base))
+
+
+def _with_adapters(router, layer, plain, x):
+    result = plain(x)
+    for name in router.names:
+        adapted = x.to(layer.lora_A[name].weight.dtype)
+        result = router.add(layer, name, adapted, result)
+    return result

@@ -1,0 +1,85 @@
+"""A whole evaluation at tiny size: cut off and gone on with, several samples, the record."""
+from __future__ import annotations
+
+import pytest
+
+from nanoreason import evaluation
+from nanoreason.models import load_base
+from nanoreason.params import EvaluateParams, ParameterError
+from nanoreason.routing import attach_adapters
+from nanoreason.runs import create_run
+
+SMALL = {"profile": "nano", "n": 3, "splits": ("test", "test_ood"), "max_new_tokens": 6,
+         "batch_tokens": 200, "interventions": 0, "baseline": False}
+
+
+@pytest.fixture(scope="module")
+def pair():
+    """The base with untrained adapters, and its tokenizer."""
+    model, tokenizer = load_base("nano", "none")
+    return attach_adapters(model, rank=2).eval(), tokenizer
+
+
+def evaluated(pair, name, **changes):
+    run = create_run(name, resume=True)
+    run.write_params({"base": "nano", "quantisation": "none"})
+    return evaluation.evaluate(EvaluateParams(**(SMALL | {"run": name} | changes)), *pair)
+
+
+def by_key(run):
+    return {evaluation._key(row): row for row in run.read_generations()}
+
+
+def test_an_evaluation_that_was_cut_off_goes_on_to_the_same_rows(
+        pair, workspace, monkeypatch, capsys):
+    whole, appended = evaluated(pair, "whole"), []
+
+    def cut_off(run, rows):
+        if len(appended) == 2:
+            with run.path("generations.jsonl").open("a") as file:
+                file.write('{"problem_id": "half a li')
+            raise KeyboardInterrupt
+        appended.append(append(run, rows))
+
+    append = evaluation.Run.append_generations
+    monkeypatch.setattr(evaluation.Run, "append_generations", cut_off)
+    with pytest.raises(KeyboardInterrupt):
+        evaluated(pair, "cut")
+    assert 0 < sum(appended) < len(by_key(whole))
+    monkeypatch.setattr(evaluation.Run, "append_generations", append)
+    with pytest.warns(UserWarning, match="unfinished last line"):
+        resumed = evaluated(pair, "cut")
+    assert by_key(resumed) == by_key(whole)
+    assert len(resumed.read_generations()) == len(by_key(whole)) == 2 * 3 + 2 * 3
+    assert "starting anew" not in capsys.readouterr().out
+    assert len(evaluated(pair, "cut", n=2).read_generations()) == 8
+    assert "of other parameters" in capsys.readouterr().out
+
+
+def test_samples_differ_by_their_seed_and_not_by_the_batch_they_land_in(pair, workspace):
+    drawn = {"samples": 3, "temperature": 3.0, "settings": ("natural",), "splits": ("test",)}
+    one = evaluated(pair, "narrow", **drawn)
+    other = evaluated(pair, "wide", batch_tokens=10**6, **drawn)
+    assert by_key(one) == by_key(other)
+    for problem in {row["problem_id"] for row in one.read_generations()}:
+        texts = {row["text"] for row in one.read_generations()
+                 if row["problem_id"] == problem}
+        assert len(texts) == 3
+    assert evaluation.accuracy(one.read_generations()).counts["strict"][1] == 9
+    with pytest.raises(ParameterError, match="temperature above 0"):
+        EvaluateParams(samples=2)
+
+
+def test_the_record_says_whether_the_weights_were_unpacked(pair, workspace, monkeypatch):
+    settings = {"settings": ("natural",), "splits": ("test",), "n": 1}
+    said = evaluated(pair, "unpacked", **settings).read_environment()["evaluate"]["decoding"]
+    assert said == {"unpacked": True}
+    monkeypatch.setattr(evaluation, "fits", lambda model: False)
+    said = evaluated(pair, "packed", **settings).read_environment()["evaluate"]["decoding"]
+    assert said == {"unpacked": False}
+
+
+def test_beams_are_refused_before_anything_is_decoded(pair):
+    rows = evaluation.natural_rows([])
+    with pytest.raises(ValueError, match="num_beams is 4"):
+        next(evaluation.generate_traces(*pair, rows, 4, 100, num_beams=4))

@@ -1,0 +1,76 @@
+"""What is said before training, and that saying it changes nothing."""
+from __future__ import annotations
+
+import re
+
+import pytest
+import torch
+
+from nanoreason import forecast
+from nanoreason.location import Location
+from nanoreason.models import load_base
+from nanoreason.params import TrainParams
+from nanoreason.procedural import problems
+from nanoreason.routing import adapter_parameters, attach_adapters
+from nanoreason.teacher import procedural_trace
+from nanoreason.tokens import encode
+
+PARAMS = TrainParams(profile="nano", batch_size=4, micro_batch_size=2)
+
+
+@pytest.fixture(scope="module")
+def setup():
+    """The 4-bit base with fresh adapters, in eval mode, and twelve training rows."""
+    model, tokenizer = load_base("nano", "nf4")
+    rows = [encode(tokenizer, p.question, procedural_trace(p), 512)
+            for p in problems("train", 12, 1)]
+    return attach_adapters(model, rank=4, dropout=0.5).eval(), tokenizer, rows
+
+
+def test_nothing_of_the_run_is_changed(setup):
+    model, tokenizer, rows = setup
+    before = [p.clone() for name in model.router.names for _, p in adapter_parameters(model, name)]
+    torch.manual_seed(3)
+    state = torch.get_rng_state()
+    text = forecast.forecast_text(model, tokenizer, rows, PARAMS)
+    assert torch.equal(state, torch.get_rng_state())
+    after = [p for name in model.router.names for _, p in adapter_parameters(model, name)]
+    assert all(torch.equal(a, b) for a, b in zip(before, after))
+    assert all(p.grad is None for p in model.parameters()) and not model.training
+    assert f"tokens: {sum(map(len, rows))} in 12 traces" in text
+    assert float(re.search(r"time: about ([\d.]+) minutes", text)[1]) >= 0
+
+
+def test_the_minutes_are_padded_tokens_by_the_measured_speed(setup, monkeypatch):
+    model, tokenizer, rows = setup
+    monkeypatch.setattr(forecast, "seconds_per_token", lambda *_: 60.0)
+    plan = forecast.StepBatches([len(row) for row in rows], 4, 2, PARAMS.micro_batch_tokens,
+                                PARAMS.seed)
+    padded = sum(plan.padded(part) for step in plan.steps() for part in plan.shares(step)[0])
+    for processes in (1, 2):
+        text = forecast.forecast_text(model, tokenizer, rows, PARAMS, processes)
+        minutes = float(re.search(r"time: about ([\d.]+) minutes", text)[1])
+        assert minutes == pytest.approx(padded / processes, rel=0.02)
+
+
+def test_memory_counts_each_weight_once_and_checkpointing_saves(setup):
+    model, _, rows = setup
+    parts = forecast.memory_parts(model, PARAMS, 200)
+    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    assert parts["adapters"] == 8 * trained == parts["optimiser"]
+    held = sum(p.numel() * p.element_size() for p in model.parameters())
+    assert parts["base"] + 4 * trained == held
+    less = PARAMS.model_copy(update={"gradient_checkpointing": True,
+                                     "optimiser": "adamw_8bit"})
+    spared = forecast.memory_parts(model, less, 200)
+    assert spared["activations"] < parts["activations"]
+    assert spared["optimiser"] == 2 * trained
+
+
+def test_the_download_is_named_where_there_may_be_one():
+    def said(base, source):
+        return forecast.download_text(Location(base, base, source, None))
+
+    assert "nothing" in said("nano", "package")
+    assert "6.2 GB" in said("Qwen/Qwen2.5-3B-Instruct", "hub")
+    assert "not known" in said("some/base", "hub")

@@ -1,0 +1,87 @@
+"""Equal quantities are told apart by wording; what is hardly meant is named as doubtful."""
+import pytest
+
+from nanoreason.graph import execute_graph
+from nanoreason.roles import Place, Roles, content_words, wordings
+
+
+def sources(question, *lines):
+    """Where the operands of each line come from, `q2` for the question's third quantity."""
+    graph = execute_graph(lines, question)
+    return [tuple({"given": "q", "step": "s", "constant": "c", "unknown": "?"}[node[0]]
+                  + str(node[1]) for _, node in graph.nodes["step", number]["operands"])
+            for number in range(1, len(lines) + 1)]
+
+
+def doubtful(question, *lines):
+    return execute_graph(lines, question).graph["doubtful"]
+
+
+@pytest.mark.parametrize("question, roles", [
+    ("half of it, a third of it, 3/4 of it", ["share", "share", "share"]),
+    ("20% of it, 50 percent more", ["percent", "percent"]),
+    ("twice as many, 3 times as many, 3 times a day", ["times", "times", "plain"]),
+    ("5 more than, 4 fewer hens, 3 years older", ["more", "more", "more"]),
+    ("2 hens at $3, 50 cents", ["plain", "plain", "plain"]),
+])
+def test_the_role_of_a_quantity_is_read_from_its_words(question, roles):
+    assert [wording.role for wording in wordings(question)] == roles
+
+
+def test_money_units_and_repeated_numbers_are_read():
+    found = wordings("Ann buys 3 buckets for $4 each and 2 dollars more; the 2 of them wait.")
+    assert [wording.money for wording in found] == [False, True, True, False]
+    assert [wording.again for wording in found] == [False, False, False, True]
+    assert found[0].unit == "bucket" and "buy" in found[0].words
+    assert content_words("The cities of the buses") == ["city", "bus"]
+
+
+@pytest.mark.parametrize("question, lines, expected", [
+    # A share divides and a multiple multiplies, whatever stands in front of them.
+    ("Ann has 2 red pens and 10 blue pens. Half of the blue pens are old, and Bo has twice as "
+     "many blue pens as she.", ["10 / 2 = 5", "10 * 2 = 20"], [("q1", "q2"), ("q1", "q3")]),
+    # A difference is taken away, a count is not.
+    ("The 2 pools hold 40 litres; one loses 2 litres less than the other's 9.",
+     ["9 - 2 = 7"], [("q4", "q3")]),
+    # Words in common, and neighbours.
+    ("Pens come in packs of 5 and caps in packs of 3. Ann buys 4 packs of caps, Bo buys 4 packs "
+     "of pens.", ["4 * 5 = 20", "4 * 3 = 12"], [("q3", "q0"), ("q2", "q1")]),
+    # Money is multiplied by a number of things, not by money.
+    ("Apples cost $6 and pears $3. Bo buys 6 pears.", ["3 * 6 = 18"], [("q1", "q2")]),
+    # What a share was taken of is what it is taken from.
+    ("A hat costs $50, a coat costs $50. The coat is 20% off.",
+     ["50 * 20% = 10", "50 - 10 = 40"], [("q1", "q2"), ("q1", "s1")]),
+    # Written with a per cent sign, it is the percentage.
+    ("Ann has 20 coins. Bo has 50 coins. 20% of them are new.", ["50 * 20% = 10"],
+     [("q1", "q2")]),
+])
+def test_of_equal_quantities_the_one_that_fits_is_taken(question, lines, expected):
+    assert sources(question, *lines) == expected
+
+
+def test_the_order_of_operands_does_not_change_their_sources():
+    question = "Pens come in packs of 5 and caps in packs of 3. Bo buys 4 packs of pens and 4 caps."
+    assert sources(question, "4 * 5 = 20") == [tuple(reversed(sources(question, "5 * 4 = 20")[0]))]
+
+
+@pytest.mark.parametrize("question, lines, found", [
+    ("Ann pays $3 for each of the pens, $8 in all.", ["8 * 3 = 24"], ["line 1 operand 2"]),
+    ("He walks 9 miles, half of them on 2 days and shares the rest equally.",
+     ["9 / 2 = 4.5", "4.5 / 2 = 2.25"], []),
+    ("He walks half of 9 miles and shares the rest equally.",
+     ["9 / 2 = 4.5", "4.5 / 2 = 2.25"], ["line 2 operand 2"]),
+    ("Three dogs run.", ["3 * 3 = 9"], ["line 1 operand 2"]),
+    ("Three dogs run in a square.", ["3 * 3 = 9"], []),
+    ("Half of the 8 dogs run.", ["8 + 2 = 10"], ["line 1 operand 2"]),
+    ("2/3 of the 9 dogs run.", ["9 * 2 = 18", "18 / 3 = 6"], []),
+])
+def test_a_quantity_of_another_kind_is_doubtful(question, lines, found):
+    assert doubtful(question, *lines) == found
+
+
+def test_a_share_that_was_taken_is_not_undone():
+    roles = Roles("Half of the 8 dogs run.")
+    half, of, times = ("given", 0), Place(8, "/", False), Place(2, "*", True)
+    before = roles.misfit(half, times, [], [])
+    roles.learn(("step", 1), [of, Place(2, "/", True)], [("given", 1), half])
+    assert before < 1 < roles.misfit(half, times, [], [])
