@@ -92,8 +92,11 @@ def _ended(process, run: Run) -> tuple[str, bytes]:
             run.path("metrics.csv").read_bytes())
 
 
-def measure(kills: int, seed: int = SEED, settings: dict = SETTINGS) -> dict:
-    """Kill `kills` times; the kills and runs, and how many runs ended unlike the unbroken."""
+def measure(kills: int, seed: int = SEED, settings: dict = SETTINGS, span: float = 1.0) -> dict:
+    """Kill `kills` times; the kills and runs, and how many runs ended unlike the unbroken.
+
+    span: the part of an unbroken session's time in which the moments are drawn.
+    """
     rng, began = random.Random(seed), time.monotonic()
     folder = Path(tempfile.mkdtemp(prefix="resume-kills-"))
     try:
@@ -108,7 +111,7 @@ def measure(kills: int, seed: int = SEED, settings: dict = SETTINGS) -> dict:
                 process = _start(folder, settings | {"run": run.name})
                 if len(done) == kills:
                     break
-                kill = _kill_once(process, run, len(done) % 2 == 1, rng.uniform(0, session))
+                kill = _kill_once(process, run, len(done) % 2 == 1, rng.uniform(0, span * session))
                 if kill is None:
                     break
                 done.append({"run": run.name, **kill})

@@ -25,7 +25,8 @@ from nanoreason.location import Location
 OTHERWISE = ("profile", "run", "data_path", "processes", "report_to", "fresh", "max_minutes",
              "checkpoint_minutes", "checkpoint_gigabytes")
 # From rows to adapters: every module of the package that the Trainer's step runs through.
-CODE = ("arguments", "batches", "dynamic_weights", "loss", "models", "router", "routing", "tags", "trainer")
+CODE = ("arguments", "batches", "dynamic_weights", "loss", "models", "router", "routing",
+        "tags", "trainer")
 WEIGHTS = (".safetensors", ".bin", ".gguf")
 
 
@@ -33,8 +34,9 @@ def identity(params, rows_sha256: str, base: Location, device: str, dtype: str,
              processes: int) -> dict[str, Any]:
     """The identity of a training, JSON values.
 
-    params: a `TrainParams`. base: where its base was found. device: "cpu" or "cuda". dtype: of the forward, e.g. "float32".
-    processes: replicas of the model that share each optimiser step.
+    params: a `TrainParams`. base: where its base was found. device: "cpu" or "cuda".
+    dtype: of the forward, e.g. "float32". processes: replicas of the model that
+    share each optimiser step.
     """
     parameters = {name: value for name, value in params.as_dict().items()
                   if name not in OTHERWISE}

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import ast
-import importlib.util
+import importlib
 import json
 import subprocess
 import sys
@@ -79,20 +79,21 @@ def test_cut_off_at_any_place_it_ends_like_the_unbroken(unbroken, monkeypatch, c
         named.get("weights_only")) or load(*given, **named))
     cut_after(monkeypatch, "broken", 2)  # within the first epoch
     cut_after(monkeypatch, "broken", 3)  # between the epochs
-    cut_after(monkeypatch, "broken", 5)
-    newest = paths.RUNS / "broken" / CHECKPOINTS / "checkpoint-5"
+    cut_after(monkeypatch, "broken", 4)
+    newest = paths.RUNS / "broken" / CHECKPOINTS / "checkpoint-4"
     content = bytearray((newest / "optimizer.pt").read_bytes())
     content[5000] ^= 1
     (newest / "optimizer.pt").write_bytes(bytes(content))
-    run = go("broken")  # from step 4
+    run = go("broken")  # from step 3
     assert loads and set(loads) == {True}
     assert_equal(run, unbroken)
     printed = capsys.readouterr().out
     assert [line for line in printed.splitlines() if "goes on" in line] == [
-        f"run broken goes on from step {step}" for step in (2, 3, 4)]
-    assert "checkpoint-5 is damaged (the sha256 of optimizer.pt is not as" in printed
+        f"run broken goes on from step {step}" for step in (2, 3, 3)]
+    assert "checkpoint-4 is damaged (the sha256 of optimizer.pt is not as" in printed
     assert facts(run)["resumed"] == 3 and len(facts(run)["part_seconds"]) == 4
-    assert min(facts(run)["part_seconds"]) > 0
+    # The third session left one checkpoint, and that was damaged: its seconds are not known.
+    assert [part > 0 for part in facts(run)["part_seconds"]] == [True, True, False, True]
     assert sum(facts(run)["part_seconds"]) == pytest.approx(facts(run)["seconds"])
     assert not run.path(CHECKPOINTS).exists() and not run.path(STARTS).exists()
 
@@ -256,13 +257,10 @@ def test_the_clock_says_when(monkeypatch):
 
 @pytest.fixture(scope="module")
 def benchmark():
-    place = paths.CHECKOUT / "benchmarks" / "resume_kills.py"
-    spec = importlib.util.spec_from_file_location("resume_kills", place)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["resume_kills"] = module
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules["resume_kills"]
+    # Its sessions are new processes: they must be able to import it by its name.
+    sys.path.insert(0, str(paths.CHECKOUT / "benchmarks"))
+    yield importlib.import_module("resume_kills")
+    sys.path.remove(str(paths.CHECKOUT / "benchmarks"))
 
 
 def assert_survived(result, kills):
@@ -272,7 +270,7 @@ def assert_survived(result, kills):
 
 
 def test_killed_three_times_it_ends_like_the_unbroken(benchmark):
-    assert_survived(benchmark.measure(3, settings=SMALL), 3)
+    assert_survived(benchmark.measure(3, settings=SMALL, span=0.5), 3)
 
 
 @pytest.mark.slow
