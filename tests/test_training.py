@@ -130,7 +130,8 @@ def test_the_trainer_is_told_what_the_hardware_can(tmp_path):
 
 def test_phases_train_their_adapter_alone(trained):
     for phase, still in (("reasoning", "verification"), ("verification", "reasoning")):
-        built_on = {"reasoning_run": "nano-reference"} if phase == "verification" else {}
+        built_on = {"reasoning_run": "nano-reference", "on_policy_share": 0.0} \
+            if phase == "verification" else {}
         metrics = trained(phase=phase, **built_on).read_metrics()
         assert (metrics[f"{still}_update_norm"] == 0).all(), phase
         other = "reasoning" if still == "verification" else "verification"
