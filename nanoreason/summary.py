@@ -71,6 +71,22 @@ def find_prompted(run: Run) -> Run | None:
         return None
 
 
+def find_others(run: Run, names: Iterable[str] = ()) -> list[Run]:
+    """The runs of these names, and `<run>-no-verify` where there is one.
+
+    That is the name for the same training without the loss of VERIFY, which says whether a
+    verifier was bought by spoiling EXECUTE. Raises RunError where a named run has no rows.
+    """
+    found = [open_run(name, "generations.jsonl") for name in names]
+    control = f"{run.name}-no-verify"
+    if control not in names:
+        try:
+            found.append(open_run(control, "generations.jsonl"))
+        except RunError:
+            pass
+    return found
+
+
 def lacks_verify_loss(run: Run) -> bool:
     """Whether a run was trained without the loss of VERIFY: weight 0, or phase "reasoning"."""
     params = run.read_params()

@@ -11,7 +11,7 @@ from nanoreason.runs import Run
 from nanoreason.score_tables import put_results
 from nanoreason.scores import accuracy
 from nanoreason.study import cost_table
-from nanoreason.summary import summarise
+from nanoreason.summary import find_others, find_prompted, lacks_verify_loss, summarise
 
 README = (paths.ROOT / "README.md").read_text(encoding="utf-8")
 REFERENCE = Run(paths.RESULTS / "nano-reference")
@@ -28,7 +28,11 @@ def test_the_results_table_is_that_of_the_committed_run(summary):
 
 
 def test_the_committed_summary_is_worked_out_again_from_the_rows(summary):
+    prompted, others = find_prompted(REFERENCE), find_others(REFERENCE)
     fresh = summarise(REFERENCE.read_generations(), BASE.read_generations(),
+                      others={run.name: run.read_generations() for run in others},
+                      prompted_rows=prompted.read_generations() if prompted else None,
+                      no_verify_loss=[run.name for run in others if lacks_verify_loss(run)],
                       run="nano-reference", base_run="nano-reference-base")
     assert fresh == summary
 

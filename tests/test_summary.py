@@ -12,6 +12,7 @@ from nanoreason.statistics import harmonic_mean, wilson
 from nanoreason.summary import (
     count_kinds,
     find_base,
+    find_others,
     find_prompted,
     lacks_verify_loss,
     open_run,
@@ -125,6 +126,16 @@ def test_a_run_without_the_loss_of_verify_is_known_by_its_parameters(workspace):
     assert find_prompted(run) is None
     make_run("half-prompted", n=2)
     assert find_prompted(run).name == "half-prompted"
+
+
+def test_the_control_without_the_loss_of_verify_is_found_by_its_name(workspace):
+    run, other = make_run("half", n=2), make_run("other", n=2)
+    assert find_others(run) == [] and find_others(run, ["other"]) == [other]
+    control = make_run("half-no-verify", n=2)
+    assert find_others(run, ["other"]) == [other, control]
+    assert find_others(run, ["half-no-verify"]) == [control]
+    with pytest.raises(RunError, match="nobody"):
+        find_others(run, ["nobody"])
 
 
 def test_what_was_not_generated_is_none_and_says_not_run(four):
