@@ -144,7 +144,7 @@ if __name__ == "__main__":
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--micro-batch-size", type=int, default=4)
     parser.add_argument("--micro-batch-tokens", type=int, default=640)
-    parser.add_argument("--trl-rows", type=int, default=1)
+    parser.add_argument("--trl-rows", type=int, default=2)
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=VARIANTS)
     given = parser.parse_args()
     measure_one(given, measure) if given.measure else main(given)
