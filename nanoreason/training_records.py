@@ -8,6 +8,7 @@ from nanoreason.data import prepare
 from nanoreason.on_policy import FILE, add_on_policy
 from nanoreason.params import TrainParams
 from nanoreason.phases import reasoning_sha256
+from nanoreason.processes import rank
 from nanoreason.runs import Run
 
 
@@ -33,7 +34,7 @@ def training_records(params: TrainParams, reasoning: Run | None, tokenizer, devi
     facts["data"]["planted"] = dict(sorted(left.items()))
     facts["on_policy"] = counts
     facts["reasoning"] = {"run": reasoning.name, "sha256": reasoning_sha256(reasoning)}
-    if counts["filled_with_planted"]:
+    if counts["filled_with_planted"] and rank() == 0:
         print(f"on-policy errors: {counts['kept']} of {counts['wanted']} wanted came from "
               f"{counts['sampled']} samples; planted ones stay in place of the rest")
     return records, facts
