@@ -38,14 +38,12 @@ def test_the_committed_summary_is_worked_out_again_from_the_rows(summary):
     assert fresh == summary
 
 
-def test_one_changed_row_changes_the_summary(summary):
-    rows = REFERENCE.read_generations()
-    row = next(r for r in rows if r["setting"] == "natural" and r["split"] == "test"
-               and f"Answer: {r['gold']}" in r["text"])
-    row["text"] = row["text"].replace(f"Answer: {row['gold']}", "Answer: 100000")
-    fresh = summarise(rows, BASE.read_generations(), run="nano-reference",
-                      base_run="nano-reference-base")
-    assert fresh != summary
+def test_one_changed_row_changes_the_summary():
+    rows = [row for row in REFERENCE.read_generations() if row["setting"] == "natural"
+            and row["split"] == "test" and f"Answer: {row['gold']}" in row["text"]][:50]
+    before = summarise(rows)
+    rows[7]["text"] = rows[7]["text"].replace(f"Answer: {rows[7]['gold']}", "Answer: 100000")
+    assert summarise(rows) != before
 
 
 def test_the_count_on_real_questions_is_that_of_the_committed_run():
