@@ -230,11 +230,17 @@ def evaluate(params: EvaluateParams, model, tokenizer) -> Run:
     return run
 
 
+def _beside(run: Run, what: str) -> Run:
+    """The run `<run>-<what>` in the same place, its folder made if absent."""
+    found = Run(run.folder.with_name(f"{run.name}-{what}"))
+    found.folder.mkdir(parents=True, exist_ok=True)
+    return found
+
+
 def _evaluate_base(run: Run, planned: list, params: EvaluateParams, tokenizer) -> None:
     """The natural rows once more, by the base without adapters."""
     began, trained = time.perf_counter(), run.read_params()
-    base = Run(run.folder.with_name(f"{run.name}-base"))
-    base.folder.mkdir(parents=True, exist_ok=True)
+    base = _beside(run, "base")
     base.write_params({"base": trained["base"], "quantisation": params.quantisation})
     _begin(base, params)
     plain, _ = load_base(trained["base"], params.quantisation)
@@ -257,8 +263,7 @@ def prompt_base(params: EvaluateParams) -> Run:
 
     began, run = time.perf_counter(), find_run(params.run)
     base = run.read_params()["base"]
-    prompted = Run(run.folder.with_name(f"{run.name}-prompted"))
-    prompted.folder.mkdir(parents=True, exist_ok=True)
+    prompted = _beside(run, "prompted")
     _begin(prompted, params)
     rows = [row for label, found in _planned(params) if label.startswith("natural")
             for row in found]

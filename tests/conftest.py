@@ -36,3 +36,11 @@ def gsm8k():
     if not folder.is_dir():
         pytest.skip(f"no GSM8K in {folder}; set NANOREASON_GSM8K to a folder with its files")
     return folder
+
+
+@pytest.fixture(scope="module")
+def benchmark_scripts():
+    """The scripts of benchmarks/ can import each other, as when one of them is run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(paths.ROOT / "benchmarks"))
+        yield

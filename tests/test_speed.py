@@ -17,12 +17,7 @@ from nanoreason.trace import parse_trace
 from nanoreason.training import encode_records
 
 
-@pytest.fixture(scope="module", autouse=True)
-def benchmarks():
-    """The scripts import each other, as they do when one of them is run."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(paths.ROOT / "benchmarks"))
-        yield
+pytestmark = pytest.mark.usefixtures("benchmark_scripts")
 
 
 @pytest.fixture(scope="module")

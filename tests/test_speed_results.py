@@ -10,11 +10,7 @@ from nanoreason import paths
 FILES = [paths.RESULTS / f"{name}-speed.json" for name in ("training", "decoding")]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def benchmarks():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(paths.ROOT / "benchmarks"))
-        yield
+pytestmark = pytest.mark.usefixtures("benchmark_scripts")
 
 
 @pytest.fixture(scope="module")
