@@ -26,7 +26,7 @@ OTHERWISE = ("profile", "run", "data_path", "processes", "report_to", "fresh", "
              "checkpoint_minutes", "checkpoint_gigabytes")
 # From rows to adapters: every module of the package that the Trainer's step runs through.
 CODE = ("arguments", "batches", "dynamic_weights", "loss", "models", "router", "routing",
-        "tags", "trainer")
+        "tags", "trainer", "unpacked")
 WEIGHTS = (".safetensors", ".bin", ".gguf")
 
 

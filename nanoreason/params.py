@@ -168,6 +168,7 @@ class TrainParams(_Prepares):
     optimiser: Literal["adamw", "adamw_8bit"] = Field(
         "adamw", description="adamw or adamw_8bit")
     gradient_checkpointing: bool = Field(True, description="True or False")
+    unpack: bool = Field(False, description="True or False")
     processes: Count | None = Field(
         None, description="a whole number, 1 or more; None: one a GPU, or 1 without any")
     report_to: str = Field(

@@ -32,6 +32,7 @@ from nanoreason.tokens import Encoded, encode
 from nanoreason.trace import parse_trace
 from nanoreason.trainer import tune
 from nanoreason.training_records import training_records
+from nanoreason.unpacked import unpacked
 
 __all__ = ["attach_adapters", "encode_records", "load_run", "route", "step_aware_loss",
            "train", "train_here"]
@@ -133,11 +134,12 @@ def train_here(params: TrainParams) -> Run | None:
             take_reasoning(model, reasoning)
         if params.gradient_checkpointing:
             model.router.enable_checkpointing(model)
-        if rows:  # every process measures at the same time, as they will train
-            text = forecast_text(model, tokenizer, rows, params, len(gathered(None)))
-            if main:
-                print(text)
-        steps, summary = tune(model, tokenizer, rows, params, standing, began)
+        with unpacked(model) if params.unpack else nullcontext():
+            if rows:  # every process measures at the same time, as they will train
+                text = forecast_text(model, tokenizer, rows, params, len(gathered(None)))
+                if main:
+                    print(text)
+            steps, summary = tune(model, tokenizer, rows, params, standing, began)
         peaks = gathered(environment.peak_memory()), gathered(environment.peak_gpu_memory())
         if not main:
             return None

@@ -1,10 +1,11 @@
-"""Plain linear maps while decoding: 4-bit weights unpacked once, adapters without PEFT's steps.
+"""Plain linear maps for a while: 4-bit weights unpacked once, adapters without PEFT's steps.
 
-A 4-bit map unpacks its weights anew for every token that is decoded, which for a small
+A 4-bit map unpacks its weights anew in every forward and every backward, which for a small
 batch takes longer than the product itself. Within `unpacked(model)` they are unpacked once
 and kept, in the type that they are computed in. A layer with adapters skips what PEFT does
-around them for training (a copy of the layer's result, checks of types); the router's part
-is the same. The numbers that come out are the same.
+around them (a copy of the layer's result, checks of types); the router's part is the same.
+The numbers that come out are the same, and so are the gradients of the adapters: what is
+given up is memory, so it is for small bases and for decoding.
 """
 from __future__ import annotations
 
@@ -37,7 +38,7 @@ def fits(model) -> bool:
 
 @contextmanager
 def unpacked(model) -> Iterator[None]:
-    """Within, the model decodes with plain linear maps; for inference only."""
+    """Within, the model works with plain linear maps; the base takes no gradient."""
     router, changed, inner = getattr(model, "router", None), [], set()
     for module in model.modules():  # a layer with adapters comes before the map inside it
         routed = router and isinstance(module, LoraLayer)

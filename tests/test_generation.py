@@ -161,6 +161,34 @@ def test_unpacked_weights_give_the_same_and_are_put_back(setup, requests, routed
         m.weight.quant_state.shape.numel() for m in used.modules() if isinstance(m, Linear4bit))
 
 
+@pytest.mark.parametrize("checkpointing", [True, False])
+def test_unpacked_weights_give_the_adapters_the_same_gradients(requests, checkpointing):
+    model, tokenizer = load_base("nano", "nf4")
+    model = attach_adapters(model, rank=4, alpha=8, seed=0, routing="switch").train()
+    if checkpointing:
+        model.router.enable_checkpointing(model)
+    generator = torch.Generator().manual_seed(1)
+    trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    for name, parameter in trained.items():
+        parameter.data = torch.randn(parameter.shape, generator=generator) * 0.1
+    ids = torch.tensor([requests[1].input_ids])  # goes on beyond the VERIFY tag
+    mask = route(ids, None, requests[1].prompt_length, tag_ids(tokenizer))
+    assert mask.any() and not mask.all()
+
+    def gradients():
+        with model.router.full(mask):
+            model(input_ids=ids, labels=ids).loss.backward()
+        found = torch.cat([p.grad.flatten() for p in trained.values()])
+        model.zero_grad()
+        return found
+
+    packed = gradients()
+    with unpacked(model):
+        inside = gradients()
+    assert packed.norm() > 0.1
+    assert (packed - inside).norm() <= 1e-5 * packed.norm()
+
+
 def test_the_growing_cache_holds_what_the_dynamic_one_holds():
     generator = torch.Generator().manual_seed(0)
     ours, theirs = Cache(layer_class_to_replicate=GrowingLayer), DynamicCache()
