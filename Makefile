@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: help setup study test test-slow figures address clean
+.PHONY: help setup study test test-slow figures ablate address clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -36,6 +36,10 @@ test-slow: $(STAMP) ## the slow tests
 figures: $(STAMP) ## figures and tables of one run: make figures RUN=nano-reference
 	@$(BIN)/python -m nanoreason.study --only 05 --profile $(PROFILE) \
 		--run $(or $(RUN),nano-reference)
+
+ablate: $(STAMP) ## the ablations: runs what their grid lacks, hours; stopped, it goes on
+	@$(BIN)/python -m nanoreason.study --only 06 --profile $(PROFILE) \
+		--run $(or $(RUN),ablations) -p run_missing true
 
 address: $(STAMP) ## another public address: make address URL=https://github.com/owner/name
 	@$(BIN)/python -m nanoreason.address "$(URL)"

@@ -17,6 +17,7 @@ that keeps them apart.
 """
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 
 import torch
@@ -84,6 +85,10 @@ class StepBatches(torch.utils.data.Sampler):
         if whole < len(order):
             steps.append(self._cells(order[whole:]))
         return [steps[i] for i in shuffled(len(steps))]
+
+    def sha256(self) -> str:
+        """Hexadecimal sha256 of this epoch's steps: which rows, in which order."""
+        return hashlib.sha256(repr(self.steps()).encode()).hexdigest()
 
     def shares(self, step: list[MicroBatch]) -> list[list[MicroBatch]]:
         """The micro-batches of each process, in order of its rank, longest first.

@@ -14,17 +14,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import (BaseModel, ConfigDict, Field, PrivateAttr, ValidationError,
-                      field_validator, model_validator)
+from pydantic import Field, field_validator, model_validator
 
 from nanoreason.errors import KINDS as ERRORS
 from nanoreason.mixture import NAMES, read_mixture
+from nanoreason.parameter_set import KINDS, Params, owners, unknown
 from nanoreason.planting import check_mix
 from nanoreason.procedural import LANGUAGES
-from nanoreason.profiles import choose_profile, load_profile, profile_names
+from nanoreason.profiles import load_profile, profile_names
 from nanoreason.validation import (Count, CountOrNone, Name, ParameterError, Positive,
                                    Quantisation, Seed, Share, Weight, as_names, bad_value,
-                                   given_names, phase_fault, unknown_name)
+                                   form_fault, given_names, phase_fault)
 
 SOURCES = NAMES
 ON_POLICY_SHARE = 0.5  # of the wrong traces, in phase verification
@@ -32,44 +32,6 @@ SETTINGS = ("natural", "injected", "clean")
 SPLITS = ("test", "test_template", "test_ood")
 WEIGHTS = ("understand_weight", "plan_weight", "execute_weight", "verify_weight",
            "transition_weight")
-
-
-class Params(BaseModel):
-    """What all sets share: `profile`, `run`, `seed`, and how values come together.
-
-    Raises ParameterError for an unknown name, a wrong type or a value out of range.
-    """
-
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
-    kind: ClassVar[str] = "any"
-    _profile_reason: str = PrivateAttr(default="")
-
-    profile: str = Field("nano", description="a file of params/, or auto")
-    run: Name = Field("scratch", description="text of letters, digits, "
-                      "dots, _ and - (papermill -r passes digits as text)")
-    seed: Seed = Field(0, description="a whole number from 0 on")
-
-    def __init__(self, **given: Any) -> None:
-        given = {name: value for name, value in given.items() if value is not None}
-        for name in given:
-            if name not in type(self).model_fields:
-                raise ParameterError(_unknown(name, type(self)))
-        profile, reason = _profile(given.get("profile", "nano"))
-        merged = {**_profile_values(profile, type(self)), **given, "profile": profile}
-        try:
-            super().__init__(**merged)
-        except ValidationError as error:
-            raise ParameterError(_sentence(error, type(self), given, profile)) from None
-        self._profile_reason = reason
-
-    @property
-    def profile_reason(self) -> str:
-        """Why this profile: asked for by name, or chosen for the hardware found."""
-        return self._profile_reason
-
-    def as_dict(self) -> dict:
-        """Name to plain value, in order of definition: what `params.yaml` holds."""
-        return self.model_dump(mode="json")
 
 
 class _WithData(Params):
@@ -145,6 +107,8 @@ class TrainParams(_Prepares):
 
     routing: Literal["switch", "stack", "single"] = Field(
         "switch", description="switch, stack or single")
+    form: Literal["staged", "free"] = Field(
+        "staged", description="staged or free (one stage, in prose; the control)")
     phase: Literal["joint", "reasoning", "verification"] = Field(
         "joint", description="joint, reasoning or verification")
     reasoning_run: Name | None = Field(
@@ -194,6 +158,7 @@ class TrainParams(_Prepares):
             raise ValueError(f"all of {', '.join(WEIGHTS)} are 0: at least one must be above 0")
         fault = phase_fault(self.phase, self.run, self.reasoning_run, self.routing,
                             self.on_policy_share)
+        fault = fault or form_fault(self.form, self.phase, self.error_share)
         if fault:
             raise ValueError(fault)
         return self
@@ -259,10 +224,27 @@ class FiguresParams(_OverRuns):
     kind: ClassVar[str] = "figures"
 
 
-KINDS: dict[str, type[Params]] = {
-    set_.kind: set_ for set_ in (BaseParams, DataParams, TrainParams, EvaluateParams,
-                                 MetricsParams, FiguresParams)
-}
+class AblateParams(Params):
+    """Notebook 06: the grid of conditions and seeds; see `conditions` and `grid`."""
+
+    kind: ClassVar[str] = "ablate"
+    run: Name = Field("ablations", description="text of letters, digits, dots, _ and -: the "
+                      "name of the grid")
+    conditions: tuple[Name, ...] = Field(
+        (), description="a list of files of params/ablations; empty: all")
+    seeds: Count = Field(5, description="runs of each condition, 1 or more")
+    train_traces: Count = Field(4500, description="traces of each run, 1 or more")
+    test_problems: Count = Field(300, description="problems of each run, 1 or more")
+    run_missing: bool = Field(False, description="True or False")
+    workers: Count | None = Field(
+        None, description="a whole number, 1 or more; None: one a core")
+    max_minutes: Positive | None = Field(
+        None, description="a number above 0, in minutes; None: no limit")
+
+    @field_validator("conditions", mode="before")
+    @classmethod
+    def _conditions(cls, value: Any) -> Any:
+        return as_names(value)
 
 
 def read_parameters(kind: str | type[Params], namespace: Mapping[str, Any]) -> Params:
@@ -282,46 +264,6 @@ def read_parameters(kind: str | type[Params], namespace: Mapping[str, Any]) -> P
         value = namespace[name]
         if name in set_.model_fields:
             given[name] = value
-        elif not (_owners(name) and name in of_profile and of_profile[name] == value):
-            raise ParameterError(_unknown(name, set_))
+        elif not (owners(name) and name in of_profile and of_profile[name] == value):
+            raise ParameterError(unknown(name, set_))
     return set_(**given)
-
-
-def _owners(name: str) -> list[str]:
-    """The kinds of the sets that have a parameter `name`."""
-    return [kind for kind, set_ in KINDS.items() if name in set_.model_fields]
-
-
-def _unknown(name: str, set_: type[Params]) -> str:
-    elsewhere = {name: _owners(name)} if _owners(name) else {}
-    return unknown_name(name, set_.kind, set_.model_fields, elsewhere)
-
-
-def _profile(name: Any) -> tuple[str, str]:
-    """The profile's file name, and the reason for it."""
-    names = profile_names()
-    if name == "auto":
-        return choose_profile()
-    if name not in names:
-        raise ParameterError(bad_value("profile", name, f"auto or one of {', '.join(names)}"))
-    return name, f"{name}, asked for by name"
-
-
-def _profile_values(profile: str, set_: type[Params]) -> dict[str, Any]:
-    """What the profile says about the parameters of `set_`."""
-    values = load_profile(profile)
-    for name in values:
-        if not _owners(name):
-            raise ParameterError(f"params/{profile}.yaml: {_unknown(name, set_)}")
-    return {name: value for name, value in values.items() if name in set_.model_fields}
-
-
-def _sentence(error: ValidationError, set_: type[Params], given: Mapping, profile: str) -> str:
-    """The first of pydantic's complaints, as one sentence."""
-    first = error.errors(include_url=False)[0]
-    if not first["loc"]:
-        return first["msg"].removeprefix("Value error, ")
-    name = first["loc"][0]
-    values = given if name in given else load_profile(profile)
-    origin = "" if name in given else f" in params/{profile}.yaml"
-    return bad_value(name, values[name], set_.model_fields[name].description, origin)

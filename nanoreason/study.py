@@ -2,6 +2,7 @@
 
     make study                          every notebook, profile nano, run "study"
     make figures RUN=nano-reference     notebook 05 alone, on the files of that run
+    make ablate                         notebook 06 alone, with all that its grid lacks
     python -m nanoreason.study --only 02 03 -p epochs 1
 
 Each notebook is executed as it stands, without an edit. It gets `profile` and `run`, and
@@ -22,12 +23,15 @@ from nanoreason.files import write_json
 from nanoreason.runs import RunError, find_run
 
 
+MAIN = ("00", "01", "02", "03", "04", "05")  # 06, the ablations, takes hours: by name only
+
+
 class StudyError(Exception):
     """A study that cannot start, or a notebook of it that failed."""
 
 
 def numbered_notebooks(only: list[str] | None = None) -> list[Path]:
-    """The notebooks `NN_verb.ipynb`, in order; `only`: the numbers wanted, e.g. ["05"].
+    """The notebooks `NN_verb.ipynb`, in order; `only`: the numbers wanted, None: MAIN.
 
     Raises StudyError if a number has no notebook.
     """
@@ -37,7 +41,7 @@ def numbered_notebooks(only: list[str] | None = None) -> list[Path]:
         there = ", ".join(found) or "none"
         raise StudyError(f"no notebook {' '.join(missing) or 'NN_verb.ipynb'} in "
                          f"{paths.relative(paths.NOTEBOOKS)}: there are {there}")
-    return [path for number, path in found.items() if not only or number in only]
+    return [path for number, path in found.items() if number in (only or MAIN)]
 
 
 def parameters_for(notebook: Path, values: dict) -> dict:

@@ -113,6 +113,24 @@ def encode(tokenizer, question: str, trace: Trace, max_length: int, wrong_execut
     return Encoded(ids, groups, prompt_length) if len(ids) <= max_length else None
 
 
+def free_text(trace: Trace) -> str:
+    """EXECUTE's lines in a row and the answer, without stages, tags, plan or checks.
+
+    The control: what is left of a right trace where only the solution itself is learned, in
+    the loose form that the base has read.
+    """
+    return " ".join(f"{line}." for line in trace.execute) + f" The answer is {trace.answer}."
+
+
+def encode_free(tokenizer, question: str, trace: Trace, max_length: int) -> Encoded | None:
+    """Tokens of a right trace in `free_text`, all in the group EXECUTE; None if too long."""
+    prompt = prompt_ids(tokenizer, question)
+    solution = text_ids(tokenizer, free_text(trace))
+    ids = prompt + solution + [tokenizer.eos_token_id]
+    groups = [IGNORE] * len(prompt) + [EXECUTE] * len(solution) + [TRANSITION]
+    return Encoded(ids, groups, len(prompt)) if len(ids) <= max_length else None
+
+
 def partial_ids(tokenizer, question: str, text: str) -> list[int]:
     """Question and the beginning of a trace, cut into the segments that `encode` uses."""
     ids = prompt_ids(tokenizer, question)

@@ -255,6 +255,7 @@ def tune(model, tokenizer, rows: list[Encoded], params, standing, began: float
     plan = StepBatches([len(row) for row in rows], params.batch_size, params.micro_batch_size,
                        params.micro_batch_tokens, params.seed, arguments.world_size,
                        arguments.process_index)
+    order_sha256 = plan.sha256()  # of the first epoch
     callback = _StepRecord(model)
     clock = Clock(began, params.checkpoint_minutes, params.max_minutes, standing.starts)
     trainer = StepAwareTrainer(
@@ -275,7 +276,7 @@ def tune(model, tokenizer, rows: list[Encoded], params, standing, began: float
                "skipped_steps": sum(record["skipped"] for record in trainer.records),
                "processes": arguments.world_size, "traces": len(rows),
                "tokens": sum(map(len, rows)), "supervised_tokens": supervised,
-               "padding_share": plan.padding_share(),
+               "padding_share": plan.padding_share(), "order_sha256": order_sha256,
                "planned_steps": trainer.state.max_steps, "finished": not clock.stopped,
                "resumed": standing.starts - 1, "part_seconds": clock.seconds(),
                "seconds": sum(clock.seconds())}

@@ -28,7 +28,7 @@ from nanoreason.routing import (adapter_parameters, attach_adapters, load_adapte
 from nanoreason.runs import Run, RunError, find_run
 from nanoreason.standing import (Standing, locked, open_training, replace_folder,
                                  require_finished)
-from nanoreason.tokens import Encoded, encode
+from nanoreason.tokens import Encoded, encode, encode_free
 from nanoreason.trace import parse_trace
 from nanoreason.trainer import tune
 from nanoreason.training_records import training_records
@@ -38,18 +38,21 @@ __all__ = ["attach_adapters", "encode_records", "load_run", "route", "step_aware
            "train", "train_here"]
 
 
-def encode_records(tokenizer, records: list[dict], max_length: int
+def encode_records(tokenizer, records: list[dict], max_length: int, form: str = "staged"
                    ) -> tuple[list[Encoded], dict]:
     """Training rows of prepared records, and what there is of them.
+
+    form: "staged", or "free" for `tokens.encode_free`.
 
     The counts: traces, planted (their EXECUTE carries no loss), too_long (left out), and
     supervised tokens by loss group.
     """
     rows, counts = [], Counter(traces=len(records), planted=0, too_long=0)
     for record in records:
-        wrong = record["planted"] is not None
-        row = encode(tokenizer, record["question"], parse_trace(record["trace"]), max_length,
-                     wrong_execute=wrong)
+        wrong, trace = record["planted"] is not None, parse_trace(record["trace"])
+        row = encode_free(tokenizer, record["question"], trace, max_length) \
+            if form == "free" else encode(tokenizer, record["question"], trace, max_length,
+                                          wrong_execute=wrong)
         if row is None:
             counts["too_long"] += 1
             continue
@@ -111,7 +114,7 @@ def train_here(params: TrainParams) -> Run | None:
     with first_before_others():
         tokenizer = load_tokenizer(params.base)
         records, of_data = training_records(params, reasoning, tokenizer, device)
-    rows, counts = encode_records(tokenizer, records, params.max_length)
+    rows, counts = encode_records(tokenizer, records, params.max_length, params.form)
     what = identity(params, rows_sha256(rows), locate(params.base), device.type,
                     str(dtype).removeprefix("torch."), len(gathered(None)))
     if reasoning is not None:

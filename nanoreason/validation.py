@@ -140,3 +140,13 @@ def phase_fault(phase: str, run: str, reasoning_run: str | None, routing: str,
         return (f"reasoning_run and run are both {run!r}: give the new run another name, or it "
                 "would write over the adapter that it builds on")
     return None
+
+
+def form_fault(form: str, phase: str, error_share: float) -> str | None:
+    """Why a free form does not go with these parameters; None if it does."""
+    if form == "free" and error_share:
+        return (f"form='free' has no VERIFY that could find an error, but error_share="
+                f"{error_share!r}: give error_share=0")
+    if form == "free" and phase != "joint":
+        return f"form='free' has one stage, but phase={phase!r}: leave the phase out"
+    return None

@@ -1,0 +1,162 @@
+"""What the ablations ask, written down before they are run, and what the runs answer.
+
+Each hypothesis compares two conditions by one primary score on the same problems; of a
+claim with several, the first decides and the others stand beside it. A claim *holds* if the whole 95 % interval of the difference lies above zero, *does not hold* if the
+whole interval lies below `MATTERS`, the smallest difference that would be worth having, and
+is *not decided* otherwise, or with fewer than `SEEDS` seeds. The interval draws seeds and
+problems both (`statistics.crossed_bootstrap`).
+
+Left out on purpose: a correction for the number of hypotheses; every interval is shown.
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from nanoreason.grid import Grid
+from nanoreason.rows import read_rows
+from nanoreason.scores import STATISTICS, count_table
+from nanoreason.statistics import crossed_bootstrap
+
+MATTERS = 0.02  # two points
+SEEDS = 5
+HOLDS, FAILS, OPEN = "holds", "does not hold", "not decided"
+NATURAL, GIVEN = "natural", "planted and clean"
+SETTINGS = {NATURAL: ("natural",), GIVEN: ("injected", "clean")}
+SCORES = {"lenient": "last number right", "a1": "result of EXECUTE right",
+          "a2": "answer right", "svr": "SVR", "delta": "gain of VERIFY, a2 less a1"}
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """claim: of the original card, or of this project. first is expected to score higher
+    than second; second None: the score itself is expected above zero. of: a key of
+    `scores.STATISTICS`; setting: NATURAL or GIVEN."""
+
+    claim: str
+    first: str
+    second: str | None
+    of: str
+    setting: str
+
+
+FOUR_STAGES = "four stages help"
+WEIGHTS = "the step-aware loss helps"
+SECOND_ADAPTER = "the second adapter helps"
+CORRECTS = "VERIFY corrects"
+ERRORS = "errors must be trained on"
+OWN_ERRORS = "the model's own errors teach more than planted ones"
+PHASES = "two phases help"
+VERIFY_WEIGHT = "the weight of VERIFY acts"
+
+HYPOTHESES = (
+    Hypothesis(FOUR_STAGES, "staged", "free", "lenient", NATURAL),
+    Hypothesis(WEIGHTS, "advertised", "staged", "a2", NATURAL),
+    Hypothesis(WEIGHTS, "doubled", "staged", "a2", NATURAL),
+    Hypothesis(WEIGHTS, "dwa", "staged", "a2", NATURAL),
+    Hypothesis(WEIGHTS, "transition_1", "transition_0", "a2", NATURAL),
+    Hypothesis(SECOND_ADAPTER, "staged", "single_wide", "svr", GIVEN),
+    Hypothesis(SECOND_ADAPTER, "staged", "single", "svr", GIVEN),
+    Hypothesis(SECOND_ADAPTER, "stack", "single_wide", "svr", GIVEN),
+    Hypothesis(CORRECTS, "staged", None, "delta", NATURAL),
+    Hypothesis(CORRECTS, "staged", "reasoning", "a2", NATURAL),
+    Hypothesis(ERRORS, "staged", "errors_0", "svr", GIVEN),
+    Hypothesis(ERRORS, "errors_25", "errors_0", "svr", GIVEN),
+    Hypothesis(ERRORS, "errors_75", "errors_0", "svr", GIVEN),
+    Hypothesis(OWN_ERRORS, "phases_own", "phases", "svr", NATURAL),
+    Hypothesis(PHASES, "phases", "staged", "svr", GIVEN),
+    Hypothesis(VERIFY_WEIGHT, "single_verify_4", "single_verify_half", "svr", GIVEN),
+    Hypothesis(VERIFY_WEIGHT, "verify_4", "verify_half", "svr", GIVEN),
+)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the runs say of a hypothesis.
+
+    seeds: those that both conditions have. n: problems. first, second: means over the seeds
+    (second None where there is none). differences: by seed. mean; interval: 95 %, seeds and
+    problems drawn. None where no seed has both conditions or a score is undefined.
+    """
+
+    hypothesis: Hypothesis
+    seeds: tuple[int, ...]
+    n: int
+    first: float | None
+    second: float | None
+    differences: dict[int, float]
+    mean: float | None
+    interval: tuple[float, float] | None
+
+    @property
+    def word(self) -> str:
+        """holds, does not hold or not decided; see the module."""
+        if self.interval is None or len(self.seeds) < SEEDS:
+            return OPEN
+        low, high = self.interval
+        return HOLDS if low > 0 else FAILS if high < MATTERS else OPEN
+
+
+def answer(grid: Grid, hypothesis: Hypothesis) -> Answer:
+    """The paired difference of a hypothesis over the seeds that both conditions have.
+
+    Raises ValueError where the two answered different problems.
+    """
+    first = grid.of(hypothesis.first)
+    second = grid.of(hypothesis.second) if hypothesis.second else first
+    seeds = tuple(sorted(first.keys() & second.keys()))
+    statistic = STATISTICS[hypothesis.of]
+    if not seeds:
+        return Answer(hypothesis, (), 0, None, None, {}, None, None)
+    ours = tables([first[seed] for seed in seeds], hypothesis.setting)
+    theirs = tables([second[seed] for seed in seeds], hypothesis.setting)
+    if ours[0] != theirs[0]:
+        raise ValueError(f"conditions {hypothesis.first} and {hypothesis.second} answered "
+                         "different problems: run them anew under one name")
+    values = [statistic(part.sum(axis=1)) for part in (ours[1], theirs[1])]
+    if hypothesis.second is None:
+        each, counts, difference = values[0], ours[1], statistic
+    else:
+        width = ours[1].shape[2]
+        each, counts = values[0] - values[1], np.concatenate([ours[1], theirs[1]], axis=2)
+
+        def difference(sums):
+            return statistic(sums[:, :width]) - statistic(sums[:, width:])
+    known = not np.isnan(each).any()
+    return Answer(
+        hypothesis, seeds, len(ours[0]), _mean(values[0]),
+        _mean(values[1]) if hypothesis.second else None,
+        {seed: float(value) for seed, value in zip(seeds, each) if not np.isnan(value)},
+        float(each.mean()) if known else None,
+        crossed_bootstrap(difference, counts) if known else None)
+
+
+def _mean(values: np.ndarray) -> float | None:
+    return None if np.isnan(values).any() else float(values.mean())
+
+
+def tables(runs: list, setting: str) -> tuple[tuple[str, ...], np.ndarray]:
+    """(problems in order, counts by run and problem (runs, problems, 8)) of a setting.
+
+    Raises ValueError where the runs answered different problems.
+    """
+    read = [read_rows([row for row in run.rows() if row["setting"] in SETTINGS[setting]],
+                      single=False)[0] for run in runs]
+    names = [tuple(sorted({reading.problem for reading in found})) for found in read]
+    if len(set(names)) > 1:
+        raise ValueError(f"the seeds of condition {runs[0].condition} answered different "
+                         "problems: run them anew under one name")
+    places = {problem: place for place, problem in enumerate(names[0])}
+    counts = np.zeros((len(runs), len(places), count_table([]).shape[1]))
+    for table, found in zip(counts, read):
+        np.add.at(table, [places[reading.problem] for reading in found], count_table(found))
+    return names[0], counts
+
+
+def verdicts(answers: list[Answer]) -> dict[str, Answer]:
+    """The answer that decides each claim: that of its first hypothesis."""
+    deciding: dict[str, Answer] = {}
+    for found in answers:
+        deciding.setdefault(found.hypothesis.claim, found)
+    return deciding
