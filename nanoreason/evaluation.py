@@ -267,8 +267,12 @@ def prompt_base(params: EvaluateParams) -> Run:
     _begin(prompted, params)
     rows = [row for label, found in _planned(params) if label.startswith("natural")
             for row in found]
-    evaluate_prompted(params, prompted, base, *load_base(base, params.quantisation), rows)
-    prompted.write_environment(environment.describe(seconds=time.perf_counter() - began))
+    model, tokenizer = load_base(base, params.quantisation)
+    context, decoding = _maps(model, params)
+    with context:
+        evaluate_prompted(params, prompted, base, model, tokenizer, rows)
+    facts = environment.describe(seconds=time.perf_counter() - began)
+    prompted.write_environment(facts | {"decoding": decoding})
     return prompted
 
 

@@ -155,6 +155,32 @@ class Router:
             return flat.view(result.shape)
         return result + layer.lora_B[name](low * scale).to(result.dtype)
 
+    def add_all(self, layer, x, result):
+        """What `add` gives for every adapter in turn, in one product for them all.
+
+        Their low-rank maps stand side by side, so that a layer of a small model makes half as
+        many small products; for adapters of one scale, of the layer's own type, that all act
+        somewhere. Others take their turns.
+        """
+        acting = [self._acting(name, x.shape) for name in self.names]
+        ups = [layer.lora_B[name].weight for name in self.names]
+        types = {x.dtype, result.dtype, *(weight.dtype for weight in ups)}
+        if (any(where is True or where is False for where in acting) or len(types) > 1
+                or len({layer.scaling[name] for name in self.names}) > 1
+                or torch.is_autocast_enabled(x.device.type)):
+            for name in self.names:
+                result = self.add(layer, name, x.to(layer.lora_A[name].weight.dtype), result)
+            return result
+        together = self._route[1].get(self.names)  # once per forward, then kept
+        if together is None:
+            together = self._route[1][self.names] = torch.stack(acting, -2).to(x.device)
+        down = torch.cat([layer.lora_A[name].weight for name in self.names])
+        low = torch.nn.functional.linear(layer.lora_dropout[self.names[0]](x), down)
+        low = low.unflatten(-1, (len(self.names), -1)).masked_fill(together, 0)
+        flat = torch.addmm(result.flatten(0, -2), low.flatten(0, -3).flatten(1),
+                           torch.cat(ups, 1).t(), alpha=layer.scaling[self.names[0]])
+        return flat.view(result.shape)
+
     def _dropped(self, layer, name, x):
         """The layer's input after the adapter's dropout; the next adapter gets the same.
 

@@ -68,8 +68,4 @@ def _weight(base) -> torch.Tensor:
 
 
 def _with_adapters(router, layer, plain, x):
-    result = plain(x)
-    for name in router.names:
-        adapted = x.to(layer.lora_A[name].weight.dtype)
-        result = router.add(layer, name, adapted, result)
-    return result
+    return router.add_all(layer, x, plain(x))

@@ -183,7 +183,7 @@ def test_kernel_refuses(tmp_path, parameters, sentence):
     assert sentence in caught.value.evalue
 
 
-NUMBERS = dict(zip(("00", "01", "02", "03", "04", "05"), KINDS.values(), strict=True))
+NUMBERS = dict(zip(("00", "01", "02", "03", "04", "05", "06"), KINDS.values(), strict=True))
 
 
 @pytest.mark.parametrize("path", sorted(paths.NOTEBOOKS.glob("0[0-5]_*.ipynb")),

@@ -1,0 +1,145 @@
+"""A small grid run for real: two processes, what is kept, what goes on, what is refused."""
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import pytest
+
+from nanoreason import grid as grid_module
+from nanoreason.conditions import cells
+from nanoreason.grid import Grid, GridError, check, open_grid, run_grid
+from nanoreason.grid_results import find, publish_grid
+from nanoreason.params import AblateParams
+from nanoreason.rows import compact_row
+from nanoreason.runs import Run, RunError
+from nanoreason import paths
+from nanoreason.scores import accuracy, self_verification
+
+
+def asked(**values):
+    return AblateParams(**{"profile": "nano", "run": "small", "conditions": ["phases", "free"],
+                           "seeds": 1, "train_traces": 16, "test_problems": 3, "workers": 2,
+                           **values})
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    """The grid of two conditions and the one that they build on, in an empty workspace."""
+    place = tmp_path_factory.mktemp("grid")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NANOREASON_HOME", str(place))  # the workers read it
+        for name, path in (("ROOT", place), ("RESULTS", place / "results"),
+                           ("FIGURES", place / "figures"), ("BUILD", place / "build"),
+                           ("RUNS", place / "build" / "runs")):
+            patch.setattr(paths, name, path)
+        yield run_grid(asked())
+
+
+def test_everything_that_was_asked_for_is_there(done):
+    assert [(run.condition, run.seed) for run in done.runs] == [
+        ("reasoning", 0), ("phases", 0), ("free", 0)]
+    assert not done.missing
+    assert not done.of("reasoning").keys() - {0}
+
+
+def test_the_rows_kept_score_like_the_generations(done):
+    for run in done.runs:
+        full = Run(paths.RUNS / f"small.{run.condition}.0").read_generations()
+        for setting in {row["setting"] for row in full}:
+            mine = [row for row in run.rows() if row["setting"] == setting]
+            theirs = [row for row in full if row["setting"] == setting]
+            assert accuracy(mine).counts == accuracy(theirs).counts
+        compact = {(row["setting"], row["problem_id"]): compact_row(row) for row in full}
+        for row in run.rows():
+            other = compact[row["setting"], row["problem_id"]]
+            assert row["question_sha256"] == other["question_sha256"]
+            assert (row["gold"], row["a2"]) == (str(other["gold"]), other["a2"])
+            assert (row["planted"] or {}).get("kind") == (other["planted"] or {}).get("kind")
+    given = [row for row in done.of("phases")[0].rows() if row["setting"] != "natural"]
+    full = [row for row in Run(paths.RUNS / "small.phases.0").read_generations()
+            if row["setting"] != "natural"]
+    assert self_verification(given).counts == self_verification(full).counts
+
+
+def test_each_run_says_what_it_was(done):
+    facts = done.of("phases")[0].facts
+    assert facts["recipe"]["reasoning_run"] == "small.reasoning.0"
+    assert facts["training"]["on_policy"]["wanted"] == 0
+    for run in done.runs:
+        made = run.facts["training"]
+        assert made["tokens"] > 0 and made["weights"] and sum(made["parameters"].values()) > 0
+        assert len(made["adapters_sha256"]) == len(made["order_sha256"]) == 64
+        assert {"commit", "packages", "hardware", "seconds"} <= run.facts.keys()
+    assert done.of("free")[0].facts["evaluated"]["evaluated_settings"] == ["natural"]
+
+
+def test_started_again_nothing_is_run(done, monkeypatch):
+    monkeypatch.setattr(grid_module, "_work", None)
+    assert [run.facts for run in run_grid(asked()).runs] == [run.facts for run in done.runs]
+
+
+def test_what_is_missing_is_named_and_not_run(done):
+    found = open_grid(asked(seeds=2))
+    assert [cell.name for cell in found.missing] == ["small.reasoning.1", "small.phases.1",
+                                                     "small.free.1"]
+    assert run_grid(asked(seeds=2, max_minutes=1e-9)).missing == found.missing
+
+
+def test_another_recipe_under_the_same_name_is_refused(done):
+    with pytest.raises(RunError, match="another recipe: traces is 16 there and 17 here"):
+        open_grid(asked(train_traces=17))
+    with pytest.raises(RunError, match="evaluated_n is 3 there and 4 here"):
+        open_grid(asked(test_problems=4))
+
+
+def test_a_run_that_fails_stops_the_grid_with_its_name(done, monkeypatch):
+    monkeypatch.setattr(grid_module, "_work", json.loads)  # fails in the worker
+    with pytest.raises(GridError, match="condition reasoning, seed 1, failed: TypeError"):
+        run_grid(asked(seeds=2, workers=1))
+
+
+def test_equal_adapters_and_other_data_stop_the_grid(done):
+    first, second = done.of("reasoning")[0], done.of("phases")[0]
+
+    def with_training(run, **changed):
+        return dataclasses.replace(
+            run, facts=run.facts | {"training": run.facts["training"] | changed})
+    same = first.facts["training"]["adapters_sha256"]
+    with pytest.raises(GridError, match="reasoning and phases, seed 0, have the same adapters"):
+        check([first, with_training(second, adapters_sha256=same)])
+    twin = dataclasses.replace(with_training(first, adapters_sha256="0"), condition="twin")
+    check([first, twin])
+    for name, word in (("rows_sha256", "rows"), ("order_sha256", "order")):
+        with pytest.raises(GridError, match=f"same data, but their {word} differ"):
+            check([first, with_training(twin, **{name: "1"})])
+
+
+def test_published_runs_are_found_without_the_scratch_ones(done):
+    copied = publish_grid("small")
+    assert len(copied) == 2 * len(done.runs)
+    (paths.BUILD / "small").rename(paths.BUILD / "away")
+    try:
+        found = open_grid(asked())
+        assert not found.missing
+        assert found.runs[1].rows() == dataclasses.replace(
+            done.runs[1], folder=paths.BUILD / "away" / "phases").rows()
+    finally:
+        (paths.BUILD / "away").rename(paths.BUILD / "small")
+    with pytest.raises(RunError, match="no run of a grid 'none' was made here"):
+        publish_grid("none")
+
+
+def test_rows_of_other_problems_are_named(done):
+    cell = next(cell for cell in cells(asked()) if cell.condition.name == "free")
+    run = find(cell, done.of("free")[0].facts["evaluated"])
+    path = run.folder / "seed-0.csv"
+    text = path.read_text()
+    problem = run.rows()[0]["problem_id"]
+    path.write_text(text.replace(problem, "other"))
+    try:
+        with pytest.raises(RunError, match="natural other stands in no line of problems.csv"):
+            run.rows()
+    finally:
+        path.write_text(text)
+    assert isinstance(Grid([run], []).of("free")[0].rows(), list)
