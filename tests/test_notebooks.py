@@ -20,12 +20,14 @@ from nanoreason.params import KINDS
 
 NOTEBOOKS = sorted(paths.NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
 KIND = {"00": "base", "01": "data", "02": "train", "03": "evaluate", "04": "metrics",
-        "05": "figures"}
+        "05": "figures", "06": "ablate"}
 STRICT = ("01_data",)
 SMOKE = {"00": {"steps": 2}, "01": {"total": 40},
          "02": {"traces": 96, "epochs": 1},
          "03": {"n": 6, "interventions": 6, "max_new_tokens": 60},
-         "04": {}, "05": {}}
+         "04": {}, "05": {},
+         "06": {"conditions": "staged", "seeds": 1, "train_traces": 16, "test_problems": 2,
+                "run_missing": True, "workers": 1}}
 # A kernel chooses its own matplotlib backend: with the tests' Agg, figures would not show.
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "MPLBACKEND"}
 ENVIRONMENT |= {"TQDM_DISABLE": "1", "TOKENIZERS_PARALLELISM": "false"}
@@ -114,6 +116,10 @@ def test_the_smoke_run_leaves_a_whole_run_and_figures(smoke):
     settings = {json.loads(line)["setting"]
                 for line in (run / "generations.jsonl").read_text().splitlines()}
     assert {"natural", "injected", "clean"} <= settings
+    grid = smoke / "build" / "smoke"  # of 06, which runs what its grid lacks
+    assert (grid / "staged" / "seed-0.json").is_file()
+    assert {"conditions.md", "answers.md", "claims.csv"} <= {
+        path.name for path in (grid / "tables").iterdir()}
 
 
 @pytest.mark.parametrize("name", ["01_data", "04_metrics", "05_figures"])

@@ -199,3 +199,14 @@ def test_parameters_cell_fits_its_set(path):
                 if "parameters" in c.metadata.get("tags", []))
     assert literal_assignments(cell.source) == list(known)
     assert set(study.parameters_for(path, {"profile": "nano", "run": "x"})) == {"profile", "run"}
+
+
+@pytest.mark.parametrize("values, message", [
+    ({"error_share": 0.25}, "form='free' has no VERIFY that could find an error, but "
+                            "error_share=0.25: give error_share=0"),
+    ({"error_share": 0.0, "phase": "reasoning"}, "form='free' has one stage, but "
+                                                 "phase='reasoning'")])
+def test_the_free_form_goes_with_right_traces_in_one_phase(values, message):
+    with pytest.raises(ParameterError, match=message):
+        TrainParams(profile="nano", form="free", **values)
+    assert TrainParams(profile="nano", form="free", error_share=0.0).form == "free"

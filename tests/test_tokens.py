@@ -10,8 +10,9 @@ from nanoreason.loss import IGNORE
 from nanoreason.models import load_tokenizer
 from nanoreason.procedural import problems
 from nanoreason.teacher import procedural_trace
-from nanoreason.tokens import (EXECUTE, TRANSITION, VERIFY, collate, encode, given_part,
-                               partial_ids, prompt_ids, segments, tag_ids)
+from nanoreason.tokens import (EXECUTE, TRANSITION, VERIFY, collate, encode, encode_free,
+                               free_text, given_part, partial_ids, prompt_ids, segments,
+                               tag_ids)
 from nanoreason.trace import Stage, render_trace
 
 
@@ -105,3 +106,19 @@ def test_collate_pads_on_the_right_without_loss(tokenizer):
         assert batch["attention_mask"][i].sum() == len(row)
         assert (batch["groups"][i, len(row):] == IGNORE).all()
     assert batch["prompt_lengths"].tolist() == [row.prompt_length for row in rows]
+
+
+def test_the_free_form_is_the_solution_alone(tokenizer, pair):
+    problem, trace = pair
+    text = free_text(trace)
+    assert text == (f"{trace.execute[0]}. {trace.execute[1]}. {trace.execute[2]}. "
+                    f"The answer is {trace.answer}.")
+    row = encode_free(tokenizer, problem.question, trace, 1000)
+    prompt = prompt_ids(tokenizer, problem.question)
+    assert row.input_ids[:row.prompt_length] == prompt and row.prompt_length == len(prompt)
+    written = row.input_ids[row.prompt_length:]
+    assert tokenizer.decode(written, skip_special_tokens=True) == text
+    assert written[-1] == tokenizer.eos_token_id
+    assert not set(tag_ids(tokenizer)) & set(written)  # the second adapter never acts
+    assert row.groups == [IGNORE] * len(prompt) + [EXECUTE] * (len(written) - 1) + [TRANSITION]
+    assert encode_free(tokenizer, problem.question, trace, len(row) - 1) is None
