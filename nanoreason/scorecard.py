@@ -1,13 +1,13 @@
 """What every score function returns: values with their counts and intervals."""
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import lru_cache
 
 import numpy as np
 
-from nanoreason.statistics import bootstrap, wilson
+from nanoreason.statistics import bootstrap, ratio, wilson
 
 Interval = tuple[float, float] | None
 # Which way is better; scores that are not listed have no better side.
@@ -47,7 +47,8 @@ class Report:
                      and "float" in str(f.type))
 
     def interval(self, name: str) -> Interval:
-        """The 95 % interval of a score: Wilson for a rate, clustered bootstrap for the rest.
+        """The 95 % interval of a score: Wilson for a rate, clustered bootstrap for the rest
+        and where a problem has several samples.
 
         None where the score is None or has no interval (a null). Raises KeyError for a
         name that is no score of this report.
@@ -125,6 +126,24 @@ def bootstrapped(
 ) -> Callable[[], Interval]:
     """A clustered bootstrap interval that is worked out when first asked for."""
     return lru_cache(maxsize=None)(lambda: bootstrap(statistic, counts, clusters))
+
+
+def clustered(cases: Mapping[str, tuple[Sequence, Sequence]], problems: Sequence
+              ) -> dict[str, Callable[[], Interval]]:
+    """Intervals of the rates in which a problem has several cases, clustered by problem.
+
+    cases: rate -> (whether each row counts, whether it is a case at all). Several samples of
+    one problem are not independent; where every problem has one case, Wilson's interval
+    stands and the rate is not in the result.
+    """
+    found = {}
+    for name, (counted, case) in cases.items():
+        places = np.flatnonzero(case)
+        owners = [problems[place] for place in places]
+        if len(set(owners)) < len(owners):
+            table = np.stack([np.asarray(counted, float)[places], np.ones(len(places))], axis=1)
+            found[name] = bootstrapped(lambda s: ratio(s[:, 0], s[:, 1]), table, owners)
+    return found
 
 
 def _is_rate(counts: tuple | None) -> bool:

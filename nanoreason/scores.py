@@ -15,7 +15,7 @@ import numpy as np
 
 from nanoreason.comparison import Comparison, compare  # noqa: F401  (a score of two runs)
 from nanoreason.rows import Reading, read_rows
-from nanoreason.scorecard import Report, bootstrapped, rate
+from nanoreason.scorecard import Report, bootstrapped, clustered, rate
 from nanoreason.statistics import SEED, harmonic_mean, ratio
 
 PERMUTATIONS = 1000
@@ -40,10 +40,14 @@ def accuracy(rows: Iterable[Mapping]) -> AccuracyReport:
     strict = sum(r.second for r in readings), len(readings)
     known = [r.lenient for r in readings if r.lenient is not None]
     lenient = sum(known), len(known)
+    cases = {"strict": ([r.second for r in readings], [True] * len(readings)),
+             "lenient": ([bool(r.lenient) for r in readings],
+                         [r.lenient is not None for r in readings])}
     return AccuracyReport(
         n=len(readings), left_out=left_out, refused=_refused(readings),
         counts={"strict": strict, "lenient": lenient},
         strict=rate(strict), lenient=rate(lenient),
+        intervals=clustered(cases, [r.problem for r in readings]),
     )
 
 
@@ -91,22 +95,26 @@ def self_verification(rows: Iterable[Mapping], seed: int = SEED) -> SelfVerifica
     n = len(readings)
     repaired = ~first & error & second & readable
     kept = first & ~error & second
-    known = [r for r in readings if r.wrong_step is not None]
-    distances = [abs(r.blamed - r.wrong_step) for r in known if r.error]
-    rituals = [r.ritual for r in readings if r.ritual is not None]
+    located = np.array([r.wrong_step is not None for r in readings], dtype=bool)
+    distance = np.array([abs(r.blamed - r.wrong_step) if r.error and r.wrong_step is not None
+                         else np.inf for r in readings])
+    checks = np.array([r.ritual is not None for r in readings], dtype=bool)
+    every, ritual = np.ones(n, dtype=bool), np.array([bool(r.ritual) for r in readings], bool)
     wrong, right = int((~first).sum()), int(first.sum())
-    counts = {
-        "svr": ((int(repaired.sum()), wrong), (int(kept.sum()), right)),
-        "recall": (int((~first & error).sum()), wrong),
-        "specificity": (int((first & ~error).sum()), right),
-        "first_wrong_step": (sum(d == 0 for d in distances), len(known)),
-        "first_wrong_step_near": (sum(d <= 1 for d in distances), len(known)),
-        "accuracy_a1": (right, n),
-        "accuracy_a2": (int(second.sum()), n),
-        "i_to_c": (int((~first & second).sum()), n),
-        "c_to_i": (int((first & ~second).sum()), n),
-        "ritual_rate": (sum(rituals), len(rituals)),
+    cases = {  # score -> (what is counted, of what)
+        "recall": (~first & error, ~first),
+        "specificity": (first & ~error, first),
+        "first_wrong_step": (distance == 0, located),
+        "first_wrong_step_near": (distance <= 1, located),
+        "accuracy_a1": (first, every),
+        "accuracy_a2": (second, every),
+        "i_to_c": (~first & second, every),
+        "c_to_i": (first & ~second, every),
+        "ritual_rate": (ritual, checks),
     }
+    counts = {"svr": ((int(repaired.sum()), wrong), (int(kept.sum()), right))}
+    counts |= {name: (int(counted.sum()), int(case.sum()))
+               for name, (counted, case) in cases.items()}
     parts = {name: rate(pair) for name, pair in counts.items() if name != "svr"}
     counts["youden_j"] = counts["recall"], counts["specificity"]
     counts["delta"] = counts["accuracy_a2"], counts["accuracy_a1"]
@@ -118,7 +126,7 @@ def self_verification(rows: Iterable[Mapping], seed: int = SEED) -> SelfVerifica
         svr_null=_null(first, second, error, readable, seed) if both else None,
         youden_j=parts["recall"] + parts["specificity"] - 1 if both else None,
         delta=(counts["accuracy_a2"][0] - right) / n if n else None,
-        intervals={
+        intervals=clustered(cases, problems) | {
             name: bootstrapped(STATISTICS[name], table, problems)
             for name in ("svr", "youden_j", "delta")
         },

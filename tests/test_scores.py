@@ -9,6 +9,7 @@ from nanoreason.procedural import problems
 from nanoreason.rows import compact_row, is_ritual, last_number, same_answer
 from nanoreason.scores import accuracy, compare, self_verification
 from nanoreason.seeds import over_seeds
+from nanoreason.statistics import wilson
 from nanoreason.teacher import procedural_trace
 from nanoreason.trace import read_claims, render_trace
 
@@ -96,6 +97,7 @@ def test_answers_of_every_gold_problem_grade_right_and_a_constant_does_not():
 
 def test_strict_and_lenient_stand_side_by_side():
     rows = [row(), row() | {"text": "The answer is 16"}, row(a2="15")]
+    rows = [each | {"problem_id": str(k)} for k, each in enumerate(rows)]
     report = accuracy(rows)
     assert report.counts == {"strict": (1, 3), "lenient": (2, 3)}
     low, high = report.interval("strict")
@@ -351,3 +353,27 @@ def test_seeds_of_different_problems_are_refused():
         over_seeds(runs, of="rfs")
     with pytest.raises(ValueError, match="no runs"):
         over_seeds({})
+
+
+def test_samples_of_one_problem_are_not_taken_for_independent():
+    """Ten samples of each of ten problems, all alike: ten cases, not a hundred."""
+    rows = [row(a2="16" if k < 5 else "15") | {"problem_id": str(k), "sample": sample}
+            for k in range(10) for sample in range(10)]
+    alone = [each for each in rows if each["sample"] == 0]
+    many, once = accuracy(rows), accuracy(alone)
+    assert many.strict == once.strict == 0.5 and many.counts["strict"] == (50, 100)
+    low, high = many.interval("strict")
+    assert high - low > 0.5  # Wilson's of 50 in 100 is 0.19 wide
+    assert once.interval("strict") == pytest.approx(wilson(5, 10))
+    verified = self_verification(rows)
+    for name in ("accuracy_a2", "i_to_c", "c_to_i"):
+        low, high = verified.interval(name)
+        limits = wilson(*verified.counts[name])
+        assert high - low > limits[1] - limits[0] or verified.counts[name][0] == 0, name
+
+
+def test_injected_and_clean_rows_of_one_problem_keep_wilsons_interval():
+    rows = [row(a1=a1) | {"problem_id": str(k), "setting": setting}
+            for k in range(6) for setting, a1 in (("injected", "15"), ("clean", "16"))]
+    report = self_verification(rows)
+    assert report.interval("recall") == pytest.approx(wilson(*report.counts["recall"]))

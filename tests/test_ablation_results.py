@@ -1,0 +1,64 @@
+"""The committed grid: whole files, one recipe, and the README's table comes out of it again."""
+from __future__ import annotations
+
+import nbformat
+import pytest
+
+from nanoreason import paths
+from nanoreason.ablation_report import answers, answers_table, claims_table, hypotheses_table
+from nanoreason.conditions import chosen
+from nanoreason.grid import open_grid
+from nanoreason.params import AblateParams
+
+README = (paths.ROOT / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def grid():
+    if not (paths.RESULTS / "ablations").is_dir():
+        pytest.skip("no grid is committed: results/ablations is not there")
+    return open_grid(AblateParams(profile="nano"))
+
+
+@pytest.fixture(scope="module")
+def found(grid):
+    return answers(grid)
+
+
+def test_the_runs_are_of_clean_commits_and_say_what_they_ran_on(grid):
+    for run in grid.runs:
+        assert run.facts["dirty"] is False and len(run.facts["commit"]) == 40, run.condition
+        assert run.facts["training"]["finished"] and run.facts["packages"]["torch"]
+
+
+def test_every_run_answers_the_same_problems(grid):
+    wanted = {(row["setting"], row["problem_id"]) for row in grid.of("staged")[0].rows()}
+    assert len(wanted) > 800
+    for run in grid.runs:
+        rows = {(row["setting"], row["problem_id"]) for row in run.rows()}
+        if run.condition == "free":
+            wanted_here = {key for key in wanted if key[0] == "natural"}
+            assert rows == wanted_here
+        else:
+            assert rows == wanted
+
+
+def test_the_table_of_the_readme_comes_out_again(found):
+    between = README.split("<!-- claims:begin -->\n")[1].split("\n<!-- claims:end -->")[0]
+    assert between == claims_table(found).markdown(title=False)
+
+
+def test_the_committed_table_comes_out_again(found):
+    committed = (paths.RESULTS / "ablations" / "tables" / "answers.md").read_text()
+    assert committed == answers_table(found).markdown() + "\n"
+
+
+def test_the_readme_says_how_far_the_grid_has_come(grid):
+    whole = len(chosen(AblateParams(profile="nano"))) * AblateParams(profile="nano").seeds
+    assert f"{len(grid.runs)} of {whole} runs" in README
+
+
+def test_the_notebook_asks_what_the_package_asks():
+    book = nbformat.read(paths.NOTEBOOKS / "06_ablate.ipynb", as_version=4)
+    asked = next(cell.source for cell in book.cells if cell.source.startswith("## What is asked"))
+    assert asked.endswith(hypotheses_table().markdown(title=False))
