@@ -159,8 +159,8 @@ class Router:
         """What `add` gives for every adapter in turn, in one product for them all.
 
         Their low-rank maps stand side by side, so that a layer of a small model makes half as
-        many small products; for adapters of one scale, of the layer's own type, that all act
-        somewhere. Others take their turns.
+        many small products, and rounds in another order. For adapters of one scale, of the
+        layer's own type, that all act somewhere; others take their turns.
         """
         acting = [self._acting(name, x.shape) for name in self.names]
         ups = [layer.lora_B[name].weight for name in self.names]

@@ -3,9 +3,11 @@
 A 4-bit map unpacks its weights anew in every forward and every backward, which for a small
 batch takes longer than the product itself. Within `unpacked(model)` they are unpacked once
 and kept, in the type that they are computed in. A layer with adapters skips what PEFT does
-around them (a copy of the layer's result, checks of types); the router's part is the same.
-The numbers that come out are the same, and so are the gradients of the adapters: what is
-given up is memory, so it is for small bases and for decoding.
+around them (a copy of the layer's result, checks of types), and the adapters' shares come
+from one product. The numbers that come out are the same up to the last digits of their type,
+and so are the gradients of the adapters: what is given up is memory, and that positions
+before the tag are bit for bit those of the reasoning adapter alone. It is for small bases and
+for decoding.
 """
 from __future__ import annotations
 
