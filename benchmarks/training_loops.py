@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
@@ -29,6 +30,7 @@ from nanoreason.stages import Stage
 from nanoreason.standing import Standing
 from nanoreason.tokens import Encoded
 from nanoreason.trainer import tune
+from nanoreason.unpacked import unpacked
 
 RANK, ALPHA, DROPOUT, RATE = 16, 32, 0.05, 1e-4
 ACCUMULATED = 4  # samples in an optimiser step of the original
@@ -60,8 +62,12 @@ def ours(model, tokenizer, job: dict, folder: Path) -> Loop:
     model = attach_adapters(model, params.rank, params.alpha, params.dropout, params.seed,
                             params.routing)
     standing = Standing(Run(folder), Checkpoints(folder, {}, params.checkpoint_gigabytes), False)
-    return lambda rows: tune(model, tokenizer, rows, params, standing,
-                             time.monotonic())[1]["seconds"]
+
+    def train(rows: list[Encoded]) -> float:
+        with unpacked(model) if params.unpack else nullcontext():
+            return tune(model, tokenizer, rows, params, standing, time.monotonic())[1]["seconds"]
+
+    return train
 
 
 def original(model, tokenizer, job: dict, width: Callable[[list[Encoded], Encoded], int]) -> Loop:
