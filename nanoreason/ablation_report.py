@@ -9,20 +9,23 @@ from matplotlib.axes import Axes
 from nanoreason.conditions import Condition
 from nanoreason.figures import A1, A2, GREY, RED, draw_not_run
 from nanoreason.grid import Grid
-from nanoreason.hypotheses import (FAILS, GIVEN, HOLDS, HYPOTHESES, MATTERS, NATURAL, SCORES,
-                                   Answer, answer, tables, verdicts)
-from nanoreason.scores import STATISTICS
+from nanoreason.hypotheses import (CARD, FAILS, GIVEN, HOLDS, HYPOTHESES, MATTERS, NATURAL,
+                                   SCORES, SEEDS, SETTINGS, Answer, answer, tables, verdicts)
+from nanoreason.scores import STATISTICS, self_verification
 from nanoreason.tables import NOT_RUN, Table
 
+NULL = "svr_null"
 COLUMNS = (("a1", "a1", NATURAL), ("a2", "a2", NATURAL), ("last number", "lenient", NATURAL),
-           ("SVR, own errors", "svr", NATURAL), ("SVR, planted", "svr", GIVEN),
+           ("a2 less a1", "delta", NATURAL), ("SVR, own errors", "svr", NATURAL),
+           ("SVR, planted", "svr", GIVEN), ("its null", NULL, GIVEN),
            ("recall", "recall", GIVEN), ("specificity", "specificity", GIVEN))
+NOT_STATED = "not stated"  # a free form has no Result and no Answer line
 LOOKS = {HOLDS: (A2, "D"), FAILS: (RED, "s")}  # the others are grey circles
 
 
-def answers(grid: Grid) -> list[Answer]:
-    """The answers to all hypotheses, in their order."""
-    return [answer(grid, hypothesis) for hypothesis in HYPOTHESES]
+def answers(grid: Grid, least: int = SEEDS) -> list[Answer]:
+    """The answers to all hypotheses, in their order; least: seeds that a word needs."""
+    return [answer(grid, hypothesis, least) for hypothesis in HYPOTHESES]
 
 
 def hypotheses_table() -> Table:
@@ -47,14 +50,24 @@ def conditions_table(grid: Grid, conditions: Iterable[Condition]) -> Table:
 
 
 def _over(runs: list, of: str, setting: str) -> str:
-    if setting == GIVEN and any(run.facts["evaluated"]["evaluated_settings"] == ["natural"]
-                                for run in runs):
-        return NOT_RUN
-    values = 100 * STATISTICS[of](tables(runs, setting)[1].sum(axis=1))
-    if np.isnan(values).any():
-        return "n/a (n=0)"
+    if runs[0].facts["recipe"]["form"] == "free" and of != "lenient":
+        return NOT_STATED
+    if of == NULL:
+        values = np.array([_null(run, setting) for run in runs], dtype=float)
+    else:
+        values = STATISTICS[of](tables(runs, setting)[1].sum(axis=1))
+    undefined = np.isnan(values).sum()
+    if undefined:
+        return f"undefined in {undefined} of {len(values)} seeds"
+    values = 100 * values
     spread = f" ({values.std(ddof=1):.1f})" if len(values) > 1 else ""
     return f"{values.mean():.1f}{spread}"
+
+
+def _null(run, setting: str) -> float | None:
+    """The SVR of the same verdicts dealt to other traces."""
+    return self_verification(row for row in run.rows()
+                             if row["setting"] in SETTINGS[setting]).svr_null
 
 
 def answers_table(found: Iterable[Answer]) -> Table:
@@ -68,12 +81,12 @@ def answers_table(found: Iterable[Answer]) -> Table:
 
 
 def claims_table(found: Iterable[Answer]) -> Table:
-    """One line a claim, by the hypothesis that decides it."""
+    """One line for each claim of the original card, by the hypothesis that decides it."""
     rows = [(claim, f"{_compared(a.hypothesis.first, a.hypothesis.second)}: "
              f"{SCORES[a.hypothesis.of]}, {a.hypothesis.setting}", _against(a), _difference(a),
              f"{len(a.seeds)} x {a.n}", a.word)
-            for claim, a in verdicts(list(found)).items()]
-    return Table("Which ideas hold (nano scale)",
+            for claim, a in verdicts(list(found)).items() if claim in CARD]
+    return Table("Which ideas of the original card hold (nano scale)",
                  ("claim", "comparison", "mean against mean", "difference",
                   "seeds x problems", "word"), tuple(rows))
 
@@ -85,8 +98,9 @@ def _compared(first: str, second: str | None) -> str:
 def _against(a: Answer) -> str:
     if a.first is None:
         return NOT_RUN if not a.seeds else "n/a (n=0)"
-    other = "" if a.second is None else f" against {100 * a.second:.1f}"
-    return f"{100 * a.first:.1f}{other}"
+    counts = [f" ({count})" if count else "" for count in (*a.counts, "", "")]
+    other = "" if a.second is None else f" against {100 * a.second:.1f}{counts[1]}"
+    return f"{100 * a.first:.1f}{counts[0]}{other}"
 
 
 def _difference(a: Answer) -> str:
@@ -120,7 +134,7 @@ def plot_answers(found: Iterable[Answer], axes: Axes) -> Axes:
                       label=None if a.word in drawn else a.word)
         drawn.add(a.word)
     labels = [f"{a.hypothesis.first} − {a.hypothesis.second or '0'}, "
-              f"{SCORES[a.hypothesis.of].split(',')[0]}" for a in known]
+              f"{SCORES[a.hypothesis.of].split(',')[0]}, {a.hypothesis.setting}" for a in known]
     axes.set_yticks(range(len(known)), labels, parse_math=False)
     axes.set_ylim(len(known) - 0.4, -0.6)
     axes.set_xlabel("difference, points")

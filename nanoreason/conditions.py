@@ -19,6 +19,7 @@ from nanoreason.validation import ParameterError
 
 FOLDER = "ablations"
 REFERENCE = "staged"  # the condition without a difference
+OF_THE_GRID = ("profile", "run", "seed", "traces", "max_minutes", "fresh", "processes")
 
 
 @dataclass(frozen=True)
@@ -73,10 +74,21 @@ def load_condition(name: str) -> Condition:
         raise ParameterError(f"conditions={name!r} is refused: there is no params/{FOLDER}/"
                              f"{name}.yaml; choose from {', '.join(names)}")
     text = (paths.PARAMS / FOLDER / f"{name}.yaml").read_text(encoding="utf-8")
-    values = yaml.safe_load(text)
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ParameterError(f"params/{FOLDER}/{name}.yaml is no YAML: "
+                             f"{' '.join(str(error).split())}") from None
     if not isinstance(values, dict) or any(isinstance(v, dict) for v in values.values()):
         raise ParameterError(f"params/{FOLDER}/{name}.yaml must be a flat mapping of names to "
                              "values; {} for no difference")
+    odd = next((key for key in values if key in OF_THE_GRID), None)
+    if odd:
+        raise ParameterError(f"params/{FOLDER}/{name}.yaml: {odd} is set by the grid for all "
+                             "conditions alike; leave it out")
+    if values.get("reasoning_run") == name:
+        raise ParameterError(f"params/{FOLDER}/{name}.yaml: reasoning_run={name!r} is the "
+                             "condition itself; name the one that it builds on")
     about = " ".join(line.lstrip("# ") for line in text.splitlines() if line.startswith("#"))
     return Condition(name, values, about)
 

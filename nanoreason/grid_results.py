@@ -12,7 +12,7 @@ import csv
 import io
 import json
 import shutil
-import sys
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,6 +21,8 @@ from pathlib import Path
 from nanoreason import paths
 from nanoreason.conditions import Cell
 from nanoreason.files import write_json, write_text
+from nanoreason.identity import OTHERWISE
+from nanoreason.params import EvaluateParams, TrainParams
 from nanoreason.rows import compact_row
 from nanoreason.runs import RunError
 
@@ -76,10 +78,13 @@ def folders(grid: str) -> tuple[Path, Path]:
     return paths.RESULTS / grid, paths.BUILD / grid
 
 
-def outputs(grid: str) -> tuple[Path, Path]:
-    """Folders of a grid's figures and tables, made if absent; committed with its runs."""
+def outputs(grid: str, whole: bool) -> tuple[Path, Path]:
+    """Folders of a grid's figures and tables, made if absent; committed with its runs.
+
+    whole: whether all its conditions and seeds are asked for; a part is never committed.
+    """
     committed, made = folders(grid)
-    found = (paths.FIGURES / grid, committed / "tables") if committed.is_dir() \
+    found = (paths.FIGURES / grid, committed / "tables") if whole and committed.is_dir() \
         else (made / "figures", made / "tables")
     for folder in found:
         folder.mkdir(parents=True, exist_ok=True)
@@ -96,10 +101,22 @@ def find(cell: Cell, evaluated: Mapping) -> GridRun | None:
         path = place / cell.condition.name / f"seed-{cell.seed}.json"
         if path.is_file():
             facts = json.loads(path.read_text(encoding="utf-8"))
-            _require(path, {**facts["recipe"], **facts["evaluated"]},
-                     {**json.loads(json.dumps(cell.recipe())), **evaluated})
+            _require(path, _defaults(TrainParams) | facts["recipe"], _plain(cell.recipe()))
+            _require(path, _defaults(EvaluateParams) | facts["evaluated"],
+                     _defaults(EvaluateParams) | _plain(dict(evaluated)))
             return GridRun(cell.condition.name, cell.seed, facts, path.parent)
     return None
+
+
+def _plain(values: Mapping) -> dict:
+    """Values as JSON gives them back."""
+    return json.loads(json.dumps(values))
+
+
+def _defaults(set_: type) -> dict:
+    """What a parameter is that a run did not know yet; without those of `OTHERWISE`."""
+    return _plain({name: field.default for name, field in set_.model_fields.items()
+                   if name not in OTHERWISE})
 
 
 def _require(path: Path, there: Mapping, asked: Mapping) -> None:
@@ -119,6 +136,11 @@ def store(cell: Cell, evaluated: Mapping, facts: Mapping, generations: Iterable[
     """
     place = folders(cell.grid)[1]
     compact = [compact_row(row) for row in generations]
+    names = Counter((row["setting"], row["problem_id"]) for row in compact)
+    twice = [" ".join(name) for name, count in names.items() if count > 1]
+    if twice:
+        raise RunError(f"run {cell.name} has {len(twice)} problems twice, such as {twice[0]}: "
+                       f"remove {paths.relative(paths.RUNS / cell.name)} and start again")
     _share_problems(place / "problems.csv", compact)
     folder = place / cell.condition.name
     lines = [{"setting": row["setting"], "problem_id": row["problem_id"], "a1": row["a1"],
@@ -192,21 +214,18 @@ def _read(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
         return list(reader)
 
 
-def publish_grid(grid: str) -> list[Path]:
-    """Copy the runs made here to results/<grid>/; the paths of the files copied."""
+def publish_grid(grid: str, runs: Iterable[GridRun]) -> list[Path]:
+    """Copy those of these runs that were made here to results/<grid>/; the files copied."""
     into, source = folders(grid)
-    if not (source / "problems.csv").is_file():
-        raise RunError(f"no run of a grid {grid!r} was made here: there is no "
-                       f"{paths.relative(source / 'problems.csv')}")
+    made = [run for run in runs if run.folder.parent == source]
+    if not made:
+        raise RunError(f"no run of the grid {grid!r} is in {paths.relative(source)}: there is "
+                       "nothing to copy")
     _add_problems(into / "problems.csv", _problems(source / "problems.csv").values())
     copied = []
-    for path in sorted(source.glob("*/seed-*")):
-        target = into / path.relative_to(source)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        copied.append(Path(shutil.copyfile(path, target)))
+    for run in made:
+        for path in sorted(run.folder.glob(f"seed-{run.seed}.*")):
+            target = into / path.relative_to(source)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            copied.append(Path(shutil.copyfile(path, target)))
     return copied
-
-
-if __name__ == "__main__":
-    for published in publish_grid(sys.argv[1] if len(sys.argv) > 1 else "ablations"):
-        print(paths.relative(published))

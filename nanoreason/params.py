@@ -230,11 +230,13 @@ class AblateParams(Params):
     kind: ClassVar[str] = "ablate"
     run: Name = Field("ablations", description="text of letters, digits, dots, _ and -: the "
                       "name of the grid")
+    seed: Seed = Field(1001, description="a whole number from 0 on: of the test problems, a "
+                       "draw that no other run has read")
     conditions: tuple[Name, ...] = Field(
         (), description="a list of files of params/ablations; empty: all")
     seeds: Count = Field(5, description="runs of each condition, 1 or more")
     train_traces: Count = Field(4500, description="traces of each run, 1 or more")
-    test_problems: Count = Field(300, description="problems of each run, 1 or more")
+    test_problems: Count = Field(500, description="problems of each run, 1 or more")
     run_missing: bool = Field(False, description="True or False")
     workers: Count | None = Field(
         None, description="a whole number, 1 or more; None: one a core")

@@ -99,8 +99,10 @@ def encode(tokenizer, question: str, trace: Trace, max_length: int, wrong_execut
     ids = prompt_ids(tokenizer, question)
     groups = [IGNORE] * len(ids)
     prompt_length, inside_execute = len(ids), False
-    for text, group in segments(trace):
-        piece = text_ids(tokenizer, text)
+    pieces = segments(trace)
+    # Each for itself, all in one call: calls cost more than what they do.
+    cut = tokenizer([text for text, _ in pieces], add_special_tokens=False).input_ids
+    for (text, group), piece in zip(pieces, cut):
         silent = wrong_execute and inside_execute and text != f"{Stage.VERIFY.tag}\n"
         if text == f"{Stage.EXECUTE.tag}\n":
             inside_execute = True

@@ -154,7 +154,8 @@ def train_here(params: TrainParams) -> Run | None:
             "parameters": {name: sum(p.numel() for _, p in adapter_parameters(model, name))
                            for name in model.router.names},
             "weights": {group: getattr(params, f"{group}_weight") for group in GROUPS},
-            "rows_sha256": what["rows_sha256"], "adapters_sha256": adapters_sha256(model)}
+            "rows_sha256": what["rows_sha256"], "adapters_sha256": adapters_sha256(model),
+            "code_sha256": what["code_sha256"], "base_version": what["base_version"]}
         _write(standing, model, base_name(params.base), steps, facts)
         if not summary["finished"]:
             print(f"run {params.run} stops here, before max_minutes={params.max_minutes:g}, at "

@@ -33,7 +33,7 @@ def test_the_runs_are_of_clean_commits_and_say_what_they_ran_on(grid):
 
 def test_every_run_answers_the_same_problems(grid):
     wanted = {(row["setting"], row["problem_id"]) for row in grid.of("staged")[0].rows()}
-    assert len(wanted) > 800
+    assert len(wanted) > 1200
     for run in grid.runs:
         rows = {(row["setting"], row["problem_id"]) for row in run.rows()}
         if run.condition == "free":

@@ -64,7 +64,9 @@ def test_equal_conditions_are_refused_by_name(own):
 @pytest.mark.parametrize("text, message", [
     ("verify_wieght: 2.0\n", "ablations/odd.yaml: unknown parameter verify_wieght"),
     ("verify_weight: -1\n", "ablations/odd.yaml: verify_weight=-1 is refused"),
-    ("- 1\n", "ablations/odd.yaml must be a flat mapping"),
+    ("- 1\n", "ablations/odd.yaml must be a flat mapping"), (": [\n", "odd.yaml is no YAML"),
+    ("seed: 3\n", "ablations/odd.yaml: seed is set by the grid"),
+    ("reasoning_run: odd\n", "reasoning_run='odd' is the condition itself"),
     ("phase: {a: 1}\n", "ablations/odd.yaml must be a flat mapping")])
 def test_a_bad_file_is_named(own, text, message):
     own(odd=text)

@@ -9,7 +9,7 @@ import pytest
 from nanoreason import grid as grid_module
 from nanoreason.conditions import cells
 from nanoreason.grid import Grid, GridError, check, open_grid, run_grid
-from nanoreason.grid_results import find, publish_grid
+from nanoreason.grid_results import find, publish_grid, store
 from nanoreason.params import AblateParams
 from nanoreason.rows import compact_row
 from nanoreason.runs import Run, RunError
@@ -70,8 +70,13 @@ def test_each_run_says_what_it_was(done):
         made = run.facts["training"]
         assert made["tokens"] > 0 and made["weights"] and sum(made["parameters"].values()) > 0
         assert len(made["adapters_sha256"]) == len(made["order_sha256"]) == 64
+        assert made["tokens_seen"] == made["tokens"]  # one epoch
+    made = done.of("reasoning")[0].facts["training"]
+    assert made["effective_weights"]["verify"] is None  # nothing of VERIFY is learned
+    assert made["effective_weights"]["execute"] == 1
+    assert made["trained_parameters"] == made["parameters"]["reasoning"]
         assert {"commit", "packages", "hardware", "seconds"} <= run.facts.keys()
-    assert done.of("free")[0].facts["evaluated"]["evaluated_settings"] == ["natural"]
+    assert done.of("free")[0].facts["evaluated"]["settings"] == ["natural"]
 
 
 def test_started_again_nothing_is_run(done, monkeypatch):
@@ -89,7 +94,7 @@ def test_what_is_missing_is_named_and_not_run(done):
 def test_another_recipe_under_the_same_name_is_refused(done):
     with pytest.raises(RunError, match="another recipe: traces is 16 there and 17 here"):
         open_grid(asked(train_traces=17))
-    with pytest.raises(RunError, match="evaluated_n is 3 there and 4 here"):
+    with pytest.raises(RunError, match="n is 3 there and 4 here"):
         open_grid(asked(test_problems=4))
 
 
@@ -113,10 +118,29 @@ def test_equal_adapters_and_other_data_stop_the_grid(done):
     for name, word in (("rows_sha256", "rows"), ("order_sha256", "order")):
         with pytest.raises(GridError, match=f"same data, but their {word} differ"):
             check([first, with_training(twin, **{name: "1"})])
+    with pytest.raises(GridError, match="differ in code_sha256: a grid is of one code"):
+        check([first, with_training(twin, code_sha256="1")])
+
+
+def test_adapters_of_another_run_are_not_built_on(done, monkeypatch):
+    """A scratch run of the right name with other adapters is made again."""
+    found = Grid([done.of("reasoning")[0]], [c for c in cells(asked()) if c.needs])
+    again, finished = grid_module._to_run(asked(), found)
+    assert [c.name for c in again] == ["small.phases.0"] and "small.reasoning.0" in finished
+    monkeypatch.setattr(grid_module, "_adapters_here", lambda name: "of another run")
+    again, finished = grid_module._to_run(asked(), found)
+    assert [c.name for c in again] == ["small.reasoning.0", "small.phases.0"] and not finished
+
+
+def test_a_row_written_twice_is_refused(done):
+    cell = next(cell for cell in cells(asked()) if cell.condition.name == "free")
+    rows = Run(paths.RUNS / cell.name).read_generations()
+    with pytest.raises(RunError, match="has 1 problems twice, such as natural"):
+        store(cell, {}, {}, [*rows, rows[0]])
 
 
 def test_published_runs_are_found_without_the_scratch_ones(done):
-    copied = publish_grid("small")
+    copied = publish_grid("small", done.runs)
     assert len(copied) == 2 * len(done.runs)
     (paths.BUILD / "small").rename(paths.BUILD / "away")
     try:
@@ -126,8 +150,8 @@ def test_published_runs_are_found_without_the_scratch_ones(done):
             done.runs[1], folder=paths.BUILD / "away" / "phases").rows()
     finally:
         (paths.BUILD / "away").rename(paths.BUILD / "small")
-    with pytest.raises(RunError, match="no run of a grid 'none' was made here"):
-        publish_grid("none")
+    with pytest.raises(RunError, match="no run of the grid 'small' is in build/small"):
+        publish_grid("small", [])
 
 
 def test_rows_of_other_problems_are_named(done):

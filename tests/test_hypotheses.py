@@ -19,7 +19,7 @@ class Run(GridRun):
     """A run whose rows are given."""
 
     def __init__(self, condition, seed, rows):
-        super().__init__(condition, seed, {"evaluated": {"evaluated_settings": ["natural"]}}, None)
+        super().__init__(condition, seed, {"evaluated": {"settings": ["natural", "injected", "clean"]}}, None)
         object.__setattr__(self, "given", rows)
 
     def rows(self):
@@ -68,6 +68,18 @@ def test_a_score_can_be_held_against_zero():
     runs = Grid([Run("a", seed, rows) for seed in range(5)], [])
     found = answer(runs, Hypothesis("it corrects", "a", None, "delta", NATURAL))
     assert found.second is None and found.mean == pytest.approx((30 - 20) / 40)
+
+
+def test_a_condition_without_given_rows_is_named():
+    runs = grid([30], [10])
+    for run in runs.runs:
+        run.facts["evaluated"]["settings"] = ["natural"]
+    with pytest.raises(ValueError, match="condition a has natural rows alone"):
+        answer(runs, Hypothesis("it verifies", "a", "b", "svr", GIVEN))
+
+
+def test_fewer_seeds_can_be_asked_for_a_word():
+    assert answer(grid([30] * 3, [10] * 3), ASKED, least=3).word == HOLDS
 
 
 def test_no_run_is_no_answer():
@@ -119,7 +131,7 @@ def test_tables_and_figure_show_what_the_answers_hold():
     found = [answer(grid([30] * 5, [10] * 5), ASKED),
              answer(grid([10] * 5, [30] * 5), ASKED), answer(grid([30], []), ASKED)]
     rows = answers_table(found).rows
-    assert rows[0][3:] == ("75.0 against 25.0", f"+50.0 [{_limits(found[0])}]", "5 x 40", HOLDS)
+    assert rows[0][3:] == ("75.0 (150/200) against 25.0 (50/200)", f"+50.0 [{_limits(found[0])}]", "5 x 40", HOLDS)
     assert rows[2][3:] == ("not run", "not run", "0 x 0", OPEN)
     _, axes = plt.subplots()
     plot_answers(found, axes)
