@@ -106,7 +106,7 @@ def _of_clauses(text, vietnamese):
 
 
 # Teacher, filter, planted errors and scores all read the same lines.
-_of_line = lru_cache(maxsize=4096)(_equations)
+_of_line = lru_cache(maxsize=16_384)(_equations)
 
 
 @dataclass

@@ -73,7 +73,7 @@ _SPAN = re.compile(rf"\b({'|'.join(_DAYS)})\s(?:to|through|until|till)\s({'|'.jo
                    re.IGNORECASE)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=4096)  # the questions of a run: scores come back to each
 def constants_of(question: str) -> frozenset[Fraction]:
     """The values that hold for a question though it does not state them.
 

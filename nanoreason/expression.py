@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 
 MAX_CHARACTERS = 500
 MAX_NESTING = 40  # parentheses, unary minuses and towers of powers together
@@ -78,6 +79,11 @@ def parse_expression(text: str) -> Node:
         raise ArithmeticTextError(
             f"{len(text)} characters, at most {MAX_CHARACTERS}: {text[:40]!r}..."
         )
+    return _parse(text)
+
+
+@lru_cache(maxsize=4096)  # most sides of equations are one of a few thousand small numbers
+def _parse(text: str) -> Node:
     reader = _Reader(text)
     node = reader.sum()
     if reader.symbol is not None or reader.number is not None:

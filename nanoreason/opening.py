@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 from nanoreason.environment import git_commit, package_versions
-from nanoreason.models import choose_device, choose_dtype
 from nanoreason.params import Params
 
 PACKAGES = ("nanoreason", "torch", "transformers", "peft", "bitsandbytes")
@@ -10,6 +9,9 @@ PACKAGES = ("nanoreason", "torch", "transformers", "peft", "bitsandbytes")
 
 def show(params: Params) -> None:
     """Print the resolved parameters and what the notebook runs on, a line each."""
+    # Here, so that a refused parameter is told before torch and transformers are loaded.
+    from nanoreason.models import choose_device, choose_dtype
+
     print(f"profile: {params.profile_reason or params.profile}")
     values = [f"{name}={value!r}" for name, value in params.as_dict().items()
               if name != "profile"]

@@ -89,7 +89,7 @@ class Quantity:
     span: tuple[int, int]
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=4096)  # the questions of a run: scores come back to each
 def quantities(question: str) -> tuple[Quantity, ...]:
     """All quantities of a question in order of position; linear in its length.
 

@@ -79,7 +79,7 @@ class Wording:
     again: bool
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=4096)  # the questions of a run: scores come back to each
 def wordings(question: str) -> tuple[Wording, ...]:
     """The wording of each quantity of a question, in order."""
     found, given = [], quantities(question)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -87,7 +87,7 @@ def _equations(lines: Iterable[str]) -> Iterator[Equation]:
         yield from read_equations(line)
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=4096)
 def _asked(question: str) -> frozenset:
     """The values of a question's quantities (several traces answer one question)."""
     return frozenset(value for q in quantities(question) for value in q.values)
@@ -97,21 +97,33 @@ def _bare(text: str) -> str:
     return re.sub(r"[\s,$]", "", text).rstrip(".")
 
 
+@lru_cache(maxsize=16_384)
+def claims_of(text: str) -> Claims:
+    """What a trace's text claims (kept, because scores meet it repeatedly)."""
+    return read_claims(text)
+
+
 def graph_of(text: str, question: str) -> nx.DiGraph:
     """The dependency graph of a trace's text (kept, because scores meet it repeatedly)."""
-    claims = _claims(text)
+    claims = claims_of(text)
     return _graph(claims.execute, question, claims.a1)
 
 
 # Kept by EXECUTE, so that one EXECUTE under several VERIFYs is read once.
 _graph = lru_cache(maxsize=4096)(execute_graph)
-_claims = lru_cache(maxsize=4096)(read_claims)
 
 
 def teacher_graphs(row: Mapping) -> list[nx.DiGraph]:
     """The readable graphs of a row's teacher traces."""
     graphs = [graph_of(text, row["question"]) for text in row.get("teachers") or ()]
     return [graph for graph in graphs if not graph.graph["unreadable"]]
+
+
+def closest(student: nx.DiGraph, teachers: Sequence[nx.DiGraph]) -> nx.DiGraph:
+    """The teacher's graph that a student's is closest to by edge F1, the first of equal ones."""
+    if len(teachers) == 1:  # most questions have one: nothing to compare
+        return teachers[0]
+    return max(teachers, key=lambda teacher: edge_f1(student, teacher))
 
 
 def name_of(row: Mapping) -> str:
@@ -166,7 +178,7 @@ def read_row(row: Mapping) -> Reading:
             wrong_step=None if first else planted.get("step") or scores.get("first_wrong_step"),
             steps=scores.get("steps"), refused=scores.get("refused") or late or later,
         )
-    claims = _claims(row["text"])
+    claims = claims_of(row["text"])
     (first, late), (second, later) = _grade(claims.a1, gold), _grade(claims.a2, gold)
     lenient, latest = _grade(last_answer(row["text"], gold), gold)
     return Reading(
@@ -192,7 +204,7 @@ def _grade(text: str | None, gold: str) -> tuple[bool, str | None]:
 
 def _steps(row: Mapping) -> int | None:
     """How many steps the first teacher takes."""
-    return next((len(_claims(text).execute) for text in row.get("teachers") or ()), None)
+    return next((len(claims_of(text).execute) for text in row.get("teachers") or ()), None)
 
 
 def read_rows(rows: Iterable[Mapping], single: bool) -> tuple[list[Reading], dict]:
@@ -228,8 +240,7 @@ def _natural_wrong_step(row: Mapping) -> int | None:
     teachers = [] if student.graph["unreadable"] else teacher_graphs(row)
     if not teachers:
         return None
-    closest = max(teachers, key=lambda teacher: edge_f1(student, teacher))
-    return first_wrong_step(student, closest)
+    return first_wrong_step(student, closest(student, teachers))
 
 
 def compact_row(row: Mapping, **scores) -> dict:
@@ -238,7 +249,7 @@ def compact_row(row: Mapping, **scores) -> dict:
     Holds id, question_sha256, sample, setting, gold, a1, v, a2, planted, intervention and
     parent_sample, and under `scores` what only the text could tell; `scores` adds to it.
     """
-    claims, reading = _claims(row["text"]), read_row(row)
+    claims, reading = claims_of(row["text"]), read_row(row)
     verdict = "unreadable"
     if claims.verdict_readable:
         verdict = f"step {claims.verdict} is wrong" if claims.verdict else "correct"

@@ -25,10 +25,9 @@ from nanoreason.arithmetic import (
     value_of,
 )
 from nanoreason.checks import SIGNS, write_number
-from nanoreason.graph import edge_f1, first_wrong_step
-from nanoreason.rows import graph_of, name_of, same_answer
+from nanoreason.graph import first_wrong_step
+from nanoreason.rows import claims_of, closest, graph_of, name_of, same_answer
 from nanoreason.stages import ANSWER, MARKER, VERDICT, Stage
-from nanoreason.trace import read_claims
 
 
 def before_verify(text: str) -> str:
@@ -71,7 +70,7 @@ def step_checker(row: Mapping) -> dict:
     that it uses. Where a line cannot be read nothing is carried past it, and the answer
     stays what EXECUTE said.
     """
-    claims = read_claims(row["text"])
+    claims = claims_of(row["text"])
     graph = graph_of(row["text"], row["question"])
     wrong = next((number for number, line in enumerate(claims.execute, 1)
                   if any(e.holds is False for e in read_equations(line))), None)
@@ -98,12 +97,12 @@ def graph_oracle(row: Mapping) -> dict:
         raise ValueError(f"row {name_of(row)} has no teacher: the oracle has nothing to know")
     student = graph_of(row["text"], row["question"])
     graphs = [graph_of(text, row["question"]) for text in teachers]
-    best = max(range(len(graphs)), key=lambda k: edge_f1(student, graphs[k]))
-    claims, teacher = read_claims(row["text"]), read_claims(teachers[best])
+    graph = closest(student, graphs)
+    claims, teacher = claims_of(row["text"]), claims_of(teachers[graphs.index(graph)])
     if same_answer(claims.a1, str(teacher.a1)):
         return with_verify(row, teacher.checks, "correct", (), claims.a1)
     last = len(teacher.execute)
-    wrong = min(first_wrong_step(student, graphs[best]) or last, last)
+    wrong = min(first_wrong_step(student, graph) or last, last)
     return with_verify(row, teacher.checks[:wrong], wrong, teacher.execute[wrong - 1:],
                        teacher.a1)
 

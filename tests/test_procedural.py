@@ -13,7 +13,7 @@ from nanoreason.data import prepare
 from nanoreason.graph import dependency_graph
 from nanoreason.problem import Operand, Step, normalise_question
 from nanoreason.procedural import (BASE_SCALE, OOD_STEPS, SCALE, SPLITS, TRAIN_STEPS,
-                                   problems)
+                                   hash_split, problems)
 from nanoreason.quantities import quantities
 from nanoreason.situations import NAMES, SITUATIONS, TEST_NAMES
 from nanoreason.teacher import procedural_trace
@@ -78,11 +78,20 @@ def test_a_split_has_its_own_steps_situations_and_names(split_problems):
     assert not any(name in problem.question.split() for problem in made for name in foreign)
 
 
-def test_splits_share_no_question_whatever_the_seeds():
+def test_a_split_keeps_to_its_part_of_the_hash_whatever_the_seeds(split_problems):
+    """That keeps train, dev and test apart; the kinds of test differ in situations or steps."""
+    split, made = split_problems
+    part = split if split in ("train", "dev") else "test"
+    for problem in made:
+        assert hash_split(problem.question) == part
+        assert hash_split(normalise_question(problem.question)) == part
+
+
+def test_splits_share_no_question():
     seen: dict[str, str] = {}
     for split in SPLITS:
         for seed in (0, 1):
-            for problem in problems(split, COUNT, seed, language="en+vi"):
+            for problem in problems(split, 50, seed, language="en+vi"):
                 key = normalise_question(problem.question)
                 assert seen.setdefault(key, split) == split
 

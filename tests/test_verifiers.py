@@ -73,6 +73,12 @@ def test_the_oracle_knows_the_teachers_graph():
     # True steps under a false result: the last step is blamed.
     result = row("1. 12 + 9 = 21\n2. 21 - 5 = 16\n3. 16 + 4 = 20", 19)
     assert parse_trace(graph_oracle(result)["text"]).verdict == 3
+    # Of two teachers the closer one counts, wherever it stands.
+    late = row("1. 12 + 9 = 21\n2. 21 - 5 = 17\n3. 17 + 4 = 21", 21)
+    other = TEACHER.replace("1. 12 + 9 = 21\n2. 21 - 5 = 16", "1. 9 - 5 = 4\n2. 12 + 4 = 16")
+    for teachers in ([TEACHER, other], [other, TEACHER]):
+        late["teachers"] = teachers
+        assert read_row(late).wrong_step == 2 == parse_trace(graph_oracle(late)["text"]).verdict
     with pytest.raises(ValueError, match="no teacher"):
         graph_oracle(operand | {"teachers": []})
 
