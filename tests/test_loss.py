@@ -414,6 +414,7 @@ def test_an_adapter_that_no_row_uses_costs_nothing():
     assert tokens["verification"] > 0
 
 
+@pytest.mark.slow  # through the real Trainer in test_processes, in every run
 def test_two_processes_of_sixteen_equal_one_batch_of_32(tmp_path):
     torch.set_num_threads(1)
     paths = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
