@@ -75,6 +75,24 @@ def test_the_sentences_on_verify_hold(summary):
     assert longer["accuracy"]["lenient"]["value"] < longer["base"]["lenient"]["value"] / 5
 
 
+def test_the_sentences_on_the_other_verifiers_hold(summary):
+    """README: what learning VERIFY costs EXECUTE, and the base under a four-stage prompt."""
+    paired = summary["others"]["nano-reference-no-verify"]["a1"]
+    verifiers = summary["verifiers"]["natural"]
+    alone = verifiers["nano-reference-no-verify"]["accuracy_a1"]
+    share = show("accuracy_a1", alone).split(" [")[0]
+    low, high = paired["interval"]
+    assert (f"gets {share} of the results right on the same problems, the run of reference "
+            f"{100 * paired['difference']:+.1f} points [{100 * low:+.1f} to {100 * high:+.1f}]"
+            in README)
+    assert high < 0
+    prompted = verifiers["base, four-stage prompt"]
+    (first, asked), (second, _) = (prompted[name]["counts"]
+                                   for name in ("accuracy_a1", "accuracy_a2"))
+    assert (f"states the right result in {first} of {asked} test problems and the right answer "
+            f"in {second}.") in README
+
+
 def test_the_cost_is_that_of_the_committed_measurement():
     costs = json.loads((paths.RESULTS / "costs.json").read_text())
     between = README.split("<!-- cost:begin -->\n")[1].split("\n<!-- cost:end -->")[0]
