@@ -1,6 +1,6 @@
 """The one figure of both speed benchmarks, drawn from their result files and nothing else.
 
-    python benchmarks/speed_figure.py [TRAINING.json DECODING.json]
+    python benchmarks/speed_figure.py [TRAINING.json [DECODING.json]]
 
 Bars are medians, dots the rounds; ours is coloured, the others are grey and hatched. Ratios
 beside the bars are ours to the other, medians of the ratios within a round.
@@ -56,16 +56,20 @@ def plot_bars(values: Mapping[str, Mapping], axes: Axes, title: str,
     return axes
 
 
-def speed_figure(training: Mapping, decoding: Mapping) -> Figure:
-    """Training speed and memory above, decoding and a whole evaluation below."""
-    figure, ((speed, memory), (tokens, whole)) = plt.subplots(2, 2, figsize=(PAGE, 4.2))
+def speed_figure(training: Mapping, decoding: Mapping | None = None) -> Figure:
+    """Training speed and memory; below, where measured, decoding and a whole evaluation."""
+    lines = 1 if decoding is None else 2
+    figure, panels = plt.subplots(lines, 2, figsize=(PAGE, 2.1 * lines), squeeze=False)
+    speed, memory = panels[0]
     for axes, field, scale, title in (
             (speed, "samples_per_second", 1, "training: traces per second ↑"),
             (memory, "peak_bytes_above_model", GIB, "training: GiB above the model at most ↓")):
         plot_bars(_scaled(training["medians"], field, scale), axes, title,
                   {name: found[field]["median"]
                    for name, found in training["ours_to_other"].items()})
-    ratios = decoding["ours_to_other"]
+    if decoding is None:
+        return figure
+    (tokens, whole), ratios = panels[1], decoding["ours_to_other"]
     plot_bars({name: decoding["medians"][name]["tokens_per_second"]
                for name in ("dual", "single")}, tokens, "decoding: tokens per second ↑",
               {"single": ratios["decoding"]["median"]})
@@ -82,29 +86,29 @@ def _scaled(medians: Mapping, field: str, scale: float) -> dict:
             for name, found in medians.items()}
 
 
-def caption(training: Mapping, decoding: Mapping) -> str:
+def caption(training: Mapping, decoding: Mapping | None = None) -> str:
     """What the figure shows, of which measurement."""
     hardware = training["environment"]["hardware"]
     machine = ", ".join(hardware["gpus"]) if training["device"] != "cpu" else \
         f"{training['environment']['threads']} threads of {hardware['cpu']}"
-    rounds = [len(training["rounds"]["ours"]), len(decoding["rounds"]["ours"])]
-    commits = [result["environment"]["commit"][:10] for result in (training, decoding)]
-    return (f"{training['base']} on {machine}: training-speed.json (commit {commits[0]}) and "
-            f"decoding-speed.json (commit {commits[1]}). Bars: medians of {rounds[0]} and "
-            f"{rounds[1]} rounds (generate at our batch: one), dots: the rounds; numbers: ours "
-            "to the other, in the quantity of the axis (evaluation: in speed).")
+    measured = [("training", training), ("decoding", decoding)][:1 if decoding is None else 2]
+    files = " and ".join(f"{name}-speed.json (commit {found['environment']['commit'][:10]})"
+                         for name, found in measured)
+    rounds = " and ".join(str(len(found["rounds"]["ours"])) for _, found in measured)
+    single = "" if decoding is None else " (generate at our batch: one)"
+    return (f"{training['base']} on {machine}: {files}. Bars: medians of {rounds} "
+            f"rounds{single}, dots: the rounds; numbers: ours to the other, in the quantity of "
+            "the axis (evaluation: in speed).")
 
 
-def main(training_file: Path, decoding_file: Path, folder: Path = paths.FIGURES / "speed") -> None:
-    """Draw and save it, with its caption."""
-    training, decoding = (json.loads(Path(file).read_text())
-                          for file in (training_file, decoding_file))
+def main(*files: Path, folder: Path = paths.FIGURES / "speed") -> None:
+    """Draw and save it, with its caption. files: of training, then of decoding if measured."""
+    found = [json.loads(Path(file).read_text()) for file in files]
     use_style()
-    for path in save_figure(speed_figure(training, decoding), folder, "speed",
-                            caption(training, decoding)):
+    for path in save_figure(speed_figure(*found), folder, "speed", caption(*found)):
         print(paths.relative(path))
 
 
 if __name__ == "__main__":
-    main(*(sys.argv[1:3] or (paths.RESULTS / "training-speed.json",
-                             paths.RESULTS / "decoding-speed.json")))
+    committed = (paths.RESULTS / f"{name}-speed.json" for name in ("training", "decoding"))
+    main(*(sys.argv[1:3] or (file for file in committed if file.exists())))

@@ -23,14 +23,14 @@ DECODING = {"decoding": "`generate` with one adapter, same batch: tokens per sec
             "evaluation_plain_wide": "`generate`, our batch, in problem order: whole evaluation"}
 
 
-def speed_table(training: Mapping, decoding: Mapping) -> str:
-    """Every ratio of ours to another way, with its rounds and, where there is one, its bar."""
+def speed_table(training: Mapping, decoding: Mapping | None = None) -> str:
+    """Every ratio of ours to another way that was measured, with its rounds and its bar."""
     lines = [*HEAD]
     for other, label in OTHERS.items():
         for field, (quantity, arrow) in TRAINING.items():
             value = training["ours_to_other"][other][field]
             lines.append(_line(f"{label}: {quantity}", arrow, value))
-    for name, label in DECODING.items():
+    for name, label in DECODING.items() if decoding is not None else ():
         lines.append(_line(label, "↑", decoding["ours_to_other"][name]))
     return "\n".join(lines)
 
@@ -47,8 +47,8 @@ def _line(label: str, arrow: str, value: Mapping) -> str:
 
 def main() -> None:
     """Print the table of the committed results."""
-    print(speed_table(*(json.loads((paths.RESULTS / f"{name}-speed.json").read_text())
-                        for name in ("training", "decoding"))))
+    files = [paths.RESULTS / f"{name}-speed.json" for name in ("training", "decoding")]
+    print(speed_table(*(json.loads(file.read_text()) for file in files if file.exists())))
 
 
 if __name__ == "__main__":

@@ -71,11 +71,11 @@ def test_each_run_says_what_it_was(done):
         assert made["tokens"] > 0 and made["weights"] and sum(made["parameters"].values()) > 0
         assert len(made["adapters_sha256"]) == len(made["order_sha256"]) == 64
         assert made["tokens_seen"] == made["tokens"]  # one epoch
+        assert {"commit", "packages", "hardware", "seconds"} <= run.facts.keys()
     made = done.of("reasoning")[0].facts["training"]
     assert made["effective_weights"]["verify"] is None  # nothing of VERIFY is learned
     assert made["effective_weights"]["execute"] == 1
     assert made["trained_parameters"] == made["parameters"]["reasoning"]
-        assert {"commit", "packages", "hardware", "seconds"} <= run.facts.keys()
     assert done.of("free")[0].facts["evaluated"]["settings"] == ["natural"]
 
 
