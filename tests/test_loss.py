@@ -1,24 +1,20 @@
-"""The step-aware loss: by hand, in pieces, in two processes, and how much memory it takes."""
+"""The step-aware loss: by hand, in pieces, and how much memory it takes.
+
+In two processes: see test_processes.
+"""
 import json
 import math
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
+from small_step import (DEFAULT, TAG, backward, collate, counts_of, difference, gradients, parts,
+                        step_rows, tiny_model)
 from torch.utils._python_dispatch import TorchDispatchMode
-from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from nanoreason.loss import (GROUPS, DynamicWeights, check_weights, coefficients, combine,
                              group_counts, last_hidden, step_aware_loss,
-                             step_aware_loss_from_hidden, step_counts)
-from nanoreason.routing import adapter_parameters, attach_adapters, route
-
-DEFAULT = {"understand": 1, "plan": 1, "execute": 1, "verify": 1, "transition": 0.1}
-TAG = [7, 8]
-VOCABULARY = 40
+                             step_aware_loss_from_hidden)
+from nanoreason.routing import adapter_parameters, route
 
 
 @pytest.fixture(autouse=True)
@@ -270,90 +266,7 @@ def test_peak_memory_grows_with_the_chunk_and_not_with_the_batch():
     assert 1.6 * small < larger < 2.4 * small
 
 
-# --- accumulation and processes ---------------------------------------------------------
-
-def tiny_model(routing="switch", vocabulary=VOCABULARY):
-    torch.manual_seed(0)
-    config = Qwen2Config(vocab_size=vocabulary, hidden_size=64, intermediate_size=96,
-                         num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
-                         tie_word_embeddings=True, pad_token_id=0)
-    model = attach_adapters(Qwen2ForCausalLM(config), 4, 8, 0.0, 0, routing)
-    generator = torch.Generator().manual_seed(1)
-    for name, parameter in model.named_parameters():
-        if "lora_B" in name:
-            parameter.data.normal_(0, 0.2, generator=generator)
-    return model.train()
-
-
-def step_rows():
-    """32 rows of unequal length: ids, groups, prompt length. Rows 4 to 7 hold no PLAN,
-    rows 8 to 11 never reach VERIFY; the wrong EXECUTE of every fifth has no label."""
-    generator = torch.Generator().manual_seed(4)
-
-    def words(low, high):
-        count = int(torch.randint(low, high, (1,), generator=generator))
-        return torch.randint(10, VOCABULARY, (count,), generator=generator).tolist()
-
-    rows = []
-    for index in range(32):
-        prompt = words(2, 9)
-        stages = [words(1, 6), [] if 4 <= index < 8 else words(1, 4), words(2, 14)]
-        ids, groups = list(prompt), [-1] * len(prompt)
-        for group, stage in enumerate(stages):
-            ids, groups = ids + [5] + stage, groups + [4] + [group] * len(stage)
-        if not 8 <= index < 12:
-            verify = words(1, 8)
-            ids, groups = ids + TAG + verify, groups + [4, 4] + [3] * len(verify)
-        labels = [-100 if group == -1 or (group == 2 and index % 5 == 0) else token
-                  for token, group in zip(ids, groups)]
-        rows.append((ids, labels, groups, len(prompt)))
-    return rows
-
-
-def collate(rows):
-    width = max(len(row[0]) for row in rows)
-
-    def pad(part, value):
-        return torch.tensor([row[part] + [value] * (width - len(row[part])) for row in rows])
-
-    attention = torch.tensor([[1] * len(row[0]) + [0] * (width - len(row[0])) for row in rows])
-    return pad(0, 0), attention, pad(1, -100), pad(2, -1), [row[3] for row in rows]
-
-
-def backward(model, rows, counts, processes=1, normalise="stage", chunked=False):
-    ids, attention, labels, groups, lengths = collate(rows)
-    inner = getattr(model, "module", model)
-    router = inner.router
-    with router.full(route(ids, attention, lengths, TAG, router.routing)):
-        if chunked:
-            hidden = last_hidden(model, input_ids=ids, attention_mask=attention)
-            loss = step_aware_loss_from_hidden(
-                hidden, inner.get_output_embeddings(), labels, groups, DEFAULT, normalise,
-                counts=counts, processes=processes, chunk=16)
-        else:
-            logits = model(input_ids=ids, attention_mask=attention, use_cache=False).logits
-            loss = step_aware_loss(logits, labels, groups, DEFAULT, normalise, counts=counts,
-                                   processes=processes)
-        loss.total.backward()
-    return loss
-
-
-def gradients(model):
-    return torch.cat([p.grad.flatten() for p in model.parameters() if p.requires_grad])
-
-
-def parts(rows, size):
-    return [rows[start:start + size] for start in range(0, len(rows), size)]
-
-
-def counts_of(batches):
-    return step_counts([collate(batch)[2:4] for batch in batches])
-
-
-def difference(found, expected):
-    assert found.shape == expected.shape and float(expected.norm()) > 0
-    return float((found - expected).norm() / expected.norm())
-
+# --- accumulation -----------------------------------------------------------------------
 
 @pytest.mark.parametrize("routing", ["switch", "single"])
 @pytest.mark.parametrize("normalise", ["stage", "token"])
@@ -414,56 +327,6 @@ def test_an_adapter_that_no_row_uses_costs_nothing():
     assert tokens["verification"] > 0
 
 
-@pytest.mark.slow  # through the real Trainer in test_processes, in every run
-def test_two_processes_of_sixteen_equal_one_batch_of_32(tmp_path):
-    torch.set_num_threads(1)
-    paths = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
-    workers = [subprocess.Popen([sys.executable, __file__, str(tmp_path), str(rank)],
-                                env={**os.environ, "PYTHONPATH": paths}, stderr=subprocess.PIPE)
-               for rank in range(2)]
-    expected = {}
-    for normalise in ("stage", "token"):
-        model = tiny_model()
-        backward(model, step_rows(), None, normalise=normalise)
-        expected[normalise] = gradients(model)
-    try:
-        for worker in workers:
-            _, errors = worker.communicate(timeout=300)  # seconds; about 10 on a free machine
-            assert worker.returncode == 0, errors.decode()[-2000:]
-    finally:
-        for worker in workers:
-            worker.kill()
-    for rank in range(2):
-        found = torch.load(tmp_path / f"{rank}.pt")
-        for key, gradient in found.items():
-            assert difference(gradient, expected[key.split()[0]]) <= 1e-5, (rank, key)
-
-
-def two_process_worker(folder, rank):
-    """One of two DDP processes; 16 rows each, as four micro-batches of 4."""
-    torch.set_num_threads(1)
-    torch.distributed.init_process_group(
-        "gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
-    batches, found = parts(step_rows()[16 * rank:16 * rank + 16], 4), {}
-    # Rank 0 reduces after the micro-batch that no row of which reaches VERIFY: its unused
-    # adapter must still take part.
-    batches.append(batches.pop(2))
-    for normalise in ("stage", "token"):
-        for chunked in (False, True):
-            model = torch.nn.parallel.DistributedDataParallel(tiny_model())
-            counts = counts_of(batches)
-            for batch in batches[:-1]:
-                with model.no_sync():
-                    backward(model, batch, counts, 2, normalise, chunked)
-            backward(model, batches[-1], counts, 2, normalise, chunked)
-            found[f"{normalise} {'chunked' if chunked else 'plain'}"] = gradients(model)
-    torch.save(found, f"{folder}/{rank}.pt")
-    torch.distributed.barrier()  # nobody leaves while the other still reduces
-    # Taking the group down joins gloo's thread with the GIL held, and that thread may be
-    # waiting for the GIL to drop its last work: one run in five never ended.
-    os._exit(0)
-
-
 # --- dynamic weights --------------------------------------------------------------------
 
 def feed(weights, steps, means):
@@ -519,7 +382,3 @@ def test_dwa_takes_what_the_loss_gives():
     step = weights.state_dict()["history"][0]
     assert step == pytest.approx((loss.sums / loss.counts).tolist(), rel=1e-6)
     assert len(step) == len(GROUPS)
-
-
-if __name__ == "__main__":
-    two_process_worker(sys.argv[1], int(sys.argv[2]))

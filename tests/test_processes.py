@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from small_step import (backward, counts_of, difference, gradients, parts, step_rows,
+                        tiny_model)
 from torch.distributed.elastic.multiprocessing.errors import record
 
 from nanoreason import paths, processes, trainer
@@ -70,13 +72,35 @@ def tuned(micro_batch_size, folder, epochs=3):
     return gradients[0], weights, records
 
 
+def loss_gradients(rank):
+    """{normalisation and way: gradient} of the loss alone under DDP, in one of two processes.
+
+    16 rows of `step_rows` each, as four micro-batches of 4.
+    """
+    batches, found = parts(step_rows()[16 * rank:16 * rank + 16], 4), {}
+    # Process 0 reduces after the micro-batch that no row of which reaches VERIFY: its unused
+    # adapter must still take part.
+    batches.append(batches.pop(2))
+    for normalise in ("stage", "token"):
+        for chunked in (False, True):
+            model = torch.nn.parallel.DistributedDataParallel(tiny_model())
+            counts = counts_of(batches)
+            for batch in batches[:-1]:
+                with model.no_sync():
+                    backward(model, batch, counts, 2, normalise, chunked)
+            backward(model, batches[-1], counts, 2, normalise, chunked)
+            found[f"{normalise} {'chunked' if chunked else 'plain'}"] = gradients(model)
+    return found
+
+
 @record
 def worker(folder):
     """One of two processes: some 16 of 32 traces, in micro-batches of 4; then one fails."""
     torch.set_num_threads(1)
     torch.distributed.init_process_group("gloo")
     gradient, weights, records = tuned(4, folder)
-    torch.save({"gradient": gradient, "weights": weights}, f"{folder}/{processes.rank()}.pt")
+    torch.save({"gradient": gradient, "weights": weights,
+                "loss": loss_gradients(processes.rank())}, f"{folder}/{processes.rank()}.pt")
     Path(f"{folder}/{processes.rank()}.json").write_text(json.dumps(records))
     assert processes.gathered(processes.rank() * 7) == [0, 7]
     with processes.first_before_others():
@@ -125,6 +149,19 @@ def test_32_and_8_times_4_and_two_processes_give_one_gradient(alone, pair):
     assert distance(alone[4][0], expected) <= 1e-5
     for rank in (0, 1):
         assert distance(torch.load(pair[0] / f"{rank}.pt")["gradient"], expected) <= 1e-5
+
+
+def test_the_loss_of_two_processes_of_sixteen_is_that_of_one_batch_of_32(pair):
+    expected = {}
+    for normalise in ("stage", "token"):
+        model = tiny_model()
+        backward(model, step_rows(), None, normalise=normalise)
+        expected[normalise] = gradients(model)
+    for rank in (0, 1):
+        found = torch.load(pair[0] / f"{rank}.pt")["loss"]
+        assert len(found) == 4
+        for key, gradient in found.items():
+            assert difference(gradient, expected[key.split()[0]]) <= 1e-5, (rank, key)
 
 
 def test_two_processes_train_the_same_adapters_and_skip_alike(alone, pair):

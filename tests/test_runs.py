@@ -185,12 +185,12 @@ def test_absent_and_broken_files_are_named(workspace):
 def test_committed_runs_are_whole():
     """Each run of reference in the repository has its five files, all readable.
 
-    The rows of an untouched base have no training and no scores of their own.
+    The rows of an untouched base, prompted or not, have no training and no scores of their own.
     """
     folders = [folder for folder in (paths.CHECKOUT / "results").glob("*") if folder.is_dir()]
     assert len(folders) >= 3
     for folder in folders:
         run = Run(folder)
         assert run.read_params() and run.read_environment() and run.read_generations()
-        if not folder.name.endswith("-base"):
+        if not folder.name.endswith(("-base", "-prompted")):
             assert run.read_summary() and len(run.read_metrics())

@@ -261,9 +261,12 @@ def test_the_figure_is_drawn_from_the_files_alone(results, tmp_path):
     files = [tmp_path / "training.json", tmp_path / "decoding.json"]
     for file, result in zip(files, results):
         file.write_text(json.dumps(result))
-    speed_figure.main(*files, tmp_path / "figures")
+    speed_figure.main(*files, folder=tmp_path / "figures")
     assert (tmp_path / "figures" / "speed.png").stat().st_size > 10_000
     assert "a-model on 2 threads of X" in (tmp_path / "figures/captions.json").read_text()
+    speed_figure.main(files[0], folder=tmp_path / "alone")  # decoding was not measured
+    assert "decoding" not in (tmp_path / "alone/captions.json").read_text()
+    assert len(speed_figure.speed_figure(results[0]).axes) == 2
     figure = speed_figure.speed_figure(*results)
     widths = [bar.get_width() for bar in figure.axes[0].patches]
     assert widths == [r["samples_per_second"]["median"] for r in results[0]["medians"].values()]
