@@ -19,6 +19,8 @@ COLUMNS = (("a1", "a1", NATURAL), ("a2", "a2", NATURAL), ("last number", "lenien
            ("a2 less a1", "delta", NATURAL), ("SVR, own errors", "svr", NATURAL),
            ("SVR, planted", "svr", GIVEN), ("its null", NULL, GIVEN),
            ("recall", "recall", GIVEN), ("specificity", "specificity", GIVEN))
+ANSWER_COLUMNS = ("claim", "comparison", "score", "mean against mean", "difference",
+                  "seeds x problems", "word")
 NOT_STATED = "not stated"  # a free form has no Result and no Answer line
 LOOKS = {HOLDS: (A2, "D"), FAILS: (RED, "s")}  # the others are grey circles
 
@@ -72,23 +74,23 @@ def _null(run, setting: str) -> float | None:
 
 def answers_table(found: Iterable[Answer]) -> Table:
     """Every hypothesis with its difference in points, interval, counts and word."""
-    rows = [(a.hypothesis.claim, _compared(a.hypothesis.first, a.hypothesis.second),
-             f"{SCORES[a.hypothesis.of]}, {a.hypothesis.setting}", _against(a), _difference(a),
-             f"{len(a.seeds)} x {a.n}", a.word) for a in found]
     return Table("What the runs say (difference in points, 95 % over seeds and problems)",
-                 ("claim", "comparison", "score", "mean against mean", "difference",
-                  "seeds x problems", "word"), tuple(rows))
+                 ANSWER_COLUMNS, tuple(map(_line, found)))
 
 
 def claims_table(found: Iterable[Answer]) -> Table:
     """One line for each claim of the original card, by the hypothesis that decides it."""
-    rows = [(claim, f"{_compared(a.hypothesis.first, a.hypothesis.second)}: "
-             f"{SCORES[a.hypothesis.of]}, {a.hypothesis.setting}", _against(a), _difference(a),
-             f"{len(a.seeds)} x {a.n}", a.word)
-            for claim, a in verdicts(list(found)).items() if claim in CARD]
-    return Table("Which ideas of the original card hold (nano scale)",
-                 ("claim", "comparison", "mean against mean", "difference",
-                  "seeds x problems", "word"), tuple(rows))
+    return Table("Which ideas of the original card hold (nano scale)", ANSWER_COLUMNS,
+                 tuple(_line(a) for claim, a in verdicts(list(found)).items()
+                       if claim in CARD))
+
+
+def _line(a: Answer) -> tuple[str, ...]:
+    """An answer's cells, in order of ANSWER_COLUMNS."""
+    asked = a.hypothesis
+    return (asked.claim, _compared(asked.first, asked.second),
+            f"{SCORES[asked.of]}, {asked.setting}", _against(a), _difference(a),
+            f"{len(a.seeds)} x {a.n}", a.word)
 
 
 def _compared(first: str, second: str | None) -> str:

@@ -10,11 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-import yaml
-
 from nanoreason import paths
 from nanoreason.identity import OTHERWISE
 from nanoreason.params import AblateParams, TrainParams
+from nanoreason.profiles import comment_lines, flat_mapping
 from nanoreason.validation import ParameterError
 
 FOLDER = "ablations"
@@ -75,13 +74,9 @@ def load_condition(name: str) -> Condition:
                              f"{name}.yaml; choose from {', '.join(names)}")
     text = (paths.PARAMS / FOLDER / f"{name}.yaml").read_text(encoding="utf-8")
     try:
-        values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ParameterError(f"params/{FOLDER}/{name}.yaml is no YAML: "
-                             f"{' '.join(str(error).split())}") from None
-    if not isinstance(values, dict) or any(isinstance(v, dict) for v in values.values()):
-        raise ParameterError(f"params/{FOLDER}/{name}.yaml must be a flat mapping of names to "
-                             "values; {} for no difference")
+        values = flat_mapping(text, f"params/{FOLDER}/{name}.yaml")
+    except ValueError as error:
+        raise ParameterError(f"{error}; {{}} for no difference") from None
     odd = next((key for key in values if key in OF_THE_GRID), None)
     if odd:
         raise ParameterError(f"params/{FOLDER}/{name}.yaml: {odd} is set by the grid for all "
@@ -89,8 +84,7 @@ def load_condition(name: str) -> Condition:
     if values.get("reasoning_run") == name:
         raise ParameterError(f"params/{FOLDER}/{name}.yaml: reasoning_run={name!r} is the "
                              "condition itself; name the one that it builds on")
-    about = " ".join(line.lstrip("# ") for line in text.splitlines() if line.startswith("#"))
-    return Condition(name, values, about)
+    return Condition(name, values, " ".join(comment_lines(text)))
 
 
 def chosen(params: AblateParams) -> list[Condition]:

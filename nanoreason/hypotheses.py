@@ -20,8 +20,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from nanoreason.grid import Grid
-from nanoreason.rows import read_rows
-from nanoreason.scores import STATISTICS, count_table
+from nanoreason.scores import STATISTICS
+from nanoreason.seeds import count_tables
 from nanoreason.statistics import crossed_bootstrap
 
 MATTERS = 0.02  # two points
@@ -122,7 +122,8 @@ def answer(grid: Grid, hypothesis: Hypothesis, least: int = SEEDS) -> Answer:
     if not seeds:
         return Answer(hypothesis, (), 0, None, None, {}, None, None, (), least)
     ours = tables([first[seed] for seed in seeds], hypothesis.setting)
-    theirs = tables([second[seed] for seed in seeds], hypothesis.setting)
+    theirs = tables([second[seed] for seed in seeds], hypothesis.setting) \
+        if hypothesis.second else ours
     if ours[0] != theirs[0]:
         raise ValueError(f"conditions {hypothesis.first} and {hypothesis.second} answered "
                          "different problems: run them anew under one name")
@@ -166,17 +167,12 @@ def tables(runs: list, setting: str) -> tuple[tuple[str, ...], np.ndarray]:
         if run.facts["evaluated"]["settings"] == ["natural"] and setting == GIVEN:
             raise ValueError(f"condition {run.condition} has natural rows alone: it cannot be "
                              f"compared on {GIVEN} ones")
-    read = [read_rows([row for row in run.rows() if row["setting"] in SETTINGS[setting]],
-                      single=False)[0] for run in runs]
-    names = [tuple(sorted({reading.problem for reading in found})) for found in read]
-    if len(set(names)) > 1:
+    rows = [[row for row in run.rows() if row["setting"] in SETTINGS[setting]] for run in runs]
+    if any({row["problem_id"] for row in each} != {row["problem_id"] for row in rows[0]}
+           for each in rows):
         raise ValueError(f"the seeds of condition {runs[0].condition} answered different "
                          "problems: run them anew under one name")
-    places = {problem: place for place, problem in enumerate(names[0])}
-    counts = np.zeros((len(runs), len(places), count_table([]).shape[1]))
-    for table, found in zip(counts, read):
-        np.add.at(table, [places[reading.problem] for reading in found], count_table(found))
-    return names[0], counts
+    return count_tables(rows)
 
 
 def verdicts(answers: list[Answer]) -> dict[str, Answer]:

@@ -40,16 +40,28 @@ def load_profile(name: str) -> dict:
 
     Raises ValueError if the file is no flat mapping; the caller knows that `name` exists.
     """
-    values = yaml.safe_load(_text(name))
+    return flat_mapping(_text(name), f"params/{name}.yaml")
+
+
+def flat_mapping(text: str, where: str) -> dict:
+    """The values of a YAML text. Raises ValueError, naming `where`, if it is none or nested."""
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(f"{where} is no YAML: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict) or any(isinstance(v, dict) for v in values.values()):
-        raise ValueError(f"params/{name}.yaml must be a flat mapping of names to values")
+        raise ValueError(f"{where} must be a flat mapping of names to values")
     return values
+
+
+def comment_lines(text: str) -> list[str]:
+    """The comment lines of a YAML text, without their marks."""
+    return [line.lstrip("# ") for line in text.splitlines() if line.startswith("#")]
 
 
 def describe_profile(name: str) -> str:
     """The comment lines of profile `name`: what for, how launched, what it needs."""
-    lines = _text(name).splitlines()
-    return "\n".join(line.lstrip("# ") for line in lines if line.startswith("#"))
+    return "\n".join(comment_lines(_text(name)))
 
 
 def detect_gpus() -> tuple[Gpu, ...]:

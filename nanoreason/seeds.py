@@ -64,7 +64,7 @@ def over_seeds(runs: Mapping[str, Iterable[Mapping]], of: str = "svr", seed: int
         odd = different_problems(rows[first], rows[name])
         if odd:
             raise ValueError(f"runs {first} and {name} answered different problems: {odd}")
-    counts = _tables(list(rows.values()))
+    counts = count_tables(list(rows.values()))[1]
     each = [float(STATISTICS[of](table.sum(axis=0)[None])[0]) for table in counts]
     values = {name: None if np.isnan(value) else value for name, value in zip(rows, each)}
     if None in values.values():
@@ -76,12 +76,15 @@ def over_seeds(runs: Mapping[str, Iterable[Mapping]], of: str = "svr", seed: int
         interval=crossed_bootstrap(STATISTICS[of], counts, seed=seed))
 
 
-def _tables(runs: list[list[Mapping]]) -> np.ndarray:
-    """Counts of every run by problem, (runs, problems, columns), problems in one order."""
+def count_tables(runs: list[list[Mapping]]) -> tuple[tuple[str, ...], np.ndarray]:
+    """(problems in order, counts by run and problem, (runs, problems, columns)).
+
+    Runs are rows of one setting that pools; a problem that a run lacks counts nothing in it.
+    """
     readings = [read_rows(rows, single=False)[0] for rows in runs]
     places = {problem: k for k, problem in enumerate(sorted(
         {reading.problem for found in readings for reading in found}))}
     tables = np.zeros((len(runs), len(places), count_table([]).shape[1]))
     for table, found in zip(tables, readings):
         np.add.at(table, [places[reading.problem] for reading in found], count_table(found))
-    return tables
+    return tuple(places), tables
