@@ -174,10 +174,11 @@ class _Builder:
         """The node of each operand, in order.
 
         Those that can only come from one place are traced first: they tell what the line is
-        about, which helps to choose for the others.
+        about, which helps to choose for the others. These follow in an order of their own,
+        not that of the text: `2 + 3` and `3 + 2` are one step.
         """
         found: dict[int, tuple] = {}
-        for k in sorted(range(len(numbers)), key=lambda k: self.choices(numbers[k][0]) > 1):
+        for k in sorted(range(len(numbers)), key=lambda k: self._turn(*numbers[k])):
             number, place = numbers[k]
             here = list(found.values())
             used = self.used.union(here)
@@ -196,6 +197,11 @@ class _Builder:
                                     canonical=self.forms[source].key)
             found[k] = source
         return [found[k] for k in range(len(numbers))]
+
+    def _turn(self, number: Number, place: Place) -> tuple:
+        """When an operand is traced; the same wherever a sum or a product has it."""
+        undoes = place.right and place.operator in ("-", "/")
+        return self.choices(number) > 1, place.operator in ("*", "/"), undoes, -place.value
 
     def choices(self, number: Number) -> int:
         """How many results and quantities have the value of a number."""

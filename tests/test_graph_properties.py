@@ -5,6 +5,7 @@ EXECUTE shows values alone: where two values are equal, only the provenance rule
 apart, by place, and a text in another order may then mean another graph. Invariance under
 reordering is therefore asked of solutions whose text is read as it was meant.
 """
+import math
 from fractions import Fraction
 
 import networkx as nx
@@ -117,6 +118,23 @@ def test_equal_values_are_no_obstacle_where_the_text_is_read_as_meant(solution, 
     student = execute_graph(retold(solution, rng, order), solution.question)
     if solution.is_read_as_meant(teacher, plain) and solution.is_read_as_meant(student, order):
         assert edge_f1(student, teacher) == 1 == edge_f1(teacher, student)
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(st.lists(st.integers(2, 4), min_size=3, max_size=6), st.sampled_from("+*"), st.data())
+def test_operands_in_another_order_come_from_the_same_quantities(givens, sign, data):
+    """Equal quantities all used before: what is left to choose must not hang on the side."""
+    question = "There are " + ", ".join(f"{n} things" for n in givens) + "."
+
+    def line(numbers):
+        value = sum(numbers) if sign == "+" else math.prod(numbers)
+        return f"{f' {sign} '.join(map(str, numbers))} = {value}"
+
+    taken = data.draw(st.lists(st.sampled_from(givens), min_size=2, max_size=4))
+    start, again = line(givens), data.draw(st.permutations(taken))
+    teacher = execute_graph([start, line(taken)], question)
+    student = execute_graph([start, line(again)], question)
+    assert set(student.edges) == set(teacher.edges)
 
 
 def test_the_same_computation_twice_is_aligned_by_what_uses_it():
