@@ -28,7 +28,7 @@ study: $(STAMP) ## the whole study: notebooks 00 to 05, into build/
 	@$(BIN)/python -m nanoreason.study --profile $(PROFILE) --run $(or $(RUN),study)
 
 test: $(STAMP) ## all tests but the slow ones
-	@$(BIN)/python -m pytest -m "not slow"
+	@$(BIN)/python -m pytest -m "not slow" -n auto --maxprocesses 4 --dist loadfile
 
 test-slow: $(STAMP) ## the slow tests
 	@$(BIN)/python -m pytest -m slow

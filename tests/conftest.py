@@ -4,6 +4,8 @@ import os
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # a test that needs the hub must say so itself
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+if "PYTEST_XDIST_WORKER" in os.environ:  # one thread each: side by side, more hold each other up
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from pathlib import Path
 
