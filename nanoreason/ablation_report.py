@@ -7,11 +7,12 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from nanoreason.conditions import Condition
-from nanoreason.figures import A1, A2, GREY, RED, draw_not_run
+from nanoreason.figures import GREY, RED, draw_not_run
 from nanoreason.grid import Grid
 from nanoreason.hypotheses import (CARD, FAILS, GIVEN, HOLDS, HYPOTHESES, MATTERS, NATURAL,
                                    SCORES, SEEDS, SETTINGS, Answer, answer, tables, verdicts)
 from nanoreason.scores import STATISTICS, self_verification
+from nanoreason.stages import Stage
 from nanoreason.tables import NOT_RUN, Table
 
 NULL = "svr_null"
@@ -22,7 +23,7 @@ COLUMNS = (("a1", "a1", NATURAL), ("a2", "a2", NATURAL), ("last number", "lenien
 ANSWER_COLUMNS = ("claim", "comparison", "score", "mean against mean", "difference",
                   "seeds x problems", "word")
 NOT_STATED = "not stated"  # a free form has no Result and no Answer line
-LOOKS = {HOLDS: (A2, "D"), FAILS: (RED, "s")}  # the others are grey circles
+LOOKS = {HOLDS: (Stage.UNDERSTAND.colour, "D"), FAILS: (RED, "s")}  # the others are grey circles
 
 
 def answers(grid: Grid, least: int = SEEDS) -> list[Answer]:

@@ -5,7 +5,8 @@ import nbformat
 import pytest
 
 from nanoreason import paths
-from nanoreason.ablation_report import answers, answers_table, claims_table, hypotheses_table
+from nanoreason.ablation_report import (answers, answers_table, claims_table, conditions_table,
+                                        hypotheses_table)
 from nanoreason.conditions import chosen
 from nanoreason.grid import open_grid
 from nanoreason.params import AblateParams
@@ -56,6 +57,22 @@ def test_the_committed_table_comes_out_again(found):
 def test_the_readme_says_how_far_the_grid_has_come(grid):
     whole = len(chosen(AblateParams(profile="nano"))) * AblateParams(profile="nano").seeds
     assert f"{len(grid.runs)} of {whole} runs" in README
+
+
+def test_the_sentences_on_single_conditions_hold(grid):
+    table = conditions_table(grid, chosen(AblateParams(profile="nano")))
+    score = {row[0]: {name: cell.split()[0] for name, cell in zip(table.columns[3:], row[3:])}
+             for row in table.rows}
+    staged, wide, right = score["staged"], score["single_wide"], score["errors_0"]
+    for sentence in (
+            f"right in {staged['a1']} % against {wide['a1']} %",
+            f"final answer in {staged['a2']} % against {wide['a2']} %",
+            f"recall {right['recall']} %, SVR {float(right['SVR, planted']):g}",
+            f"{staged['a1']} % against {right['a1']} % right"):
+        assert sentence in README
+    tokens = {name: grid.of(name)[0].facts["training"]["tokens_seen"]
+              for name in ("free", "errors_0")}
+    assert tokens["free"] < 0.5 * tokens["errors_0"]  # "in fewer than half the tokens"
 
 
 def test_the_notebook_asks_what_the_package_asks():
