@@ -1,5 +1,6 @@
 """The project's own files agree: metadata, lock, environment, address, wheel, study."""
 import ast
+import json
 import re
 import shutil
 import subprocess
@@ -69,6 +70,14 @@ def test_environment_yml_says_the_same_and_why():
         assert str(requirement.specifier) == f"=={LOCK[name]}", name
     assert "python=3.11" in whole
     assert "3.11" in PROJECT["requires-python"]
+
+
+def test_notebooks_name_no_place_of_the_machine_that_ran_them():
+    absolute = re.compile(r"(?<![\w./:])/(?:home|root|tmp|usr|opt|work|mnt|var)/\w+")
+    for path in sorted(paths.NOTEBOOKS.glob("*.ipynb")):
+        for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+            shown = json.dumps(cell.get("outputs", []), ensure_ascii=False)
+            assert not absolute.search(shown), f"{path.name}: {absolute.search(shown)[0]}"
 
 
 def test_continuous_integration_runs_the_same_command():
