@@ -5,10 +5,11 @@ import nbformat
 import pytest
 
 from nanoreason import paths
-from nanoreason.ablation_report import (answers, answers_table, claims_table, conditions_table,
-                                        hypotheses_table)
+from nanoreason.ablation_report import (ANSWER_COLUMNS, answers, answers_table, claims_table,
+                                        conditions_table, hypotheses_table)
 from nanoreason.conditions import chosen
 from nanoreason.grid import open_grid
+from nanoreason.hypotheses import NOT_SPOILT
 from nanoreason.params import AblateParams
 
 README = (paths.ROOT / "README.md").read_text(encoding="utf-8")
@@ -73,6 +74,13 @@ def test_the_sentences_on_single_conditions_hold(grid):
     tokens = {name: grid.of(name)[0].facts["training"]["tokens_seen"]
               for name in ("free", "errors_0")}
     assert tokens["free"] < 0.5 * tokens["errors_0"]  # "in fewer than half the tokens"
+
+
+def test_the_difference_beside_a_run_without_verify_is_that_of_the_table(found):
+    asked = next(a for a in found if a.hypothesis.claim == NOT_SPOILT)
+    difference = dict(zip(ANSWER_COLUMNS, answers_table([asked]).rows[0]))["difference"]
+    assert f"over {len(asked.seeds)} seeds of fewer traces, the difference is {difference}." \
+        in README
 
 
 def test_the_notebook_asks_what_the_package_asks():
