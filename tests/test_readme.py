@@ -5,8 +5,10 @@ import json
 import re
 
 import pytest
+import yaml
 
 from nanoreason import paths
+from nanoreason.evaluation import EVALUATED
 from nanoreason.runs import Run
 from nanoreason.score_tables import put_results
 from nanoreason.scores import accuracy
@@ -51,6 +53,28 @@ def test_the_count_on_real_questions_is_that_of_the_committed_run():
     right, asked = accuracy(run.read_generations()).counts["strict"]
     traces = run.read_environment()["training"]["traces"]
     assert f"strict {right} of {asked} test questions after tuning on {traces} traces" in README
+
+
+def test_the_sentence_on_smollm2_is_that_of_the_committed_run():
+    """README: a small real model on a few hundred real traces, and how little it learned."""
+    run = Run(paths.RESULTS / "smollm2-gsm8k")
+    rows, facts = run.read_generations(), run.read_environment()
+    counts, training = accuracy(rows).counts, facts["training"]
+    (strict, asked), lenient = counts["strict"], counts["lenient"][0]
+    too_long, asked_traces = training["too_long"], training["traces"]
+    never = sum(not row["scores"]["reached_verify"] for row in rows)
+    tokens = yaml.safe_load(run.path(EVALUATED).read_text())["max_new_tokens"]
+    minutes = round(facts["seconds"] / 60)
+    assert (f"(profile `smollm2`, two CPU cores, {minutes} minutes) tuned for one epoch on "
+            f"{asked_traces - too_long} of {asked_traces} rule-made traces, {too_long} being too "
+            f"long, answers strict {strict} and lenient {lenient} of {asked} GSM8K test questions; "
+            f"{never} of its answers spend their {tokens} tokens before they reach VERIFY"
+            in README)
+    assert f"{training['optimiser_steps']} optimiser steps teach it" in README
+    assert facts["dirty"] is False and run.read_params()["epochs"] == 1
+    assert f"has been trained on {asked_traces - too_long} traces" in README
+    assert f"{asked_traces} traces took {minutes} minutes" in (
+        paths.ROOT / "params/smollm2.yaml").read_text(encoding="utf-8")
 
 
 def test_the_sentences_on_verify_hold(summary):
