@@ -10,9 +10,10 @@ that all do the same work whatever the adapters know.
   it: tokens per second of `dual` (routed, both adapters) and of `single` (one plain adapter
   and `generate`).
 - *evaluation*: traces of their own lengths, from the question as text to the trace as text:
-  `ours` (`generate_traces`, batches by length within a budget of tokens), `plain_4`
-  (`generate` with batches of 4 in the order of the problems) and `plain_wide` (the same with
-  as many rows as our batches have at most, in the first round alone). They write a seeded
+  `ours` (`generate_traces`, as many rows as a budget of tokens allows, new ones joining where
+  others end), `plain_4` (`generate` with batches of 4 in the order of the problems) and
+  `plain_wide` (the same with as many rows as ours begins with, in the first round alone).
+  They write a seeded
   draw of the questions, `plain_4` the first few of it. Seconds are taken to all 1,319
   questions: those of ours by the tokens that are to be written; those of `plain` by its
   forward passes, as many in each batch as its longest trace has tokens, which are counted
@@ -37,7 +38,7 @@ from training_loops import ALPHA, RANK, plain_adapter
 
 from nanoreason.data import filter_traces, load_problems, teach
 from nanoreason.evaluation import generate_traces
-from nanoreason.generation import Request, generate, length_batches
+from nanoreason.generation import Request, generate, rows_that_fit
 from nanoreason.models import load_tokenizer
 from nanoreason.problem import Problem
 from nanoreason.routing import attach_adapters
@@ -180,11 +181,11 @@ def main(options) -> None:
     lengths = [len(row["tokens"]) for row in rows]
     random.Random(options.seed).shuffle(rows)
     questions = rows[:options.questions]
-    requests = [Request(row["prompt"], len(row["prompt"])) for row in questions]
-    batches = length_batches(requests, options.max_new_tokens, options.batch_tokens)
+    longest_first = sorted((len(row["prompt"]) for row in questions), reverse=True)
+    wide = rows_that_fit([], longest_first, options.max_new_tokens, options.batch_tokens)
     settings = {"rank": RANK, "alpha": ALPHA, "rows": options.rows,
                 "new_tokens": options.new_tokens, "questions": len(questions),
-                "small": min(options.small, len(questions)), "wide": max(map(len, batches)),
+                "small": min(options.small, len(questions)), "wide": wide,
                 "batch_tokens": options.batch_tokens,
                 "max_new_tokens": options.max_new_tokens, "seed": options.seed}
     job = settings | {"base": options.base, "device": options.device, "questions": questions,

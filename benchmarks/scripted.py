@@ -6,8 +6,8 @@ causal model raises the logit of the next token of a given text, the end token a
 last. Everything else is computed as ever: every layer, the logits of the whole vocabulary,
 the choice among them, the route at the VERIFY tag, the stop at the end token.
 
-It follows any decoding that keeps rows in their order and drops finished ones alone, and
-notices if a row was fed what it did not write.
+It follows any decoding that keeps rows in their order, drops finished ones alone and lets new
+ones join below, and notices if a row was fed what it did not write.
 """
 from __future__ import annotations
 
@@ -36,19 +36,20 @@ class Script:
     def _write(self, module, args, kwargs, output):
         ids = kwargs["input_ids"] if "input_ids" in kwargs else args[0]
         self.steps += 1
-        if ids.shape[1] > 1:
+        if ids.shape[1] > 1:  # new rows, alone; from now on they stand below the others
             mask = kwargs.get("attention_mask")  # `generate` leaves one without padding out
             real = torch.ones_like(ids).bool() if mask is None else mask.bool()
-            self.rows = [[None, *reversed(self.texts[tuple(row[keep].tolist())])]
-                         for row, keep in zip(ids, real)]
-            places = list(range(len(ids)))
+            rows = [[None, *reversed(self.texts[tuple(row[keep].tolist())])]
+                    for row, keep in zip(ids, real)]
+            others, places = self.rows, range(len(ids))
         else:
-            places = self._continued(ids[:, 0].tolist())
+            rows, others, places = self.rows, [], self._continued(ids[:, 0].tolist())
         following = torch.full((len(ids),), self.end_id)
-        for place, row in zip(places, self.rows):
+        for place, row in zip(places, rows):
             following[place] = row[-1] if len(row) > 1 else self.end_id
-        self.rows = [[row[-1], *row[1:-1]] for row in self.rows if len(row) > 1]
-        self.written += len(self.rows)
+        going_on = [[row[-1], *row[1:-1]] for row in rows if len(row) > 1]
+        self.written += len(going_on)
+        self.rows = others + going_on
         every = torch.arange(len(ids), device=ids.device)
         output.logits[every, -1, following.to(ids.device)] = RAISED
 

@@ -9,8 +9,10 @@ from bitsandbytes.nn import Linear4bit
 from transformers import DynamicCache
 from transformers.cache_utils import Cache
 
-from nanoreason.generation import Request, continue_batch, generate, length_batches
-from nanoreason.growing_cache import GrowingLayer
+from nanoreason.decoder import Decoder
+from nanoreason.generation import (Request, _decoded, continue_batch, generate,
+                                   rows_that_fit)
+from nanoreason.growing_cache import GrowingLayer, join_caches, keep_rows
 from nanoreason.models import load_base
 from nanoreason.procedural import problems
 from nanoreason.routing import attach_adapters, route
@@ -100,13 +102,90 @@ def test_rows_that_end_early_leave_the_others_alone(setup, requests):
     assert len(stopped[0]) == free[0].index(end)
 
 
-def test_batches_hold_a_bounded_number_of_positions():
-    requests = [Request([0] * length, 1) for length in (5, 50, 20, 21, 22, 500)]
-    batches = length_batches(requests, max_new_tokens=10, batch_tokens=100)
-    assert sorted(i for batch in batches for i in batch) == list(range(6))
-    for batch in batches:
-        width = max(len(requests[i].input_ids) for i in batch) + 10
-        assert len(batch) == 1 or width * len(batch) <= 100
+def test_rows_hold_a_bounded_number_of_positions():
+    assert rows_that_fit([], [50, 22, 21], max_new_tokens=10, batch_tokens=120) == 2
+    assert rows_that_fit([50], [22, 21], max_new_tokens=10, batch_tokens=120) == 1
+    assert rows_that_fit([15, 22], [21, 20], max_new_tokens=10, batch_tokens=120) == 1
+    assert rows_that_fit([], [500], max_new_tokens=10, batch_tokens=120) == 1
+    assert rows_that_fit([5], [500], max_new_tokens=10, batch_tokens=120) == 0
+    assert rows_that_fit([5], [], max_new_tokens=10, batch_tokens=120) == 0
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_rows_that_join_on_the_way_write_what_they_write_alone(setup, requests, temperature):
+    """The end token is one that ends them at many places, so that others join one by one."""
+    model, tokenizer = setup
+    many = [Request(r.input_ids, r.prompt_length, seed) for seed, r in
+            enumerate(list(requests) * 3)]
+    tag, none = tag_ids(tokenizer), -1
+    alone = [continue_batch(model, [r], tag, none, tokenizer.pad_token_id, 12, temperature)[0]
+             for r in many]
+
+    def cut(end):
+        return [row[:row.index(end)] if end in row else row for row in alone]
+
+    end = max({token for row in alone for token in row},
+              key=lambda token: len(set(map(len, cut(token)))))
+    alone = cut(end)
+    assert len({len(row) for row in alone}) > 3
+    budget = 4 * (max(len(r.input_ids) for r in many) + 12)
+    sizes, counted = [], []
+    decoder = Decoder(model, tag, end, tokenizer.pad_token_id, 12, temperature)
+    admit, step = decoder.admit, decoder.step
+
+    def watched(requests):
+        sizes.append((len(decoder.running), len(requests)))
+        return admit(requests)
+
+    def bounded():
+        assert decoder.held * (decoder.columns + 1) <= budget
+        return step()
+
+    decoder.admit, decoder.step = watched, bounded
+    together = dict(pair for ended in _decoded(decoder, many, budget, counted.append)
+                    for pair in ended)
+    assert [together[index] for index in range(len(many))] == alone
+    assert sum(counted) == len(many)
+    assert any(running and joined for running, joined in sizes)  # some joined on the way
+
+
+def test_columns_of_a_long_row_go_when_it_has_ended(setup, requests):
+    """Though the others, too many to be moved together for one that left, write on."""
+    model, tokenizer = setup
+    long = Request(requests[0].input_ids * 4, 5)
+    decoder = Decoder(model, tag_ids(tokenizer), -1, tokenizer.pad_token_id, 40)
+    admit, step, columns = decoder.admit, decoder.step, []
+
+    def admit_and_end_the_long(requests):
+        ended = admit(requests)
+        decoder.rows.running = torch.tensor([key != 0 for key in decoder.rows.keys])
+        return ended
+
+    def watched():
+        columns.append(decoder.columns)
+        return step()
+
+    decoder.admit, decoder.step = admit_and_end_the_long, watched
+    short = [request for request in requests if len(request.input_ids) < 60]
+    assert len(short) > 3 and len(long.input_ids) > 100
+    for _ in _decoded(decoder, [long] + short, 10**6, lambda count: None):
+        pass
+    assert columns[0] > 100 and max(columns[1:]) <= 60 + 40
+
+
+def test_a_cache_with_windows_takes_no_rows_on_the_way(setup, requests, monkeypatch):
+    """Such a model decodes one batch after the other, with the cache of its own."""
+    model, tokenizer = setup
+    joined = decode(setup, requests)
+    monkeypatch.setattr("nanoreason.decoder.growing_cache", lambda config: None)
+    batches = list(generate(model, tokenizer, requests, tag_ids(tokenizer), 12, 600))
+    assert len(batches) > 1
+    together = dict(pair for batch in batches for pair in batch)
+    assert [together[index] for index in range(len(requests))] == joined
+    decoder = Decoder(model, tag_ids(tokenizer), -1, tokenizer.pad_token_id, 5)
+    decoder.admit({0: requests[0]})
+    with pytest.raises(RuntimeError, match="1 rows are held"):
+        decoder.admit({1: requests[1]})
 
 
 def test_generate_returns_every_request_once(setup, requests):
@@ -187,6 +266,24 @@ def test_unpacked_weights_give_the_adapters_the_same_gradients(requests, checkpo
         inside = gradients()
     assert packed.norm() > 0.1
     assert (packed - inside).norm() <= 1e-5 * packed.norm()
+
+
+def test_caches_join_at_their_last_columns(monkeypatch):
+    """What is left of a shorter row is zeros, not what the memory held."""
+    monkeypatch.setattr(torch, "empty", lambda shape, **kind: torch.full(shape, 7.0, **kind))
+    generator = torch.Generator().manual_seed(0)
+    caches = [Cache(layer_class_to_replicate=GrowingLayer) for _ in range(2)]
+    new = [torch.randn(2, rows, 2, width, 8, generator=generator)
+           for rows, width in ((3, 5), (2, 9))]
+    for cache, (keys, values) in zip(caches, new):
+        cache.update(keys, values, 0)
+    join_caches(caches[0], caches[1])
+    keys = caches[0].layers[0].keys
+    assert keys.shape == (5, 2, 9, 8) and caches[0].get_seq_length() == 9
+    assert torch.equal(keys[:3, :, 4:], new[0][0]) and torch.equal(keys[3:], new[1][0])
+    assert not keys[:3, :, :4].any() and not caches[0].layers[0].values[:3, :, :4].any()
+    keep_rows(caches[0], torch.tensor([0, 2]), 4)
+    assert torch.equal(caches[0].layers[0].values, new[0][1][[0, 2]])
 
 
 def test_the_growing_cache_holds_what_the_dynamic_one_holds():
