@@ -9,7 +9,8 @@ from nanoreason.ablation_report import (ANSWER_COLUMNS, answers, answers_table, 
                                         conditions_table, hypotheses_table)
 from nanoreason.conditions import chosen
 from nanoreason.grid import open_grid
-from nanoreason.hypotheses import NOT_SPOILT
+from nanoreason.hypotheses import (FAILS, HOLDS, NOT_SPOILT, OPEN, OWN_ERRORS, PHASES,
+                                   VERIFY_WEIGHT)
 from nanoreason.params import AblateParams
 
 README = (paths.ROOT / "README.md").read_text(encoding="utf-8")
@@ -65,12 +66,19 @@ def test_the_sentences_on_single_conditions_hold(grid):
     score = {row[0]: {name: cell.split()[0] for name, cell in zip(table.columns[3:], row[3:])}
              for row in table.rows}
     staged, wide, right = score["staged"], score["single_wide"], score["errors_0"]
+    heavy = score["single_verify_4"]
     for sentence in (
             f"right in {staged['a1']} % against {wide['a1']} %",
             f"final answer in {staged['a2']} % against {wide['a2']} %",
             f"recall {right['recall']} %, SVR {float(right['SVR, planted']):g}",
-            f"{staged['a1']} % against {right['a1']} % right"):
+            f"{staged['a1']} % against {right['a1']} % right",
+            f"an SVR of {heavy['SVR, planted']} % on planted errors, two adapters "
+            f"{staged['SVR, planted']} %, and is right after EXECUTE in {heavy['a1']} % against "
+            f"{staged['a1']} %"):
         assert sentence in README
+    parameters = {name: sum(grid.of(name)[0].facts["training"]["parameters"].values())
+                  for name in ("staged", "single_verify_4")}
+    assert parameters["staged"] == 2 * parameters["single_verify_4"]  # "half the parameters"
     tokens = {name: grid.of(name)[0].facts["training"]["tokens_seen"]
               for name in ("free", "errors_0")}
     assert tokens["free"] < 0.5 * tokens["errors_0"]  # "in fewer than half the tokens"
@@ -81,6 +89,16 @@ def test_the_difference_beside_a_run_without_verify_is_that_of_the_table(found):
     difference = dict(zip(ANSWER_COLUMNS, answers_table([asked]).rows[0]))["difference"]
     assert f"over {len(asked.seeds)} seeds of fewer traces, the difference is {difference}." \
         in README
+
+
+@pytest.mark.parametrize("claim, sentence, word", [
+    (PHASES, "**Two phases do not help:** {} in SVR", FAILS),
+    (OWN_ERRORS, "is not decided: {}.", OPEN),
+    (VERIFY_WEIGHT, "within one adapter, the weight holds: {}.", HOLDS)])
+def test_the_sentences_on_claims_beyond_the_card_hold(found, claim, sentence, word):
+    asked = next(a for a in found if a.hypothesis.claim == claim)
+    row = dict(zip(ANSWER_COLUMNS, answers_table([asked]).rows[0]))
+    assert sentence.format(row["difference"]) in README and row["word"] == word
 
 
 def test_the_notebook_asks_what_the_package_asks():
