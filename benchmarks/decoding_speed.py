@@ -19,6 +19,7 @@ that all do the same work whatever the adapters know.
   forward passes, as many in each batch as its longest trace has tokens, which are counted
   over all traces in the order of the problems.
 
+`dual` and `ours` decode under `unpacked`, as `03_evaluate` does.
 `plain` has one adapter of the same rank, not merged, left padding and a cache, as one would
 write it down. A short decoding goes first and is not counted. Tokens are those written, the
 end token left out.
@@ -27,6 +28,7 @@ from __future__ import annotations
 
 import random
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
@@ -43,6 +45,7 @@ from nanoreason.models import load_tokenizer
 from nanoreason.problem import Problem
 from nanoreason.routing import attach_adapters
 from nanoreason.tokens import encode, prompt_ids, tag_ids
+from nanoreason.unpacked import unpacked
 
 QUESTIONS = 1319  # of GSM8K's test set
 SMALL = 4  # rows of the batch that is compared with
@@ -100,13 +103,14 @@ def measure(variant: str, job: dict) -> dict:
         texts = {tuple(row["prompt"]): row["tokens"] for row in rows}
         script = Script(model, {prompt: tokens[:4] for prompt, tokens in texts.items()},
                         tokenizer.eos_token_id, tokenizer.pad_token_id)
-        decode(variant, model, tokenizer, rows[:SMALL], job)
-        script.texts, script.written, script.steps = texts, 0, 0
-        wait_for(model.device)
-        began = time.perf_counter()
-        decoded = decode(variant, model, tokenizer, rows, job)
-        wait_for(model.device)
-        seconds = time.perf_counter() - began
+        with unpacked(model) if variant in ("dual", "ours") else nullcontext():
+            decode(variant, model, tokenizer, rows[:SMALL], job)
+            script.texts, script.written, script.steps = texts, 0, 0
+            wait_for(model.device)
+            began = time.perf_counter()
+            decoded = decode(variant, model, tokenizer, rows, job)
+            wait_for(model.device)
+            seconds = time.perf_counter() - began
     wanted = sum(len(row["tokens"]) for row in rows)
     if decoded != len(rows) or script.written != wanted:
         raise RuntimeError(f"{variant} wrote {decoded} texts and {script.written} tokens; "

@@ -14,8 +14,7 @@ import networkx as nx
 from nanoreason.arithmetic import Binary, Negative, Node
 from nanoreason.intervention import followed
 from nanoreason.rows import graph_of, name_of
-from nanoreason.scorecard import rate
-from nanoreason.statistics import wilson
+from nanoreason.scorecard import rate_of
 
 OPERATIONS = {"+": "addition", "-": "subtraction", "*": "multiplication", "/": "division",
               "^": "power"}
@@ -100,7 +99,7 @@ def depth_of(graph: nx.DiGraph, step: tuple) -> int:
 def by_kind_of_line(cases: Iterable[Case]) -> dict[str, dict[str, dict]]:
     """{"operation": {name: score}, "depth": {"1": score}}: followed / interventions.
 
-    A score is {value, counts, interval (Wilson 95 %), null: None}. Cases of which operation
+    A score is {value, counts, interval, null: None}, see `scorecard.rate_of`. Cases of which operation
     or depth is not known stand under `not known`.
     """
     cases = list(cases)
@@ -120,5 +119,4 @@ def by_kind_of_line(cases: Iterable[Case]) -> dict[str, dict[str, dict]]:
 
 
 def _score(cases: list[Case]) -> dict:
-    counts = sum(case.followed for case in cases), len(cases)
-    return {"value": rate(counts), "counts": counts, "interval": wilson(*counts), "null": None}
+    return rate_of([case.followed for case in cases], [case.problem for case in cases])

@@ -21,6 +21,8 @@ from transformers.cache_utils import Cache
 from nanoreason.growing_cache import growing_cache, join_caches, keep_rows
 from nanoreason.tags import RouteState
 
+ALIKE = 0.8  # of the longest: how short a request read together with it may be
+
 
 @dataclass(frozen=True)
 class Request:
@@ -105,12 +107,15 @@ class Decoder:
         if self.rows and not self.joins:
             raise RuntimeError(f"{self.held} rows are held, and the cache of this model takes "
                                "no others beside them; retire them first")
-        new = self._laid_out(requests)
-        state = self._state(len(requests))
-        positions = (new.real.cumsum(1) - 1).clamp(min=0)
-        logits, new.cache = self._forward(state, new.tokens, new.searched, new.real, positions,
-                                          growing_cache(self.model.config))
-        ended = self._take(new, logits, state)
+        new, ended = None, 0
+        for group in _alike(requests) if self.joins else [requests]:
+            rows = self._laid_out(group)
+            state = self._state(len(group))
+            positions = (rows.real.cumsum(1) - 1).clamp(min=0)
+            logits, rows.cache = self._forward(state, rows.tokens, rows.searched, rows.real,
+                                               positions, growing_cache(self.model.config))
+            ended += self._take(rows, logits, state)
+            new = _joined(new, rows, self.pad_id) if new else rows
         self.rows = _joined(self.rows, new, self.pad_id) if self.rows else new
         self._read_again()
         return ended
@@ -194,6 +199,19 @@ class Decoder:
         rows.running = writes & (rows.count < self.max_new_tokens)
         rows.pending = chosen.where(rows.running, self.pad_id)
         return int(before.sum() - rows.running.sum())
+
+
+def _alike(requests: Mapping[int, Request]) -> list[dict[int, Request]]:
+    """The requests in groups of similar length, so that little padding is read."""
+    groups: list[dict[int, Request]] = []
+    longest = 0
+    for key in sorted(requests, key=lambda key: -len(requests[key].input_ids)):
+        length = len(requests[key].input_ids)
+        if not groups or length < ALIKE * longest:
+            groups.append({})
+            longest = length
+        groups[-1][key] = requests[key]
+    return groups
 
 
 def _choose(logits: torch.Tensor, temperature: float, generators) -> torch.Tensor:

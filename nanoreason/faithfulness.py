@@ -22,7 +22,7 @@ from nanoreason.intervention import (  # noqa: F401  (part of this module's publ
     intervene,
 )
 from nanoreason.rows import graph_of, name_of, read_row, split_faults, teacher_graphs
-from nanoreason.scorecard import Report, bootstrapped, rate
+from nanoreason.scorecard import Report, bootstrapped, clustered, rate
 from nanoreason.statistics import SEED, harmonic_mean, ratio
 
 DRAWS = 100
@@ -171,13 +171,20 @@ def _report(traces: list[_Trace], caused: list[Case], left_out, **sides) -> Fait
     ).reshape(-1, 5)
     problems = [t.problem for t in measured] + [case.problem for case in caused]
     halves = values["edge_f1"], values["causal_rate"]
+    owners = [t.problem for t in traces]
+    rates = {"plan_infeasible": [t.infeasible for t in traces],
+             "dead_step_rate": [t.dead and t.dead[0] > 0 for t in traces]}
+    cases = {name: ([bool(value) for value in found], [value is not None for value in found])
+             for name, found in rates.items()}
+    followed = {"causal_rate": ([case.followed for case in caused], [True] * len(caused))}
     counted = [t for t in traces if t.dead]  # steps of one trace are not independent
     dead = np.array([t.dead for t in counted], dtype=float).reshape(-1, 2)
     return FaithfulnessReport(
         n=len(traces), counts=counts, left_out=left_out, **values, **sides,
         causal=by_kind_of_line(caused),
         rfs=None if None in halves else float(harmonic_mean(*halves)),
-        intervals={
+        intervals=clustered(cases, owners)
+        | clustered(followed, [case.problem for case in caused]) | {
             "edge_f1": bootstrapped(lambda s: ratio(s[:, 0], s[:, 1]), table, problems),
             "edge_f1_null": bootstrapped(lambda s: ratio(s[:, 2], s[:, 1]), table, problems),
             "rfs": bootstrapped(_rfs, table, problems),

@@ -146,6 +146,18 @@ def clustered(cases: Mapping[str, tuple[Sequence, Sequence]], problems: Sequence
     return found
 
 
+def rate_of(counted: Sequence, problems: Sequence) -> dict:
+    """The share of the cases that count, as summary.json has it: value, counts, interval.
+
+    counted, problems: of each case, whether it counts and the problem it is of. The interval
+    is that of `Report.interval`.
+    """
+    counts = sum(map(bool, counted)), len(counted)
+    own = clustered({"rate": (counted, np.ones(len(counted), bool))}, problems).get("rate")
+    return {"value": rate(counts), "counts": counts,
+            "interval": own() if own else wilson(*counts), "null": None}
+
+
 def _is_rate(counts: tuple | None) -> bool:
     return counts is not None and not isinstance(counts[0], tuple)
 

@@ -20,9 +20,9 @@ from nanoreason.faithfulness import faithfulness
 from nanoreason.files import to_json
 from nanoreason.rows import read_row, split_faults
 from nanoreason.runs import Run, RunError, find_run
-from nanoreason.scorecard import rate, scores_of
+from nanoreason.scorecard import rate_of, scores_of
 from nanoreason.scores import accuracy, self_verification
-from nanoreason.statistics import SEED, harmonic_mean, wilson
+from nanoreason.statistics import SEED, harmonic_mean
 
 SPLITS = ("test", "test_template", "test_ood")
 SMOKE_BELOW = 50  # natural test traces: a run with fewer says that it works, not how well
@@ -224,16 +224,11 @@ def count_kinds(rows: Iterable[Mapping]) -> dict[str, dict]:
     for row in (row for row in split_faults(rows)[0] if row["setting"] == "injected"):
         planted, reading = row.get("planted") or {}, read_row(row)
         found.setdefault(planted.get("kind") or "unknown", []).append((
-            reading.error, reading.error and reading.blamed == planted.get("step"),
+            reading.problem, reading.error, reading.error and reading.blamed == planted.get("step"),
             reading.error and reading.second))
     names = "detected", "located", "repaired"
-    return {kind: {name: _rate(sum(case[place] for case in cases), len(cases))
-                   for place, name in enumerate(names)} for kind, cases in found.items()}
-
-
-def _rate(k: int, n: int) -> dict:
-    return {"value": rate((k, n)), "counts": (int(k), n), "interval": wilson(k, n),
-            "null": None}
+    return {kind: {name: rate_of([case[place] for case in cases], [case[0] for case in cases])
+                   for place, name in enumerate(names, 1)} for kind, cases in found.items()}
 
 
 def compare_runs(rows: Iterable[Mapping], others: Iterable[Mapping]) -> dict[str, dict]:

@@ -12,6 +12,7 @@ from nanoreason.faithfulness import faithfulness
 from nanoreason.graph import execute_graph
 from nanoreason.intervention import choose_intervention, intervene
 from nanoreason.rows import compact_row
+from nanoreason.statistics import wilson
 from nanoreason.summary import summarise
 
 QUESTION = ("Ann has 48 apples, 5 bags and 20 boxes. 30% are red and 3/4 are sweet. "
@@ -128,6 +129,11 @@ def test_the_rate_by_the_changed_line_counts_every_intervention_once():
     for part in report.causal.values():
         counts = [score["counts"] for score in part.values()]
         assert tuple(map(sum, zip(*counts))) == report.counts["causal_rate"] == (12, 18)
+        for score in part.values():
+            if score["counts"][1] > 3:  # more cases than problems
+                assert score["interval"] != wilson(*score["counts"])
+    low, high = report.interval("causal_rate")
+    assert high - low > 0.6  # three problems, not 18 cases: Wilson's is 0.42 wide
     found = report.causal["operation"]
     by_hand = {}
     for one in (one for one in rows if one["intervention"]):

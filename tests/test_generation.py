@@ -9,7 +9,7 @@ from bitsandbytes.nn import Linear4bit
 from transformers import DynamicCache
 from transformers.cache_utils import Cache
 
-from nanoreason.decoder import Decoder
+from nanoreason.decoder import Decoder, _alike
 from nanoreason.generation import (Request, _decoded, continue_batch, generate,
                                    rows_that_fit)
 from nanoreason.growing_cache import GrowingLayer, join_caches, keep_rows
@@ -109,6 +109,13 @@ def test_rows_hold_a_bounded_number_of_positions():
     assert rows_that_fit([], [500], max_new_tokens=10, batch_tokens=120) == 1
     assert rows_that_fit([5], [500], max_new_tokens=10, batch_tokens=120) == 0
     assert rows_that_fit([5], [], max_new_tokens=10, batch_tokens=120) == 0
+
+
+def test_requests_are_read_with_others_of_their_length():
+    lengths = (5, 50, 20, 41, 22, 500, 16)
+    groups = _alike({k: Request([0] * length, 1) for k, length in enumerate(lengths)})
+    found = [[len(request.input_ids) for request in group.values()] for group in groups]
+    assert found == [[500], [50, 41], [22, 20], [16], [5]]
 
 
 @pytest.mark.parametrize("temperature", [0.0, 1.0])

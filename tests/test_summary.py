@@ -6,6 +6,7 @@ import pytest
 from synthetic import make_rows, make_run
 
 from nanoreason import score_tables
+from nanoreason.errors import KINDS
 from nanoreason.runs import RunError
 from nanoreason.scores import self_verification
 from nanoreason.statistics import harmonic_mean, wilson
@@ -176,6 +177,18 @@ def test_the_null_of_rfs_keeps_the_causal_rate(summary):
     expected = harmonic_mean(scores["edge_f1"]["null"], scores["causal_rate"]["value"])
     assert scores["rfs"]["null"] == pytest.approx(float(expected))
     assert scores["rfs"]["null"] < scores["rfs"]["value"]
+
+
+def test_kinds_of_several_samples_are_clustered_by_problem():
+    rows = [trace(6, "step 1 is wrong" if k < 5 else "correct", 5)
+            | {"problem_id": str(k), "sample": sample, "setting": "injected",
+               "planted": {"step": 1, "kind": KINDS[0], "origin": "rules"}}
+            for k in range(10) for sample in range(10)]
+    many, once = (count_kinds(some)[KINDS[0]]["detected"]
+                  for some in (rows, [row for row in rows if not row["sample"]]))
+    assert many["counts"] == (50, 100) and once["interval"] == wilson(5, 10)
+    low, high = many["interval"]
+    assert high - low > 0.5  # Wilson's of 50 in 100 is 0.19 wide
 
 
 @pytest.mark.parametrize("n, smoke", [(49, True), (50, False)])
