@@ -13,16 +13,14 @@ that all do the same work whatever the adapters know.
   `ours` (`generate_traces`, as many rows as a budget of tokens allows, new ones joining where
   others end), `plain_4` (`generate` with batches of 4 in the order of the problems) and
   `plain_wide` (the same with as many rows as ours begins with, in the first round alone).
-  They write a seeded
-  draw of the questions, `plain_4` the first few of it. Seconds are taken to all 1,319
-  questions: those of ours by the tokens that are to be written; those of `plain` by its
-  forward passes, as many in each batch as its longest trace has tokens, which are counted
-  over all traces in the order of the problems.
+  They write a seeded draw of the questions, `plain_4` the first few of it. Seconds are taken
+  to all 1,319 questions: those of ours by the tokens that are to be written; those of `plain`
+  by its forward passes, as many in each batch as its longest trace has tokens, which are
+  counted over all traces in the order of the problems.
 
-`dual` and `ours` decode under `unpacked`, as `03_evaluate` does.
-`plain` has one adapter of the same rank, not merged, left padding and a cache, as one would
-write it down. A short decoding goes first and is not counted. Tokens are those written, the
-end token left out.
+`dual` and `ours` decode under `unpacked`, as `03_evaluate` does; `plain` has one adapter of the
+same rank, not merged, left padding and a cache, as one would write it down. A short decoding
+goes first and is not counted. Tokens are those written, the end token left out.
 """
 from __future__ import annotations
 

@@ -99,8 +99,8 @@ def depth_of(graph: nx.DiGraph, step: tuple) -> int:
 def by_kind_of_line(cases: Iterable[Case]) -> dict[str, dict[str, dict]]:
     """{"operation": {name: score}, "depth": {"1": score}}: followed / interventions.
 
-    A score is {value, counts, interval, null: None}, see `scorecard.rate_of`. Cases of which operation
-    or depth is not known stand under `not known`.
+    A score is {value, counts, interval, null: None}, see `scorecard.rate_of`. Cases of which
+    operation or depth is not known stand under `not known`.
     """
     cases = list(cases)
     order = [*OPERATIONS.values(), SEVERAL, COPY, UNKNOWN]

@@ -153,12 +153,14 @@ def _report(traces: list[_Trace], caused: list[Case], left_out, **sides) -> Fait
         values = [value for value in values if value is not None]
         return sum(values), len(values)
 
+    told = {"plan_infeasible": [t.infeasible for t in traces],
+            "dead_step_rate": [t.dead and t.dead[0] > 0 for t in traces]}
+    followed = [case.followed for case in caused]
     counts = {
         "edge_f1": share([t.edge_f1 for t in traces]),
         "edge_f1_null": share([t.null for t in traces]),
-        "causal_rate": share([case.followed for case in caused]),
-        "plan_infeasible": share([t.infeasible for t in traces]),
-        "dead_step_rate": share([t.dead and t.dead[0] > 0 for t in traces]),
+        "causal_rate": share(followed),
+        **{name: share(values) for name, values in told.items()},
         "dead_step_share": tuple(sum(t.dead[k] for t in traces if t.dead) for k in (0, 1)),
     }
     values = {name: rate(pair) for name, pair in counts.items()}
@@ -171,20 +173,17 @@ def _report(traces: list[_Trace], caused: list[Case], left_out, **sides) -> Fait
     ).reshape(-1, 5)
     problems = [t.problem for t in measured] + [case.problem for case in caused]
     halves = values["edge_f1"], values["causal_rate"]
-    owners = [t.problem for t in traces]
-    rates = {"plan_infeasible": [t.infeasible for t in traces],
-             "dead_step_rate": [t.dead and t.dead[0] > 0 for t in traces]}
-    cases = {name: ([bool(value) for value in found], [value is not None for value in found])
-             for name, found in rates.items()}
-    followed = {"causal_rate": ([case.followed for case in caused], [True] * len(caused))}
+    cases = {name: ([bool(value) for value in values], [value is not None for value in values])
+             for name, values in told.items()}
     counted = [t for t in traces if t.dead]  # steps of one trace are not independent
     dead = np.array([t.dead for t in counted], dtype=float).reshape(-1, 2)
     return FaithfulnessReport(
         n=len(traces), counts=counts, left_out=left_out, **values, **sides,
         causal=by_kind_of_line(caused),
         rfs=None if None in halves else float(harmonic_mean(*halves)),
-        intervals=clustered(cases, owners)
-        | clustered(followed, [case.problem for case in caused]) | {
+        intervals=clustered(cases, [t.problem for t in traces])
+        | clustered({"causal_rate": (followed, [True] * len(caused))},
+                    [case.problem for case in caused]) | {
             "edge_f1": bootstrapped(lambda s: ratio(s[:, 0], s[:, 1]), table, problems),
             "edge_f1_null": bootstrapped(lambda s: ratio(s[:, 2], s[:, 1]), table, problems),
             "rfs": bootstrapped(_rfs, table, problems),
