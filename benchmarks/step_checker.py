@@ -21,8 +21,8 @@ from nanoreason.arithmetic import Equation, read_equations
 from nanoreason.checks import slip
 from nanoreason.expression import NUMBER
 from nanoreason.files import write_json
-from nanoreason.gsm8k import ANNOTATION
 from nanoreason.records import read_json_lines
+from nanoreason.solutions import ANNOTATION
 from nanoreason.statistics import share
 
 SEED = 0

@@ -5,8 +5,9 @@ so that every line has the same few kinds of check and every line can be the wro
 Operations are taken in the order in which the expression is worked out, with four
 exceptions, all exact:
 
-- `20 / 100 * 50` is `50 * 20%` where the question speaks of 20%;
-- `1 / 2 * 60` is `60 / 2`, and `3 / 4 * 60` is `0.75 * 60` where the question has the
+- `20 / 100 * 50` is `50 * 20%` where the question speaks of 20%, and `0.6 * 50` is
+  `50 * 60%` where 60 was worked out;
+- `1 / 2 * 60` is `60 / 2`, `30 * (1 / 60)` is `30 / 60`, and `3 / 4 * 60` is `0.75 * 60` where the question has the
   fraction 3/4 in digits (`60 * (2/3)` where no decimal is exact);
 - factors are multiplied before they are divided where dividing first is not exact in the
   four decimal places that a trace shows;
@@ -18,6 +19,7 @@ from fractions import Fraction
 
 from nanoreason.arithmetic import ArithmeticTextError, Binary, Negative, Node, Number, value_of
 from nanoreason.checks import compute, write_number
+from nanoreason.constants import CONSTANTS
 from nanoreason.problem import Operand, Step
 from nanoreason.quantities import Quantity
 
@@ -111,7 +113,10 @@ class BinarySteps:
         left, right = self._factors(node.left), node.right
         if node.op == "*" and isinstance(right, Binary) and right.op in "*/":
             one = isinstance(right.left, Number) and right.left.value == 1
-            if one or not exact(value_of(right)) or self._share(right.left, right.right):
+            share = self._share(right.left, right.right)
+            if one and right.op == "/" and not share:
+                return [*left, *self._factors(right)[1:]]  # `30 * (1 / 60)` is `30 / 60`
+            if one or not exact(value_of(right)) or share:
                 return [*left, *self._factors(right)]
         return [*left, (node.op, right)]
 
@@ -124,7 +129,7 @@ class BinarySteps:
             if value in quantity.values and not (above.percent or below.percent):
                 if below.value == 100 and above.value in quantity.values:
                     return _per_cent(value)
-                if "/" in quantity.text and above.value != below.value:
+                if "/" in quantity.text and value == quantity.values[0]:
                     text = write_number(value)
                     return Operand("given", 0, value, f"({text})" if "/" in text else text)
         return None
@@ -150,13 +155,17 @@ class BinarySteps:
                 if (quantity.values[0] == node.value
                         and 100 * node.value in quantity.values):
                     return _per_cent(node.value)
+            found = {step.value for step in self.steps}
+            known = found.union(CONSTANTS, *(quantity.values for quantity in self.given))
+            if node.value not in known and 100 * node.value in found:
+                return _per_cent(node.value)  # 100 - 40 = 60, and then 0.6 of something
         return self._read(node)
 
     def _product(self, factors: list[tuple[str, Node]]) -> Operand:
         factors = self._joined(factors)
         first = factors[0][1]
-        others = [f for sign, f in factors[1:] if sign == "*"]
-        if isinstance(first, Number) and first.value == 1 and others:
+        signs = [sign for sign, _ in factors[1:]]
+        if isinstance(first, Number) and first.value == 1 and signs[:1] == ["/"] and "*" in signs:
             # `1 / 2 * 60`: the one has no other sense than to make a fraction.
             factors = factors[1:]
         read = [(sign, self._factor(factor)) for sign, factor in factors]

@@ -17,12 +17,13 @@ from pathlib import Path
 
 from nanoreason.errors import KINDS, CorruptionError, corrupt
 from nanoreason.filters import filter_traces, reasons
-from nanoreason.gsm8k import Unteachable, gsm8k_trace
+from nanoreason.gsm8k import gsm8k_trace
 from nanoreason.mixture import prepare_mixture, read_mixture
 from nanoreason.planting import check_mix, plant
 from nanoreason.problem import Problem
 from nanoreason.records import (RecordError, Rejection, check_record, make_record,
                                 read_json_lines, read_traces, write_rejected, write_traces)
+from nanoreason.solutions import Unteachable
 from nanoreason.sources import in_dev, load_problems
 from nanoreason.teacher import procedural_trace
 from nanoreason.trace import Trace

@@ -166,7 +166,8 @@ class _Builder:
         apart = {above.value, below.value} <= given  # the question may mean 3 of 4
         lowest = (share.numerator, share.denominator) == (above.value, below.value)
         for quantity in self.given:
-            if share in quantity.values and ("/" in quantity.text or (lowest and not apart)):
+            written = "/" in quantity.text and share == quantity.values[0]
+            if written or share in quantity.values and lowest and not apart:
                 return Number(share, f"{above.text}/{below.text}")
         return None
 

@@ -3,9 +3,9 @@
 A record's `answer` has a step a line and the final answer after `####`. Steps carry
 calculator annotations `<<48/2=24>>`; in the socratic form a sub-question stands in front,
 `sub-question ** step`. The teacher takes PLAN from the sub-questions, EXECUTE from the
-annotations (or, on a line without one, from an equation in plain text), UNDERSTAND from
-the question, and lets VERIFY undo or work out again every line. Operations are split into
-binary steps (see `binary`). A line without arithmetic is a restatement and is left out.
+annotations (or, where they are not enough, from the equations in plain text and those in an
+unknown, see `solutions`), UNDERSTAND from the question, and lets VERIFY undo or work out
+again every line. Operations are split into binary steps (see `binary`). A line without arithmetic is a restatement and is left out.
 
 What the rules cannot turn into a right trace is refused with a reason, never patched:
 a false equation, an operand that nothing explains, a last value that is not the answer.
@@ -13,50 +13,23 @@ a false equation, an operand that nothing explains, a last value that is not the
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from fractions import Fraction
 
-from nanoreason.arithmetic import (ArithmeticTextError, evaluate, parse_expression,
-                                   read_equations, value_of)
-from nanoreason.binary import BinarySteps, StepError
+from nanoreason.arithmetic import ArithmeticTextError, evaluate
 from nanoreason.checks import check_lines, equation, write_number
 from nanoreason.constants import constants_of
 from nanoreason.graph import execute_graph
-from nanoreason.implied import complete
 from nanoreason.problem import Operand, Problem, Step
 from nanoreason.quantities import quantities
 from nanoreason.records import Rejection
+from nanoreason.solutions import READINGS, Draft, Unteachable, read_steps
 from nanoreason.trace import Trace, TraceError
 from nanoreason.wording import asking_part, given_labels, imperative
 
 FINAL = re.compile(r"^####\s*(.*?)\s*$", re.MULTILINE)
-ANNOTATION = re.compile(r"<<([^<>]*)>>")
 HUNDRED = Fraction(100)
 _VERBS = {"+": "Add {left} and {right}.", "-": "Subtract {right} from {left}.",
           "*": "Multiply {left} by {right}.", "/": "Divide {left} by {right}."}
-
-
-@dataclass(frozen=True)
-class Draft:
-    """A step on its way to a trace, with its sub-question ("" where it has none)."""
-
-    step: Step
-    asked: str
-
-
-class Unteachable(ValueError):
-    """The rules make no right trace of a problem. `reason`, `place`, `detail` say why."""
-
-    def __init__(self, reason: str, place: str, detail: str):
-        super().__init__(reason, place, detail)
-        self.reason, self.place, self.detail = reason, place, detail
-
-    def __str__(self):
-        return f"{self.reason} at {self.place}: {self.detail}"
-
-    def rejection(self, problem_id: str) -> Rejection:
-        """The same as a record for `rejected.jsonl`."""
-        return Rejection(problem_id, self.reason, self.place, self.detail)
 
 
 def read_problem(record: dict, problem_id: str, source: str, split: str, place: str
@@ -99,107 +72,27 @@ def _solution(text: str) -> tuple[tuple[str, str], ...]:
     return tuple(pairs)
 
 
-def line_expressions(step: str, plain: bool = False) -> list[tuple[str, str]]:
-    """The (expression, value) texts of one step: its annotations, else its equations.
-
-    plain: read the equations in plain text beside the annotations too, in order; those that
-    an annotation repeats only once.
-    """
-    marks = []
-    for annotation in ANNOTATION.finditer(step):
-        left, _, right = annotation[1].rpartition("=")
-        left = left.strip().lstrip("+")
-        if re.search(r"[-+*/^]", left):
-            marks.append((annotation.start(), left, right.strip()))
-    if plain or not marks:
-        # A mark is blanked out, so that places stay as they are.
-        text = ANNOTATION.sub(lambda mark: " " * len(mark[0]), step).replace("–", "-")
-        text = text.translate(str.maketrans("[]", "()"))
-        if marks:
-            text = re.sub(r"(?<=\b[0-9])(:00)(?![0-9])", "   ", text)  # 7:00 - 1:00 = 6 hours
-        text = re.sub(r"(?<=[0-9])\s?\(\s*([0-9.]+)\s*\)", r" * \1", text)  # 5(4) = 20
-        known = {_value(right) for _, _, right in marks}
-        marks += [(e.span[0], e.left, e.right) for e in read_equations(text)
-                  if e.has_operator and e.holds and _value(e.right) not in known]
-        marks.sort(key=lambda mark: mark[0])
-    return [_in_per_cent(left, right) for _, left, right in marks]
-
-
-def _value(text: str) -> Fraction | None:
-    try:
-        return evaluate(text)
-    except ArithmeticTextError:
-        return None
-
-
-def _in_per_cent(left: str, right: str) -> tuple[str, str]:
-    """`100% - 80% = 20%` and `7 / 20 * 100% = 35%` without their signs, if that is true."""
-    bare = left.replace("%", ""), right.replace("%", "")
-    try:
-        if right.endswith("%") and evaluate(bare[0]) == evaluate(bare[1]):
-            return bare
-    except ArithmeticTextError:
-        pass
-    return left, right
-
-
-def _read_steps(problem: Problem, plain: bool) -> tuple[list[Draft], Unteachable | None]:
-    """The binary steps of the solution, and why the first expression that gave none did not.
-
-    plain: see `line_expressions`."""
-    collected = BinarySteps(quantities(problem.question))
-    asked: list[str] = []
-    failure = None
-    for number, (sub_question, step) in enumerate(problem.details.get("solution", ()), 1):
-        for left, right in line_expressions(step, plain):
-            before = len(collected.steps)
-            try:
-                _add(collected, left, right, f"solution line {number}")
-            except Unteachable as error:
-                # Perhaps nothing depends on it: a trace without an unexplained number says.
-                failure = failure or error
-            asked += [""] * (len(collected.steps) - before)
-            if len(collected.steps) > before:
-                asked[-1] = sub_question
-    completed = complete(collected.steps, problem.question)
-    ends = {position: k for k, (position, _) in enumerate(completed)}
-    return [Draft(step, asked[position] if ends[position] == k else "")
-            for k, (position, step) in enumerate(completed)], failure
-
-
-def _add(collected: BinarySteps, left: str, right: str, place: str) -> None:
-    try:
-        node, value = parse_expression(left), evaluate(right)
-        if value_of(node) != value:
-            raise Unteachable("false_equation", place, f"{left} is not {right}")
-        collected.add(node)
-    except ArithmeticTextError as error:
-        raise Unteachable("unreadable_expression", place, str(error)) from error
-    except StepError as error:
-        raise Unteachable("no_binary_steps", place, f"{left} = {right}: {error}") from error
-
-
 def gsm8k_trace(problem: Problem) -> Trace:
     """The right four-stage trace of a GSM8K problem; deterministic.
 
     The annotations are enough for most; where they are not, the equations in plain text
-    between them are read too.
+    between them are read too, and then those in an unknown (see `unknowns`).
 
     Raises `Unteachable` with a reason code: `no_steps`, `unreadable_expression`,
     `no_binary_steps`, `false_equation`, `answer_not_a_number`, `answer_not_reached`,
     `operand_without_source`, `operand_in_doubt`, `not_a_trace`.
     """
-    try:
-        return _trace(problem, plain=False)
-    except Unteachable as error:
+    first = None
+    for reading in READINGS:
         try:
-            return _trace(problem, plain=True)
-        except Unteachable:
-            raise error from None
+            return _trace(problem, reading)
+        except Unteachable as error:
+            first = first or error
+    raise first
 
 
-def _trace(problem: Problem, plain: bool) -> Trace:
-    drafts, failure = _read_steps(problem, plain)
+def _trace(problem: Problem, reading: str) -> Trace:
+    drafts, failure = read_steps(problem, reading)
     if not drafts:
         raise failure or Unteachable("no_steps", "solution",
                                      "the answer shows no arithmetic to learn from")

@@ -5,7 +5,8 @@ several have it, the wording decides, by a cost of which the lowest wins:
 
 - a quantity that some operand came from already costs more;
 - `half` and `a third` are multiplied by or divided by, `twice` and `three times` multiply,
-  `5 more than` is added or taken away: what does something else costs more;
+  `5 more than` is added or taken away, `20%` stands for a percentage: what does something
+  else costs more;
 - money is not multiplied by money, and not added to what is no money;
 - quantities whose words speak of the same things belong together, and so do neighbours;
 - a share is taken from, or put on, what it is a share of: `80 * 20% = 16`, `80 - 16`.
@@ -26,7 +27,7 @@ from nanoreason.number_words import MULTIPLES, PARTS
 from nanoreason.quantities import Quantity, quantities
 
 # What a cost is made of; see `Roles.cost`.
-USED, SAME_LINE, UNFIT, MONEY, INVERSE = 2.0, 4.0, 8.0, 8.0, 0.5
+USED, SAME_LINE, UNFIT, MONEY, STRANGE, INVERSE = 2.0, 4.0, 8.0, 8.0, 3.0, 0.5
 FITS, SHARED_WORD, NEIGHBOUR, BASE, UNIT, SAID_BEFORE = -1.0, -1.0, -2.0, -3.0, 1.0, 0.5
 DOUBT = 4.0  # at this cost, apart from its use before, a quantity is hardly meant
 MOST_WORDS = 6  # on either side of a quantity
@@ -200,7 +201,10 @@ class Roles:
                       used: Collection[tuple]) -> float:
         role = self.wording[node[1]].role
         cost = self._role_cost(node[1], role, place)
-        cost += INVERSE * (place.percent != (role == "percent"))
+        converted = any(other[0] == "constant" for other in here)  # `two feet shorter`: 12 * 2
+        if role == "more" and place.operator in ("*", "/") and not converted:
+            cost += STRANGE
+        cost += (STRANGE if place.percent else INVERSE) * (place.percent != (role == "percent"))
         alone = node in here and role != "share" and not self._squares
         cost += SAME_LINE * (alone and place.operator in ("*", "/", "-"))
         again = node in used and role in ("share", "times") and place.operator == "/"

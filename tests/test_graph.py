@@ -191,3 +191,8 @@ def test_repeated_squaring_stays_small():
     graph = execute_graph(lines, APPLES)
     assert graph.graph["unreadable"] is None and len(lines) > 4
     assert all(len(canonical(graph, node)) <= 200 for node in graph)
+
+
+def test_a_division_that_comes_to_a_part_of_a_fraction_is_no_fraction():
+    graph = execute_graph(["50 / 5 = 10"], "He reads 1/10 of the 50 pages, 5 at a time.")
+    assert [node for _, node in graph.nodes["step", 1]["operands"]] == [("given", 1), ("given", 2)]

@@ -11,10 +11,11 @@ from nanoreason.arithmetic import evaluate, parse_expression, read_equations
 from nanoreason.binary import BinarySteps, StepError
 from nanoreason.checks import equation
 from nanoreason.data import filter_traces, load_problems, teach
-from nanoreason.gsm8k import Unteachable, gsm8k_trace, line_expressions, read_problem
+from nanoreason.gsm8k import gsm8k_trace, read_problem
 from nanoreason.problem import Problem
 from nanoreason.quantities import quantities
 from nanoreason.records import Rejection
+from nanoreason.solutions import Unteachable, line_expressions
 from nanoreason.trace import parse_trace, render_trace
 from nanoreason.wording import asking_part, given_labels, imperative
 
@@ -99,6 +100,10 @@ def test_every_check_is_true_and_never_the_line_itself():
     ("3/4*60", "3/4 of the 60", ["0.75 * 60 = 45"]),
     ("2/3*60", "2/3 of the 60", ["60 * (2/3) = 40"]),
     ("2/3*60", "60 in groups of 2 and 3", ["2 * 60 = 120", "120 / 3 = 40"]),
+    ("30*(1/60)", "30 minutes", ["30 / 60 = 0.5"]),
+    ("12*(1/4)", "1/4 of the 12", ["12 * 0.25 = 3"]),
+    ("240/60", "3/4 of 60 minutes", ["240 / 60 = 4"]),
+    ("1*2", "", ["1 * 2 = 2"]),
     ("10-30+25", "", ["10 + 25 = 35", "35 - 30 = 5"]),
     ("-17+43", "", ["43 - 17 = 26"]),
     ("71+-3", "", ["71 - 3 = 68"]),
@@ -127,6 +132,31 @@ def test_equations_are_read_from_plain_text_where_no_annotation_computes():
     assert line_expressions("100% - 80% = 20% are red") == [("100 - 80", "20")]
     assert line_expressions("<<20%*50=10>>10") == [("20%*50", "10")]
     assert line_expressions("5 x 2 = 11 is no truth, and neither is this") == []
+
+
+def test_a_product_without_a_sign_and_the_name_in_front_of_a_line_are_read():
+    assert line_expressions("Tuesday:6(2)=12 dollars") == [("6 * 2", "12")]
+    assert line_expressions("Both days:2(6+12)=36") == [("2 * (6 + 12)", "36")]
+
+
+def test_the_whole_of_a_chain_is_read_where_its_annotation_starts_in_the_middle():
+    chain = "40 - (12 + 9) = 40 - 21 = <<40-21=19>>19"
+    assert line_expressions(chain) == line_expressions(chain, "plain") == [("40-21", "19")]
+    assert line_expressions(chain, "whole") == [("40 - (12 + 9)", "19")]
+    assert trace(LAMPS, chain + "\n#### 19").execute == ("12 + 9 = 21", "40 - 21 = 19")
+
+
+def test_a_share_of_what_is_left_is_written_by_the_per_cent_worked_out():
+    made = trace("Of 50 tulips 40% are red, the others white. How many are white?",
+                 "<<100-40=60>>60 per cent are white, <<50*.6=30>>30.\n#### 30")
+    assert made.execute == ("100 - 40 = 60", "50 * 60% = 30")
+
+
+def test_a_step_by_one_is_no_step_left_out():
+    made = trace("Ann eats 2 figs on each of 5 days and 1 fig on each of 2 other days. "
+                 "How many figs are that?",
+                 "<<2*5=10>>10 and <<1*2=2>>2 make <<10+2=12>>12\n#### 12")
+    assert made.execute == ("2 * 5 = 10", "1 * 2 = 2", "10 + 2 = 12")
 
 
 def test_a_restatement_after_the_answer_is_left_out():

@@ -46,6 +46,11 @@ def test_money_units_and_repeated_numbers_are_read():
     # Words in common, and neighbours.
     ("Pens come in packs of 5 and caps in packs of 3. Ann buys 4 packs of caps, Bo buys 4 packs "
      "of pens.", ["4 * 5 = 20", "4 * 3 = 12"], [("q3", "q0"), ("q2", "q1")]),
+    # A per cent sign means a percentage, a difference is hardly multiplied by.
+    ("Bo lifts 300 pounds over 20 meters; straps give another 20%.",
+     ["300 * 20% = 60"], [("q0", "q2")]),
+    ("Zoe was 6 years old and double the age of Lu. Now, 20 years later, Lu's uncle is 2 years "
+     "older than she.", ["6 / 2 = 3"], [("q0", "q1")]),
     # Money is multiplied by a number of things, not by money.
     ("Apples cost $6 and pears $3. Bo buys 6 pears.", ["3 * 6 = 18"], [("q1", "q2")]),
     # What a share was taken of is what it is taken from.
