@@ -7,8 +7,8 @@ exceptions, all exact:
 
 - `20 / 100 * 50` is `50 * 20%` where the question speaks of 20%, and `0.6 * 50` is
   `50 * 60%` where 60 was worked out;
-- `1 / 2 * 60` is `60 / 2`, `30 * (1 / 60)` is `30 / 60`, and `3 / 4 * 60` is `0.75 * 60` where the question has the
-  fraction 3/4 in digits (`60 * (2/3)` where no decimal is exact);
+- `1 / 2 * 60` is `60 / 2`, `30 * (1 / 60)` is `30 / 60`, and `3 / 4 * 60` is `0.75 * 60`
+  where the question has the fraction 3/4 in digits (`60 * (2/3)` where no decimal is exact);
 - factors are multiplied before they are divided where dividing first is not exact in the
   four decimal places that a trace shows;
 - terms are added before they are subtracted where subtracting first goes below zero.
