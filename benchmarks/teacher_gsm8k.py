@@ -17,6 +17,8 @@ is right where every operand comes from what the solution means by it: its quant
 another mention of the same one (`5 days`, and later `these 5 days`); its result, however that
 is reached; or a number that the question does not state but its words imply. It is also
 wrong where a step is missing, though each operand that is there has its source.
+`results/teacher-gsm8k-second-reading.csv` holds others, read more strictly: one debatable
+source makes a trace wrong there.
 """
 from __future__ import annotations
 

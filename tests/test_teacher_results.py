@@ -13,6 +13,7 @@ from nanoreason.statistics import wilson
 
 MEASURED = paths.RESULTS / "teacher-gsm8k.json"
 HAND_CHECK = paths.RESULTS / "teacher-gsm8k-hand-check.csv"
+SECOND_READING = paths.RESULTS / "teacher-gsm8k-second-reading.csv"
 GSM8K = Path(os.environ.get("NANOREASON_GSM8K")
              or Path(__file__).resolve().parents[2] / "shared" / "data" / "gsm8k")
 
@@ -64,6 +65,19 @@ def test_the_hand_check_holds_fifty_verdicts_and_no_text():
         assert (row["verdict"], bool(row["kind_of_fault"])) in (("right", False), ("wrong", True))
     right = sum(row["verdict"] == "right" for row in rows)
     assert f"{right} of 50 traces checked by hand" in (paths.ROOT / "README.md").read_text()
+
+
+def test_the_second_reading_is_of_other_traces_and_stands_in_the_readme():
+    rows = list(csv.DictReader(SECOND_READING.open()))
+    first = {row["row"] for row in csv.DictReader(HAND_CHECK.open())}
+    assert len({row["row"] for row in rows} - first) == len(rows)
+    for row in rows:
+        assert (row["verdict"], bool(row["kinds_of_fault"])) in (("right", False), ("wrong", True))
+    right = sum(row["verdict"] == "right" for row in rows)
+    assert (f"second reading of {len(rows)} others found it so in {right} "
+            f"({100 * right / len(rows):.1f} %") in (paths.ROOT / "README.md").read_text()
+    faulty = [row["kinds_of_fault"] for row in rows if row["verdict"] == "wrong"]
+    assert sum("equal value of another quantity" in kinds for kinds in faulty) * 2 > len(faulty)
 
 
 @pytest.mark.slow
