@@ -37,7 +37,8 @@ def speed_table(training: Mapping, decoding: Mapping | None = None) -> str:
 
 def _line(label: str, arrow: str, value: Mapping) -> str:
     rounds = value["rounds"]
-    spread = f"{min(rounds):.2f}–{max(rounds):.2f}, n={len(rounds)}"
+    spread = f"{min(rounds):.2f}–{max(rounds):.2f}, n={len(rounds)}" if len(rounds) > 1 \
+        else "one round"
     bar = ""
     if "bar" in value:
         sign = "≤" if value["at_most"] else "≥"

@@ -12,6 +12,7 @@ from nanoreason.grid import open_grid
 from nanoreason.hypotheses import (FAILS, HOLDS, NOT_SPOILT, OPEN, OWN_ERRORS, PHASES,
                                    VERIFY_WEIGHT)
 from nanoreason.params import AblateParams
+from nanoreason.scores import self_verification
 
 README = (paths.ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -82,6 +83,12 @@ def test_the_sentences_on_single_conditions_hold(grid):
     tokens = {name: grid.of(name)[0].facts["training"]["tokens_seen"]
               for name in ("free", "errors_0")}
     assert tokens["free"] < 0.5 * tokens["errors_0"]  # "in fewer than half the tokens"
+
+
+def test_the_readme_says_how_far_seeds_of_one_recipe_differ(grid):
+    shares = [100 * self_verification(row for row in run.rows() if row["setting"] == "natural"
+                                      ).accuracy_a1 for run in grid.of("staged").values()]
+    assert f"`staged`, a1 runs from {min(shares):.1f} to {max(shares):.1f} %" in README
 
 
 def test_the_difference_beside_a_run_without_verify_is_that_of_the_table(found):

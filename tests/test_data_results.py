@@ -41,6 +41,7 @@ def test_the_readme_repeats_the_card(card):
     for sentence in (
             f"in GSM8K {card['test_sets']['gsm8k']} of {card['read']:,}, against its "
             f"{card['test_sets']['questions']:,} test questions",
-            f"Of the {card['kept']:,} problems kept, {card['traces']:,} traces were made, half"):
+            f"From {card['problems']:,} of the {card['kept']:,} problems kept, {card['traces']:,} "
+            "traces were made, half"):
         assert sentence in readme
     assert card["planted"] * 2 == card["traces"]

@@ -80,3 +80,10 @@ def test_the_figure_is_theirs(results):
     captions = json.loads((paths.FIGURES / "speed" / "captions.json").read_text())
     assert captions["speed"] == " ".join(speed_figure.caption(*results).split())
     assert (paths.FIGURES / "speed" / "speed.png").exists()
+
+
+def test_the_memory_that_the_larger_batch_takes_stands_in_the_readme(decoding):
+    ours, plain = (decoding["medians"][name]["peak_bytes_above_model"]["median"] / 2**30
+                   for name in ("ours", "plain_4"))
+    assert f"{ours:.2f} GiB above the model against {plain:.2f} GiB" in (
+        paths.ROOT / "README.md").read_text()
