@@ -17,7 +17,7 @@ from nanoreason.tables import NOT_RUN, Table
 
 NULL = "svr_null"
 COLUMNS = (("a1", "a1", NATURAL), ("a2", "a2", NATURAL), ("last number", "lenient", NATURAL),
-           ("a2 less a1", "delta", NATURAL), ("SVR, own errors", "svr", NATURAL),
+           ("a2 less a1", "delta", NATURAL), ("SVR, own answers", "svr", NATURAL),
            ("SVR, planted", "svr", GIVEN), ("its null", NULL, GIVEN),
            ("recall", "recall", GIVEN), ("specificity", "specificity", GIVEN))
 ANSWER_COLUMNS = ("claim", "comparison", "score", "mean against mean", "difference",

@@ -165,7 +165,7 @@ def plot_svr(summary: Mapping, axes: Axes) -> Axes:
            if section["verification"]]
     given = [(x + 0.3, section["given"]["verification"]["svr"])
              for x, section in _sections(summary) if section["given"]]
-    draw_scores(axes, [(x - 0.1, score) for x, score in own], A2, "D", "own errors")
+    draw_scores(axes, [(x - 0.1, score) for x, score in own], A2, "D", "own answers")
     draw_scores(axes, [(x - 0.1, score) for x, score in given], A2, "s", "planted and clean", False)
     _nulls(axes, [(x - 0.1, score) for x, score in own + given])
     _split_ticks(axes, summary)

@@ -172,7 +172,7 @@ def readme(summary: Mapping) -> Table:
         ("right result of EXECUTE (a1)", "a1", ("accuracy", "a1")),
         ("right answer after VERIFY (a2)", "a2", ("accuracy", "a2")),
         ("gain of VERIFY, a2 less a1", "delta", ("verification", "delta")),
-        ("SVR, the model's own errors", "svr", ("verification", "svr")),
+        ("SVR, the model's own answers", "svr", ("verification", "svr")),
         ("SVR, planted errors and clean", "svr", ("given", "verification", "svr")),
         ("edge F1", "edge_f1", ("faithfulness", "edge_f1")),
         ("causal rate", "causal_rate", ("faithfulness", "causal_rate")),
@@ -220,9 +220,9 @@ def claims_table(summary: Mapping) -> Table:
         add(f"Tuning makes more last numbers right: {where}", "difference", score, 0.0)
     add("VERIFY adds right answers", "delta", _part(summary, "test", "verification", "delta"), 0.0)
     for claim, path in (
-            ("VERIFY tells its own errors from its right results", ("verification", "svr")),
-            ("VERIFY finds and repairs planted errors", ("given", "verification", "svr")),
-            ("Steps depend on each other as the teacher's do", ("faithfulness", "edge_f1"))):
+            ("VERIFY beats its own verdicts shuffled: own answers", ("verification", "svr")),
+            ("VERIFY beats its own verdicts shuffled: planted errors and clean", ("given", "verification", "svr")),
+            ("Steps depend on each other as the teacher's do, more than shuffled ones", ("faithfulness", "edge_f1"))):
         score = _part(summary, "test", *path)
         add(claim, path[-1], score, score and score["null"])
     add("Most changed values are carried on", "causal_rate",

@@ -90,14 +90,14 @@ def test_accuracy_points_are_the_scores_with_their_intervals(summary, axes):
 
 def test_verdict_counts_are_those_of_the_cells(summary, axes):
     section = summary["splits"]["test"]
-    figures.plot_verdicts(section, axes, "own errors")
+    figures.plot_verdicts(section, axes, "own answers")
     assert sorted(map(int, texts(axes))) == sorted(c["count"] for c in section["cells"])
     by_place = {text.get_position(): int(text.get_text()) for text in axes.texts}
     kept = section["verification"]["svr"]["counts"][1][0]
     assert by_place[0.5, 3.5] == kept  # a1 right, verdict correct, a2 right
     framed = [p for p in axes.patches if not p.get_fill()]
     assert {p.get_y() for p in framed} == {0.05, 3.05} and len(framed) == 2
-    assert axes.get_title(loc="left") == "own errors (n=10)"
+    assert axes.get_title(loc="left") == "own answers (n=10)"
 
 
 def test_svr_stands_with_its_null(summary, axes):
@@ -106,7 +106,7 @@ def test_svr_stands_with_its_null(summary, axes):
     sections = summary["splits"].values()
     own = [s["verification"]["svr"] for s in sections]
     given = summary["splits"]["test"]["given"]["verification"]["svr"]
-    assert list(found["own errors"][:, 1]) == [s["value"] for s in own if s["value"] is not None]
+    assert list(found["own answers"][:, 1]) == [s["value"] for s in own if s["value"] is not None]
     assert list(found["planted and clean"][:, 1]) == [given["value"]]
     nulls = [s["null"] for s in (*own, given) if s["null"] is not None]
     assert sorted(found["null"][:, 1]) == sorted(nulls)
