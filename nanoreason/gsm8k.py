@@ -80,7 +80,7 @@ def gsm8k_trace(problem: Problem) -> Trace:
 
     Raises `Unteachable` with a reason code: `no_steps`, `unreadable_expression`,
     `no_binary_steps`, `false_equation`, `answer_not_a_number`, `answer_not_reached`,
-    `operand_without_source`, `operand_in_doubt`, `not_a_trace`.
+    `operand_without_source`, `operand_in_doubt`, `steps_after_answer`, `not_a_trace`.
     """
     first = None
     for reading in READINGS:
@@ -130,7 +130,7 @@ def _lines(drafts: list[Draft]) -> tuple[str, ...]:
 
 def _to_the_answer(problem: Problem, drafts: list[Draft], failure: Unteachable | None
                    ) -> list[Draft]:
-    """The steps as far as the answer: what follows it only restates or tests it."""
+    """The steps as far as the answer; what follows it may restate or test it, no more."""
     try:
         gold = evaluate(problem.answer)
     except ArithmeticTextError as error:
@@ -147,7 +147,14 @@ def _to_the_answer(problem: Problem, drafts: list[Draft], failure: Unteachable |
         raise failure or Unteachable(
             "answer_not_reached", "answer",
             f"no step comes to {problem.answer}; the last comes to {write_number(values[-1])}")
-    return drafts[:reached[-1]]
+    steps, after = drafts[:reached[-1]], drafts[reached[-1]:]
+    known = {value for quantity in quantities(problem.question) for value in quantity.values}
+    known.update(draft.step.value for draft in steps)
+    new = next((draft.step for draft in after if draft.step.value not in known), None)
+    if new is not None:  # the answer is that value by chance, or one of several compared
+        raise Unteachable("steps_after_answer", "solution",
+                          f"after {problem.answer} it works out {write_number(new.value)}")
+    return steps
 
 
 def _understand(question: str) -> tuple[str, str]:

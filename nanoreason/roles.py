@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import lru_cache
 
+from nanoreason.constants import constants_of
 from nanoreason.number_words import MULTIPLES, PARTS
 from nanoreason.quantities import Quantity, quantities
 
@@ -48,6 +49,9 @@ _AGAIN = re.compile(r"\b(?:the|these|those|all|all the)\s+$", re.IGNORECASE)
 _PER = re.compile(r"[\s-]*(?:for\s+)?(?:per|each|every|an?)\b", re.IGNORECASE)
 _SQUARES = re.compile(r"\b(?:squar|cub|themselves|itself)", re.IGNORECASE)
 _SPLITS = re.compile(r"\b(?:equal|average|split|share)", re.IGNORECASE)
+# What is divided by 60, 7, 12, 24, 100 to come to the next larger unit.
+_CONVERTED = {Fraction(60): ("minute", "second"), Fraction(7): ("day",), Fraction(24): ("hour",),
+              Fraction(12): ("month", "inch"), Fraction(100): ("cent",)}
 _SENTENCE = re.compile(r"[.?!](?:\s|$)")
 
 
@@ -145,6 +149,7 @@ class Roles:
     _bases: dict[tuple, frozenset[tuple]] = field(default_factory=dict)
     _squares: bool = False
     _splits: bool = False
+    _constants: frozenset[Fraction] = frozenset()
     _pure: set[tuple] = field(default_factory=set)  # results made of shares alone
     _parts: set[int] = field(default_factory=set)  # shares that were taken of something
     _undone: set[int] = field(default_factory=set)  # shares that were undone
@@ -153,6 +158,7 @@ class Roles:
         self.wording = wordings(self.question)
         self.given = quantities(self.question)
         self._splits = bool(_SPLITS.search(self.question))
+        self._constants = constants_of(self.question)
         self._squares = bool(_SQUARES.search(self.question))
         for quantity in self.given:
             self.origins["given", quantity.index] = frozenset([quantity.index])
@@ -208,7 +214,17 @@ class Roles:
         alone = node in here and role != "share" and not self._squares
         cost += SAME_LINE * (alone and place.operator in ("*", "/", "-"))
         again = node in used and role in ("share", "times") and place.operator == "/"
+        cost += DOUBT * (place.operator == "/" and self._converts(node[1], place, here))
         return cost + UNFIT * (again and self._splits)  # half of it, then equally between two
+
+    def _converts(self, own: int, place: Place, here: Collection[tuple]) -> bool:
+        """`1200 / 60` of minutes that become hours, where the quantity counts something else."""
+        units = _CONVERTED.get(place.value, ())
+        if not place.right or place.value not in self._constants or (
+                self.wording[own].unit in units):
+            return False
+        near = {index for other in here for index in self.origins.get(other, ())}
+        return any(self.wording[index].unit in units for index in near)
 
     def _role_cost(self, own: int, role: str, place: Place) -> float:
         first = place.value == self.given[own].values[0]

@@ -168,6 +168,7 @@ def test_a_restatement_after_the_answer_is_left_out():
     ("Nineteen are left.\n#### 19", "no_steps", "solution"),
     ("<<12+9=22>>22\n<<40-22=18>>18\n#### 19", "false_equation", "solution line 1"),
     ("<<12+9=21>>21\n#### 19", "answer_not_reached", "answer"),
+    ("<<40-21=19>>19 by chance\n<<40+12=52>>52\n#### 19", "steps_after_answer", "solution"),
     ("<<40-21=19>>19\n#### 19", "operand_without_source", "EXECUTE line 1"),
     ("<<40/21=x>>1\n#### 19", "unreadable_expression", "solution line 1"),
     ("<<40/9=40/9>>1\n#### 19", "no_binary_steps", "solution line 1"),

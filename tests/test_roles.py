@@ -79,6 +79,10 @@ def test_the_order_of_operands_does_not_change_their_sources():
     ("Three dogs run in a square.", ["3 * 3 = 9"], []),
     ("Half of the 8 dogs run.", ["8 + 2 = 10"], ["line 1 operand 2"]),
     ("2/3 of the 9 dogs run.", ["9 * 2 = 18", "18 / 3 = 6"], []),
+    # The 60 of minutes that become hours, not that of the letters.
+    ("She has 60 letters and reads each for 8 minutes. How many hours is that?",
+     ["60 * 8 = 480", "480 / 60 = 8"], ["line 2 operand 2"]),
+    ("She reads for 480 minutes, 60 minutes a book.", ["480 / 60 = 8"], []),
 ])
 def test_a_quantity_of_another_kind_is_doubtful(question, lines, found):
     assert doubtful(question, *lines) == found
