@@ -22,8 +22,8 @@ from nanoreason.checks import slip
 from nanoreason.expression import NUMBER
 from nanoreason.files import write_json
 from nanoreason.records import read_json_lines
-from nanoreason.solutions import ANNOTATION
 from nanoreason.statistics import share
+from nanoreason.unknowns import ANNOTATION
 
 SEED = 0
 _LAST_NUMBER = re.compile(rf"({NUMBER})(?!.*[0-9])", re.DOTALL)

@@ -5,7 +5,8 @@ calculator annotations `<<48/2=24>>`; in the socratic form a sub-question stands
 `sub-question ** step`. The teacher takes PLAN from the sub-questions, EXECUTE from the
 annotations (or, where they are not enough, from the equations in plain text and those in an
 unknown, see `solutions`), UNDERSTAND from the question, and lets VERIFY undo or work out
-again every line. Operations are split into binary steps (see `binary`). A line without arithmetic is a restatement and is left out.
+again every line. Operations are split into binary steps (see `binary`). A line without
+arithmetic is a restatement and is left out.
 
 What the rules cannot turn into a right trace is refused with a reason, never patched:
 a false equation, an operand that nothing explains, a last value that is not the answer.

@@ -17,9 +17,8 @@ from nanoreason.implied import complete
 from nanoreason.problem import Problem, Step
 from nanoreason.quantities import quantities
 from nanoreason.records import Rejection
-from nanoreason.unknowns import solved
+from nanoreason.unknowns import ANNOTATION, solved, without_annotations
 
-ANNOTATION = re.compile(r"<<([^<>]*)>>")
 READINGS = ("annotated", "plain", "whole", "algebra")
 
 
@@ -60,8 +59,7 @@ def line_expressions(step: str, reading: str = "annotated") -> list[tuple[str, s
         if re.search(r"[-+*/^]", left):
             marks.append((annotation.start(), left, right.strip()))
     if reading != "annotated" or not marks:
-        # A mark is blanked out, so that places stay as they are.
-        text = ANNOTATION.sub(lambda mark: " " * len(mark[0]), step).replace("–", "-")
+        text = without_annotations(step).replace("–", "-")
         text = text.translate(str.maketrans("[]", "()"))
         if marks:
             text = re.sub(r"(?<=\b[0-9])(:00)(?![0-9])", "   ", text)  # 7:00 - 1:00 = 6 hours

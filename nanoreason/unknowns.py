@@ -21,7 +21,7 @@ from nanoreason.checks import write_number
 from nanoreason.expression import (MAX_DIGITS, ArithmeticTextError, Binary, Negative, Node,
                                    Number, value_of)
 
-_ANNOTATION = re.compile(r"<<[^<>]*>>")
+ANNOTATION = re.compile(r"<<([^<>]*)>>")
 _LETTER = re.compile(r"(?<![^\W\d_])([^\W\d_aAI])(?![^\W\d_]|['’.])")
 _TOKEN = re.compile(r"\s*([0-9][0-9,]*(?:\.[0-9]+)?|\.[0-9]+|[-+*/()=]|[^\W\d_])")
 _SYMBOLS = str.maketrans({"×": "*", "·": "*", "÷": "/", "−": "-", "–": "-", "[": "(", "]": ")",
@@ -48,12 +48,13 @@ def solved(steps: Sequence[str]) -> dict[int, list[tuple[str, str]]]:
 
     Of each letter the first equation that determines it counts; the later ones only simplify.
     """
-    letters = dict.fromkeys(letter for step in steps for letter in _LETTER.findall(_bare(step)))
+    texts = [without_annotations(step).translate(_SYMBOLS) for step in steps]
+    letters = dict.fromkeys(letter for text in texts for letter in _LETTER.findall(text))
     found: dict[int, list[tuple[str, str]]] = {}
     done = set()
-    for number, step in enumerate(steps):
+    for number, text in enumerate(texts):
         for letter in letters:
-            for sides in _equations(_bare(step), letter):
+            for sides in _equations(text, letter):
                 try:
                     read = [_Reader(side, letter).read() for side in sides]
                     for left, right in zip(read, read[1:]):
@@ -67,8 +68,9 @@ def solved(steps: Sequence[str]) -> dict[int, list[tuple[str, str]]]:
     return found
 
 
-def _bare(step: str) -> str:
-    return _ANNOTATION.sub(lambda mark: " " * len(mark[0]), step).translate(_SYMBOLS)
+def without_annotations(step: str) -> str:
+    """A solution's line with its calculator annotations blanked out: places stay as they are."""
+    return ANNOTATION.sub(lambda mark: " " * len(mark[0]), step)
 
 
 def _equations(text: str, letter: str) -> Iterator[list[str]]:
