@@ -11,6 +11,7 @@ from nanoreason.conditions import chosen
 from nanoreason.grid import open_grid
 from nanoreason.hypotheses import FAILS, HOLDS, NOT_SPOILT, OPEN
 from nanoreason.params import AblateParams
+from nanoreason.runs import Run
 from nanoreason.scores import self_verification
 
 README = (paths.ROOT / "README.md").read_text(encoding="utf-8")
@@ -88,6 +89,16 @@ def test_the_sentences_on_single_conditions_hold(grid):
     tokens = {name: grid.of(name)[0].facts["training"]["tokens_seen"]
               for name in ("free", "errors_0")}
     assert tokens["free"] < 0.5 * tokens["errors_0"]  # "in fewer than half the tokens"
+
+
+def test_the_cost_at_larger_scale_is_reckoned_from_the_committed_run():
+    facts = Run(paths.RESULTS / "smollm2-gsm8k").read_environment()
+    traces = facts["training"]["traces"] - facts["training"]["too_long"]
+    hours = facts["seconds"] / traces * 6000 * 15 / 3600
+    book = (paths.NOTEBOOKS / "06_ablate.ipynb").read_text(encoding="utf-8")
+    assert "-p seeds 3" in book and "-p train_traces 6000" in book
+    for text in (README, book):
+        assert f"some {hours:.0f} hours of training alone" in text
 
 
 def test_the_readme_says_how_far_seeds_of_one_recipe_differ(grid):
