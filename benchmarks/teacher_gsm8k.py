@@ -12,7 +12,7 @@ Writes `results/teacher-gsm8k.json`. No text of the data is written.
   results, or one of each), of all operands.
 
 `results/teacher-gsm8k-hand-check.csv` holds 50 of these traces checked by a reader: problems
-in the order of `random.Random(20261125).sample`, those passed over that are rejected, or that
+in the order of `random.Random(20261126).sample`, those passed over that are rejected, or that
 had been read while the rules were made. A trace
 is right where every operand comes from what the solution means by it: its quantity, or
 another mention of the same one (`5 days`, and later `these 5 days`); its result, however that

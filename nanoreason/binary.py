@@ -65,6 +65,10 @@ class BinarySteps:
             raise StepError(f"division of {left.text} by zero")
         if operator in "*/" and 0 in (left.value, right.value):
             raise StepError(f"{left.text} {operator} {right.text} cannot be undone")
+        if operator in "+-" and right.value == 0:
+            return left  # `5 + 8 + 0`, of those who got none: there is nothing to work out
+        if operator == "+" and left.value == 0:
+            return right
         value = compute(operator, left.value, right.value)
         if not exact(value):
             raise StepError(f"{left.text} {operator} {right.text} has no exact decimal")

@@ -185,9 +185,13 @@ class _Builder:
             used = self.used.union(here)
             source = provenance(
                 number.value, self.results, used, self.given, number.percent, self.constants,
-                lambda node: self.roles.cost(node, place, here, used))
+                lambda node: self.roles.cost(node, place, here, used),
+                lambda node: self.roles.gives_way(node, place, here))
             kind, name = source[0], f"line {target[1]} operand {k + 1}"
-            if kind in ("given", "step") and self.roles.misfit(source, place, here, used) >= DOUBT:
+            if kind in ("given", "step") and (
+                    self.roles.misfit(source, place, here, used) >= DOUBT
+                    or source in used and self.roles.is_difference(source)
+                    and number.value in self.results.values()):
                 self.graph.graph["doubtful"].append(name)
             if kind == "unknown":
                 source = ("unknown", name)

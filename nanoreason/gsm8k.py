@@ -25,6 +25,7 @@ from nanoreason.quantities import quantities
 from nanoreason.records import Rejection
 from nanoreason.solutions import READINGS, Draft, Unteachable, read_steps
 from nanoreason.trace import Trace, TraceError
+from nanoreason.witness import contradicted
 from nanoreason.wording import asking_part, given_labels, imperative
 
 FINAL = re.compile(r"^####\s*(.*?)\s*$", re.MULTILINE)
@@ -81,7 +82,8 @@ def gsm8k_trace(problem: Problem) -> Trace:
 
     Raises `Unteachable` with a reason code: `no_steps`, `unreadable_expression`,
     `no_binary_steps`, `false_equation`, `answer_not_a_number`, `answer_not_reached`,
-    `operand_without_source`, `operand_in_doubt`, `steps_after_answer`, `not_a_trace`.
+    `operand_without_source`, `operand_in_doubt`, `operand_contradicted`,
+    `steps_after_answer`, `not_a_trace`.
     """
     first = None
     for reading in READINGS:
@@ -114,6 +116,12 @@ def _trace(problem: Problem, reading: str) -> Trace:
         place = graph.graph["doubtful"][0]
         raise Unteachable("operand_in_doubt", f"EXECUTE {place}",
                           "the only quantities of its value are of another kind")
+    spoken = contradicted(drafts, graph, problem.question)
+    if spoken:
+        line, value = spoken
+        raise Unteachable("operand_contradicted", f"EXECUTE line {line}",
+                          f"the solution means another {write_number(value)} than the wording "
+                          "of the question leads to")
     try:
         return Trace(
             understand=_understand(problem.question),
@@ -142,7 +150,7 @@ def _to_the_answer(problem: Problem, drafts: list[Draft], failure: Unteachable |
         # `0.25` of a dollar is asked for in cents, or a share in per cent.
         last = Operand("step", len(drafts), values[-1], write_number(values[-1]))
         whole = Operand("constant", 0, HUNDRED, write_number(HUNDRED))
-        return [*drafts, Draft(Step("*", last, whole, gold, ""), "")]
+        return [*drafts, Draft(Step("*", last, whole, gold, ""), "", "")]
     reached = [k for k, value in enumerate(values, 1) if value == gold]
     if not reached:
         raise failure or Unteachable(

@@ -2,10 +2,11 @@
 
 A solution multiplies by 1.2 where the question says 20 % more, by 0.8 where it says 20 % off,
 takes 80 for the per cent that are left, divides by 3 where one has twice as many as the
-other. Nothing in the question has that value; one step from a quantity of the question does,
-and a trace must show it. Only a share, a percentage or a multiple is completed so, with the
-one or the hundred that the question's words license, and only where its value has no other
-source and one quantity alone explains it.
+other, by 14 where it says two weeks. Nothing in the question has that value; one step from a
+quantity of the question does, and a trace must show it. Completed so are a share, a
+percentage and a multiple, with the one or the hundred that the question's words license, and
+a measure in another unit, and only where its value has no other source and one quantity alone
+explains it.
 
 `150 / 2` where the question says 50 % becomes `150 * 50%`: the same operation, by the
 number that the question gives.
@@ -19,13 +20,20 @@ from fractions import Fraction
 
 from nanoreason.checks import compute, write_number
 from nanoreason.constants import constants_of
+from nanoreason.phrases import wordings
 from nanoreason.problem import Operand, Step
 from nanoreason.quantities import quantities
-from nanoreason.roles import wordings
 
 _COMPANY = re.compile(
     r"(?:\s+(?!of)\w+|\s+of\s+(?:his|her|their))?\s+(?:friends|siblings|brothers|sisters|cousins|"
     r"others|roommates|classmates|co-?workers|colleagues|neighbors)\b", re.IGNORECASE)
+# What one of a unit is in the next smaller one that a solution counts in.
+_SMALLER = {"week": (7,), "hour": (60,), "minute": (60,), "day": (24,), "year": (12, 52, 365),
+            "foot": (12,), "feet": (12,), "yard": (3, 36), "pound": (16,), "dollar": (100,),
+            "gallon": (4, 8, 128), "kilogram": (1000,), "kg": (1000,), "kilometer": (1000,),
+            "km": (1000,), "ton": (2000,), "meter": (100,)}
+_LARGER = {"gram": 1000, "minute": 60, "inch": 12, "day": 7, "month": 12, "ounce": 16, "cent": 100,
+           "meter": 1000, "second": 60}
 
 
 def complete(steps: Sequence[Step], question: str) -> list[tuple[int, Step]]:
@@ -43,6 +51,8 @@ def complete(steps: Sequence[Step], question: str) -> list[tuple[int, Step]]:
         for operand in (step.left, step.right):
             if operand.value not in known and not operand.text.endswith("%"):
                 implied = _implied(operand.value, question, given, roles, constants)
+                if implied is None:
+                    implied = _in_another_unit(operand.value, question, given, constants)
                 if implied is not None:
                     completed.append((position, implied))
                     known.add(operand.value)
@@ -87,3 +97,22 @@ def _implied(value: Fraction, question: str, given, roles, constants) -> Step | 
         return None
     return Step(operator, Operand("constant", 0, whole, write_number(whole)),
                 Operand("given", 0, part, text), value, "")
+
+
+def _in_another_unit(value: Fraction, question: str, given, constants) -> Step | None:
+    """`2 * 7` for the 14 days of two weeks, `500 / 1000` for the kilograms of 500 grams."""
+    found = []
+    for quantity, wording in zip(given, wordings(question)):
+        unit = "dollar" if wording.money and quantity.text[0] == "$" else wording.unit
+        known = quantity.values[0]
+        for factor in map(Fraction, _SMALLER.get(unit, ())):
+            if known > 1 and known * factor == value and factor in constants:
+                found.append(("*", known, factor))
+        factor = Fraction(_LARGER.get(unit, 0))
+        if factor in constants and known / factor == value and value != 1:
+            found.append(("/", known, factor))
+    if len(found) != 1:
+        return None
+    operator, known, factor = found[0]
+    return Step(operator, Operand("given", 0, known, write_number(known)),
+                Operand("constant", 0, factor, write_number(factor)), value, "")

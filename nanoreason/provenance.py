@@ -20,6 +20,7 @@ def provenance(
     percent: bool = False,
     constants: Collection[Fraction] = CONSTANTS,
     cost: Callable[[tuple], tuple] | None = None,
+    gives_way: Callable[[tuple], bool] | None = None,
 ) -> tuple:
     """The node that an operand comes from: the one rule of the whole project.
 
@@ -31,7 +32,8 @@ def provenance(
     may also be the number 20. results: earlier step nodes in order with their values.
     used: the nodes that some operand came from already; the caller keeps it. constants:
     those that the question speaks of. cost: of a quantity's node, see `roles`; without it,
-    the first quantity not yet used.
+    the first quantity not yet used. gives_way: whether a quantity is no such number here where
+    a result is (`20%` is 20 and `twice` is 2, but neither is an amount to be added).
     """
     values = (value, 100 * value) if percent else (value,)
     latest = [node for node in reversed(results) if results[node] in values]
@@ -40,6 +42,8 @@ def provenance(
             return node
     asked = [("given", quantity.index) for quantity in given
              if any(v in quantity.values for v in values)]
+    if latest and gives_way:
+        asked = [node for node in asked if not gives_way(node)]
     if asked:
         return min(asked, key=cost or (lambda node: node in used))
     if latest:

@@ -9,7 +9,8 @@ several have it, the wording decides, by a cost of which the lowest wins:
   else costs more;
 - money is not multiplied by money, and not added to what is no money;
 - quantities whose words speak of the same things belong together, and so do neighbours;
-- a share is taken from, or put on, what it is a share of: `80 * 20% = 16`, `80 - 16`.
+- a share is taken from, or put on, what it is a share of: `80 * 20% = 16`, `80 - 16`;
+- `twice` and `a third` are no amounts that are added, and `20%` is no 20, where a result is one.
 
 Only the question and EXECUTE are looked at, because a model's trace has nothing else. The
 weights are set by hand on traces of GSM8K's training set. What the wording does not tell,
@@ -21,38 +22,23 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from functools import lru_cache
 
 from nanoreason.constants import constants_of
-from nanoreason.number_words import MULTIPLES, PARTS
-from nanoreason.quantities import Quantity, quantities
+from nanoreason.phrases import wordings
+from nanoreason.quantities import quantities
 
 # What a cost is made of; see `Roles.cost`.
-USED, SAME_LINE, UNFIT, MONEY, STRANGE, INVERSE = 2.0, 4.0, 8.0, 8.0, 3.0, 0.5
-FITS, SHARED_WORD, NEIGHBOUR, BASE, UNIT, SAID_BEFORE = -1.0, -1.0, -2.0, -3.0, 1.0, 0.5
+USED, SAME_LINE, UNFIT, MONEY, STRANGE, INVERSE = 2.5, 4.0, 8.0, 8.0, 3.0, 0.5
+FITS, SHARED_WORD, NEIGHBOUR, BASE, UNIT, SAID_BEFORE = -1.0, -1.0, -2.0, -3.0, 1.0, 2.0
+UNDONE = 1.5  # `* 3` for a third, where a solution reasons backwards
 DOUBT = 4.0  # at this cost, apart from its use before, a quantity is hardly meant
-MOST_WORDS = 6  # on either side of a quantity
 MOST_SHARED = 3  # words that count
 
-_EMPTY = frozenset(
-    "a an the of to in on for at by with from his her their its my is are was were has have had "
-    "he she they it i as per that this be more and or x so then each every than less there will "
-    "total also which if now how many much what another other would could do does did s only "
-    "all them just across through".split())
-_CUT = re.compile(r"[,;:](?=\s|$)|\b(?:and|but|while|then|so|if|or)\b", re.IGNORECASE)
-_TIMES = re.compile(r"\s+times\b(?!\s+(?:a|per|each|every)\b)", re.IGNORECASE)
-_MORE = re.compile(
-    r"(?:\s+[^\W\d_]+){0,2}\s+(?:more|less|fewer|older|younger|taller|shorter|longer|higher|"
-    r"lower|heavier|lighter|faster|slower)\b", re.IGNORECASE)
-_MONEY = re.compile(r"[\s-]*(?:dollars?|cents?|bucks?)\b|¢", re.IGNORECASE)
-_AGAIN = re.compile(r"\b(?:the|these|those|all|all the)\s+$", re.IGNORECASE)
-_PER = re.compile(r"[\s-]*(?:for\s+)?(?:per|each|every|an?)\b", re.IGNORECASE)
 _SQUARES = re.compile(r"\b(?:squar|cub|themselves|itself)", re.IGNORECASE)
 _SPLITS = re.compile(r"\b(?:equal|average|split|share)", re.IGNORECASE)
 # What is divided by 60, 7, 12, 24, 100 to come to the next larger unit.
 _CONVERTED = {Fraction(60): ("minute", "second"), Fraction(7): ("day",), Fraction(24): ("hour",),
               Fraction(12): ("month", "inch"), Fraction(100): ("cent",)}
-_SENTENCE = re.compile(r"[.?!](?:\s|$)")
 
 
 @dataclass(frozen=True)
@@ -66,74 +52,6 @@ class Place:
     operator: str
     right: bool
     percent: bool = False
-
-
-@dataclass(frozen=True)
-class Wording:
-    """What the words around a quantity say.
-
-    role: "share", "percent", "times", "more" or "plain"; money: whether it is an amount of
-    money; words, unit: content words around it, and the first one after it; again: whether
-    it may only repeat a number (`the three of them`).
-    """
-
-    role: str
-    money: bool
-    words: frozenset[str]
-    unit: str
-    again: bool
-
-
-@lru_cache(maxsize=4096)  # the questions of a run: scores come back to each
-def wordings(question: str) -> tuple[Wording, ...]:
-    """The wording of each quantity of a question, in order."""
-    found, given = [], quantities(question)
-    for position, quantity in enumerate(given):
-        start, end = quantity.span
-        since = given[position - 1].span[1] if position else 0
-        last = position + 1 == len(given)
-        until = len(question) if last else given[position + 1].span[0]
-        before = _SENTENCE.split(question[since:start])[-1]
-        if position:
-            before = _CUT.split(before)[-1]
-        sentences = _SENTENCE.split(question[end:until])
-        after = sentences[0]
-        cuts = list(_CUT.finditer(after))
-        if cuts and not last and len(sentences) == 1:
-            after = after[:cuts[-1].start()]  # what follows belongs to the next quantity
-        words = content_words(after)[:MOST_WORDS]
-        around = frozenset(words) | frozenset(content_words(before)[-MOST_WORDS:])
-        money = quantity.text[0] in "$€£" or bool(_MONEY.match(question, end))
-        unit = words[0] if words and not _PER.match(after) else ""
-        found.append(Wording(_role(quantity, question[end:end + 40]), money, around, unit,
-                             bool(_AGAIN.search(before))))
-    return tuple(found)
-
-
-def content_words(text: str) -> list[str]:
-    """The words of a text that name things, in the singular, lower case, in order."""
-    words = (word.lower() for word in re.findall(r"[^\W\d_]+", text))
-    return [_singular(word) for word in words if word not in _EMPTY]
-
-
-def _singular(word: str) -> str:
-    if word.endswith("ies") and len(word) > 4:
-        return word[:-3] + "y"
-    if word.endswith("es") and len(word) > 4 and word[-3] in "sxh":
-        return word[:-2]
-    return word[:-1] if word.endswith("s") and len(word) > 3 and word[-2] != "s" else word
-
-
-def _role(quantity: Quantity, after: str) -> str:
-    first = quantity.values[0]
-    if len(quantity.values) > 1 and quantity.values[1] == 100 * first:
-        return "percent"
-    last = re.split(r"[\s-]", quantity.text.lower())[-1]
-    if last in PARTS or "/" in quantity.text and first.denominator > 1 and first < 1:
-        return "share" if first < 1 else "plain"
-    if last in MULTIPLES or _TIMES.match(after):
-        return "times"
-    return "more" if _MORE.match(after) else "plain"
 
 
 @dataclass
@@ -203,6 +121,22 @@ class Roles:
                 cost += MONEY * (amounts[0] != money)
         return cost
 
+    def is_difference(self, node: tuple) -> bool:
+        """Whether a node is a quantity by which something is more or less than another."""
+        return node[0] == "given" and self.wording[node[1]].role == "more"
+
+    def gives_way(self, node: tuple, place: Place, here: Collection[tuple]) -> bool:
+        """Whether a quantity that compares is hardly a number here, where a result is one.
+
+        `20%` is 20 only of a hundred (`100 - 20`), and neither it nor `twice` or `a third` is
+        an amount that is added or taken away. here: as for `cost`.
+        """
+        role, share = self.wording[node[1]].role, self.given[node[1]].values[0]
+        if role == "percent":
+            of_hundred = any(other == ("constant", "100") for other in here)
+            return not (place.percent or place.value == share or of_hundred)
+        return role in ("share", "times") and place.operator in ("+", "-")
+
     def _given_misfit(self, node: tuple, place: Place, here: Collection[tuple],
                       used: Collection[tuple]) -> float:
         role = self.wording[node[1]].role
@@ -236,9 +170,9 @@ class Roles:
                 return UNFIT if operator != "-" else INVERSE
             taken = self._takes(own, place)
             return UNFIT if own in (self._undone if taken else self._parts) else (
-                2 * FITS if taken else INVERSE)
+                2 * FITS if taken else UNDONE)
         if role == "times":
-            return FITS if operator == "*" else 0 if operator == "/" and place.right else INVERSE
+            return FITS if operator == "*" else 1 if operator == "/" and place.right else INVERSE
         if role == "more":
             added = operator == "+" or operator == "-" and place.right
             return FITS if added else INVERSE
@@ -280,7 +214,9 @@ class Roles:
                 self._money[node] = amount
                 return
         if None not in amounts:
-            self._money[node] = any(amounts) if operator == "*" else amounts == [True, False]
+            per_money = amounts == [False, True]  # points per dollar: times dollars, points again
+            self._money[node] = any(amounts) if operator == "*" else (
+                None if per_money else amounts == [True, False])
 
     def _is_share(self, source: tuple, place: Place) -> bool:
         if source[0] == "given":

@@ -12,7 +12,8 @@ from fractions import Fraction
 
 from nanoreason.arithmetic import (ArithmeticTextError, evaluate, parse_expression,
                                    read_equations, value_of)
-from nanoreason.binary import BinarySteps, StepError
+from nanoreason.binary import BinarySteps, StepError, exact
+from nanoreason.checks import write_number
 from nanoreason.implied import complete
 from nanoreason.problem import Problem, Step
 from nanoreason.quantities import quantities
@@ -20,14 +21,19 @@ from nanoreason.records import Rejection
 from nanoreason.unknowns import ANNOTATION, solved, without_annotations
 
 READINGS = ("annotated", "plain", "whole", "algebra")
+_MIXED = re.compile(r"(?<![\w./])([0-9]+)\s(?:and\s)?([1-9])/([2-9])(?![0-9./])")
 
 
 @dataclass(frozen=True)
 class Draft:
-    """A step on its way to a trace, with its sub-question ("" where it has none)."""
+    """A step on its way to a trace.
+
+    asked: its sub-question, "" where it has none; said: the line of the solution it is from.
+    """
 
     step: Step
     asked: str
+    said: str
 
 
 class Unteachable(ValueError):
@@ -63,6 +69,7 @@ def line_expressions(step: str, reading: str = "annotated") -> list[tuple[str, s
         text = text.translate(str.maketrans("[]", "()"))
         if marks:
             text = re.sub(r"(?<=\b[0-9])(:00)(?![0-9])", "   ", text)  # 7:00 - 1:00 = 6 hours
+        text = _MIXED.sub(_decimal, text)
         text = re.sub(r"(?<=[0-9])\s?\(\s*([0-9.]+)\s*\)", r" * \1", text)  # 5(4) = 20
         text = re.sub(r"(?<=[0-9])\((?=[^()=]*\))", " * (", text)  # 2(6 + 12) = 36
         text = re.sub(r"(?<=[^\W\d_]):(?=[0-9])", ": ", text)  # Tuesday:6 * 2 = 12
@@ -76,6 +83,13 @@ def line_expressions(step: str, reading: str = "annotated") -> list[tuple[str, s
             marks += [equation for equation in read if _value(equation[2]) not in known]
         marks.sort(key=lambda mark: mark[0])
     return [_in_per_cent(left, right) for _, left, right in marks]
+
+
+def _decimal(mixed: re.Match) -> str:
+    """`1 1/2` as `1.5`, where a decimal is exact."""
+    whole, above, below = map(int, mixed.groups())
+    value = whole + Fraction(above, below)
+    return write_number(value) if above < below and exact(value) else mixed[0]
 
 
 def _value(text: str) -> Fraction | None:
@@ -104,6 +118,7 @@ def read_steps(problem: Problem, reading: str) -> tuple[list[Draft], Unteachable
     solution = problem.details.get("solution", ())
     by_algebra = solved([step for _, step in solution]) if reading == "algebra" else {}
     asked: list[str] = []
+    said: list[str] = []
     failure = None
     for number, (sub_question, step) in enumerate(solution, 1):
         for left, right in (*by_algebra.get(number - 1, ()),
@@ -117,12 +132,13 @@ def read_steps(problem: Problem, reading: str) -> tuple[list[Draft], Unteachable
             if by_algebra and _said_again(collected.steps, before):
                 # An equation is solved at once; what follows it simplifies it.
                 del collected.steps[before:]
+            said += [step] * (len(collected.steps) - before)
             asked += [""] * (len(collected.steps) - before)
             if len(collected.steps) > before:
                 asked[-1] = sub_question
     completed = complete(collected.steps, problem.question)
     ends = {position: k for k, (position, _) in enumerate(completed)}
-    return [Draft(step, asked[position] if ends[position] == k else "")
+    return [Draft(step, asked[position] if ends[position] == k else "", said[position])
             for k, (position, step) in enumerate(completed)], failure
 
 

@@ -46,23 +46,33 @@ class _NoEquation(ValueError):
 def solved(steps: Sequence[str]) -> dict[int, list[tuple[str, str]]]:
     """What equations in an unknown work out: (expression, value) pairs by position of the step.
 
-    Of each letter the first equation that determines it counts; the later ones only simplify.
+    Of each letter the first equation that determines it counts; the later ones only simplify,
+    until one states its value (`x = 10`): what is then said of it is worked out (`2x = 20`).
     """
     texts = [without_annotations(step).translate(_SYMBOLS) for step in steps]
     letters = dict.fromkeys(letter for text in texts for letter in _LETTER.findall(text))
     found: dict[int, list[tuple[str, str]]] = {}
-    done = set()
+    values: dict[str, Fraction] = {}
+    stated = set()
     for number, text in enumerate(texts):
         for letter in letters:
             for sides in _equations(text, letter):
                 try:
                     read = [_Reader(side, letter).read() for side in sides]
                     for left, right in zip(read, read[1:]):
-                        for node in _worked_out(left, right, letter not in done):
+                        for node in _worked_out(left, right, letter not in values):
                             found.setdefault(number, []).append(
                                 (_text(node), write_number(value_of(node))))
                             if not _same(left, right):
-                                done.add(letter)
+                                values[letter] = value_of(node)
+                        if letter in stated and right.a is None:
+                            node = _put_in(left, values[letter])
+                            if isinstance(node, Binary) and value_of(node) == _value(right.c):
+                                found.setdefault(number, []).append(
+                                    (_text(node), write_number(value_of(node))))
+                        if (letter in values and left == Linear(_ONE, None)
+                                and right == _number(values[letter])):
+                            stated.add(letter)
                 except (_NoEquation, ArithmeticTextError):
                     continue
     return found
@@ -159,9 +169,23 @@ def _sum(sign: str, left: Node | None, right: Node | None) -> Node | None:
     if right is None:
         return left
     if left is None:
-        return right if sign == "+" else (
-            right.operand if isinstance(right, Negative) else Negative(right))
+        return right if sign == "+" else _negated(right)
+    if isinstance(right, Negative):  # what a trace writes has no signs: `15 + 5`, not `15 - (-5)`
+        return _sum("-" if sign == "+" else "+", left, right.operand)
+    if isinstance(right, Binary) and right.op in "+-" and _starts_negative(right):
+        left = _sum(sign, left, right.left)
+        return _sum("+" if sign == right.op else "-", left, right.right)
     return Binary(sign, left, right)
+
+
+def _negated(node: Node) -> Node:
+    return node.operand if isinstance(node, Negative) else Negative(node)
+
+
+def _starts_negative(node: Node) -> bool:
+    while isinstance(node, Binary) and node.op in "+-":
+        node = node.left
+    return isinstance(node, Negative)
 
 
 def _scale(sign: str, left: Linear, right: Linear) -> Linear:
@@ -172,13 +196,23 @@ def _scale(sign: str, left: Linear, right: Linear) -> Linear:
     if right.a is not None or right.c is None:
         raise _NoEquation("not linear")
     parts = [None if part is None else
-             _times(right.c, part) if sign == "*" else Binary("/", part, right.c)
+             _times(right.c, part) if sign == "*" else _over(part, right.c)
              for part in (left.a, left.c)]
     return Linear(*parts)
 
 
 def _times(left: Node, right: Node) -> Node:
+    if isinstance(left, Negative):
+        return _negated(_times(left.operand, right))
+    if isinstance(right, Negative):
+        return _negated(_times(left, right.operand))
     return left if right == _ONE else right if left == _ONE else Binary("*", left, right)
+
+
+def _over(above: Node, below: Node) -> Node:
+    if isinstance(above, Negative):
+        return _negated(_over(above.operand, below))
+    return Binary("/", above, below)
 
 
 def _value(node: Node | None) -> Fraction:
@@ -206,6 +240,17 @@ def _worked_out(left: Linear, right: Linear, wanted: bool) -> Iterator[Node]:
     node = c if a == _ONE else Binary("/", c, a)
     if isinstance(node, Binary):
         yield node
+
+
+def _number(value: Fraction) -> Linear:
+    return Linear(None, Number(value, write_number(value)))
+
+
+def _put_in(side: Linear, value: Fraction) -> Node | None:
+    """A side that has the unknown, with its value in place of it."""
+    if side.a is None:
+        return None
+    return _sum("+", _times(side.a, _number(value).c), side.c)
 
 
 def _text(node: Node) -> str:

@@ -110,6 +110,8 @@ def test_every_check_is_true_and_never_the_line_itself():
     ("3^2", "", ["3 * 3 = 9"]),
     ("1,200*0.50", "", ["1200 * 0.5 = 600"]),
     ("7", "", []),
+    ("5+8+0", "", ["5 + 8 = 13"]),
+    ("0+7-0", "", []),
 ])
 def test_binary_steps(text, question, lines):
     assert binary(text, question) == lines
@@ -131,6 +133,8 @@ def test_equations_are_read_from_plain_text_where_no_annotation_computes():
     assert line_expressions("Second day: 5(4)=20 inches") == [("5 * 4", "20")]
     assert line_expressions("100% - 80% = 20% are red") == [("100 - 80", "20")]
     assert line_expressions("<<20%*50=10>>10") == [("20%*50", "10")]
+    assert line_expressions("14 x 1 1/2 = 21 birds") == [("14 * 1.5", "21")]
+    assert line_expressions("12 x 1 and 1/4 = 15") == [("12 * 1.25", "15")]
     assert line_expressions("5 x 2 = 11 is no truth, and neither is this") == []
 
 

@@ -24,13 +24,18 @@ def lines(question, *expressions):
     ("She has twice as many as he; 60 in all.", "60 / 3", ["1 + 2 = 3", "60 / 3 = 20"]),
     ("Ann and 4 friends share 60 pens.", "60 / 5", ["1 + 4 = 5", "60 / 5 = 12"]),
     ("She sells 50% of the 60 pens.", "60 / 2", ["60 * 50% = 30"]),
+    ("She reads 280 pages in two weeks.", "280 / 14", ["2 * 7 = 14", "280 / 14 = 20"]),
+    ("500 grams cost $6 a kilogram.", "0.5 * 6", ["500 / 1000 = 0.5", "0.5 * 6 = 3"]),
+    ("Ann has $2.50, in cents.", "250 - 70", ["2.5 * 100 = 250", "250 - 70 = 180"]),
+    ("She swims 14 laps in two hours.", "14 / 7", ["14 / 7 = 2"]),
+    ("Two weeks here and two weeks there.", "280 / 14", ["280 / 14 = 20"]),
     # The question gives the number itself, or nothing explains it, or too much does.
     ("The 50 pens cost 20% more, 1.2 times.", "50 * 1.2", ["50 * 1.2 = 60"]),
     ("The 50 pens cost 20% more.", "50 * 1.3", ["50 * 1.3 = 65"]),
     ("Twice 60, and 4 men.", "60 / 5", ["60 / 5 = 12"]),
     ("25% of 60, three quarters of a day, 1/4 of it.", "60 * 1.25", ["60 * 1.25 = 75"]),
 ])
-def test_a_share_or_a_multiple_is_completed(question, expression, expected):
+def test_a_share_a_multiple_or_another_unit_is_completed(question, expression, expected):
     assert lines(question, expression) == expected
 
 

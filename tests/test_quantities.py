@@ -112,7 +112,11 @@ def test_constants_have_fractions_and_names():
     ("She buys two dozen eggs a week.", (12, 7), (60, 100)),
     ("It takes 3 Hours and 5 seconds", (60, 3600, 24), (12, 100)),
     ("20% of the pens", (100, F(1, 100), 1), (12, 60)),
-    ("He has $5.", (100, F(1, 100)), (60, 7)),
+    ("He has $5.", (), (60, 7, 100, F(1, 100))),
+    ("1 gallon and 3 quarts, in ounces", (128, 32), (2000,)),
+    ("a ton of feathers and a quart of milk", (2000,), (32, 128)),
+    ("Together they have 66, she 8 more than he.", (1, 2), (3,)),
+    ("She comes second.", (), (60,)),
     ("They walk half of the way and split the rest", (2, F(1, 2), 1), (60, 3)),
     ("a bookyard", (), (3,)),  # words count from their beginning
 ])

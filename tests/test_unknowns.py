@@ -21,8 +21,11 @@ def only(*steps):
     ("x + (12 + 5x) = 108", "(108 - 12) / (1 + 5)", "16"),
     ("Thus x+(2*x)+(2*2*x)=140 years", "140 / ((1 + 2) + (2 * 2))", "20"),
     ("4y = 18 + y", "18 / (4 - 1)", "6"),
-    ("2b - 5 = 3(b - 5)", "((-5) - (3 * (-5))) / (3 - 2)", "10"),
-    ("so X - $120 = $540 is left", "540 - (-120)", "660"),
+    ("2b - 5 = 3(b - 5)", "((-5) + (3 * 5)) / (3 - 2)", "10"),
+    ("so X - $120 = $540 is left", "540 + 120", "660"),
+    ("x + x - 6 + 4(x - 6) = 30", "((30 + 6) + (4 * 6)) / ((1 + 1) + 4)", "10"),
+    ("x - 14 - x/2 - 16 = 0", "((0 + 14) + 16) / (1 - (1 / 2))", "60"),
+    ("20 - (3 + 4) = y - 5", "(20 - (3 + 4)) + 5", "18"),
     ("70 = n + n/4 - 5", "((-5) - 70) / -(1 + (1 / 4))", None),
     ("26 = 5 + 3p", "(26 - 5) / 3", "7"),
     ("1,200 ÷ 4 = 3 × k", "(1200 / 4) / 3", "100"),
@@ -37,7 +40,15 @@ def test_an_equation_becomes_the_expression_that_solves_it(equation, expression,
 def test_the_first_equation_of_a_letter_counts_and_the_others_simplify_it():
     steps = ["Let c be the cups", "c + 3c + 2 = 30", "4c + 2 = 30", "4c = 28", "c = 7"]
     assert solved(steps) == {1: [("(30 - 2) / (1 + 3)", "7")]}
-    assert only("x + 2 = 9", "y - 1 = 4") == [("9 - 2", "7"), ("4 - (-1)", "5")]
+    assert only("x + 2 = 9", "y - 1 = 4") == [("9 - 2", "7"), ("4 + 1", "5")]
+
+
+def test_what_is_said_of_an_unknown_once_its_value_is_stated_is_worked_out():
+    steps = ["x + 2x = 30 games", "3x = 30", "x = 10 games", "So she won 2x = 20 and 2x - 5 = 15"]
+    assert solved(steps) == {0: [("30 / (1 + 2)", "10")], 3: [("2 * 10", "20"),
+                                                             ("(2 * 10) - 5", "15")]}
+    assert solved(steps[:2] + steps[3:]) == {0: [("30 / (1 + 2)", "10")]}
+    assert only(*steps[:3], "2x = 21") == [("30 / (1 + 2)", "10")]
 
 
 def test_an_identity_gives_what_it_works_out():
