@@ -75,6 +75,8 @@ def _by_per_cent(step: Step, given, roles, known) -> Step:
 
 def _implied(value: Fraction, question: str, given, roles, constants) -> Step | None:
     found = []
+    if re.search(rf"\b{value}(?:st|nd|rd|th)\b", question):
+        return None  # `every 3rd day` has the 3
     for quantity, role in zip(given, roles):
         if role == "plain" and _COMPANY.match(question, quantity.span[1]):
             role = "times"  # four friends, and the one whose friends they are

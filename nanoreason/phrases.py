@@ -27,6 +27,7 @@ _MORE = re.compile(
     r"lower|heavier|lighter|faster|slower)\b", re.IGNORECASE)
 _MONEY = re.compile(r"[\s-]*(?:dollars?|cents?|bucks?)\b|¢", re.IGNORECASE)
 _AGAIN = re.compile(r"\b(?:the|these|those|all|all the)\s+$", re.IGNORECASE)
+_REST = re.compile(r"\s+of\s+(?:\w+\s+)?(?:rest|remaining|remainder|others)\b", re.IGNORECASE)
 _SENTENCE = re.compile(r"[.?!](?:\s|$)")
 _PER = re.compile(r"[\s-]*(?:for\s+)?(?:per|each|every|an?)\b", re.IGNORECASE)
 
@@ -37,7 +38,8 @@ class Wording:
 
     role: "share", "percent", "times", "more" or "plain"; money: whether it is an amount of
     money; words, unit: content words around it, and the first one after it; again: whether
-    it may only repeat a number (`the three of them`).
+    it may only repeat a number (`the three of them`); rest: whether it is one of what is left
+    (`half of the rest`).
     """
 
     role: str
@@ -45,6 +47,7 @@ class Wording:
     words: frozenset[str]
     unit: str
     again: bool
+    rest: bool
 
 
 @lru_cache(maxsize=4096)  # the questions of a run: scores come back to each
@@ -69,7 +72,7 @@ def wordings(question: str) -> tuple[Wording, ...]:
         money = quantity.text[0] in "$€£" or bool(_MONEY.match(question, end))
         unit = words[0] if words and not _PER.match(after) else ""
         found.append(Wording(_role(quantity, question[end:end + 40]), money, around, unit,
-                             bool(_AGAIN.search(before))))
+                             bool(_AGAIN.search(before)), bool(_REST.match(question, end))))
     return tuple(found)
 
 

@@ -21,6 +21,7 @@ def provenance(
     constants: Collection[Fraction] = CONSTANTS,
     cost: Callable[[tuple], tuple] | None = None,
     gives_way: Callable[[tuple], bool] | None = None,
+    here: Collection[tuple] = (),
 ) -> tuple:
     """The node that an operand comes from: the one rule of the whole project.
 
@@ -33,10 +34,12 @@ def provenance(
     used: the nodes that some operand came from already; the caller keeps it. constants:
     those that the question speaks of. cost: of a quantity's node, see `roles`; without it,
     the first quantity not yet used. gives_way: whether a quantity is no such number here where
-    a result is (`20%` is 20 and `twice` is 2, but neither is an amount to be added).
+    a result is (`20%` is 20 and `twice` is 2, but neither is an amount to be added). here: the
+    nodes of the line's other operands; of results of one value another one is meant.
     """
     values = (value, 100 * value) if percent else (value,)
     latest = [node for node in reversed(results) if results[node] in values]
+    latest.sort(key=lambda node: node in here)
     for node in latest:
         if node not in used:
             return node

@@ -7,6 +7,8 @@ several have it, the wording decides, by a cost of which the lowest wins:
 - `half` and `a third` are multiplied by or divided by, `twice` and `three times` multiply,
   `5 more than` is added or taken away, `20%` stands for a percentage: what does something
   else costs more;
+- the two numbers of `two thirds` are used together, and a share of the rest is not taken of the
+  whole;
 - money is not multiplied by money, and not added to what is no money;
 - quantities whose words speak of the same things belong together, and so do neighbours;
 - a share is taken from, or put on, what it is a share of: `80 * 20% = 16`, `80 - 16`;
@@ -24,13 +26,14 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 from nanoreason.constants import constants_of
-from nanoreason.phrases import wordings
+from nanoreason.phrases import Wording, wordings
 from nanoreason.quantities import quantities
 
 # What a cost is made of; see `Roles.cost`.
-USED, SAME_LINE, UNFIT, MONEY, STRANGE, INVERSE = 2.5, 4.0, 8.0, 8.0, 3.0, 0.5
+USED, SAME_LINE, UNFIT, MONEY, STRANGE, INVERSE = 2.0, 4.0, 8.0, 8.0, 3.0, 0.5
 FITS, SHARED_WORD, NEIGHBOUR, BASE, UNIT, SAID_BEFORE = -1.0, -1.0, -2.0, -3.0, 1.0, 2.0
-UNDONE = 1.5  # `* 3` for a third, where a solution reasons backwards
+SHARE_FITS, UNDONE = -2.5, 1.5  # `/ 3` and `* 3` for a third: the latter reasons backwards
+ADDED, OF_THE_REST = 2.0, 2.0  # `twice` as an addend; a share of the rest, taken of the whole
 DOUBT = 4.0  # at this cost, apart from its use before, a quantity is hardly meant
 MOST_SHARED = 3  # words that count
 
@@ -70,6 +73,7 @@ class Roles:
     _constants: frozenset[Fraction] = frozenset()
     _pure: set[tuple] = field(default_factory=set)  # results made of shares alone
     _parts: set[int] = field(default_factory=set)  # shares that were taken of something
+    _taken: dict[int, set[Fraction]] = field(default_factory=dict)  # and by which numbers
     _undone: set[int] = field(default_factory=set)  # shares that were undone
 
     def __post_init__(self):
@@ -93,8 +97,12 @@ class Roles:
         quantity, wording = self.given[own], self.wording[own]
         others = [self.wording[index] for index in near]
         shared = max((len(wording.words & other.words) for other in others), default=0)
-        cost = USED * (node in used) + self.misfit(node, place, here, used)
+        parts = self._taken.get(own, ())  # of `two thirds`, the two and the three
+        completes = own in self._parts and place.value not in parts
+        cost = USED * (node in used and not completes) + self.misfit(node, place, here, used)
+        cost += USED * (place.value in parts and quantity.values[0].numerator != 1)
         cost += SHARED_WORD * min(shared, MOST_SHARED) + SAID_BEFORE * wording.again
+        cost += self._related(wording, place, here)
         gaps = [max(quantity.span[0] - self.given[index].span[1],
                     self.given[index].span[0] - quantity.span[1]) for index in near]
         cost += NEIGHBOUR * any(gap <= 2 for gap in gaps)
@@ -103,6 +111,15 @@ class Roles:
             cost += -UNIT if adds else UNIT * (place.operator == "*")
         cost += BASE * (adds and any(node in self._bases.get(other, ()) for other in here))
         return cost, min(gaps, default=0), own
+
+    def _related(self, wording: Wording, place: Place, here: Collection[tuple]) -> float:
+        """Of a comparison with what stands beside it: hardly two multiples, nor a share of the
+        rest where nothing was taken away yet."""
+        beside = [self.wording[other[1]] for other in here if other[0] == "given"]
+        two = wording.role == "times" and place.operator == "*" and any(
+            other.role == "times" for other in beside)
+        whole = wording.rest and any(other.role == "plain" for other in beside)
+        return ADDED * two + OF_THE_REST * whole
 
     def misfit(self, node: tuple, place: Place, here: Collection[tuple],
                used: Collection[tuple]) -> float:
@@ -170,8 +187,10 @@ class Roles:
                 return UNFIT if operator != "-" else INVERSE
             taken = self._takes(own, place)
             return UNFIT if own in (self._undone if taken else self._parts) else (
-                2 * FITS if taken else UNDONE)
+                SHARE_FITS if taken else UNDONE)
         if role == "times":
+            if operator in ("+", "-"):
+                return ADDED
             return FITS if operator == "*" else 1 if operator == "/" and place.right else INVERSE
         if role == "more":
             added = operator == "+" or operator == "-" and place.right
@@ -198,6 +217,7 @@ class Roles:
             if source[0] == "given" and self.wording[source[1]].role == "share":
                 taken = self._takes(source[1], place)
                 (self._parts if taken else self._undone).add(source[1])
+                self._taken.setdefault(source[1], set()).add(place.value)
         if len(sources) != 2:
             return
         operator, amounts = places[0].operator, [self._is_money(s) for s in sources]
