@@ -43,6 +43,23 @@ def test_order_of_provenance():
     assert provenance(Fraction(7919), results, set(), quantity) == ("unknown", "7919")
 
 
+def test_of_results_of_one_value_a_line_uses_two():
+    results = {("step", 1): 30, ("step", 2): 30}
+    used = {("step", 1), ("step", 2)}
+    assert provenance(30, results, used, ()) == ("step", 2)
+    assert provenance(30, results, used, (), here=[("step", 2)]) == ("step", 1)
+    graph = execute_graph(["12 + 9 = 21", "40 + 5 = 45", "21 + 45 = 66", "66 - 45 = 21",
+                           "21 + 5 = 26", "21 + 21 = 42"], APPLES)
+    assert {node for _, node in graph.nodes["step", 6]["operands"]} == {("step", 1), ("step", 4)}
+
+
+def test_a_quantity_that_gives_way_comes_after_a_used_result():
+    given, results, used = quantities("20% of 5"), {("step", 1): 20}, {("step", 1)}
+    assert provenance(20, results, used, given) == ("given", 0)
+    assert provenance(20, results, used, given, gives_way=lambda node: True) == ("step", 1)
+    assert provenance(20, {}, used, given, gives_way=lambda node: True) == ("given", 0)
+
+
 def test_a_quantity_is_found_by_position():
     question = "Tom has 5 red balls, 5 blue balls and 3 bats."
     assert provenance(Fraction(5), {}, set(), quantities(question)) == ("given", 0)

@@ -27,6 +27,7 @@ def lines(question, *expressions):
     ("She reads 280 pages in two weeks.", "280 / 14", ["2 * 7 = 14", "280 / 14 = 20"]),
     ("500 grams cost $6 a kilogram.", "0.5 * 6", ["500 / 1000 = 0.5", "0.5 * 6 = 3"]),
     ("Ann has $2.50, in cents.", "250 - 70", ["2.5 * 100 = 250", "250 - 70 = 180"]),
+    ("Every 3rd day she has twice as many.", "60 / 3", ["60 / 3 = 20"]),
     ("She swims 14 laps in two hours.", "14 / 7", ["14 / 7 = 2"]),
     ("Two weeks here and two weeks there.", "280 / 14", ["280 / 14 = 20"]),
     # The question gives the number itself, or nothing explains it, or too much does.

@@ -66,6 +66,17 @@ def test_money_units_and_repeated_numbers_are_read():
      [("q0", "q1"), ("s1", "q2"), ("s2", "s1")]),
     ("Ann spent 60% of it, then $20; $40 are left.", ["20 + 40 = 60", "60 + 20 = 80", "100 - 60 = 40"],
      [("q1", "q2"), ("s1", "q1"), ("c100", "q0")]),
+    # Two multiples hardly multiply, and the two numbers of two thirds go together.
+    ("She saw 3 owls and four times as many crows, and three times as many gulls as owls.",
+     ["3 * 4 = 12", "3 + 12 = 15"], [("q0", "q1"), ("q0", "s1")]),
+    ("She gave two thirds of 36 socks away and bought 3 new socks.",
+     ["36 * 2 = 72", "72 / 3 = 24"], [("q1", "q0"), ("s1", "q0")]),
+    ("Three fifths of 35 lamps are old; a third of the hall's lamps, 10, are too.",
+     ["35 / 5 = 7", "7 * 3 = 21", "10 * 3 = 30"], [("q1", "q0"), ("s1", "q0"), ("q3", "q2")]),
+    # Of the whole is not of the rest.
+    ("They ate a fourth of the 16 slices; Bo ate a fourth of the remaining slices.",
+     ["16 / 4 = 4", "16 - 4 = 12", "12 / 4 = 3"],
+     [("q1", "q0"), ("q1", "s1"), ("s2", "q2")]),
     # What a share was taken of is what it is taken from.
     ("A hat costs $50, a coat costs $50. The coat is 20% off.",
      ["50 * 20% = 10", "50 - 10 = 40"], [("q1", "q2"), ("q1", "s1")]),
