@@ -60,8 +60,11 @@ def test_money_units_and_repeated_numbers_are_read():
     ("How much do the three of them carry in 3 trips with 22 litres a trip?",
      ["22 * 3 = 66"], [("q2", "q1")]),
     # `3 times` and `20%` are no amounts to be added where a result is one.
-    ("Bo has 1 pen and 3 times as many caps.", ["1 * 3 = 3", "1 + 3 = 4"],
-     [("q0", "q1"), ("q0", "s1")]),
+    ("Bo has 1 pen and 3 times as many caps.", ["1 * 3 = 3", "3 - 1 = 2", "2 + 3 = 5"],
+     [("q0", "q1"), ("s1", "q0"), ("s2", "s1")]),
+    # A third divides; where it multiplies, a solution reasons backwards.
+    ("Two families adopt dogs and three adopt cats. The vet gives a third of the fees to a home. "
+     "It takes $15 for a dog and $13 for a cat.", ["3 * 13 = 39"], [("q1", "q4")]),
     ("Of 100 coins 20% are new, 5 are old.", ["100 * 20% = 20", "20 + 5 = 25", "25 + 20 = 45"],
      [("q0", "q1"), ("s1", "q2"), ("s2", "s1")]),
     ("Ann spent 60% of it, then $20; $40 are left.", ["20 + 40 = 60", "60 + 20 = 80", "100 - 60 = 40"],
@@ -122,5 +125,6 @@ def test_a_share_that_was_taken_is_not_undone():
     roles = Roles("Half of the 8 dogs run.")
     half, of, times = ("given", 0), Place(8, "/", False), Place(2, "*", True)
     before = roles.misfit(half, times, [], [])
+    assert roles.misfit(half, Place(2, "/", True), [], []) < -1 < 1 < before
     roles.learn(("step", 1), [of, Place(2, "/", True)], [("given", 1), half])
     assert before < DOUBT < roles.misfit(half, times, [], [])

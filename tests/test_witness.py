@@ -54,6 +54,13 @@ def test_a_quantity_where_the_line_speaks_of_a_result():
                   ("4 + 2 = 6", "4 + 2 thick novels stay = 6")) == (3, 2)
 
 
+def test_of_two_results_the_later_one_is_meant():
+    assert spoken("Ann has 4 and 6 pens, Bo has 7 and 3 caps, and 1 more.",
+                  ("4 + 6 = 10", "Ann has 4 + 6 = 10 red pens"),
+                  ("7 + 3 = 10", "Bo has 7 + 3 = 10 blue caps"),
+                  ("10 + 1 = 11", "10 red pens + 1 = 11")) is None
+
+
 def test_the_teacher_refuses_such_a_trace():
     problem = read_problem({"question": MUGS, "answer": "4 guests * 5 mugs = <<4*5=20>>20\n#### 20"},
                            "p1", "gsm8k", "train", "")
