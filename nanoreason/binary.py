@@ -167,11 +167,12 @@ class BinarySteps:
 
     def _product(self, factors: list[tuple[str, Node]]) -> Operand:
         factors = self._joined(factors)
-        first = factors[0][1]
-        signs = [sign for sign, _ in factors[1:]]
-        if isinstance(first, Number) and first.value == 1 and signs[:1] == ["/"] and "*" in signs:
-            # `1 / 2 * 60`: the one has no other sense than to make a fraction.
-            factors = factors[1:]
+        # `1 / 2 * 60`, `60 * 1 / 2`: the one has no other sense than to make a fraction.
+        for k in reversed(range(len(factors) - 1)):
+            sign, factor = factors[k]
+            one = sign == "*" and isinstance(factor, Number) and factor.value == 1
+            if one and factors[k + 1][0] == "/" and sum(sign == "*" for sign, _ in factors) > 1:
+                del factors[k]
         read = [(sign, self._factor(factor)) for sign, factor in factors]
         times = [k for k, (sign, _) in enumerate(read) if sign == "*"]
         if times[0] or _is_share(read[0][1]) and len(times) > 1:

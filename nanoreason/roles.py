@@ -33,10 +33,11 @@ from nanoreason.quantities import quantities
 USED, SAME_LINE, UNFIT, MONEY, STRANGE, INVERSE = 2.0, 4.0, 8.0, 8.0, 3.0, 0.5
 FITS, SHARED_WORD, NEIGHBOUR, BASE, UNIT, SAID_BEFORE = -1.0, -1.0, -2.0, -3.0, 1.0, 2.0
 SHARE_FITS, UNDONE = -2.5, 1.5  # `/ 3` and `* 3` for a third: the latter reasons backwards
-ADDED, OF_THE_REST = 2.0, 2.0  # `twice` as an addend; a share of the rest, taken of the whole
+ADDED, OF_THE_REST, DOZENS = 2.0, 2.0, -4.0  # `twice` as an addend; a share of the rest, taken of the whole
 DOUBT = 4.0  # at this cost, apart from its use before, a quantity is hardly meant
 MOST_SHARED = 3  # words that count
 
+_ONE = re.compile(r"(?:one[\s-]|1\s?/)", re.IGNORECASE)
 _SQUARES = re.compile(r"\b(?:squar|cub|themselves|itself)", re.IGNORECASE)
 _SPLITS = re.compile(r"\b(?:equal|average|split|share)", re.IGNORECASE)
 # What is divided by 60, 7, 12, 24, 100 to come to the next larger unit.
@@ -130,6 +131,8 @@ class Roles:
         cost, money = 0.0, self._is_money(node)
         if node[0] == "given":
             cost = self._given_misfit(node, place, here, used)
+        elif self._converts(None, place, here):
+            cost = DOUBT
         amounts = [self._is_money(other) for other in here if other[0] in ("given", "step")]
         if len(amounts) == 1 and None not in (money, amounts[0]):
             if place.operator == "*":
@@ -137,6 +140,14 @@ class Roles:
             elif place.operator in ("+", "-"):
                 cost += MONEY * (amounts[0] != money)
         return cost
+
+    def stated_one(self, place: Place) -> tuple | None:
+        """The share whose `one` a factor of 1 is (`one fourth`, `1/4`): the first untaken one."""
+        shares = [quantity.index for quantity, wording in zip(self.given, self.wording)
+                  if wording.role == "share" and _ONE.match(quantity.text)]
+        if place.operator != "*" or not shares:
+            return None
+        return ("given", next((own for own in shares if own not in self._parts), shares[-1]))
 
     def is_difference(self, node: tuple) -> bool:
         """Whether a node is a quantity by which something is more or less than another."""
@@ -165,14 +176,20 @@ class Roles:
         alone = node in here and role != "share" and not self._squares
         cost += SAME_LINE * (alone and place.operator in ("*", "/", "-"))
         again = node in used and role in ("share", "times") and place.operator == "/"
-        cost += DOUBT * (place.operator == "/" and self._converts(node[1], place, here))
+        cost += DOUBT * self._converts(node[1], place, here)
+        counted = place.value != self.given[node[1]].values[0]  # the 2 of `2 dozen`, times 12
+        cost += DOZENS * (counted and ("constant", "12") in here
+                          and "dozen" in self.given[node[1]].text.lower())
         return cost + UNFIT * (again and self._splits)  # half of it, then equally between two
 
-    def _converts(self, own: int, place: Place, here: Collection[tuple]) -> bool:
-        """`1200 / 60` of minutes that become hours, where the quantity counts something else."""
+    def _converts(self, own: int | None, place: Place, here: Collection[tuple]) -> bool:
+        """`1200 / 60` of minutes that become hours, where the quantity counts something else.
+
+        own: None for a result.
+        """
         units = _CONVERTED.get(place.value, ())
-        if not place.right or place.value not in self._constants or (
-                self.wording[own].unit in units):
+        if place.operator != "/" or not place.right or place.value not in self._constants or (
+                own is not None and self.wording[own].unit in units):
             return False
         near = {index for other in here for index in self.origins.get(other, ())}
         return any(self.wording[index].unit in units for index in near)

@@ -69,6 +69,11 @@ def test_money_units_and_repeated_numbers_are_read():
      [("q0", "q1"), ("s1", "q2"), ("s2", "s1")]),
     ("Ann spent 60% of it, then $20; $40 are left.", ["20 + 40 = 60", "60 + 20 = 80", "100 - 60 = 40"],
      [("q1", "q2"), ("s1", "q1"), ("c100", "q0")]),
+    # The 2 of two dozen is multiplied by 12, and the one of a fourth by anything.
+    ("She has 2 dozen shells, he has twice as many.", ["2 * 12 = 24", "24 * 2 = 48"],
+     [("q0", "c12"), ("s1", "q1")]),
+    ("One fourth of 20 pens and a fourth of 8.", ["20 * 1 = 20", "20 / 4 = 5", "8 * 1 = 8"],
+     [("q1", "q0"), ("s1", "q0"), ("q3", "q0")]),
     # Two multiples hardly multiply, and the two numbers of two thirds go together.
     ("She saw 3 owls and four times as many crows, and three times as many gulls as owls.",
      ["3 * 4 = 12", "3 + 12 = 15"], [("q0", "q1"), ("q0", "s1")]),
@@ -109,6 +114,9 @@ def test_the_order_of_operands_does_not_change_their_sources():
     # The 60 of minutes that become hours, not that of the letters.
     ("She has 60 letters and reads each for 8 minutes. How many hours is that?",
      ["60 * 8 = 480", "480 / 60 = 8"], ["line 2 operand 2"]),
+    # Nor the 12 inches of snow where inches become feet.
+    ("It snows 6 inches and as much again, then 12 more. How many feet?",
+     ["6 + 6 = 12", "12 + 12 = 24", "24 / 12 = 2"], ["line 3 operand 2"]),
     ("She reads for 480 minutes, 60 minutes a book.", ["480 / 60 = 8"], []),
     # The second 24 is the second page's or once more the difference.
     ("Page one has 12 ads, page two twice as many, page three 24 more than page two.",
