@@ -21,8 +21,8 @@ _MONTHS = (r"january|february|march|april|june|july|august|september|october|nov
 # value, what it stands for, the words of the question that speak of it
 _TABLE: tuple[tuple[str, str, str], ...] = (
     ("1", "the whole, one more",
-     rf"{_PART}|{_PERCENT}|{_COMPARED}|another|others?\b|including|himself|herself|friends|siblings|"
-     r"cousins|brothers|sisters|wife|(?:next|last)\s+year|beat|lose|loses|shared?\b|twice|"
+     rf"{_PART}|{_PERCENT}|{_COMPARED}|another|others?\b|including|himself|herself|"
+     r"friends|siblings|cousins|brothers|sisters|wife|(?:next|last)\s+year|beat|lose|loses|shared?\b|twice|"
      r"thrice|triple|doubl|times\s+(?:as|more|the|what|that)"),
     ("2", "halves of a whole, one for each of a pair",
      rf"{_COMPARED}|half|halv|pair|both|coupl|average|twin|each\s+other|round\s+trip|rectang|"
@@ -30,12 +30,13 @@ _TABLE: tuple[tuple[str, str, str], ...] = (
      r"perimeter|the\s+other|to\s+and\s+from|legs|wheels|wings|bicycl|motorcycl|get\s+one|"
      r"each\s+(?:arm|ear|eye|hand|leg|shoe|cuff)\b|"
      r"and\s+(?:his|her)\s+(?:brother|sister|friend|dad|mom|father|mother|son|daughter)\b"),
-    ("3", "feet a yard, months a quarter", r"yard|feet|foot|quarter|triangle|tricycle|average|every\s+third"),
+    ("3", "feet a yard, months a quarter",
+     r"yard|feet|foot|quarter|triangle|tricycle|average|every\s+third"),
     ("4", "quarters of a whole, weeks a month, quarts a gallon",
      r"quarter|month|quart|gallon|square|rectang|fourth|season|legs|tires|wheels|dogs|cows|cars|"
      r"sheep|goats|horses"),
-    ("5", "working days a week, cents a nickel", r"nickel|monday|friday|weekday|work\s?week|work\s?day|"
-     r"(?:work|school|class)(?=.{0,200}week)|week(?=.{0,200}(?:work|school|class))"),
+    ("5", "working days a week, cents a nickel",
+     r"nickel|monday|friday|weekday|work\s?week|work\s?day|(?:work|school|class)(?=.{0,200}week)|week(?=.{0,200}(?:work|school|class))"),
     ("7", "days a week", r"week|daily|day"),
     ("8", "pints a gallon, ounces a cup", r"pint|gallon|ounce|\bcups?\b"),
     ("10", "cents a dime, years a decade", r"dime|decade|millimet|centimet"),

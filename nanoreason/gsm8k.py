@@ -115,7 +115,7 @@ def _trace(problem: Problem, reading: str) -> Trace:
     if graph.graph["doubtful"]:
         place = graph.graph["doubtful"][0]
         raise Unteachable("operand_in_doubt", f"EXECUTE {place}",
-                          "the only quantities of its value are of another kind")
+                          "no quantity and no result of its value fits there")
     spoken = contradicted(drafts, graph, problem.question)
     if spoken:
         line, value = spoken

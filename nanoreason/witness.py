@@ -23,8 +23,8 @@ from nanoreason.unknowns import without_annotations
 
 # Set on traces of GSM8K's training set whose sources were read one by one.
 COUNTED = 3  # points of a word that follows the number itself; any word of the line has one
-PLAINLY = 4  # points from which the solution speaks for another source; one, where
-COUNTED_PLAINLY = 1  # such a word is among those that do
+PLAINLY = 4  # points from which a line speaks for another source
+COUNTED_PLAINLY = 1  # the same, where a word that follows the number speaks for it
 AROUND, FOLLOWING = 4, 3  # words on either side of a quantity, words after a number
 
 _COUNTED = re.compile(rf"(?<![\w.])({NUMBER})(?![\w%])")
@@ -38,8 +38,9 @@ def contradicted(drafts: Sequence[Draft], graph: nx.DiGraph, question: str
     graph: of the EXECUTE that `drafts` write. Another quantity or an earlier result of the
     operand's value must share so many words more with the solution than the source does: with
     those right after the number, or (a quantity against a result; of two quantities the line
-    names both) with the line and its sub-question. Of two results the later one is meant. None
-    where the solution speaks against no source.
+    names both) with the line. Of two results the later one is meant. Sub-questions are not
+    read, so that a solution with and without them gives the same traces. None where the
+    solution speaks against no source.
     """
     around = {("given", quantity.index): _around(question, quantity.span)
               for quantity in quantities(question)}
