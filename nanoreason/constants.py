@@ -22,8 +22,8 @@ _MONTHS = (r"january|february|march|april|june|july|august|september|october|nov
 _TABLE: tuple[tuple[str, str, str], ...] = (
     ("1", "the whole, one more",
      rf"{_PART}|{_PERCENT}|{_COMPARED}|another|others?\b|including|himself|herself|"
-     r"friends|siblings|cousins|brothers|sisters|wife|(?:next|last)\s+year|beat|lose|loses|shared?\b|twice|"
-     r"thrice|triple|doubl|times\s+(?:as|more|the|what|that)"),
+     r"friends|siblings|cousins|brothers|sisters|wife|(?:next|last)\s+year|beat|lose|loses|"
+     r"shared?\b|twice|thrice|triple|doubl|times\s+(?:as|more|the|what|that)"),
     ("2", "halves of a whole, one for each of a pair",
      rf"{_COMPARED}|half|halv|pair|both|coupl|average|twin|each\s+other|round\s+trip|rectang|"
      r"weekend|every\s+other|ways?\b|back\b|twice|doubl|parents|split|equally|wife|husband|"
@@ -36,7 +36,8 @@ _TABLE: tuple[tuple[str, str, str], ...] = (
      r"quarter|month|quart|gallon|square|rectang|fourth|season|legs|tires|wheels|dogs|cows|cars|"
      r"sheep|goats|horses"),
     ("5", "working days a week, cents a nickel",
-     r"nickel|monday|friday|weekday|work\s?week|work\s?day|(?:work|school|class)(?=.{0,200}week)|week(?=.{0,200}(?:work|school|class))"),
+     r"nickel|monday|friday|weekday|work\s?week|work\s?day|(?:work|school|class)(?=.{0,200}week)|"
+     r"week(?=.{0,200}(?:work|school|class))"),
     ("7", "days a week", r"week|daily|day"),
     ("8", "pints a gallon, ounces a cup", r"pint|gallon|ounce|\bcups?\b"),
     ("10", "cents a dime, years a decade", r"dime|decade|millimet|centimet"),
