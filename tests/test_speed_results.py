@@ -38,6 +38,27 @@ def test_medians_and_ratios_are_those_of_the_rounds(results):
             assert result[name] == json.loads(json.dumps(value)), name
 
 
+def test_the_sentence_about_the_embedded_base_is_that_of_its_own_files():
+    import decoding_speed
+    import training_speed
+
+    training, decoding = (json.loads((paths.RESULTS / f"{name}-speed-nano.json").read_text())
+                          for name in ("training", "decoding"))
+    for found, fresh in (
+            (training, training_speed.summarise(training["rounds"])),
+            (decoding, decoding_speed.summarise(decoding["rounds"], decoding["whole_work"]))):
+        assert not found["environment"]["dirty"] and found["base"] == "nano"
+        for name, value in fresh.items():
+            assert found[name] == json.loads(json.dumps(value)), name
+    loops, evaluation = training["ours_to_other"], decoding["ours_to_other"]
+    traces = {name: f"{loops[name]['samples_per_second']['median']:.2f} ×" for name in loops}
+    assert (f"come to {traces['original']} (padded to 1,024), {traces['original_longest']} (padded "
+            f"to the longest), {traces['original_unpadded']} (not padded) and {traces['trl']} (TRL) "
+            f"in traces per second, {evaluation['decoding']['median']:.2f} × in decoding and "
+            f"{evaluation['evaluation_plain_4']['median']:.2f} × in a whole evaluation") in (
+        paths.ROOT / "README.md").read_text()
+
+
 def test_every_training_round_did_the_whole_work(results):
     training = results[0]
     for name, rounds in training["rounds"].items():
