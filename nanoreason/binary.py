@@ -168,11 +168,13 @@ class BinarySteps:
     def _product(self, factors: list[tuple[str, Node]]) -> Operand:
         factors = self._joined(factors)
         # `1 / 2 * 60`, `60 * 1 / 2`: the one has no other sense than to make a fraction.
+        stars = [sign for sign, _ in factors].count("*")
         for k in reversed(range(len(factors) - 1)):
-            sign, factor = factors[k]
-            one = sign == "*" and isinstance(factor, Number) and factor.value == 1
-            if one and factors[k + 1][0] == "/" and sum(sign == "*" for sign, _ in factors) > 1:
+            factor, signs = factors[k][1], (factors[k][0], factors[k + 1][0])
+            one = isinstance(factor, Number) and factor.value == 1
+            if one and signs == ("*", "/") and stars > 1:
                 del factors[k]
+                stars -= 1
         read = [(sign, self._factor(factor)) for sign, factor in factors]
         times = [k for k, (sign, _) in enumerate(read) if sign == "*"]
         if times[0] or _is_share(read[0][1]) and len(times) > 1:

@@ -50,7 +50,7 @@ from nanoreason.constants import constants_of
 from nanoreason.forms import Form, combine, negate
 from nanoreason.provenance import provenance
 from nanoreason.quantities import quantities
-from nanoreason.roles import DOUBT, Place, Roles
+from nanoreason.roles import Place, Roles
 from nanoreason.trace import Trace
 
 
@@ -190,10 +190,8 @@ class _Builder:
             if source == ("constant", "1"):
                 source = self.roles.stated_one(place) or source
             kind, name = source[0], f"line {target[1]} operand {k + 1}"
-            if kind in ("given", "step") and (
-                    self.roles.misfit(source, place, here, used) >= DOUBT
-                    or source in used and self.roles.is_difference(source)
-                    and number.value in self.results.values()):
+            if kind in ("given", "step") and self.roles.doubtful(
+                    source, place, here, used, number.value in self.results.values()):
                 self.graph.graph["doubtful"].append(name)
             if kind == "unknown":
                 source = ("unknown", name)

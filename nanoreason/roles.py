@@ -149,9 +149,15 @@ class Roles:
             return None
         return ("given", next((own for own in shares if own not in self._parts), shares[-1]))
 
-    def is_difference(self, node: tuple) -> bool:
-        """Whether a node is a quantity by which something is more or less than another."""
-        return node[0] == "given" and self.wording[node[1]].role == "more"
+    def doubtful(self, node: tuple, place: Place, here: Collection[tuple],
+                 used: Collection[tuple], computed: bool) -> bool:
+        """Whether a quantity or a result is hardly meant, though it is what the rule finds.
+
+        computed: whether an earlier result has the operand's value; then `24 more`, used
+        before, is as likely the difference again as what came to 24.
+        """
+        again = node[0] == "given" and self.wording[node[1]].role == "more" and node in used
+        return self.misfit(node, place, here, used) >= DOUBT or again and computed
 
     def gives_way(self, node: tuple, place: Place, here: Collection[tuple]) -> bool:
         """Whether a quantity that compares is hardly a number here, where a result is one.

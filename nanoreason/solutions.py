@@ -117,8 +117,7 @@ def read_steps(problem: Problem, reading: str) -> tuple[list[Draft], Unteachable
     collected = BinarySteps(quantities(problem.question))
     solution = problem.details.get("solution", ())
     by_algebra = solved([step for _, step in solution]) if reading == "algebra" else {}
-    asked: list[str] = []
-    said: list[str] = []
+    told: list[tuple[str, str]] = []  # of each step its sub-question and its line
     failure = None
     for number, (sub_question, step) in enumerate(solution, 1):
         for left, right in (*by_algebra.get(number - 1, ()),
@@ -132,14 +131,16 @@ def read_steps(problem: Problem, reading: str) -> tuple[list[Draft], Unteachable
             if by_algebra and _said_again(collected.steps, before):
                 # An equation is solved at once; what follows it simplifies it.
                 del collected.steps[before:]
-            said += [step] * (len(collected.steps) - before)
-            asked += [""] * (len(collected.steps) - before)
+            told += [("", step)] * (len(collected.steps) - before)
             if len(collected.steps) > before:
-                asked[-1] = sub_question
+                told[-1] = sub_question, step
     completed = complete(collected.steps, problem.question)
     ends = {position: k for k, (position, _) in enumerate(completed)}
-    return [Draft(step, asked[position] if ends[position] == k else "", said[position])
-            for k, (position, step) in enumerate(completed)], failure
+    drafts = []
+    for k, (position, step) in enumerate(completed):
+        asked, said = told[position]
+        drafts.append(Draft(step, asked if ends[position] == k else "", said))
+    return drafts, failure
 
 
 def _said_again(steps: list[Step], count: int) -> bool:

@@ -60,18 +60,16 @@ def solved(steps: Sequence[str]) -> dict[int, list[tuple[str, str]]]:
                 try:
                     read = [_Reader(side, letter).read() for side in sides]
                     for left, right in zip(read, read[1:]):
-                        for node in _worked_out(left, right, letter not in values):
+                        nodes = list(_worked_out(left, right, letter not in values))
+                        if nodes and not _same(left, right):
+                            values[letter] = value_of(nodes[0])
+                        if letter in stated:
+                            nodes += _said(left, right, values[letter])
+                        for node in nodes:
                             found.setdefault(number, []).append(
                                 (_text(node), write_number(value_of(node))))
-                            if not _same(left, right):
-                                values[letter] = value_of(node)
-                        if letter in stated and right.a is None:
-                            node = _put_in(left, values[letter])
-                            if isinstance(node, Binary) and value_of(node) == _value(right.c):
-                                found.setdefault(number, []).append(
-                                    (_text(node), write_number(value_of(node))))
-                        if (letter in values and left == Linear(_ONE, None)
-                                and right == _number(values[letter])):
+                        if letter in values and (left, right) == (
+                                Linear(_ONE, None), _number(values[letter])):
                             stated.add(letter)
                 except (_NoEquation, ArithmeticTextError):
                     continue
@@ -246,11 +244,13 @@ def _number(value: Fraction) -> Linear:
     return Linear(None, Number(value, write_number(value)))
 
 
-def _put_in(side: Linear, value: Fraction) -> Node | None:
-    """A side that has the unknown, with its value in place of it."""
-    if side.a is None:
-        return None
-    return _sum("+", _times(side.a, _number(value).c), side.c)
+def _said(left: Linear, right: Linear, value: Fraction) -> Iterator[Node]:
+    """What `2x - 5 = 15` says of an unknown of known value, with the value in place of it."""
+    if left.a is None or right.a is not None:
+        return
+    node = _sum("+", _times(left.a, _number(value).c), left.c)
+    if isinstance(node, Binary) and value_of(node) == _value(right.c):
+        yield node
 
 
 def _text(node: Node) -> str:

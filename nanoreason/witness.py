@@ -51,13 +51,12 @@ def contradicted(drafts: Sequence[Draft], graph: nx.DiGraph, question: str
         operands = graph.nodes["step", line]["operands"]
         here = {source for _, source in operands}  # of `6 * 6` the one and the other
         for value, source in operands:
-            own = around.get(source, frozenset())
+            own, after = around.get(source, frozenset()), counted[value]
             for other, words in around.items():
                 if (other in here or value not in values[other]
                         or source[0] == other[0] == "step"):
                     continue
                 speaking, against = words - own, own - words
-                after = counted[value]
                 points = COUNTED * (len(after & speaking) - len(after & against))
                 points += len(told & speaking) - len(told & against)
                 plainly = COUNTED_PLAINLY if after & speaking else PLAINLY

@@ -135,4 +135,4 @@ def test_a_share_that_was_taken_is_not_undone():
     before = roles.misfit(half, times, [], [])
     assert roles.misfit(half, Place(2, "/", True), [], []) < -1 < 1 < before
     roles.learn(("step", 1), [of, Place(2, "/", True)], [("given", 1), half])
-    assert before < DOUBT < roles.misfit(half, times, [], [])
+    assert before < 2 < DOUBT < roles.misfit(half, times, [], [])
