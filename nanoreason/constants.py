@@ -20,8 +20,8 @@ _MONTHS = (r"january|february|march|april|june|july|august|september|october|nov
 
 # value, what it stands for, the words of the question that speak of it
 _TABLE: tuple[tuple[str, str, str], ...] = (
-    ("1", "the whole, one more",
-     rf"{_PART}|{_PERCENT}|{_COMPARED}|another|others?\b|including|himself|herself|"
+    ("1", "the whole, one more, a single thing",
+     rf"an?\s|{_PART}|{_PERCENT}|{_COMPARED}|another|others?\b|including|himself|herself|"
      r"friends|siblings|cousins|brothers|sisters|wife|(?:next|last)\s+year|beat|lose|loses|"
      r"shared?\b|twice|thrice|triple|doubl|times\s+(?:as|more|the|what|that)"),
     ("2", "halves of a whole, one for each of a pair",
@@ -77,6 +77,7 @@ _WORDS = {Fraction(value): re.compile(rf"(?<![^\W\d_])(?:{words})", re.IGNORECAS
 
 
 _NAMED = re.compile(r"\b[A-Z][a-z]+((?:, [A-Z][a-z]+)*),? and [A-Z][a-z]+\b")
+_ORDINAL = re.compile(r"\b([0-9]{1,4})(?:st|nd|rd|th)\b")
 _DAYS = "monday tuesday wednesday thursday friday saturday sunday".split()
 _SPAN = re.compile(rf"\b({'|'.join(_DAYS)})\s(?:to|through|until|till)\s({'|'.join(_DAYS)})\b",
                    re.IGNORECASE)
@@ -87,10 +88,12 @@ def constants_of(question: str) -> frozenset[Fraction]:
     """The values that hold for a question though it does not state them.
 
     Those of `CONSTANTS` whose words stand in it; how many are named together (`Ann, Bob and
-    Cy`, `Monday and Friday`); and the days of a span (`from Monday to Thursday`).
+    Cy`, `Monday and Friday`); the days of a span (`from Monday to Thursday`); and the numbers
+    of ordinals (`her 15th birthday`).
     """
     found = {value for value, words in _WORDS.items() if words.search(question)}
     found.update(Fraction(2 + names[1].count(",")) for names in _NAMED.finditer(question))
+    found.update(Fraction(number) for number in _ORDINAL.findall(question))
     for first, last in _SPAN.findall(question):
         days = (_DAYS.index(last.lower()) - _DAYS.index(first.lower())) % 7
         found.add(Fraction(days + 1))

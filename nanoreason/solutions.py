@@ -21,6 +21,17 @@ from nanoreason.records import Rejection
 from nanoreason.unknowns import ANNOTATION, solved, without_annotations
 
 READINGS = ("annotated", "plain", "whole", "algebra")
+_SIGNS = str.maketrans({"–": "-", "[": "(", "]": ")", "½": "(1/2)", "¼": "(1/4)", "¾": "(3/4)"})
+# How solutions write arithmetic, and how it is read.
+_WRITTEN = [(re.compile(pattern), instead) for pattern, instead in (
+    (r"(?<=\b[0-9])(:00)(?![0-9])", "   "),  # 7:00 - 1:00 = 6 hours
+    (r"\b([^\W\d_]+)\s[0-9]:(?=[0-9])", r"\1: "),  # Day 2:50 * 2 = 100
+    (r"(?<=[^\W\d_]):(?=[0-9])", ": "),  # Tuesday:6 * 2 = 12
+    (r"(?<=[0-9])\s?/\s?(1/[2-9])(?![0-9./])", r" / (\1)"),  # 25 / 1/3 = 75
+    (r"(?<=[0-9])\s?\(\s*([0-9.]+)\s*\)", r" * \1"),  # 5(4) = 20
+    (r"(?<=[0-9])\((?=[^()=]*\))", " * ("),  # 2(6 + 12) = 36
+    (r"(?<=/[0-9]\))\s?\$?(?=[0-9(])", " * "),  # (1/2) 18 = 9
+)]
 _MIXED = re.compile(r"(?<![\w./])([0-9]+)\s(?:and\s)?([1-9])/([2-9])(?![0-9./])")
 
 
@@ -65,14 +76,7 @@ def line_expressions(step: str, reading: str = "annotated") -> list[tuple[str, s
         if re.search(r"[-+*/^]", left):
             marks.append((annotation.start(), left, right.strip()))
     if reading != "annotated" or not marks:
-        text = without_annotations(step).replace("–", "-")
-        text = text.translate(str.maketrans("[]", "()"))
-        if marks:
-            text = re.sub(r"(?<=\b[0-9])(:00)(?![0-9])", "   ", text)  # 7:00 - 1:00 = 6 hours
-        text = _MIXED.sub(_decimal, text)
-        text = re.sub(r"(?<=[0-9])\s?\(\s*([0-9.]+)\s*\)", r" * \1", text)  # 5(4) = 20
-        text = re.sub(r"(?<=[0-9])\((?=[^()=]*\))", " * (", text)  # 2(6 + 12) = 36
-        text = re.sub(r"(?<=[^\W\d_]):(?=[0-9])", ": ", text)  # Tuesday:6 * 2 = 12
+        text = _as_equations(without_annotations(step))
         read = [(e.span[0], e.left, e.right) for e in read_equations(text)
                 if e.has_operator and e.holds]
         if reading == "whole":
@@ -83,6 +87,14 @@ def line_expressions(step: str, reading: str = "annotated") -> list[tuple[str, s
             marks += [equation for equation in read if _value(equation[2]) not in known]
         marks.sort(key=lambda mark: mark[0])
     return [_in_per_cent(left, right) for _, left, right in marks]
+
+
+def _as_equations(text: str) -> str:
+    """A line of a solution with its arithmetic as `read_equations` expects it."""
+    text = _MIXED.sub(_decimal, text.translate(_SIGNS))
+    for pattern, instead in _WRITTEN:
+        text = pattern.sub(instead, text)
+    return text
 
 
 def _decimal(mixed: re.Match) -> str:

@@ -1,87 +1,84 @@
-"""What a worked solution says of a number, against where the graph takes it from.
+"""Which source a worked solution means by a number, where its value leaves a choice.
 
-The graph has the numbers of EXECUTE and the question. Where a question has one value twice,
-its wording decides, and is sometimes wrong. The teacher also has the solution, which often
-says what a number counts (`12 tablespoons * 3` where the question has 12 tablespoons and a
-dozen cupcakes). It cannot hand that on, because a trace shows numbers alone; but where the
-solution speaks for another source, and plainly, the trace would teach a wrong dependency.
+The graph has the numbers of EXECUTE and the wording of the question. The teacher also has the
+solution, which often says what a number counts (`12 tablespoons * 3` where the question has 12
+tablespoons and a dozen cupcakes). What speaks for a source is weighed whatever the values (see
+`attribution`), and the weights are learned without labels: nearly all operands have a value
+that one source alone can have, and these teach how solutions speak of their sources
+(`benchmarks/witness_weights.py`, a conditional logit, McFadden 1974). So the probability of
+a source is
+
+    p(source) = exp(s(source)) / sum over the sources of its value of exp(s)
+
+with s = WORDS * (sum of weight * feature), plus RULE for the source that the rule of
+`provenance` finds, plus OTHER_UNIT where the number counts something else. A named constant and
+a number that stands nowhere are sources too, of a fixed s. The five numbers are set on
+traces of GSM8K's training set whose sources were read one by one.
 """
 from __future__ import annotations
 
-import re
-from collections import defaultdict
+import json
+import math
 from collections.abc import Sequence
-from fractions import Fraction
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.resources import files
 
 import networkx as nx
 
-from nanoreason.expression import NUMBER
-from nanoreason.phrases import content_words
-from nanoreason.quantities import quantities
+from nanoreason.attribution import Attribution, Beside, Features
+from nanoreason.constants import constants_of
 from nanoreason.solutions import Draft
-from nanoreason.unknowns import without_annotations
 
-# Set on traces of GSM8K's training set whose sources were read one by one.
-COUNTED = 3  # points of a word that follows the number itself; any word of the line has one
-PLAINLY = 4  # points from which a line speaks for another source
-COUNTED_PLAINLY = 1  # the same, where a word that follows the number speaks for it
-AROUND, FOLLOWING = 4, 3  # words on either side of a quantity, words after a number
-
-_COUNTED = re.compile(rf"(?<![\w.])({NUMBER})(?![\w%])")
-_END = re.compile(r"[-+*/=×÷(),.;:]|\b(?:x|from|because|plus|times|and)\b")
+WORDS, RULE, OTHER_UNIT = 0.7, 0.8, -1.4
+CONSTANT, NOWHERE = -1.7, -4.5
+NONE = ("none",)  # the source of a number that stands nowhere
 
 
-def contradicted(drafts: Sequence[Draft], graph: nx.DiGraph, question: str
-                 ) -> tuple[int, Fraction] | None:
-    """The first (line of EXECUTE, operand) whose source the solution speaks against.
+@dataclass(frozen=True)
+class Meant:
+    """The likeliest source of an operand and how likely it is among those of its value."""
 
-    graph: of the EXECUTE that `drafts` write. Another quantity or an earlier result of the
-    operand's value must share so many words more with the solution than the source does: with
-    those right after the number, or (a quantity against a result; of two quantities the line
-    names both) with the line. Of two results the later one is meant. Sub-questions are not
-    read, so that a solution with and without them gives the same traces. None where the
-    solution speaks against no source.
+    source: tuple
+    probability: float
+
+
+@lru_cache(maxsize=1)
+def weights() -> dict[str, float]:
+    """The weight of each feature, from the file that `benchmarks/witness_weights.py` writes."""
+    text = files("nanoreason").joinpath("assets/witness.json").read_text(encoding="utf-8")
+    return json.loads(text)["weights"]
+
+
+def weigh(features: Features) -> float:
+    """The weighted sum of a source's features; one without a weight counts nothing."""
+    known = weights()
+    return sum(known.get(name, 0.0) * value for name, value in features.items())
+
+
+def meant(drafts: Sequence[Draft], graph: nx.DiGraph, question: str) -> list[list[Meant]]:
+    """The source that the solution means by each operand, line after line.
+
+    graph: of the EXECUTE that `drafts` write, without unknown operands.
     """
-    around = {("given", quantity.index): _around(question, quantity.span)
-              for quantity in quantities(question)}
-    values = {("given", quantity.index): quantity.values for quantity in quantities(question)}
-    for line, draft in enumerate(drafts, 1):
-        text = without_annotations(draft.said)
-        counted, told = _counted(text), set(content_words(text))
-        operands = graph.nodes["step", line]["operands"]
-        here = {source for _, source in operands}  # of `6 * 6` the one and the other
-        for value, source in operands:
-            own, after = around.get(source, frozenset()), counted[value]
-            for other, words in around.items():
-                if (other in here or value not in values[other]
-                        or source[0] == other[0] == "step"):
-                    continue
-                speaking, against = words - own, own - words
-                points = COUNTED * (len(after & speaking) - len(after & against))
-                points += len(told & speaking) - len(told & against)
-                plainly = COUNTED_PLAINLY if after & speaking else PLAINLY
-                if points >= plainly and (after & speaking or source[0] != other[0]):
-                    return line, value
-        result = ("step", line)
-        end = content_words(text.rsplit("=", 1)[-1])[:AROUND]
-        around[result] = frozenset(end)
-        values[result] = (graph.nodes[result]["value"],)
-    return None
-
-
-def _counted(text: str) -> dict[Fraction, set[str]]:
-    """The words that follow each number of a line, up to a sign or the next number."""
-    found: dict[Fraction, set[str]] = defaultdict(set)
-    numbers = list(_COUNTED.finditer(text))
-    for number, following in zip(numbers, [*numbers[1:], None]):
-        after = text[number.end():following.start() if following else len(text)]
-        value = Fraction(number[1].replace(",", ""))
-        found[value].update(content_words(_END.split(after)[0])[:FOLLOWING])
+    whole, constants = Attribution(drafts, graph, question), constants_of(question)
+    found: list[list[Meant]] = [[] for _ in drafts]
+    for line, value, rule, beside in whole.places():
+        sources = whole.possible(line, value)
+        if value in constants or rule[0] == "constant":
+            sources.append(("constant", str(value)))
+        sources += [source for source in (rule, NONE) if source not in sources]
+        scores = [_score(source, beside) for source in sources]
+        scores[sources.index(rule)] += RULE
+        best = max(scores)
+        likely = [math.exp(score - best) for score in scores]
+        found[line].append(Meant(sources[scores.index(best)], 1 / sum(likely)))
     return found
 
 
-def _around(question: str, span: tuple[int, int]) -> frozenset[str]:
-    """The content words on either side of a quantity, within its sentence."""
-    before = re.split(r"[.?!]", question[:span[0]])[-1]
-    after = re.split(r"[.?!]", question[span[1]:])[0]
-    return frozenset(content_words(before)[-AROUND:]) | frozenset(content_words(after)[:AROUND])
+def _score(source: tuple, beside: Beside) -> float:
+    if source[0] == "constant":
+        return CONSTANT
+    if source == NONE:
+        return NOWHERE
+    return WORDS * weigh(beside.features(source)) + OTHER_UNIT * beside.other_unit(source)
