@@ -10,7 +10,6 @@ Writes `results/teacher-gsm8k.json`. No text of the data is written.
   all operands; `traces`: those without a single unexplained operand, of all traces.
 - ambiguous: operands that more than one source would explain (several equal quantities or
   results, or one of each), of all operands.
-- named: traces whose PLAN names a source that the rule would not find, of all traces.
 
 `results/teacher-gsm8k-hand-check.csv` holds 50 of these traces checked by a reader: problems
 in the order of `random.Random(20261129).sample`, those passed over that are rejected, or that
@@ -35,7 +34,7 @@ from nanoreason.constants import constants_of
 from nanoreason.data import filter_traces, load_problems, teach
 from nanoreason.environment import describe, peak_memory
 from nanoreason.filters import reasons
-from nanoreason.graph import dependency_graph
+from nanoreason.graph import execute_graph
 from nanoreason.quantities import quantities
 from nanoreason.statistics import share
 
@@ -48,10 +47,10 @@ def candidates(value, question: str, results) -> int:
     return given + sum(value == result for result in results) + (value in constants_of(question))
 
 
-def operands(trace, question: str):
+def operands(execute, question: str):
     """(value, node, candidates) of every operand of a trace, in order."""
-    graph, results = dependency_graph(trace, question), []
-    for number in range(1, len(trace.execute) + 1):
+    graph, results = execute_graph(execute, question), []
+    for number in range(1, len(execute) + 1):
         step = graph.nodes["step", number]
         for value, node in step["operands"]:
             yield value, node, candidates(value, question, results)
@@ -65,15 +64,14 @@ def main(path: str) -> None:
     seconds = time.perf_counter() - began
 
     order = random.Random(SEED).sample(range(len(kept)), len(kept))
-    own, other, ambiguous, whole, named = Counter(), Counter(), 0, 0, 0
+    own, other, ambiguous, whole = Counter(), Counter(), 0, 0
     for place, index in enumerate(order):
         problem, trace = kept[index]
         elsewhere = kept[order[place - 1]][0].question
-        named += any(map(lambda line: ", using the " in line, trace.plan))
-        for _, node, sources in operands(trace, problem.question):
+        for _, node, sources in operands(trace.execute, problem.question):
             own[node[0]] += 1
             ambiguous += sources > 1
-        kinds = [node[0] for _, node, _ in operands(trace, elsewhere)]
+        kinds = [node[0] for _, node, _ in operands(trace.execute, elsewhere)]
         other.update(kinds)
         whole += "unknown" not in kinds
     total = sum(own.values())
@@ -81,7 +79,7 @@ def main(path: str) -> None:
         "read": len(problems), "kept": len(kept), "rejected": reasons(rejected),
         "coverage": share(len(kept), len(problems)),
         "sources": {kind: share(own[kind], total) for kind in sorted(own)},
-        "ambiguous": share(ambiguous, total), "named": share(named, len(kept)),
+        "ambiguous": share(ambiguous, total),
         "null": {"operands": share(other["given"] + other["constant"], sum(other.values())),
                  "traces": share(whole, len(kept))},
         "seconds": round(seconds, 1), "peak_memory_bytes": peak_memory(),

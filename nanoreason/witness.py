@@ -1,12 +1,14 @@
-"""Which source a worked solution means by a number, where its value leaves a choice.
+"""How likely a worked solution means the source that the graph finds for a number.
 
 The graph has the numbers of EXECUTE and the wording of the question. The teacher also has the
 solution, which often says what a number counts (`12 tablespoons * 3` where the question has 12
-tablespoons and a dozen cupcakes). What speaks for a source is weighed whatever the values (see
-`attribution`), and the weights are learned without labels: nearly all operands have a value
-that one source alone can have, and these teach how solutions speak of their sources
-(`benchmarks/witness_weights.py`, a conditional logit, McFadden 1974). So the probability of
-a source is
+tablespoons and a dozen cupcakes). It cannot hand that on, because a trace shows numbers alone;
+but where the solution speaks for another source, the trace would teach a wrong dependency.
+
+What speaks for a source is weighed whatever the values (see `attribution`), and the weights are
+learned without labels: nearly all operands have a value that one source alone can have, and
+these teach how solutions speak of their sources (`benchmarks/witness_weights.py`, a conditional
+logit, McFadden 1974). So the probability of a source is
 
     p(source) = exp(s(source)) / sum over the sources of its value of exp(s)
 
@@ -20,7 +22,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
 
@@ -33,14 +34,6 @@ from nanoreason.solutions import Draft
 WORDS, RULE, OTHER_UNIT = 0.7, 0.8, -1.4
 CONSTANT, NOWHERE = -1.7, -4.5
 NONE = ("none",)  # the source of a number that stands nowhere
-
-
-@dataclass(frozen=True)
-class Meant:
-    """The likeliest source of an operand and how likely it is among those of its value."""
-
-    source: tuple
-    probability: float
 
 
 @lru_cache(maxsize=1)
@@ -56,23 +49,22 @@ def weigh(features: Features) -> float:
     return sum(known.get(name, 0.0) * value for name, value in features.items())
 
 
-def meant(drafts: Sequence[Draft], graph: nx.DiGraph, question: str) -> list[list[Meant]]:
-    """The source that the solution means by each operand, line after line.
+def likelihoods(drafts: Sequence[Draft], graph: nx.DiGraph, question: str) -> list[list[float]]:
+    """How likely the graph's source of each operand is the one meant, line after line.
 
     graph: of the EXECUTE that `drafts` write, without unknown operands.
     """
     whole, constants = Attribution(drafts, graph, question), constants_of(question)
-    found: list[list[Meant]] = [[] for _ in drafts]
+    found: list[list[float]] = [[] for _ in drafts]
     for line, value, rule, beside in whole.places():
         sources = whole.possible(line, value)
         if value in constants or rule[0] == "constant":
             sources.append(("constant", str(value)))
         sources += [source for source in (rule, NONE) if source not in sources]
-        scores = [_score(source, beside) for source in sources]
-        scores[sources.index(rule)] += RULE
-        best = max(scores)
-        likely = [math.exp(score - best) for score in scores]
-        found[line].append(Meant(sources[scores.index(best)], 1 / sum(likely)))
+        scores = {source: _score(source, beside) + RULE * (source == rule) for source in sources}
+        most = max(scores.values())
+        likely = {source: math.exp(score - most) for source, score in scores.items()}
+        found[line].append(likely[rule] / sum(likely.values()))
     return found
 
 
