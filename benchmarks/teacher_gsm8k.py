@@ -12,14 +12,14 @@ Writes `results/teacher-gsm8k.json`. No text of the data is written.
   results, or one of each), of all operands.
 
 `results/teacher-gsm8k-hand-check.csv` holds 50 of these traces checked by a reader: problems
-in the order of `random.Random(20261129).sample`, those passed over that are rejected, or that
+in the order of `random.Random(20261130).sample`, those passed over that are rejected, or that
 had been read while the rules were made. A trace
 is right where every operand comes from what the solution means by it: its quantity, or
 another mention of the same one (`5 days`, and later `these 5 days`); its result, however that
 is reached; or a number that the question does not state but its words imply. It is also
 wrong where a step is missing, though each operand that is there has its source.
-Two readers judged each of them. `results/teacher-gsm8k-second-reading.csv` holds the next 100
-in that order, each judged by one reader.
+`results/teacher-gsm8k-second-reading.csv` holds 144 traces of 150 that had been drawn and read in
+the same way before the rules were last changed: those that are made as they were.
 """
 from __future__ import annotations
 
