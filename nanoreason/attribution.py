@@ -15,7 +15,7 @@ from fractions import Fraction
 
 import networkx as nx
 
-from nanoreason.expression import NUMBER
+from nanoreason.expression import MAX_DIGITS, NUMBER
 from nanoreason.phrases import Wording, content_words, wordings
 from nanoreason.quantities import Quantity, quantities
 from nanoreason.solutions import Draft
@@ -54,7 +54,8 @@ def mention(line: str, value: Fraction) -> Mention:
     units, words, money = set(), set(), False
     numbers = list(_COUNTED.finditer(line))
     for number, following in zip(numbers, [*numbers[1:], None]):
-        if Fraction(number[1].replace(",", "")) != value:
+        text = number[1].replace(",", "")
+        if len(text) > MAX_DIGITS or Fraction(text) != value:
             continue
         after = line[number.end():following.start() if following else len(line)]
         counted = content_words(_END.split(after)[0])[:FOLLOWING]

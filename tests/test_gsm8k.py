@@ -146,6 +146,16 @@ def test_equations_are_read_from_plain_text_where_no_annotation_computes():
 def test_a_product_without_a_sign_and_the_name_in_front_of_a_line_are_read():
     assert line_expressions("Tuesday:6(2)=12 dollars") == [("6 * 2", "12")]
     assert line_expressions("Both days:2(6+12)=36") == [("2 * (6 + 12)", "36")]
+    assert line_expressions("Day 2:50(2)=100") == [("50 * 2", "100")]
+    assert line_expressions("Bo = (1/2) 18 = 9") == [("(1 / 2) * 18", "9")]
+    assert line_expressions("so (1/2)(20)=10 berries") == [("(1 / 2) * (20)", "10")]
+    assert line_expressions("in all (½)*6=3 caps") == [("((1 / 2)) * 6", "3")]
+
+
+def test_a_number_over_a_unit_fraction_and_a_time_of_day_are_read():
+    assert line_expressions("25 / 1/3 = 75 pens") == [("25 / (1 / 3)", "75")]
+    assert line_expressions("it is open for 7:00 - 1:00 = 6 hours") == [("7 - 1", "6")]
+    assert line_expressions("12 / 1/3 = 4 is no truth") == []
 
 
 def test_the_whole_of_a_chain_is_read_where_its_annotation_starts_in_the_middle():

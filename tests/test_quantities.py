@@ -119,12 +119,18 @@ def test_constants_have_fractions_and_names():
     ("She comes second.", (), (60,)),
     ("They walk half of the way and split the rest", (2, F(1, 2), 1), (60, 3)),
     ("a bookyard", (), (3,)),  # words count from their beginning
+    ("He owns 3 dogs and a ferret.", (1,), (2, 3)),
 ])
 def test_a_constant_holds_only_where_the_question_speaks_of_it(question, yes, no):
     found = constants_of(question)
     assert found <= set(CONSTANTS)
     assert {F(value) for value in yes} <= found
     assert not {F(value) for value in no} & found
+
+
+def test_an_ordinal_may_be_counted():
+    assert {F(15), F(22)} <= constants_of("After his 15th birthday, and before the 22nd")
+    assert not {F(15), F(9)} & constants_of("After 15 years, the 9thing")
 
 
 WORDS = st.sampled_from(

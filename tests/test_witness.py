@@ -47,6 +47,9 @@ def test_a_source_without_a_rival_is_likely_unless_the_unit_is_another():
     plain = likely(question, "15 rows / 3 pods = <<15/3=5>>5\n#### 5")[0][1]
     other = likely(question, "15 rows / 3 rows = <<15/3=5>>5\n#### 5")[0][1]
     assert other < plain and plain > 0.95
+    pods, rows = (features(question, f"15 rows / 3 {unit} = <<15/3=5>>5\n#### 5", 0, ("given", 2))
+                  for unit in ("pods", "rows"))
+    assert rows["given other unit"] == 1 and "given other unit" not in pods
 
 
 def test_the_teacher_refuses_what_the_solution_speaks_against():
@@ -84,6 +87,13 @@ def test_a_mention_is_read_up_to_the_next_sign_or_number():
     assert found.units == {"red", "cap"} and found.words == {"red", "pen", "cap"}
     assert not found.money and mention("it costs $3 each", Fraction(3)).money
     assert mention("7 pens", Fraction(12)).words == frozenset()
+
+
+@pytest.mark.parametrize("junk", ["9" * 5000, "7 pens " * 5000, "1,2,3,4." * 2000])
+def test_a_line_full_of_junk_is_read(junk):
+    made = gsm8k_trace(problem("Ann has 8 pens and 3 caps.",
+                               f"{junk} 8 pens + 3 caps = <<8+3=11>>11\n#### 11"))
+    assert made.execute == ("8 + 3 = 11",)
 
 
 def test_every_weight_is_of_a_feature(gsm8k):
