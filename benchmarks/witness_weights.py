@@ -21,6 +21,7 @@ from nanoreason.data import load_problems
 from nanoreason.gsm8k import readable_drafts
 from nanoreason.paths import ROOT
 from nanoreason.solutions import Unteachable
+from nanoreason.witness import weigh
 
 LEAST = 50  # sources that must have a feature
 HELD_OUT = 5  # every fifth problem tells how often the likeliest source is the right one
@@ -74,9 +75,8 @@ def fit(features: np.ndarray, starts: np.ndarray) -> np.ndarray:
 
 def accuracy(found: list[list[dict]], weights: dict[str, float]) -> float:
     """How often the right source weighs most; chance is one in the number of sources."""
-    def weigh(source):
-        return sum(weights.get(name, 0.0) * value for name, value in source.items())
-    return float(np.mean([max(range(len(s)), key=lambda i: weigh(s[i])) == 0 for s in found]))
+    return float(np.mean([max(range(len(s)), key=lambda i: weigh(s[i], weights)) == 0
+                          for s in found]))
 
 
 def learn(found: list[list[dict]]) -> dict[str, float]:

@@ -16,7 +16,7 @@ from fractions import Fraction
 import networkx as nx
 
 from nanoreason.expression import MAX_DIGITS, NUMBER
-from nanoreason.phrases import Wording, content_words, wordings
+from nanoreason.phrases import SENTENCE_END, Wording, content_words, wordings
 from nanoreason.quantities import Quantity, quantities
 from nanoreason.solutions import Draft
 from nanoreason.unknowns import without_annotations
@@ -25,7 +25,6 @@ AROUND, FOLLOWING = 4, 3  # words beside a quantity, words after a number
 
 _COUNTED = re.compile(rf"(?<![\w.])({NUMBER})(?![\w%])")
 _END = re.compile(r"[-+*/=×÷(),.;:]|\b(?:x|from|because|plus|times|and)\b")
-_STOP = re.compile(r"[.?!](?:\s|$)")
 # How a multiple or a share may be said again: by the same word, or by one of these.
 _FORMS = {"twice": "twice|doubled?|two times|2 times", "double": "doubled?|twice",
           "triple": "triple|three times|3 times", "half": "half|halved?|1/2",
@@ -34,6 +33,11 @@ _FORMS = {"twice": "twice|doubled?|two times|2 times", "double": "doubled?|twice
 _FORMS = {word: re.compile(rf"\b(?:{forms})\b", re.IGNORECASE) for word, forms in _FORMS.items()}
 
 Features = dict[str, float]
+
+
+def other_unit(source: tuple) -> str:
+    """The name of the feature that a number counts something else than a source does."""
+    return f"{source[0]} other unit"
 
 
 @dataclass(frozen=True)
@@ -65,16 +69,22 @@ def mention(line: str, value: Fraction) -> Mention:
     return Mention(frozenset(units), frozenset(words), money)
 
 
+def _words_of_result(line: str) -> list[str]:
+    """The words after the value that a line of a solution comes to."""
+    end = line.rsplit("=", 1)[-1]
+    return content_words(re.sub(r"^[\s$]*[\d.,]+%?", "", end.strip()))[:AROUND]
+
+
 class Quoted:
     """One of the question's quantities and the words of its sentence."""
 
     def __init__(self, question: str, quantity: Quantity, wording: Wording):
         self.quantity, self.wording = quantity, wording
         start, end = quantity.span
-        before, after = _STOP.split(question[:start])[-1], _STOP.split(question[end:])[0]
+        earlier, after = SENTENCE_END.split(question[:start]), SENTENCE_END.split(question[end:])[0]
         self.after = content_words(after)[:AROUND]
-        self.sentence = frozenset(content_words(before + quantity.text + after))
-        self.number = len(_STOP.findall(question[:start]))  # of the sentence
+        self.sentence = frozenset(content_words(earlier[-1] + quantity.text + after))
+        self.number = len(earlier)  # of the sentence
         form = next((form for word, form in _FORMS.items() if word in quantity.text.lower()), None)
         self.form = form
 
@@ -86,11 +96,12 @@ class Attribution:
     """
 
     def __init__(self, drafts: Sequence[Draft], graph: nx.DiGraph, question: str):
-        self.drafts = drafts
+        self.drafts, self.graph = drafts, graph
         self.quoted = [Quoted(question, *pair)
                        for pair in zip(quantities(question), wordings(question))]
         self.said = [without_annotations(draft.said) for draft in drafts]
         self.told = [frozenset(content_words(text)) for text in self.said]
+        self.results = [_words_of_result(text) for text in self.said]
         steps = [graph.nodes["step", line] for line in range(1, len(drafts) + 1)]
         self.operands = [step["operands"] for step in steps]
         self.values = [step["value"] for step in steps]
@@ -158,19 +169,8 @@ class Beside:
         self.said, self.told = whole.said[k], whole.told[k]
         self.summed = whole.rest_of_sum(k)
         self.near = [whole.quoted[node[1]] for node in others if node[0] == "given"]
-        self.origins = self._origins(others)
-
-    def _origins(self, nodes: Sequence[tuple]) -> set[int]:
-        """The quantities that the line's other operands come from, through all results."""
-        found, seen, left = set(), set(), list(nodes)
-        while left:
-            kind, name = left.pop()[:2]
-            if kind == "given":
-                found.add(name)
-            elif kind == "step" and name not in seen:
-                seen.add(name)
-                left += [source for _, source in self.whole.operands[name - 1]]
-        return found
+        before = set(others).union(*(nx.ancestors(whole.graph, node) for node in others))
+        self.origins = [node[1] for node in before if node[0] == "given"]
 
     def features(self, source: tuple) -> Features:
         """What speaks for and against a source, as named numbers; zeros are left out."""
@@ -182,7 +182,7 @@ class Beside:
             found |= self._result(source)
         return {name: float(value) for name, value in found.items() if value}
 
-    def other_unit(self, source: tuple) -> bool:
+    def _counts_another(self, source: tuple) -> bool:
         """Whether the words after the number are none of those that a source counts."""
         if not self.mention.units:
             return False
@@ -190,15 +190,15 @@ class Beside:
             quoted = self.whole.quoted[source[1]]
             counted, unit = frozenset(quoted.after) | quoted.wording.words, quoted.after[:1]
         else:
-            unit = self._tail(source)[:1]
-            counted = frozenset(self._tail(source))
-        return bool(unit) and not self.mention.words & counted
+            counted = self.whole.results[source[1] - 1]
+            unit = counted[:1]
+        return bool(unit) and self.mention.words.isdisjoint(counted)
 
     def _shared(self, source: tuple) -> Features:
         kind = source[0]
         return {kind: 1, f"{kind} same line": source in self.others,
                 f"{kind} same sum": source in self.summed,
-                f"{kind} other unit": self.other_unit(source)}
+                other_unit(source): self._counts_another(source)}
 
     def _quantity(self, source: tuple) -> Features:
         own = source[1]
@@ -235,17 +235,12 @@ class Beside:
 
     def _result(self, source: tuple) -> Features:
         index = source[1] - 1
-        whole, tail = self.whole, self._tail(source)
+        whole, words = self.whole, self.whole.results[index]
         inner, one = whole.is_inner(index), whole.of_one_step(index, self.k)
         return {
             f"result {self.side}": 1,
             "unused": source not in self.used, "steps back": min(6, self.k - index) / 6,
-            "result unit": bool(tail) and tail[0] in self.mention.units,
+            "result unit": bool(words) and words[0] in self.mention.units,
             "result line": len(whole.told[index] & self.told) / (3 + len(self.told)),
             "part of this step": one, "part of another": inner and not one,
         }
-
-    def _tail(self, source: tuple) -> list[str]:
-        """The words after the value that a line of the solution comes to."""
-        end = self.whole.said[source[1] - 1].rsplit("=", 1)[-1]
-        return content_words(re.sub(r"^[\s$]*[\d.,]+%?", "", end.strip()))[:AROUND]

@@ -28,7 +28,7 @@ _MORE = re.compile(
 _MONEY = re.compile(r"[\s-]*(?:dollars?|cents?|bucks?)\b|¢", re.IGNORECASE)
 _AGAIN = re.compile(r"\b(?:the|these|those|all|all the)\s+$", re.IGNORECASE)
 _REST = re.compile(r"\s+of\s+(?:\w+\s+)?(?:rest|remaining|remainder|others)\b", re.IGNORECASE)
-_SENTENCE = re.compile(r"[.?!](?:\s|$)")
+SENTENCE_END = re.compile(r"[.?!](?:\s|$)")
 _PER = re.compile(r"[\s-]*(?:for\s+)?(?:per|each|every|an?)\b", re.IGNORECASE)
 
 
@@ -59,10 +59,10 @@ def wordings(question: str) -> tuple[Wording, ...]:
         since = given[position - 1].span[1] if position else 0
         last = position + 1 == len(given)
         until = len(question) if last else given[position + 1].span[0]
-        before = _SENTENCE.split(question[since:start])[-1]
+        before = SENTENCE_END.split(question[since:start])[-1]
         if position:
             before = _CUT.split(before)[-1]
-        sentences = _SENTENCE.split(question[end:until])
+        sentences = SENTENCE_END.split(question[end:until])
         after = sentences[0]
         cuts = list(_CUT.finditer(after))
         if cuts and not last and len(sentences) == 1:

@@ -21,13 +21,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from importlib.resources import files
 
 import networkx as nx
 
-from nanoreason.attribution import Attribution, Beside, Features
+from nanoreason.attribution import Attribution, Beside, Features, other_unit
 from nanoreason.constants import constants_of
 from nanoreason.solutions import Draft
 
@@ -43,10 +43,9 @@ def weights() -> dict[str, float]:
     return json.loads(text)["weights"]
 
 
-def weigh(features: Features) -> float:
-    """The weighted sum of a source's features; one without a weight counts nothing."""
-    known = weights()
-    return sum(known.get(name, 0.0) * value for name, value in features.items())
+def weigh(features: Features, by: Mapping[str, float]) -> float:
+    """The sum of a source's features by their weights; one without a weight counts nothing."""
+    return sum(by.get(name, 0.0) * value for name, value in features.items())
 
 
 def likelihoods(drafts: Sequence[Draft], graph: nx.DiGraph, question: str) -> list[list[float]]:
@@ -73,4 +72,5 @@ def _score(source: tuple, beside: Beside) -> float:
         return CONSTANT
     if source == NONE:
         return NOWHERE
-    return WORDS * weigh(beside.features(source)) + OTHER_UNIT * beside.other_unit(source)
+    features = beside.features(source)
+    return WORDS * weigh(features, weights()) + OTHER_UNIT * features.get(other_unit(source), 0.0)

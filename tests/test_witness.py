@@ -108,7 +108,7 @@ def test_every_weight_is_of_a_feature(gsm8k):
                 if source[0] == "step" or beside.whole.quoted:
                     seen |= set(beside.features(source))
     assert len(set(weights()) - seen) <= len(weights()) // 10
-    assert weigh({"unit": 1.0, "no such feature": 9.0}) == weights()["unit"]
+    assert weigh({"unit": 1.0, "no such feature": 9.0}, weights()) == weights()["unit"]
 
 
 def test_the_file_of_weights_says_how_good_they_are():
