@@ -80,6 +80,19 @@ def _sides(equation: Equation) -> tuple[Node, Fraction] | None:
         return None
 
 
+def _readable(text: str) -> list[tuple[Equation, Node, Fraction]]:
+    found = [(equation, _sides(equation)) for equation in read_equations(text)]
+    return [(equation, *sides) for equation, sides in found if sides]
+
+
+def _divisor(tree: Node | None, value: Fraction) -> Fraction | None:
+    """What an expression divides a value by, if it does nothing else."""
+    if (isinstance(tree, Binary) and tree.op == "/" and isinstance(tree.right, Number)
+            and isinstance(tree.left, Number) and tree.left.value == value):
+        return tree.right.value
+    return None
+
+
 class _Builder:
     """Reads lines in order and grows the graph."""
 
@@ -91,13 +104,15 @@ class _Builder:
         self.forms: dict[tuple, Form] = {}
         self.roles = Roles(question)
 
-    def add_line(self, line: int, text: str) -> None:
-        found = [(equation, _sides(equation)) for equation in read_equations(text)]
-        readable = [(equation, *sides) for equation, sides in found if sides]
+    def add_line(self, line: int, text: str, following: str = "") -> None:
+        """following: the text of the next line."""
+        readable = _readable(text)
         if not readable:
             raise GraphError(line, f"no readable equation in {text[:60]!r}")
+        after = [left for _, left, _ in readable[1:] + _readable(following)[:1]] + [None]
         for position, (equation, left, value) in enumerate(readable, 1):
             node = ("step", line) if position == len(readable) else ("step", line, position)
+            self.roles.next_divisor = _divisor(after[position - 1], value)
             self.add_equation(node, equation, left, value)
 
     def add_equation(self, node: tuple, equation: Equation, left: Node, value: Fraction):
@@ -227,8 +242,8 @@ def execute_graph(lines: Sequence[str], question: str, result: str | None = None
     try:
         if not lines:
             raise GraphError(0, "EXECUTE has no lines")
-        for line, text in enumerate(lines, 1):
-            builder.add_line(line, text)
+        for line, (text, following) in enumerate(zip(lines, [*lines[1:], ""]), 1):
+            builder.add_line(line, text, following)
     except GraphError as error:
         builder.graph.graph["unreadable"] = str(error)
     _mark_dead(builder.graph, result)

@@ -77,6 +77,8 @@ class Roles:
     _taken: dict[int, set[Fraction]] = field(default_factory=dict)  # and by which numbers
     _undone: set[int] = field(default_factory=set)  # shares that were undone
 
+    next_divisor: Fraction | None = None  # of the result of the line that is read
+
     def __post_init__(self):
         self.wording = wordings(self.question)
         self.given = quantities(self.question)
@@ -131,6 +133,7 @@ class Roles:
         cost, money = 0.0, self._is_money(node)
         if node[0] == "given":
             cost = self._given_misfit(node, place, here, used)
+            cost += UNFIT * self._alone(node, place, here)
         elif self._converts(None, place, here):
             cost = DOUBT
         amounts = [self._is_money(other) for other in here if other[0] in ("given", "step")]
@@ -187,6 +190,14 @@ class Roles:
         cost += DOZENS * (counted and ("constant", "12") in here
                           and "dozen" in self.given[node[1]].text.lower())
         return cost + UNFIT * (again and self._splits)  # half of it, then equally between two
+
+    def _alone(self, node: tuple, place: Place, here: Collection[tuple]) -> bool:
+        """Whether an operand would be the two of `two thirds` without the three beside it."""
+        share, role = self.given[node[1]].values[0], self.wording[node[1]].role
+        above = place.value == share.numerator not in (1, share, share.denominator)
+        if role != "share" or not above or node in here:
+            return False
+        return share.denominator not in (self.next_divisor, *self._taken.get(node[1], ()))
 
     def _converts(self, own: int | None, place: Place, here: Collection[tuple]) -> bool:
         """`1200 / 60` of minutes that become hours, where the quantity counts something else.
