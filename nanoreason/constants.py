@@ -77,6 +77,8 @@ _WORDS = {Fraction(value): re.compile(rf"(?<![^\W\d_])(?:{words})", re.IGNORECAS
 
 
 _NAMED = re.compile(r"\b[A-Z][a-z]+((?:, [A-Z][a-z]+)*),? and [A-Z][a-z]+\b")
+_WORDED = r"[^\W\d_]+(?:[\s-][^\W\d_]+){0,2}"
+_LISTED = re.compile(rf"\b{_WORDED}((?:,\s{_WORDED})+),?\sand\s[^\W\d_]")
 _ORDINAL = re.compile(r"\b([0-9]{1,4})(?:st|nd|rd|th)\b")
 _DAYS = "monday tuesday wednesday thursday friday saturday sunday".split()
 _SPAN = re.compile(rf"\b({'|'.join(_DAYS)})\s(?:to|through|until|till)\s({'|'.join(_DAYS)})\b",
@@ -92,7 +94,8 @@ def constants_of(question: str) -> frozenset[Fraction]:
     of ordinals (`her 15th birthday`).
     """
     found = {value for value, words in _WORDS.items() if words.search(question)}
-    found.update(Fraction(2 + names[1].count(",")) for names in _NAMED.finditer(question))
+    for listed in (_NAMED, _LISTED):
+        found.update(Fraction(2 + names[1].count(",")) for names in listed.finditer(question))
     found.update(Fraction(number) for number in _ORDINAL.findall(question))
     for first, last in _SPAN.findall(question):
         days = (_DAYS.index(last.lower()) - _DAYS.index(first.lower())) % 7
