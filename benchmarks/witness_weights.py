@@ -1,10 +1,16 @@
-"""Learn the weights of `nanoreason.witness` from GSM8K, without labels.
-
-An operand whose value one quantity or one earlier result alone has shows its source. Among all
-quantities and earlier results, whatever their values, the weights are those that make these
-sources likeliest (a conditional logit with a Gaussian prior of deviation 1).
+"""Learn the weights of `nanoreason.witness` from GSM8K's training set, in two stages.
 
     python benchmarks/witness_weights.py PATH/TO/gsm8k
+
+1. Without labels. An operand whose value one quantity or one earlier result alone has shows its
+   source. Among all quantities and earlier results, whatever their values, the weights are those
+   that make these sources likeliest (a conditional logit with a Gaussian prior of deviation 1).
+2. From the traces that were read (`nanoreason/assets/readings.csv`): among the sources of an
+   operand's value the one that it has by that reading. The weights of the first stage, scaled as
+   these traces want it, are the prior's mean.
+
+Every fifth problem is held out to tell how often the likeliest source is the right one; in the
+second stage each fifth in turn.
 """
 from __future__ import annotations
 
@@ -18,22 +24,23 @@ from scipy.optimize import minimize
 
 from nanoreason.attribution import Attribution
 from nanoreason.data import load_problems
-from nanoreason.gsm8k import readable_drafts
+from nanoreason.gsm8k import readable_drafts, written_lines
 from nanoreason.paths import ROOT
+from nanoreason.readings import RIGHT, fingerprint, readings
 from nanoreason.solutions import Unteachable
-from nanoreason.witness import weigh
+from nanoreason.witness import NONE, candidates, weigh
 
-LEAST = 50  # sources that must have a feature
-HELD_OUT = 5  # every fifth problem tells how often the likeliest source is the right one
+LEAST, LEAST_READ = 50, 20  # sources that must have a feature, in either stage
+HELD_OUT = 5
+BEFORE = "learned before"  # the feature whose value is what the first stage says
+PRECISION = 3.0  # of the second stage's prior
+
+Choice = list[dict[str, float]]  # the features of all sources, the right one's first
 
 
-def choices(problem) -> list[list[dict]]:
-    """For each operand of one possible source: the features of all, the right one's first."""
-    try:
-        drafts, graph = readable_drafts(problem)
-    except Unteachable:
-        return []
-    whole, found = Attribution(drafts, graph, problem.question), []
+def choices(drafts, graph, question: str) -> list[Choice]:
+    """The operands of one possible source, among all quantities and earlier results."""
+    whole, found = Attribution(drafts, graph, question), []
     for line, value, rule, beside in whole.places():
         right = whole.possible(line, value)
         everything = [*(("given", index) for index in range(len(whole.quoted))),
@@ -44,7 +51,38 @@ def choices(problem) -> list[list[dict]]:
     return found
 
 
-def matrix(found: list[list[dict]], names: list[str]) -> tuple[np.ndarray, np.ndarray]:
+def judged(drafts, graph, question: str) -> tuple[list[Choice], list[bool]]:
+    """The operands that a reading tells the source of, among those of their value, and whether
+    the rule finds it too. After the first fault of a trace nothing is known."""
+    lines = written_lines(drafts)
+    ruled = [[node for _, node in graph.nodes["step", k]["operands"]]
+             for k in range(1, len(lines) + 1)]
+    read = readings().get(fingerprint(question, lines, ruled))
+    found, same = [], []
+    if read is None or read["verdict"] != RIGHT and not read["line"]:
+        return found, same
+    fault = None if read["verdict"] == RIGHT else (int(read["line"]), int(read["operand"]))
+    for line, operand, sources in candidates(drafts, graph, question):
+        right = rule = ruled[line - 1][operand - 1]
+        if (line, operand) == fault:
+            right = _source(read["source"], sources)
+        if len(sources) > 1:
+            found.append([sources[right], *(f for s, f in sources.items() if s != right)])
+            same.append(right == rule)
+        if (line, operand) == fault:
+            break
+    return found, same
+
+
+def _source(name: str, sources: dict) -> tuple:
+    if name[0] in "qr" and name[1:].isdigit():
+        node = ("given" if name[0] == "q" else "step", int(name[1:]))
+    else:
+        node = next((s for s in sources if s[0] == name), NONE)
+    return node if node in sources else NONE
+
+
+def matrix(found: list[Choice], names: list[str]) -> tuple[np.ndarray, np.ndarray]:
     """(features of all sources, where each operand's begin)."""
     columns = {name: column for column, name in enumerate(names)}
     sizes = [len(sources) for sources in found]
@@ -56,8 +94,9 @@ def matrix(found: list[list[dict]], names: list[str]) -> tuple[np.ndarray, np.nd
     return features, np.cumsum([0, *sizes[:-1]])
 
 
-def fit(features: np.ndarray, starts: np.ndarray) -> np.ndarray:
-    """The weights that make the first source of each operand likeliest."""
+def fit(features: np.ndarray, starts: np.ndarray, mean: np.ndarray, precision: float
+        ) -> np.ndarray:
+    """The weights that make the first source of each operand likeliest, under the prior."""
     group = np.repeat(np.arange(len(starts)), np.diff([*starts, len(features)]))
     right = features[starts].sum(axis=0)
 
@@ -66,24 +105,38 @@ def fit(features: np.ndarray, starts: np.ndarray) -> np.ndarray:
         scores -= np.maximum.reduceat(scores, starts)[group]
         likely = np.exp(scores)
         totals = np.add.reduceat(likely, starts)
-        value = np.log(totals).sum() - scores[starts].sum() + weights @ weights / 2
-        return value, features.T @ (likely / totals[group]) - right + weights
+        off = weights - mean
+        value = np.log(totals).sum() - scores[starts].sum() + precision * (off @ off) / 2
+        return value, features.T @ (likely / totals[group]) - right + precision * off
 
-    start = np.zeros(features.shape[1])
-    return minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": 300}).x
-
-
-def accuracy(found: list[list[dict]], weights: dict[str, float]) -> float:
-    """How often the right source weighs most; chance is one in the number of sources."""
-    return float(np.mean([max(range(len(s)), key=lambda i: weigh(s[i], weights)) == 0
-                          for s in found]))
+    return minimize(loss, mean, jac=True, method="L-BFGS-B", options={"maxiter": 300}).x
 
 
-def learn(found: list[list[dict]]) -> dict[str, float]:
-    """The weights by the names of their features."""
+def names_of(found: list[Choice], least: int) -> list[str]:
     seen = Counter(name for sources in found for source in sources for name in source)
-    names = sorted(name for name, count in seen.items() if count >= LEAST)
-    return dict(zip(names, fit(*matrix(found, names)).round(3).tolist()))
+    return sorted(name for name, count in seen.items() if count >= least)
+
+
+def learn(found: list[Choice]) -> dict[str, float]:
+    """The weights of the first stage by the names of their features."""
+    names = names_of(found, LEAST)
+    return dict(zip(names, fit(*matrix(found, names), np.zeros(len(names)), 1.0)))
+
+
+def learn_from_readings(found: list[Choice], before: dict[str, float]) -> dict[str, float]:
+    """The weights after the second stage."""
+    told = [[source | {BEFORE: weigh(source, before)} for source in sources] for sources in found]
+    names = names_of(told, LEAST_READ)
+    mean = np.array([float(name == BEFORE) for name in names])
+    weights = dict(zip(names, fit(*matrix(told, names), mean, PRECISION)))
+    scale = weights.pop(BEFORE)
+    return {name: weights.get(name, 0.0) + scale * before.get(name, 0.0)
+            for name in sorted({*weights, *before})}
+
+
+def hits(found: list[Choice], weights: dict[str, float]) -> list[bool]:
+    """Whether the right source weighs most, for each operand."""
+    return [max(range(len(s)), key=lambda i: weigh(s[i], weights)) == 0 for s in found]
 
 
 def main():
@@ -91,14 +144,35 @@ def main():
     parser.add_argument("path", type=Path, help="GSM8K's file of training problems, or its folder")
     parser.add_argument("--out", type=Path, default=ROOT / "nanoreason/assets/witness.json")
     args = parser.parse_args()
-    problems = [choices(problem) for problem in load_problems("gsm8k", args.path, "train+dev")]
-    tested = [c for k, found in enumerate(problems) if not k % HELD_OUT for c in found]
-    rest = [c for k, found in enumerate(problems) if k % HELD_OUT for c in found]
-    every = [choice for found in problems for choice in found]
-    report = {"operands": len(every), "held_out": len(tested),
-              "held_out_right": accuracy(tested, learn(rest)),
-              "chance": float(np.mean([1 / len(sources) for sources in tested])),
-              "weights": learn(every)}
+    alone, read = [], []
+    for problem in load_problems("gsm8k", args.path, "train+dev"):
+        try:
+            drafts, graph = readable_drafts(problem)
+        except Unteachable:
+            drafts, graph = [], None
+        alone.append(choices(drafts, graph, problem.question) if drafts else [])
+        read.append(judged(drafts, graph, problem.question) if drafts else ([], []))
+
+    tested = [c for k, found in enumerate(alone) if not k % HELD_OUT for c in found]
+    rest = [c for k, found in enumerate(alone) if k % HELD_OUT for c in found]
+    every = [choice for found in alone for choice in found]
+    before = learn(every)
+    right, ruled = [], [same for _, sames in read for same in sames]
+    for fold in range(HELD_OUT):
+        weights = learn_from_readings(
+            [c for k, (found, _) in enumerate(read) if k % HELD_OUT != fold for c in found], before)
+        right.append([(hit, same) for k, (found, sames) in enumerate(read)
+                      if k % HELD_OUT == fold for hit, same in zip(hits(found, weights), sames)])
+    pairs = [pair for fold in right for pair in fold]
+    weights = learn_from_readings([c for found, _ in read for c in found], before)
+    report = {
+        "alone": {"operands": len(every), "held_out": len(tested),
+                  "right": float(np.mean(hits(tested, learn(rest)))),
+                  "chance": float(np.mean([1 / len(sources) for sources in tested]))},
+        "read": {"traces": sum(bool(found) for found, _ in read), "operands": len(pairs),
+                 "right_by_rule": sum(ruled), "right": sum(hit for hit, _ in pairs),
+                 "right_where_rule_wrong": sum(hit for hit, same in pairs if not same)},
+        "weights": {name: round(weight, 3) for name, weight in weights.items()}}
     args.out.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     print({name: value for name, value in report.items() if name != "weights"})
 

@@ -27,7 +27,7 @@ _TABLE: tuple[tuple[str, str, str], ...] = (
     ("2", "halves of a whole, one for each of a pair",
      rf"{_COMPARED}|half|halv|pair|both|coupl|average|twin|each\s+other|round\s+trip|rectang|"
      r"weekend|every\s+other|ways?\b|back\b|twice|doubl|parents|split|equally|wife|husband|"
-     r"perimeter|the\s+other|to\s+and\s+from|legs|wheels|wings|bicycl|motorcycl|get\s+one|"
+     r"perimeter|the\s+other|to\s+and\s+from|legs|wheels|wings|eyes|ears|radius|diameter|bicycl|motorcycl|get\s+one|"
      r"each\s+(?:arm|ear|eye|hand|leg|shoe|cuff)\b|"
      r"and\s+(?:his|her)\s+(?:brother|sister|friend|dad|mom|father|mother|son|daughter)\b"),
     ("3", "feet a yard, months a quarter",
@@ -81,8 +81,10 @@ _WORDED = r"[^\W\d_]+(?:[\s-][^\W\d_]+){0,2}"
 _LISTED = re.compile(rf"\b{_WORDED}((?:,\s{_WORDED})+),?\sand\s[^\W\d_]")
 _ORDINAL = re.compile(r"\b([0-9]{1,4})(?:st|nd|rd|th)\b")
 _DAYS = "monday tuesday wednesday thursday friday saturday sunday".split()
-_SPAN = re.compile(rf"\b({'|'.join(_DAYS)})\s(?:to|through|until|till)\s({'|'.join(_DAYS)})\b",
-                   re.IGNORECASE)
+_YEAR = _MONTHS.split("|")
+_SPANS = [(names, re.compile(rf"\b({'|'.join(names)})\s(?:to|through|until|till)\s"
+                             rf"({'|'.join(names)})\b", re.IGNORECASE))
+          for names in (_DAYS, _YEAR)]
 
 
 @lru_cache(maxsize=4096)  # the questions of a run: scores come back to each
@@ -90,14 +92,15 @@ def constants_of(question: str) -> frozenset[Fraction]:
     """The values that hold for a question though it does not state them.
 
     Those of `CONSTANTS` whose words stand in it; how many are named together (`Ann, Bob and
-    Cy`, `Monday and Friday`); the days of a span (`from Monday to Thursday`); and the numbers
-    of ordinals (`her 15th birthday`).
+    Cy`, `Monday and Friday`; `pens, caps and mugs`); the days or months of a span (`from Monday
+    to Thursday`); and the numbers of ordinals (`her 15th birthday`).
     """
     found = {value for value, words in _WORDS.items() if words.search(question)}
     for listed in (_NAMED, _LISTED):
         found.update(Fraction(2 + names[1].count(",")) for names in listed.finditer(question))
     found.update(Fraction(number) for number in _ORDINAL.findall(question))
-    for first, last in _SPAN.findall(question):
-        days = (_DAYS.index(last.lower()) - _DAYS.index(first.lower())) % 7
-        found.add(Fraction(days + 1))
+    for names, span in _SPANS:
+        for first, last in span.findall(question):
+            ahead = (names.index(last.lower()) - names.index(first.lower())) % len(names)
+            found.add(Fraction(ahead + 1))
     return frozenset(found)

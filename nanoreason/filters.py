@@ -125,7 +125,7 @@ def _consistency(problem: Problem, trace: Trace):
                     f"PLAN says {plan!r}, EXECUTE does {line!r}")
     if problem.source in PROSE:
         return None
-    graph = execute_graph(right.execute, problem.question)
+    graph = execute_graph(right.execute, problem.question, plan=right.plan)
     if graph.graph["unreadable"]:
         return "unreadable_line", "EXECUTE", graph.graph["unreadable"]
     for node, attributes in graph.nodes(data=True):

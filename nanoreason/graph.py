@@ -2,7 +2,8 @@
 
 A node stands for each quantity used and each value computed, an edge for each operand of
 each value. EXECUTE only shows numbers, so where an operand comes from is a matter of one
-rule, `provenance`, which teacher, filter and scores share. Nodes are tuples:
+rule, `provenance`, which teacher, filter and scores share; where PLAN names the sources of
+a line (see `naming`), an operand of such a value comes from there. Nodes are tuples:
 
 | node                                | stands for                                       |
 |-------------------------------------|--------------------------------------------------|
@@ -48,6 +49,7 @@ from nanoreason.arithmetic import (
 )
 from nanoreason.constants import constants_of
 from nanoreason.forms import Form, combine, negate
+from nanoreason.naming import assigned, named_sources
 from nanoreason.provenance import provenance
 from nanoreason.quantities import quantities
 from nanoreason.roles import Place, Roles
@@ -103,9 +105,11 @@ class _Builder:
         self.used: set[tuple] = set()
         self.forms: dict[tuple, Form] = {}
         self.roles = Roles(question)
+        self.named: list[tuple] = []
 
-    def add_line(self, line: int, text: str, following: str = "") -> None:
-        """following: the text of the next line."""
+    def add_line(self, line: int, text: str, following: str, plan: str) -> None:
+        """following: the text of the next line; plan: PLAN's line, "" for none."""
+        self.named = named_sources(plan)
         readable = _readable(text)
         if not readable:
             raise GraphError(line, f"no readable equation in {text[:60]!r}")
@@ -193,12 +197,13 @@ class _Builder:
         about, which helps to choose for the others. These follow in an order of their own,
         not that of the text: `2 + 3` and `3 + 2` are one step.
         """
-        found: dict[int, tuple] = {}
+        found = assigned(self.named, [number for number, _ in numbers], self.given,
+                         self.results, self.constants)
         for k in sorted(range(len(numbers)), key=lambda k: self._turn(*numbers[k])):
             number, place = numbers[k]
             here = list(found.values())
             used = self.used.union(here)
-            source = provenance(
+            source = found.get(k) or provenance(
                 number.value, self.results, used, self.given, number.percent, self.constants,
                 lambda node: self.roles.cost(node, place, here, used),
                 lambda node: self.roles.gives_way(node, place, here), here)
@@ -229,12 +234,13 @@ class _Builder:
                 + sum(number.value in quantity.values for quantity in self.given))
 
 
-def execute_graph(lines: Sequence[str], question: str, result: str | None = None
-                  ) -> nx.DiGraph:
+def execute_graph(lines: Sequence[str], question: str, result: str | None = None,
+                  plan: Sequence[str] = ()) -> nx.DiGraph:
     """The dependency graph of EXECUTE's lines (without numbers); see the module.
 
     result: what EXECUTE states as its result, which is then the last step of this value
     (of lines after it nothing is needed); else, and without one, it is the last step.
+    plan: PLAN's lines; the sources that they name count where each has a line of EXECUTE.
     Never raises for text that a model wrote: `graph.graph["unreadable"]` is None, or the
     reason, and then the graph holds what came before the unreadable line.
     """
@@ -242,8 +248,9 @@ def execute_graph(lines: Sequence[str], question: str, result: str | None = None
     try:
         if not lines:
             raise GraphError(0, "EXECUTE has no lines")
-        for line, (text, following) in enumerate(zip(lines, [*lines[1:], ""]), 1):
-            builder.add_line(line, text, following)
+        told = plan if len(plan) == len(lines) else [""] * len(lines)
+        for line, texts in enumerate(zip(lines, [*lines[1:], ""], told), 1):
+            builder.add_line(line, *texts)
     except GraphError as error:
         builder.graph.graph["unreadable"] = str(error)
     _mark_dead(builder.graph, result)
@@ -272,7 +279,7 @@ def _steps(graph: nx.DiGraph) -> list[tuple]:
 def dependency_graph(trace, question: str) -> nx.DiGraph:
     """The dependency graph of a `Trace` or of the `Claims` of a model's text."""
     result = trace.result if isinstance(trace, Trace) else trace.a1
-    return execute_graph(trace.execute, question, result)
+    return execute_graph(trace.execute, question, result, trace.plan)
 
 
 def canonical(graph: nx.DiGraph, node: tuple) -> str:

@@ -23,17 +23,19 @@ from nanoreason.arithmetic import ArithmeticTextError, evaluate
 from nanoreason.checks import check_lines, equation, write_number
 from nanoreason.constants import constants_of
 from nanoreason.graph import execute_graph
+from nanoreason.naming import name_of, using
 from nanoreason.problem import Operand, Problem, Step
 from nanoreason.quantities import quantities
+from nanoreason.readings import RIGHT, WRONG, verdict
 from nanoreason.records import Rejection
 from nanoreason.solutions import READINGS, Draft, Unteachable, read_steps
 from nanoreason.trace import Trace, TraceError
-from nanoreason.witness import likelihoods
+from nanoreason.witness import NONE, meant
 from nanoreason.wording import asking_part, given_labels, imperative
 
 FINAL = re.compile(r"^####\s*(.*?)\s*$", re.MULTILINE)
 HUNDRED = Fraction(100)
-SURE = 0.3  # a less likely source is not taught
+SURE = 0.545  # a less likely source is not taught
 _VERBS = {"+": "Add {left} and {right}.", "-": "Subtract {right} from {left}.",
           "*": "Multiply {left} by {right}.", "/": "Divide {left} by {right}."}
 
@@ -86,7 +88,7 @@ def gsm8k_trace(problem: Problem) -> Trace:
 
     Raises `Unteachable` with a reason code: `no_steps`, `unreadable_expression`,
     `no_binary_steps`, `false_equation`, `answer_not_a_number`, `answer_not_reached`,
-    `operand_without_source`, `operand_in_doubt`, `operand_contradicted`,
+    `operand_without_source`, `operand_in_doubt`, `read_and_wrong` (see `readings`),
     `steps_after_answer`, `not_a_trace`.
     """
     return _first_reading(problem, _trace)
@@ -103,7 +105,7 @@ def traced_drafts(problem: Problem, reading: str) -> tuple[list[Draft], nx.DiGra
         raise failure or Unteachable("no_steps", "solution",
                                      "the answer shows no arithmetic to learn from")
     drafts = _to_the_answer(problem, drafts, failure)
-    lines = _lines(drafts)
+    lines = written_lines(drafts)
     graph = execute_graph(lines, problem.question)
     if graph.graph["unreadable"]:
         raise Unteachable("unreadable_expression", "EXECUTE", graph.graph["unreadable"])
@@ -134,34 +136,46 @@ def _first_reading(problem: Problem, read):
 
 def _trace(problem: Problem, reading: str) -> Trace:
     drafts, graph = traced_drafts(problem, reading)
-    _believe(drafts, graph, problem.question)
-    lines, steps = _lines(drafts), [draft.step for draft in drafts]
-    sources = [graph.nodes["step", k]["operands"] for k in range(1, len(lines) + 1)]
+    steps = [draft.step for draft in drafts]
+    lines, sources = written_lines(drafts), _sources(drafts, graph, problem.question)
     try:
         return Trace(
             understand=_understand(problem.question),
-            plan=_plan(drafts, sources),
+            plan=_plan_that_tells(drafts, sources, problem.question),
             execute=lines, result=problem.answer, checks=check_lines(problem.id, steps, lines),
             verdict=None, repairs=(), answer=problem.answer)
     except TraceError as error:
         raise Unteachable("not_a_trace", error.stage.value, error.reason) from error
 
 
-def _believe(drafts: Sequence[Draft], graph: nx.DiGraph, question: str) -> None:
-    """Raises `Unteachable` where the graph's source of an operand is hardly the one meant."""
-    if graph.graph["doubtful"]:
-        raise Unteachable("operand_in_doubt", f"EXECUTE {graph.graph['doubtful'][0]}",
-                          "no quantity and no result of its value fits there")
-    for line, operands in enumerate(likelihoods(drafts, graph, question), 1):
-        for number, likely in enumerate(operands, 1):
-            if likely < SURE:
-                raise Unteachable(
-                    "operand_contradicted", f"EXECUTE line {line} operand {number}",
-                    "the solution's words speak for another number of this value than the "
-                    f"wording of the question ({likely:.0%} likely)")
+def _sources(drafts: Sequence[Draft], graph: nx.DiGraph, question: str) -> list[list[tuple]]:
+    """Where the solution takes the operands of each line from. Raises `Unteachable`.
+
+    What a reader found decides, first on the graph's own sources, then on the likeliest; where
+    nobody has read them, how likely they are.
+    """
+    lines = written_lines(drafts)
+    ruled = [[node for _, node in graph.nodes["step", line]["operands"]]
+             for line in range(1, len(lines) + 1)]
+    if verdict(question, lines, ruled) == RIGHT:
+        return ruled
+    found = meant(drafts, graph, question)
+    sources = [[operand.source for operand in operands] for operands in found]
+    read = verdict(question, lines, sources)
+    if read == WRONG:
+        raise Unteachable("read_and_wrong", "EXECUTE",
+                          "a reader found that an operand has another source")
+    for line, operands in enumerate(found, 1):
+        for number, operand in enumerate(operands, 1):
+            if operand.source == NONE or read is None and operand.probability < SURE:
+                raise Unteachable("operand_in_doubt", f"EXECUTE line {line} operand {number}",
+                                  "the solution's words do not tell which number of this value "
+                                  f"is meant (at best {operand.probability:.0%} likely)")
+    return sources
 
 
-def _lines(drafts: list[Draft]) -> tuple[str, ...]:
+def written_lines(drafts: Sequence[Draft]) -> tuple[str, ...]:
+    """EXECUTE's lines."""
     return tuple(equation(s.operator, s.left, s.right, s.value)
                  for s in (draft.step for draft in drafts))
 
@@ -200,10 +214,36 @@ def _understand(question: str) -> tuple[str, str]:
     return f"Given: {'; '.join(labels)}", f"Find: {asking_part(question)}"
 
 
-def _plan(drafts: list[Draft], sources) -> tuple[str, ...]:
+def _plan_that_tells(drafts: Sequence[Draft], sources: Sequence[Sequence[tuple]], question: str
+                     ) -> tuple[str, ...]:
+    """PLAN, which names the sources of a line where the graph would find others without that."""
+    named: set[int] = set()
+    while True:
+        plan = _plan(drafts, sources, named)
+        graph = execute_graph(written_lines(drafts), question, plan=plan)
+        other = {k for k, draft in enumerate(drafts)
+                 if not _same_sources(draft.step.operator, sources[k],
+                                      graph.nodes["step", k + 1]["operands"])}
+        if not other:
+            return plan
+        if other <= named:
+            raise Unteachable("operand_in_doubt", f"EXECUTE line {min(other) + 1}",
+                              "its sources cannot be named")
+        named |= other
+
+
+def _same_sources(operator: str, meant: Sequence[tuple], operands) -> bool:
+    found = [node for _, node in operands]
+    return found == list(meant) or operator in "+*" and sorted(found, key=str) == sorted(
+        meant, key=str)
+
+
+def _plan(drafts: Sequence[Draft], sources: Sequence[Sequence[tuple]], named: set[int]
+          ) -> tuple[str, ...]:
     """A line a step: its sub-question as an order, else its operation in words.
 
-    Where several steps share a sub-question, only the last of them answers it.
+    Where several steps share a sub-question, only the last of them answers it. named: the
+    lines (from 0) that name their sources.
     """
     # Some sub-questions end in a generator's control tokens: those are no words.
     told = [imperative(draft.asked) if draft.asked and not set(draft.asked) & set("<|>")
@@ -212,16 +252,18 @@ def _plan(drafts: list[Draft], sources) -> tuple[str, ...]:
     for position, (draft, nodes) in enumerate(zip(drafts, sources)):
         line = told[position]
         if line is None or line in told[position + 1:]:
-            line = _operation(draft.step, [node for _, node in nodes])
+            line = _operation(draft.step, nodes)
+        if position in named:
+            line = using(line, nodes)
         lines.append(line)
     return tuple(lines)
 
 
-def _operation(step: Step, nodes: list[tuple]) -> str:
+def _operation(step: Step, nodes: Sequence[tuple]) -> str:
     if len(nodes) != 2:  # `1 / 4 = 0.25` of a quarter: the graph sees one quantity there
         nodes = [("given",)] * 2
     left, right = (
         # No computed value stands in PLAN: it comes before EXECUTE.
-        f"the result of step {node[1]}" if node[0] == "step" else operand.text
+        name_of(node) if node[0] == "step" else operand.text
         for operand, node in zip((step.left, step.right), nodes))
     return _VERBS[step.operator].format(left=left, right=right)

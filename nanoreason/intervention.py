@@ -41,7 +41,8 @@ def choose_intervention(text: str, question: str, rng) -> dict | None:
     old one, those are preferred with which all that follows stays positive and as whole as
     it was, so that a small model can write it down. rng: anything with `random()`.
     """
-    graph = execute_graph(read_claims(text).execute, question)
+    claims = read_claims(text)
+    graph = execute_graph(claims.execute, question, plan=claims.plan)
     if graph.graph["unreadable"]:
         return None
     lines = sorted(

@@ -106,10 +106,10 @@ def claims_of(text: str) -> Claims:
 def graph_of(text: str, question: str) -> nx.DiGraph:
     """The dependency graph of a trace's text (kept, because scores meet it repeatedly)."""
     claims = claims_of(text)
-    return _graph(claims.execute, question, claims.a1)
+    return _graph(claims.execute, question, claims.a1, claims.plan)
 
 
-# Kept by EXECUTE, so that one EXECUTE under several VERIFYs is read once.
+# Kept by PLAN and EXECUTE, so that one EXECUTE under several VERIFYs is read once.
 _graph = lru_cache(maxsize=4096)(execute_graph)
 
 

@@ -75,12 +75,12 @@ def judge(record: Mapping, right: Trace, text: str) -> Judgement:
         student = parse_trace(written + _NO_VERIFY)
     except TraceError as error:
         return Judgement("unreadable", f"in_{error.stage.value}")
-    ours = execute_graph(student.execute, record["question"])
+    ours = execute_graph(student.execute, record["question"], plan=student.plan)
     if ours.graph["unreadable"]:
         return Judgement("unreadable", "line_of_EXECUTE")
     if same_answer(student.result, record["answer"]):
         return Judgement("right")
-    theirs = execute_graph(right.execute, record["question"])
+    theirs = execute_graph(right.execute, record["question"], plan=right.plan)
     step = first_wrong_step(ours, theirs)
     reason = _unfit(student, right, ours, theirs, step)
     if reason:

@@ -196,7 +196,7 @@ class Claims:
     verdict_readable: False where VERIFY has no verdict, or not one of the two forms.
     a2: the text after VERIFY's first `Answer:`, None if missing or empty.
     reached_verify: whether a VERIFY tag stands in the text.
-    execute, checks, repairs: lines without numbers, however they are numbered.
+    plan, execute, checks, repairs: lines without numbers, however they are numbered.
     """
 
     a1: str | None
@@ -204,6 +204,7 @@ class Claims:
     verdict_readable: bool
     a2: str | None
     reached_verify: bool
+    plan: tuple[str, ...]
     execute: tuple[str, ...]
     checks: tuple[str, ...]
     repairs: tuple[str, ...]
@@ -223,7 +224,9 @@ def read_claims(text: str) -> Claims:
     sections, _ = cut_sections(text)
     found = [section.stage for section in sections]
     verify_at = found.index(Stage.VERIFY) if Stage.VERIFY in found else len(found)
-    execute, verify = [], []
+    plan, execute, verify = [], [], []
+    if Stage.PLAN in found[:verify_at]:
+        plan = sections[found.index(Stage.PLAN)].lines
     if Stage.EXECUTE in found[:verify_at]:
         execute = sections[found.index(Stage.EXECUTE)].lines
     if verify_at < len(found):
@@ -238,6 +241,7 @@ def read_claims(text: str) -> Claims:
         verdict_readable=read is not None,
         a2=a2,
         reached_verify=verify_at < len(found),
+        plan=read_loose_steps(plan),
         execute=read_loose_steps(execute[:result_at]),
         checks=read_loose_steps(verify[: min(verdict_at, answer_at)]),
         repairs=read_loose_steps(verify[verdict_at + 1 : answer_at]),

@@ -79,8 +79,8 @@ def test_of_steps_that_share_a_sub_question_only_the_last_answers_it():
 
 def test_every_check_is_true_and_never_the_line_itself():
     question = "Ann has 5 pens and 5 caps. She fills 3 boxes. How many in all?"
-    answer = ("5 pens + 5 caps = <<5+5=10>>10\n10 - 5 pens = <<10-5=5>>5\n"
-              "5 pens * 3 boxes = <<5*3=15>>15\n#### 15")
+    answer = ("5 pens + 5 caps = <<5+5=10>>10\n10 - 5 caps = <<10-5=5>>5\n"
+              "5 * 3 boxes = <<5*3=15>>15\n#### 15")
     for number in range(20):
         made = gsm8k_trace(read_problem({"question": question, "answer": answer}, f"p{number}",
                                         "gsm8k", "train", ""))

@@ -317,7 +317,9 @@ def test_ordinary_items_of_several_lines_can_be_built(items):
     ("Result: 16", "", {"a1": None}),
     ("Result: 16", "Result: \n", {"a1": None}),
     ("Result: 16", "Result: 16\nResult: 99", {}),
-    ("[EXECUTE]\n", "", {"a1": None, "execute": ()}),
+    ("[EXECUTE]\n", "", {"a1": None, "execute": (), "plan": (
+        "Add the pens bought.", "Subtract the pens lost.", "14 + 6 = 20", "20 - 5 = 16")}),
+    ("[PLAN]\n", "", {"plan": ()}),
     ("Verdict: step 2 is wrong", "Verdict: hm", {"verdict": None, "verdict_readable": False}),
     ("Verdict: step 2 is wrong", "Verdict: correct", {"verdict": None}),
     ("Verdict: step 2 is wrong", "Verdict: step 9 is wrong\nVerdict: correct", {"verdict": 9}),

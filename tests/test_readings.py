@@ -1,0 +1,79 @@
+"""A verdict on a trace that was read decides, and for that trace alone."""
+import csv
+
+import pytest
+
+from nanoreason import paths, readings
+from nanoreason.graph import execute_graph
+from nanoreason.gsm8k import gsm8k_trace, read_problem
+from nanoreason.readings import RIGHT, WRONG, fingerprint
+from nanoreason.solutions import Unteachable
+
+TWINS = "He has 7 and 7 and 7."
+SOLUTION = "7 + 7 = <<7+7=14>>14\n14 + 7 = <<14+7=21>>21\n21 * 7 = <<21*7=147>>147\n#### 147"
+LINES = ("7 + 7 = 14", "14 + 7 = 21", "21 * 7 = 147")
+
+
+def made(question, answer):
+    return gsm8k_trace(read_problem({"question": question, "answer": answer}, "p1", "gsm8k",
+                                    "train", ""))
+
+
+@pytest.fixture
+def read(monkeypatch):
+    """Makes the verdicts the only ones there are."""
+    def put(*verdicts):
+        table = {trace: {"trace": trace, "verdict": found} for trace, found in verdicts}
+        monkeypatch.setattr(readings, "readings", lambda: table)
+    return put
+
+
+def ruled(question, lines):
+    graph = execute_graph(lines, question)
+    return [[node for _, node in graph.nodes["step", k]["operands"]]
+            for k in range(1, len(lines) + 1)]
+
+
+def test_a_trace_found_right_is_taught_however_unlikely(read):
+    read()
+    with pytest.raises(Unteachable, match="operand_in_doubt"):
+        made(TWINS, SOLUTION)
+    sources = ruled(TWINS, LINES)
+    read((fingerprint(TWINS, LINES, sources), RIGHT))
+    assert made(TWINS, SOLUTION).execute == LINES
+
+
+def test_a_trace_found_wrong_is_not_taught_however_likely(read):
+    question, answer = "Ann has 8 pens and 3 caps.", "8 pens + 3 caps = <<8+3=11>>11\n#### 11"
+    lines, sources = ("8 + 3 = 11",), [[("given", 0), ("given", 1)]]
+    read((fingerprint(question, lines, sources), WRONG))
+    with pytest.raises(Unteachable) as caught:
+        made(question, answer)
+    assert (caught.value.reason, caught.value.place) == ("read_and_wrong", "EXECUTE")
+    read((fingerprint(question + " ", lines, sources), WRONG))
+    assert made(question, answer).execute == lines
+
+
+def test_a_fingerprint_is_of_question_lines_and_sources():
+    lines, sources = ("8 + 3 = 11",), [[("given", 0), ("given", 1)]]
+    one = fingerprint("q", lines, sources)
+    assert one == fingerprint("q", list(lines), [tuple(nodes) for nodes in sources])
+    others = {fingerprint("Q", lines, sources), fingerprint("q", ("3 + 8 = 11",), sources),
+              fingerprint("q", lines, [[("given", 0), ("given", 2)]]),
+              fingerprint("q", lines, [[("given", 0), ("step", 1)]])}
+    assert one not in others and len(others) == 4
+
+
+def test_the_table_is_whole_and_holds_no_text():
+    rows = list(csv.DictReader((paths.ROOT / "nanoreason/assets/readings.csv").open()))
+    assert len(rows) == len({row["trace"] for row in rows}) == len(readings.readings())
+    for row in rows:
+        assert 1 <= int(row["row"]) <= 7473
+        assert len(row["trace"]) == readings.DIGITS and int(row["trace"], 16) >= 0
+        assert row["verdict"] in (RIGHT, WRONG)
+        place = row["line"], row["operand"], row["source"]
+        assert all(place) if any(place) else True
+        assert not any(place) or row["verdict"] == WRONG
+        source = row["source"]
+        assert source in ("", "constant", "step") or (
+            source[0] in "qr" and source[1:].isdigit())
