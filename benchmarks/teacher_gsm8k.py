@@ -35,8 +35,11 @@ from nanoreason.constants import constants_of
 from nanoreason.data import filter_traces, load_problems, teach
 from nanoreason.environment import describe, peak_memory
 from nanoreason.filters import reasons
-from nanoreason.graph import execute_graph
+from nanoreason.graph import dependency_graph
+from nanoreason.gsm8k import gsm8k_trace
 from nanoreason.quantities import quantities
+from nanoreason.readings import RIGHT, fingerprint, readings
+from nanoreason.solutions import Unteachable
 from nanoreason.statistics import share
 
 SEED = 0
@@ -48,14 +51,32 @@ def candidates(value, question: str, results) -> int:
     return given + sum(value == result for result in results) + (value in constants_of(question))
 
 
-def operands(execute, question: str):
+def operands(trace, question: str):
     """(value, node, candidates) of every operand of a trace, in order."""
-    graph, results = execute_graph(execute, question), []
-    for number in range(1, len(execute) + 1):
+    graph, results = dependency_graph(trace, question), []
+    for number in range(1, len(trace.execute) + 1):
         step = graph.nodes["step", number]
         for value, node in step["operands"]:
             yield value, node, candidates(value, question, results)
         results.append(step["value"])
+
+
+def found_right(problem, trace) -> bool:
+    """Whether a trace was read, not only made by rules."""
+    graph = dependency_graph(trace, problem.question)
+    sources = [[node for _, node in graph.nodes["step", line]["operands"]]
+               for line in range(1, len(trace.execute) + 1)]
+    read = readings().get(fingerprint(problem.question, trace.execute, sources))
+    return read is not None and read["verdict"] == RIGHT
+
+
+def by_rules_alone(problems):
+    """(problem, trace or rejection) of the teacher without the verdicts of readers."""
+    for problem in problems:
+        try:
+            yield problem, gsm8k_trace(problem, by_readings=False)
+        except Unteachable as error:
+            yield problem, error.rejection(problem.id)
 
 
 def main(path: str) -> None:
@@ -69,16 +90,21 @@ def main(path: str) -> None:
     for place, index in enumerate(order):
         problem, trace = kept[index]
         elsewhere = kept[order[place - 1]][0].question
-        for _, node, sources in operands(trace.execute, problem.question):
+        for _, node, sources in operands(trace, problem.question):
             own[node[0]] += 1
             ambiguous += sources > 1
-        kinds = [node[0] for _, node, _ in operands(trace.execute, elsewhere)]
+        kinds = [node[0] for _, node, _ in operands(trace, elsewhere)]
         other.update(kinds)
         whole += "unknown" not in kinds
     total = sum(own.values())
+    named = sum(any(", using the " in line for line in trace.plan) for _, trace in kept)
+    alone, _ = filter_traces(by_rules_alone(problems))
     result = {
         "read": len(problems), "kept": len(kept), "rejected": reasons(rejected),
         "coverage": share(len(kept), len(problems)),
+        "coverage_by_rules_alone": share(len(alone), len(problems)),
+        "found_right_by_readers": share(sum(found_right(*pair) for pair in kept), len(kept)),
+        "plan_names_sources": share(named, len(kept)),
         "sources": {kind: share(own[kind], total) for kind in sorted(own)},
         "ambiguous": share(ambiguous, total),
         "null": {"operands": share(other["given"] + other["constant"], sum(other.values())),

@@ -5,8 +5,8 @@
 1. Without labels. An operand whose value one quantity or one earlier result alone has shows its
    source. Among all quantities and earlier results, whatever their values, the weights are those
    that make these sources likeliest (a conditional logit with a Gaussian prior of deviation 1).
-2. From the traces that were read (`nanoreason/assets/readings.csv`): among the sources of an
-   operand's value the one that it has by that reading. The weights of the first stage, scaled as
+2. From the traces that were read first (round 1 in `nanoreason/assets/readings.csv`): among the
+   sources of an operand's value the one that it has by that reading. The weights of the first stage, scaled as
    these traces want it, are the prior's mean.
 
 Every fifth problem is held out to tell how often the likeliest source is the right one; in the
@@ -26,7 +26,7 @@ from nanoreason.attribution import Attribution
 from nanoreason.data import load_problems
 from nanoreason.gsm8k import readable_drafts, written_lines
 from nanoreason.paths import ROOT
-from nanoreason.readings import RIGHT, fingerprint, readings
+from nanoreason.readings import RIGHT, fingerprint, node_of, readings
 from nanoreason.solutions import Unteachable
 from nanoreason.witness import NONE, candidates, weigh
 
@@ -59,27 +59,21 @@ def judged(drafts, graph, question: str) -> tuple[list[Choice], list[bool]]:
              for k in range(1, len(lines) + 1)]
     read = readings().get(fingerprint(question, lines, ruled))
     found, same = [], []
-    if read is None or read["verdict"] != RIGHT and not read["line"]:
+    if read is None or read["round"] != "1" or read["verdict"] != RIGHT and not read["line"]:
         return found, same
     fault = None if read["verdict"] == RIGHT else (int(read["line"]), int(read["operand"]))
     for line, operand, sources in candidates(drafts, graph, question):
         right = rule = ruled[line - 1][operand - 1]
         if (line, operand) == fault:
-            right = _source(read["source"], sources)
+            value = graph.nodes["step", line]["operands"][operand - 1][0]
+            right = node_of(read["source"], value)
+            right = right if right in sources else NONE
         if len(sources) > 1:
             found.append([sources[right], *(f for s, f in sources.items() if s != right)])
             same.append(right == rule)
         if (line, operand) == fault:
             break
     return found, same
-
-
-def _source(name: str, sources: dict) -> tuple:
-    if name[0] in "qr" and name[1:].isdigit():
-        node = ("given" if name[0] == "q" else "step", int(name[1:]))
-    else:
-        node = next((s for s in sources if s[0] == name), NONE)
-    return node if node in sources else NONE
 
 
 def matrix(found: list[Choice], names: list[str]) -> tuple[np.ndarray, np.ndarray]:

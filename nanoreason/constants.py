@@ -27,7 +27,8 @@ _TABLE: tuple[tuple[str, str, str], ...] = (
     ("2", "halves of a whole, one for each of a pair",
      rf"{_COMPARED}|half|halv|pair|both|coupl|average|twin|each\s+other|round\s+trip|rectang|"
      r"weekend|every\s+other|ways?\b|back\b|twice|doubl|parents|split|equally|wife|husband|"
-     r"perimeter|the\s+other|to\s+and\s+from|legs|wheels|wings|eyes|ears|radius|diameter|bicycl|motorcycl|get\s+one|"
+     r"perimeter|the\s+other|to\s+and\s+from|legs|wheels|wings|eyes|ears|radius|diameter|"
+     r"bicycl|motorcycl|get\s+one|"
      r"each\s+(?:arm|ear|eye|hand|leg|shoe|cuff)\b|"
      r"and\s+(?:his|her)\s+(?:brother|sister|friend|dad|mom|father|mother|son|daughter)\b"),
     ("3", "feet a yard, months a quarter",
@@ -77,8 +78,6 @@ _WORDS = {Fraction(value): re.compile(rf"(?<![^\W\d_])(?:{words})", re.IGNORECAS
 
 
 _NAMED = re.compile(r"\b[A-Z][a-z]+((?:, [A-Z][a-z]+)*),? and [A-Z][a-z]+\b")
-_WORDED = r"[^\W\d_]+(?:[\s-][^\W\d_]+){0,2}"
-_LISTED = re.compile(rf"\b{_WORDED}((?:,\s{_WORDED})+),?\sand\s[^\W\d_]")
 _ORDINAL = re.compile(r"\b([0-9]{1,4})(?:st|nd|rd|th)\b")
 _DAYS = "monday tuesday wednesday thursday friday saturday sunday".split()
 _YEAR = _MONTHS.split("|")
@@ -92,12 +91,11 @@ def constants_of(question: str) -> frozenset[Fraction]:
     """The values that hold for a question though it does not state them.
 
     Those of `CONSTANTS` whose words stand in it; how many are named together (`Ann, Bob and
-    Cy`, `Monday and Friday`; `pens, caps and mugs`); the days or months of a span (`from Monday
-    to Thursday`); and the numbers of ordinals (`her 15th birthday`).
+    Cy`, `Monday and Friday`); the days or months of a span (`from Monday to Thursday`); and
+    the numbers of ordinals (`her 15th birthday`).
     """
     found = {value for value, words in _WORDS.items() if words.search(question)}
-    for listed in (_NAMED, _LISTED):
-        found.update(Fraction(2 + names[1].count(",")) for names in listed.finditer(question))
+    found.update(Fraction(2 + names[1].count(",")) for names in _NAMED.finditer(question))
     found.update(Fraction(number) for number in _ORDINAL.findall(question))
     for names, span in _SPANS:
         for first, last in span.findall(question):

@@ -16,6 +16,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from fractions import Fraction
+from functools import partial
 
 import networkx as nx
 
@@ -26,7 +27,7 @@ from nanoreason.graph import execute_graph
 from nanoreason.naming import name_of, using
 from nanoreason.problem import Operand, Problem, Step
 from nanoreason.quantities import quantities
-from nanoreason.readings import RIGHT, WRONG, verdict
+from nanoreason.readings import RIGHT, WRONG, as_read
 from nanoreason.records import Rejection
 from nanoreason.solutions import READINGS, Draft, Unteachable, read_steps
 from nanoreason.trace import Trace, TraceError
@@ -35,7 +36,7 @@ from nanoreason.wording import asking_part, given_labels, imperative
 
 FINAL = re.compile(r"^####\s*(.*?)\s*$", re.MULTILINE)
 HUNDRED = Fraction(100)
-SURE = 0.545  # a less likely source is not taught
+SURE = 0.5  # a source that is less likely is not taught, unless a reader found it right
 _VERBS = {"+": "Add {left} and {right}.", "-": "Subtract {right} from {left}.",
           "*": "Multiply {left} by {right}.", "/": "Divide {left} by {right}."}
 
@@ -80,18 +81,19 @@ def _solution(text: str) -> tuple[tuple[str, str], ...]:
     return tuple(pairs)
 
 
-def gsm8k_trace(problem: Problem) -> Trace:
+def gsm8k_trace(problem: Problem, by_readings: bool = True) -> Trace:
     """The right four-stage trace of a GSM8K problem; deterministic.
 
     The annotations are enough for most; where they are not, the equations in plain text
-    between them are read too, and then those in an unknown (see `unknowns`).
+    between them are read too, and then those in an unknown (see `unknowns`). by_readings:
+    whether the verdicts of `readings` count, or the rules alone.
 
     Raises `Unteachable` with a reason code: `no_steps`, `unreadable_expression`,
     `no_binary_steps`, `false_equation`, `answer_not_a_number`, `answer_not_reached`,
     `operand_without_source`, `operand_in_doubt`, `read_and_wrong` (see `readings`),
     `steps_after_answer`, `not_a_trace`.
     """
-    return _first_reading(problem, _trace)
+    return _first_reading(problem, partial(_trace, by_readings=by_readings))
 
 
 def traced_drafts(problem: Problem, reading: str) -> tuple[list[Draft], nx.DiGraph]:
@@ -134,10 +136,11 @@ def _first_reading(problem: Problem, read):
     raise first
 
 
-def _trace(problem: Problem, reading: str) -> Trace:
+def _trace(problem: Problem, reading: str, by_readings: bool) -> Trace:
     drafts, graph = traced_drafts(problem, reading)
     steps = [draft.step for draft in drafts]
-    lines, sources = written_lines(drafts), _sources(drafts, graph, problem.question)
+    lines = written_lines(drafts)
+    sources = _sources(drafts, graph, problem.question, by_readings)
     try:
         return Trace(
             understand=_understand(problem.question),
@@ -148,30 +151,32 @@ def _trace(problem: Problem, reading: str) -> Trace:
         raise Unteachable("not_a_trace", error.stage.value, error.reason) from error
 
 
-def _sources(drafts: Sequence[Draft], graph: nx.DiGraph, question: str) -> list[list[tuple]]:
+def _sources(drafts: Sequence[Draft], graph: nx.DiGraph, question: str, by_readings: bool
+             ) -> list[list[tuple]]:
     """Where the solution takes the operands of each line from. Raises `Unteachable`.
 
-    What a reader found decides, first on the graph's own sources, then on the likeliest; where
-    nobody has read them, how likely they are.
+    What readers found decides, of the graph's own sources and of the likeliest; where nobody
+    has read these, how likely they are.
     """
-    lines = written_lines(drafts)
-    ruled = [[node for _, node in graph.nodes["step", line]["operands"]]
-             for line in range(1, len(lines) + 1)]
-    if verdict(question, lines, ruled) == RIGHT:
-        return ruled
-    found = meant(drafts, graph, question)
-    sources = [[operand.source for operand in operands] for operands in found]
-    read = verdict(question, lines, sources)
-    if read == WRONG:
-        raise Unteachable("read_and_wrong", "EXECUTE",
-                          "a reader found that an operand has another source")
-    for line, operands in enumerate(found, 1):
-        for number, operand in enumerate(operands, 1):
-            if operand.source == NONE or read is None and operand.probability < SURE:
-                raise Unteachable("operand_in_doubt", f"EXECUTE line {line} operand {number}",
+    lines, found = written_lines(drafts), meant(drafts, graph, question)
+    operands = [graph.nodes["step", line]["operands"] for line in range(1, len(lines) + 1)]
+    values = [[value for value, _ in line] for line in operands]
+    likeliest = [[operand.source for operand in line] for line in found]
+    ruled = [[node for _, node in line] for line in operands]
+    for sources in (ruled, likeliest) if by_readings else ():
+        verdict, read = as_read(question, lines, sources, values)
+        if verdict == RIGHT:
+            return read
+        if sources is likeliest and (verdict == WRONG or read != likeliest):
+            raise Unteachable("read_and_wrong", "EXECUTE",
+                              "a reader found that an operand has another source")
+    for number, line in enumerate(found, 1):
+        for place, operand in enumerate(line, 1):
+            if operand.source == NONE or operand.probability < SURE:
+                raise Unteachable("operand_in_doubt", f"EXECUTE line {number} operand {place}",
                                   "the solution's words do not tell which number of this value "
                                   f"is meant (at best {operand.probability:.0%} likely)")
-    return sources
+    return likeliest
 
 
 def written_lines(drafts: Sequence[Draft]) -> tuple[str, ...]:

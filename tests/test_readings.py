@@ -4,7 +4,7 @@ import csv
 import pytest
 
 from nanoreason import paths, readings
-from nanoreason.graph import execute_graph
+from nanoreason.graph import dependency_graph, execute_graph
 from nanoreason.gsm8k import gsm8k_trace, read_problem
 from nanoreason.readings import RIGHT, WRONG, fingerprint
 from nanoreason.solutions import Unteachable
@@ -23,7 +23,8 @@ def made(question, answer):
 def read(monkeypatch):
     """Makes the verdicts the only ones there are."""
     def put(*verdicts):
-        table = {trace: {"trace": trace, "verdict": found} for trace, found in verdicts}
+        table = {trace: dict(zip(("verdict", "line", "operand", "source"), (*found, "", "", "")))
+                 for trace, *found in verdicts}
         monkeypatch.setattr(readings, "readings", lambda: table)
     return put
 
@@ -54,6 +55,30 @@ def test_a_trace_found_wrong_is_not_taught_however_likely(read):
     assert made(question, answer).execute == lines
 
 
+def test_a_reader_s_correction_counts_once_it_was_read_and_found_right(read):
+    lines, ruled_ = ("5 * 4 = 20",), [[("given", 0), ("given", 1)]]
+    question, answer = "Ann has 5 pens, 4 caps and 4 mugs.", "<<5*4=20>>20\n#### 20"
+    mended = [[("given", 0), ("given", 2)]]
+    wrong = fingerprint(question, lines, ruled_), WRONG, "1", "2", "q2"
+    read(wrong)
+    with pytest.raises(Unteachable, match="read_and_wrong"):
+        made(question, answer)
+    read(wrong, (fingerprint(question, lines, mended), RIGHT))
+    trace = made(question, answer)
+    assert trace.plan == ("Multiply 5 by 4, using the 1st given and the 3rd given.",)
+    assert set(dependency_graph(trace, question).predecessors(("step", 1))) == set(mended[0])
+
+
+@pytest.mark.parametrize("source", ["step", "constant", "q1"])
+def test_what_cannot_be_corrected_is_wrong(read, source):
+    """A step that is left out, a constant that was not read, a correction that leads back."""
+    lines, sources = ("5 * 4 = 20",), [[("given", 0), ("given", 1)]]
+    question, answer = "Ann has 5 pens and 4 caps.", "<<5*4=20>>20\n#### 20"
+    read((fingerprint(question, lines, sources), WRONG, "1", "2", source))
+    with pytest.raises(Unteachable, match="read_and_wrong"):
+        made(question, answer)
+
+
 def test_a_fingerprint_is_of_question_lines_and_sources():
     lines, sources = ("8 + 3 = 11",), [[("given", 0), ("given", 1)]]
     one = fingerprint("q", lines, sources)
@@ -70,7 +95,7 @@ def test_the_table_is_whole_and_holds_no_text():
     for row in rows:
         assert 1 <= int(row["row"]) <= 7473
         assert len(row["trace"]) == readings.DIGITS and int(row["trace"], 16) >= 0
-        assert row["verdict"] in (RIGHT, WRONG)
+        assert row["verdict"] in (RIGHT, WRONG) and row["round"] in "123"
         place = row["line"], row["operand"], row["source"]
         assert all(place) if any(place) else True
         assert not any(place) or row["verdict"] == WRONG
