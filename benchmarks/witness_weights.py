@@ -24,8 +24,9 @@ from scipy.optimize import minimize
 
 from nanoreason.attribution import Attribution
 from nanoreason.data import load_problems
-from nanoreason.gsm8k import readable_drafts, written_lines
+from nanoreason.gsm8k import readable_drafts
 from nanoreason.paths import ROOT
+from nanoreason.planning import written_lines
 from nanoreason.readings import RIGHT, fingerprint, node_of, readings
 from nanoreason.solutions import Unteachable
 from nanoreason.witness import NONE, candidates, weigh

@@ -37,19 +37,16 @@ from nanoreason.alignment import (  # noqa: F401  (part of this module's public 
 )
 from nanoreason.arithmetic import (
     ArithmeticTextError,
-    Binary,
     Equation,
     Negative,
     Node,
     Number,
     evaluate,
-    parse_expression,
-    read_equations,
-    value_of,
 )
 from nanoreason.constants import constants_of
 from nanoreason.forms import Form, combine, negate
 from nanoreason.naming import assigned, named_sources
+from nanoreason.operands import Operands, divisor, readable
 from nanoreason.provenance import provenance
 from nanoreason.quantities import quantities
 from nanoreason.roles import Place, Roles
@@ -67,34 +64,6 @@ class GraphError(ValueError):
         return f"EXECUTE line {self.line}: {self.reason}" if self.line else self.reason
 
 
-def _sides(equation: Equation) -> tuple[Node, Fraction] | None:
-    """What an equation computes, and the value that it claims; None if unreadable."""
-    try:
-        left, right = parse_expression(equation.left), parse_expression(equation.right)
-        if isinstance(left, Number) and not isinstance(right, Number):
-            left, right = right, left  # `72 = 24 + 48` claims 72 too
-        value, worked_out = value_of(right), value_of(left)
-        # `1 / 4 * 100 = 25%` claims 25: a lone percentage may stand for its number.
-        if isinstance(right, Number) and right.percent and 100 * value == worked_out:
-            value *= 100
-        return left, value
-    except ArithmeticTextError:
-        return None
-
-
-def _readable(text: str) -> list[tuple[Equation, Node, Fraction]]:
-    found = [(equation, _sides(equation)) for equation in read_equations(text)]
-    return [(equation, *sides) for equation, sides in found if sides]
-
-
-def _divisor(tree: Node | None, value: Fraction) -> Fraction | None:
-    """What an expression divides a value by, if it does nothing else."""
-    if (isinstance(tree, Binary) and tree.op == "/" and isinstance(tree.right, Number)
-            and isinstance(tree.left, Number) and tree.left.value == value):
-        return tree.right.value
-    return None
-
-
 class _Builder:
     """Reads lines in order and grows the graph."""
 
@@ -104,24 +73,23 @@ class _Builder:
         self.results: dict[tuple, Fraction] = {}
         self.used: set[tuple] = set()
         self.forms: dict[tuple, Form] = {}
-        self.roles = Roles(question)
+        self.operands, self.roles = Operands(self.given), Roles(question)
         self.named: list[tuple] = []
 
     def add_line(self, line: int, text: str, following: str, plan: str) -> None:
         """following: the text of the next line; plan: PLAN's line, "" for none."""
         self.named = named_sources(plan)
-        readable = _readable(text)
-        if not readable:
+        found = readable(text)
+        if not found:
             raise GraphError(line, f"no readable equation in {text[:60]!r}")
-        after = [left for _, left, _ in readable[1:] + _readable(following)[:1]] + [None]
-        for position, (equation, left, value) in enumerate(readable, 1):
-            node = ("step", line) if position == len(readable) else ("step", line, position)
-            self.roles.next_divisor = _divisor(after[position - 1], value)
+        after = [left for _, left, _ in found[1:] + readable(following)[:1]] + [None]
+        for position, (equation, left, value) in enumerate(found, 1):
+            node = ("step", line) if position == len(found) else ("step", line, position)
+            self.roles.next_divisor = divisor(after[position - 1], value)
             self.add_equation(node, equation, left, value)
 
     def add_equation(self, node: tuple, equation: Equation, left: Node, value: Fraction):
-        numbers: list[tuple[Number, Place]] = []
-        tree = self.read(left, numbers)
+        tree, numbers = self.operands.read(left, self.results.values())
         sources = self.sources(node, numbers)
         form = self.form(tree, iter(sources))
         self.used.update(sources)
@@ -134,21 +102,6 @@ class _Builder:
         )
         self.graph.add_edges_from((source, node) for source in sources)
 
-    def read(self, tree: Node, numbers: list, operator: str = "", right: bool = False) -> Node:
-        """The expression with every operand as one Number; they go to `numbers`, in order."""
-        whole = self.one_operand(tree)
-        if whole is not None:
-            numbers.append((whole, Place(whole.value, operator, right, whole.percent)))
-            return whole
-        if isinstance(tree, Negative):
-            return Negative(self.read(tree.operand, numbers, "-", True))
-        if tree.op == "/" and isinstance(tree.left, Binary) and tree.left.op == "*":
-            share = self.written_fraction(tree.left.right, tree.right)
-            if share:  # `80 * 3/4` is read as (80 * 3) / 4
-                tree = Binary("*", tree.left.left, share)
-        return Binary(tree.op, self.read(tree.left, numbers, tree.op),
-                      self.read(tree.right, numbers, tree.op, True))
-
     def form(self, tree: Node, sources: Iterator[tuple]) -> Form:
         """The canonical form of an expression whose operands come from `sources`, in order."""
         if isinstance(tree, Number):
@@ -157,38 +110,6 @@ class _Builder:
             return negate(self.form(tree.operand, sources))
         left = self.form(tree.left, sources)
         return combine(tree.op, left, self.form(tree.right, sources))
-
-    def one_operand(self, tree: Node) -> Number | None:
-        """The number that an expression is when it is a single operand, else None.
-
-        Beside plain numbers: a negative result (`-2 + 10`), and a fraction that the
-        question has as one quantity (`3/4`).
-        """
-        if isinstance(tree, Number):
-            return tree
-        if isinstance(tree, Negative) and isinstance(tree.operand, Number):
-            value = -tree.operand.value
-            known = value in self.results.values()
-            return Number(value, f"-{tree.operand.text}") if known else None
-        if isinstance(tree, Binary) and tree.op == "/":
-            return self.written_fraction(tree.left, tree.right)
-        return None
-
-    def written_fraction(self, above: Node, below: Node) -> Number | None:
-        """`3/4` as one number where the question has that share as one quantity."""
-        if any(not isinstance(part, Number) or part.percent for part in (above, below)):
-            return None
-        if not below.value:
-            return None
-        share = above.value / below.value
-        given = {value for quantity in self.given for value in quantity.values}
-        apart = {above.value, below.value} <= given  # the question may mean 3 of 4
-        lowest = (share.numerator, share.denominator) == (above.value, below.value)
-        for quantity in self.given:
-            written = "/" in quantity.text and share == quantity.values[0]
-            if written or share in quantity.values and lowest and not apart:
-                return Number(share, f"{above.text}/{below.text}")
-        return None
 
     def sources(self, target: tuple, numbers: Sequence[tuple[Number, Place]]) -> list[tuple]:
         """The node of each operand, in order.

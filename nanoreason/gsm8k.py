@@ -21,10 +21,10 @@ from functools import partial
 import networkx as nx
 
 from nanoreason.arithmetic import ArithmeticTextError, evaluate
-from nanoreason.checks import check_lines, equation, write_number
+from nanoreason.checks import check_lines, write_number
 from nanoreason.constants import constants_of
 from nanoreason.graph import execute_graph
-from nanoreason.naming import name_of, using
+from nanoreason.planning import plan_that_tells, understand, written_lines
 from nanoreason.problem import Operand, Problem, Step
 from nanoreason.quantities import quantities
 from nanoreason.readings import RIGHT, WRONG, as_read
@@ -32,13 +32,10 @@ from nanoreason.records import Rejection
 from nanoreason.solutions import READINGS, Draft, Unteachable, read_steps
 from nanoreason.trace import Trace, TraceError
 from nanoreason.witness import NONE, meant
-from nanoreason.wording import asking_part, given_labels, imperative
 
 FINAL = re.compile(r"^####\s*(.*?)\s*$", re.MULTILINE)
 HUNDRED = Fraction(100)
 SURE = 0.5  # a source that is less likely is not taught, unless a reader found it right
-_VERBS = {"+": "Add {left} and {right}.", "-": "Subtract {right} from {left}.",
-          "*": "Multiply {left} by {right}.", "/": "Divide {left} by {right}."}
 
 
 def read_problem(record: dict, problem_id: str, source: str, split: str, place: str
@@ -143,8 +140,8 @@ def _trace(problem: Problem, reading: str, by_readings: bool) -> Trace:
     sources = _sources(drafts, graph, problem.question, by_readings)
     try:
         return Trace(
-            understand=_understand(problem.question),
-            plan=_plan_that_tells(drafts, sources, problem.question),
+            understand=understand(problem.question),
+            plan=plan_that_tells(drafts, sources, problem.question),
             execute=lines, result=problem.answer, checks=check_lines(problem.id, steps, lines),
             verdict=None, repairs=(), answer=problem.answer)
     except TraceError as error:
@@ -179,12 +176,6 @@ def _sources(drafts: Sequence[Draft], graph: nx.DiGraph, question: str, by_readi
     return likeliest
 
 
-def written_lines(drafts: Sequence[Draft]) -> tuple[str, ...]:
-    """EXECUTE's lines."""
-    return tuple(equation(s.operator, s.left, s.right, s.value)
-                 for s in (draft.step for draft in drafts))
-
-
 def _to_the_answer(problem: Problem, drafts: list[Draft], failure: Unteachable | None
                    ) -> list[Draft]:
     """The steps as far as the answer; what follows it may restate or test it, no more."""
@@ -212,63 +203,3 @@ def _to_the_answer(problem: Problem, drafts: list[Draft], failure: Unteachable |
         raise Unteachable("steps_after_answer", "solution",
                           f"after {problem.answer} it works out {write_number(new.value)}")
     return steps
-
-
-def _understand(question: str) -> tuple[str, str]:
-    labels = given_labels(question, quantities(question))
-    return f"Given: {'; '.join(labels)}", f"Find: {asking_part(question)}"
-
-
-def _plan_that_tells(drafts: Sequence[Draft], sources: Sequence[Sequence[tuple]], question: str
-                     ) -> tuple[str, ...]:
-    """PLAN, which names the sources of a line where the graph would find others without that."""
-    named: set[int] = set()
-    while True:
-        plan = _plan(drafts, sources, named)
-        graph = execute_graph(written_lines(drafts), question, plan=plan)
-        other = {k for k, draft in enumerate(drafts)
-                 if not _same_sources(draft.step.operator, sources[k],
-                                      graph.nodes["step", k + 1]["operands"])}
-        if not other:
-            return plan
-        if other <= named:
-            raise Unteachable("operand_in_doubt", f"EXECUTE line {min(other) + 1}",
-                              "its sources cannot be named")
-        named |= other
-
-
-def _same_sources(operator: str, meant: Sequence[tuple], operands) -> bool:
-    found = [node for _, node in operands]
-    return found == list(meant) or operator in "+*" and sorted(found, key=str) == sorted(
-        meant, key=str)
-
-
-def _plan(drafts: Sequence[Draft], sources: Sequence[Sequence[tuple]], named: set[int]
-          ) -> tuple[str, ...]:
-    """A line a step: its sub-question as an order, else its operation in words.
-
-    Where several steps share a sub-question, only the last of them answers it. named: the
-    lines (from 0) that name their sources.
-    """
-    # Some sub-questions end in a generator's control tokens: those are no words.
-    told = [imperative(draft.asked) if draft.asked and not set(draft.asked) & set("<|>")
-            else None for draft in drafts]
-    lines = []
-    for position, (draft, nodes) in enumerate(zip(drafts, sources)):
-        line = told[position]
-        if line is None or line in told[position + 1:]:
-            line = _operation(draft.step, nodes)
-        if position in named:
-            line = using(line, nodes)
-        lines.append(line)
-    return tuple(lines)
-
-
-def _operation(step: Step, nodes: Sequence[tuple]) -> str:
-    if len(nodes) != 2:  # `1 / 4 = 0.25` of a quarter: the graph sees one quantity there
-        nodes = [("given",)] * 2
-    left, right = (
-        # No computed value stands in PLAN: it comes before EXECUTE.
-        name_of(node) if node[0] == "step" else operand.text
-        for operand, node in zip((step.left, step.right), nodes))
-    return _VERBS[step.operator].format(left=left, right=right)
