@@ -5,22 +5,15 @@
 Writes `results/teacher-gsm8k.json`. No text of the data is written.
 
 - coverage: traces that pass all three filter layers, of the problems read.
+- readings: how many of these a reader found right (see `nanoreason.readings`), how many nobody
+  read; rules_alone: the same of the traces that the rules would make without any reader.
+- plan_names_sources: traces in which a line of PLAN names where its operands come from.
 - null: every kept trace is matched against the question of the next one in a seeded order.
   `operands`: those that this other question gives or its words license as a constant, of
   all operands; `traces`: those without a single unexplained operand, of all traces.
 - ambiguous: operands that more than one source would explain (several equal quantities or
   results, or one of each), of all operands.
 
-`results/teacher-gsm8k-hand-check.csv` holds 50 of these traces checked by a reader: problems
-in the order of `random.Random(20261130).sample`, those passed over that are rejected, or that
-had been read while the rules were made. 45 of them had been read with a variant of the teacher
-in which PLAN named sources; it was given up after that, and `gsm8k.SURE` was set anew, by the
-coverage alone. Two more readers agree on each of the 45. A trace is right where every operand comes from what the solution means by it: its quantity, or
-another mention of the same one (`5 days`, and later `these 5 days`); its result, however that
-is reached; or a number that the question does not state but its words imply. It is also
-wrong where a step is missing, though each operand that is there has its source.
-`results/teacher-gsm8k-second-reading.csv` holds 144 traces of 150 that had been drawn and read in
-the same way before the rules were last changed: those that are made as they were.
 """
 from __future__ import annotations
 
@@ -38,7 +31,7 @@ from nanoreason.filters import reasons
 from nanoreason.graph import dependency_graph
 from nanoreason.gsm8k import gsm8k_trace
 from nanoreason.quantities import quantities
-from nanoreason.readings import RIGHT, fingerprint, readings
+from nanoreason.readings import fingerprint, readings
 from nanoreason.solutions import Unteachable
 from nanoreason.statistics import share
 
@@ -61,13 +54,16 @@ def operands(trace, question: str):
         results.append(step["value"])
 
 
-def found_right(problem, trace) -> bool:
-    """Whether a trace was read, not only made by rules."""
-    graph = dependency_graph(trace, problem.question)
-    sources = [[node for _, node in graph.nodes["step", line]["operands"]]
-               for line in range(1, len(trace.execute) + 1)]
-    read = readings().get(fingerprint(problem.question, trace.execute, sources))
-    return read is not None and read["verdict"] == RIGHT
+def readings_of(kept) -> dict[str, int]:
+    """How many of the traces were read and found right, how many wrong, how many not read."""
+    found = Counter(right=0, wrong=0, unread=0)
+    for problem, trace in kept:
+        graph = dependency_graph(trace, problem.question)
+        sources = [[node for _, node in graph.nodes["step", line]["operands"]]
+                   for line in range(1, len(trace.execute) + 1)]
+        read = readings().get(fingerprint(problem.question, trace.execute, sources))
+        found[read["verdict"] if read else "unread"] += 1
+    return dict(found)
 
 
 def by_rules_alone(problems):
@@ -102,8 +98,9 @@ def main(path: str) -> None:
     result = {
         "read": len(problems), "kept": len(kept), "rejected": reasons(rejected),
         "coverage": share(len(kept), len(problems)),
-        "coverage_by_rules_alone": share(len(alone), len(problems)),
-        "found_right_by_readers": share(sum(found_right(*pair) for pair in kept), len(kept)),
+        "readings": readings_of(kept),
+        "rules_alone": {"coverage": share(len(alone), len(problems)),
+                        "readings": readings_of(alone)},
         "plan_names_sources": share(named, len(kept)),
         "sources": {kind: share(own[kind], total) for kind in sorted(own)},
         "ambiguous": share(ambiguous, total),

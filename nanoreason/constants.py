@@ -20,8 +20,8 @@ _MONTHS = (r"january|february|march|april|june|july|august|september|october|nov
 
 # value, what it stands for, the words of the question that speak of it
 _TABLE: tuple[tuple[str, str, str], ...] = (
-    ("1", "the whole, one more, a single thing",
-     rf"an?\s|{_PART}|{_PERCENT}|{_COMPARED}|another|others?\b|including|himself|herself|"
+    ("1", "the whole, one more",
+     rf"{_PART}|{_PERCENT}|{_COMPARED}|another|others?\b|including|himself|herself|"
      r"friends|siblings|cousins|brothers|sisters|wife|(?:next|last)\s+year|beat|lose|loses|"
      r"shared?\b|twice|thrice|triple|doubl|times\s+(?:as|more|the|what|that)"),
     ("2", "halves of a whole, one for each of a pair",

@@ -9,7 +9,7 @@ from nanoreason.gsm8k import gsm8k_trace, read_problem
 from nanoreason.readings import RIGHT, WRONG, fingerprint
 from nanoreason.solutions import Unteachable
 
-TWINS = "He has 7 and 7 and 7."
+SEVENS = f"He has {' and '.join('7' * 9)}."
 SOLUTION = "7 + 7 = <<7+7=14>>14\n14 + 7 = <<14+7=21>>21\n21 * 7 = <<21*7=147>>147\n#### 147"
 LINES = ("7 + 7 = 14", "14 + 7 = 21", "21 * 7 = 147")
 
@@ -38,10 +38,10 @@ def ruled(question, lines):
 def test_a_trace_found_right_is_taught_however_unlikely(read):
     read()
     with pytest.raises(Unteachable, match="operand_in_doubt"):
-        made(TWINS, SOLUTION)
-    sources = ruled(TWINS, LINES)
-    read((fingerprint(TWINS, LINES, sources), RIGHT))
-    assert made(TWINS, SOLUTION).execute == LINES
+        made(SEVENS, SOLUTION)
+    sources = ruled(SEVENS, LINES)
+    read((fingerprint(SEVENS, LINES, sources), RIGHT))
+    assert made(SEVENS, SOLUTION).execute == LINES
 
 
 def test_a_trace_found_wrong_is_not_taught_however_likely(read):

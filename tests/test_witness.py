@@ -44,7 +44,7 @@ def test_the_words_after_a_number_say_what_it_counts():
 
 def test_where_nothing_tells_the_teacher_does_not_guess():
     with pytest.raises(Unteachable) as caught:
-        gsm8k_trace(problem("He has 7 and 7 and 7.", "7 + 1 = <<7+0=7>>7\n7 + 7 = <<7+7=14>>14\n"
+        gsm8k_trace(problem(f"He has {' and '.join('7' * 9)}.", "7 + 7 = <<7+7=14>>14\n"
                             "14 + 7 = <<14+7=21>>21\n21 * 7 = <<21*7=147>>147\n#### 147"))
     assert caught.value.reason == "operand_in_doubt"
     assert "% likely" in caught.value.detail
