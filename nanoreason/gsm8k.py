@@ -35,7 +35,7 @@ from nanoreason.witness import NONE, meant
 
 FINAL = re.compile(r"^####\s*(.*?)\s*$", re.MULTILINE)
 HUNDRED = Fraction(100)
-SURE = 0.5  # a source that is less likely is not taught, unless a reader found it right
+SURE = 0.8  # a source that is less likely is not taught, unless a reader found it right
 
 
 def read_problem(record: dict, problem_id: str, source: str, split: str, place: str

@@ -8,7 +8,7 @@ import pytest
 from nanoreason.attribution import Attribution, mention
 from nanoreason.data import load_problems
 from nanoreason.graph import dependency_graph
-from nanoreason.gsm8k import SURE, gsm8k_trace, read_problem, readable_drafts
+from nanoreason.gsm8k import gsm8k_trace, read_problem, readable_drafts
 from nanoreason.solutions import Unteachable
 from nanoreason.witness import NONE, candidates, meant, weigh, weights
 
@@ -39,7 +39,7 @@ def test_the_words_after_a_number_say_what_it_counts():
     hens = sources(HENS, "6 hens * 2 cups = <<6*2=12>>12 cups\n#### 12")[0][0]
     eggs = sources(HENS, "6 eggs a day * 2 = <<6*2=12>>12 eggs\n#### 12")[0][0]
     assert hens[0] == ("given", 0) and eggs[0] == ("given", 1)
-    assert min(hens[1], eggs[1]) > SURE
+    assert min(hens[1], eggs[1]) > 0.6
 
 
 def test_where_nothing_tells_the_teacher_does_not_guess():
