@@ -14,6 +14,14 @@ Writes `results/teacher-gsm8k.json`. No text of the data is written.
 - ambiguous: operands that more than one source would explain (several equal quantities or
   results, or one of each), of all operands.
 
+`results/teacher-gsm8k-hand-check.csv` holds 50 of these traces checked by a reader, with the
+verdicts of two more: problems in the order of `random.Random(20261201).sample`, those passed over
+that are rejected. A trace is right where every operand comes from what the solution means by it:
+its quantity, or another mention of the same one (`5 days`, and later `these 5 days`); its result,
+however that is reached; or a number that the question does not state but its words imply. Equal
+addends of one sum have no order. It is also wrong where a step is missing, though each operand
+that is there has its source. The readings of `nanoreason/assets/readings.csv` go by the same
+rules; `results/teacher-gsm8k-read-twice.csv` holds both verdicts where two readers had one trace.
 """
 from __future__ import annotations
 
