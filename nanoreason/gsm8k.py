@@ -8,8 +8,10 @@ unknown, see `solutions`), UNDERSTAND from the question, and lets VERIFY undo or
 again every line. Operations are split into binary steps (see `binary`). A line without
 arithmetic is a restatement and is left out.
 
-What the rules cannot turn into a right trace is refused with a reason, never patched:
-a false equation, an operand that nothing explains, a last value that is not the answer.
+Which of several equal numbers an operand is, `witness` tells by the solution's words, and
+`readings` where the trace was read. What cannot be turned into a right trace is refused with a
+reason, never patched: a false equation, an operand that nothing explains or that is in doubt, a
+last value that is not the answer.
 """
 from __future__ import annotations
 

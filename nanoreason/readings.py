@@ -13,7 +13,8 @@ rules make.
 and its place in it, from 1) and that source: a quantity (`q0` is the question's first), a result
 (`r1`: of line 1), a `constant`, or `step` where a step is left out. Its `round` is 1 for what was
 read before the weights of `witness` were learned, which they are from these, 2 for the traces
-that they make, 3 for those that were corrected. No text of the data.
+that they make, and 3 for those whose reader named every fault: what they are with all of these
+corrected counts as read. No text of the data.
 """
 from __future__ import annotations
 
