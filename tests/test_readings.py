@@ -44,6 +44,20 @@ def test_a_trace_found_right_is_taught_however_unlikely(read):
     assert made(SEVENS, SOLUTION).execute == LINES
 
 
+def test_the_graph_s_own_sources_are_taught_if_these_were_found_right(read):
+    """The solution's words speak for the 5 mugs, the rule takes the 5 guests."""
+    question = ("A club has 90 mugs. Each guest needs 5 mugs for the drinks. The club was able to "
+                "serve 4 guests on the first evening of May, 5 guests on the second evening and 6 "
+                "guests on the third evening. How many mugs went out on the first?")
+    answer, lines = "4 guests * 5 mugs = <<4*5=20>>20\n#### 20", ("4 * 5 = 20",)
+    read()
+    assert ", using the " in made(question, answer).plan[0]
+    sources = ruled(question, lines)
+    assert sources == [[("given", 2), ("given", 3)]]
+    read((fingerprint(question, lines, sources), RIGHT))
+    assert made(question, answer).plan == ("Multiply 4 by 5.",)
+
+
 def test_a_trace_found_wrong_is_not_taught_however_likely(read):
     question, answer = "Ann has 8 pens and 3 caps.", "8 pens + 3 caps = <<8+3=11>>11\n#### 11"
     lines, sources = ("8 + 3 = 11",), [[("given", 0), ("given", 1)]]

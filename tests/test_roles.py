@@ -136,3 +136,14 @@ def test_a_share_that_was_taken_is_not_undone():
     assert roles.misfit(half, Place(2, "/", True), [], []) < -1 < 1 < before
     roles.learn(("step", 1), [of, Place(2, "/", True)], [("given", 1), half])
     assert before < 2 < DOUBT < roles.misfit(half, times, [], [])
+
+
+@pytest.mark.parametrize("lines, source", [
+    (["20 - 2 = 18"], ("given", 2)),  # the 2 miles
+    (["20 * 2 = 40", "40 - 9 = 31"], ("given", 2)),
+    (["20 * 2 = 40", "40 / 3 = 13.3333"], ("given", 0)),  # two thirds, in two steps
+])
+def test_the_two_of_two_thirds_stands_beside_its_three(lines, source):
+    question = "He adds 2/3 of a mile until he runs 20 miles. He has run 2 miles, she ran 9."
+    graph = execute_graph(lines, question)
+    assert graph.nodes["step", 1]["operands"][1][1] == source

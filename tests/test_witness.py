@@ -77,6 +77,21 @@ def test_a_plan_names_what_the_rule_would_not_find():
     assert set(graph.predecessors(("step", 1))) == {("given", 1), ("given", 2)}
 
 
+def test_only_the_lines_that_need_it_name_their_sources():
+    made = gsm8k_trace(problem(MUGS, "4 guests * 5 mugs = <<4*5=20>>20\n"
+                                     "90 mugs - 20 mugs = <<90-20=70>>70\n#### 70"))
+    assert [", using the " in line for line in made.plan] == [True, False]
+
+
+def test_what_the_rule_itself_doubts_is_told_to_the_weights():
+    question = "He drives 60 miles for 1200 minutes. How many hours is that?"
+    drafts, graph = readable_drafts(problem(question, "<<1200/60=20>>20\n#### 20"))
+    (_, _, first), (_, _, second) = candidates(drafts, graph, question)
+    assert first["given", 1]["rule in doubt"] == 0
+    assert second["given", 0]["rule in doubt"] == 1
+    assert second[NONE] == {"none": 1.0, "none for a doubtful one": 1.0}
+
+
 def test_a_plan_names_nothing_where_the_rule_finds_the_same():
     made = gsm8k_trace(problem("Ann has 8 pens and 3 caps.", "<<8+3=11>>11\n#### 11"))
     assert made.plan == ("Add 8 and 3.",)
