@@ -1,12 +1,12 @@
 """Traces of GSM8K's training set that were read, and what was found.
 
 Which of two equal numbers a solution means, or that it means neither, is often told by nothing
-that rules can see. So the traces of which `witness` is least sure were read one by one, and the
-verdicts come with the package: a trace found right is taught however unlikely the rules think
-it, one found wrong is not, unless the reader's source for the operand makes it one that was
-read in its turn and found right. A verdict holds for what was read and for nothing else: the
-same question, lines and sources. The traces of other problems have none, nor has one that other
-rules make.
+that rules can see. So the traces of which `witness` is least sure were read one by one, by
+language models with one page of instructions (`benchmarks/reading.md`), and the verdicts come
+with the package: a trace found right is taught however unlikely the rules think it, one found
+wrong is not, unless the reader's source for the operand makes it one that was read in its turn
+and found right. A verdict holds for what was read and for nothing else: the same question, lines
+and sources. The traces of other problems have none, nor has one that other rules make.
 
 `assets/readings.csv` has a line a trace: its row in GSM8K's training file (from 1), its
 `fingerprint`, the verdict, and of a wrong one the first operand with another source (its line

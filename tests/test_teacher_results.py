@@ -70,7 +70,7 @@ def test_the_hand_check_holds_fifty_verdicts_and_no_text():
     assert unsure == 1 and all({row["second"], row["third"]} <= {"right", "unsure"}
                                for row in rows if row["verdict"] == "right")
     readme = (paths.ROOT / "README.md").read_text()
-    assert f"{right} of 50 traces checked by hand, drawn from all" in readme
+    assert f"In {right} of 50 traces drawn from all that the teacher makes" in readme
     assert "of one of them a second reader was not sure" in readme
 
 
