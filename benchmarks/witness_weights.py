@@ -6,11 +6,11 @@
    source. Among all quantities and earlier results, whatever their values, the weights are those
    that make these sources likeliest (a conditional logit with a Gaussian prior of deviation 1).
 2. From the traces that were read first (round 1 in `nanoreason/assets/readings.csv`): among the
-   sources of an operand's value the one that it has by that reading. The weights of the first stage, scaled as
-   these traces want it, are the prior's mean.
+   sources of an operand's value the one that it has by that reading. The weights of the first
+   stage, scaled as these traces want it, are the prior's mean.
 
 Every fifth problem is held out to tell how often the likeliest source is the right one; in the
-second stage each fifth in turn.
+second stage each fifth in turn, with one prior, of all problems and without labels.
 """
 from __future__ import annotations
 

@@ -5,8 +5,8 @@ and writes the VERIFY that checks step after step, stops at the wrong one, blame
 repairs the answer. Each check keeps the kind that it had in the right trace, so its form
 cannot tell a spoiled step from a sound one.
 
-Which line depends on which is read from the right trace itself: an operand that equals
-an earlier result is that result, anything else is a quantity.
+Which line depends on which is told by the graph of the right trace and its question. Without a
+question, an operand that equals an earlier result is that result, anything else a quantity.
 """
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from fractions import Fraction
 from nanoreason import arithmetic
 from nanoreason.checks import KINDS as CHECKS
 from nanoreason.checks import check_line, check_lines, compute, equation, slip, write_number
+from nanoreason.graph import dependency_graph
 from nanoreason.problem import Operand, Step
 from nanoreason.trace import Trace
 
@@ -29,9 +30,13 @@ class CorruptionError(ValueError):
     """This kind of error cannot be planted in this trace; the message says why."""
 
 
-def _operand(node, earlier: list[Fraction], unused: set[int]) -> Operand:
+def _operand(node, earlier: list[Fraction], unused: set[int], source: tuple | None) -> Operand:
     if isinstance(node, arithmetic.Negative) or not isinstance(node, arithmetic.Number):
         raise CorruptionError("a step has an operand that is no plain number")
+    if source is not None:
+        of_step = source[0] == "step" and not node.percent
+        return Operand("step" if of_step else "given", source[1] if of_step else 0,
+                       node.value, node.text)
     matches = [k for k, value in enumerate(earlier, 1) if value == node.value]
     if node.percent or not matches:
         return Operand("given", 0, node.value, node.text)
@@ -40,13 +45,15 @@ def _operand(node, earlier: list[Fraction], unused: set[int]) -> Operand:
     return Operand("step", index, node.value, node.text)
 
 
-def read_steps(trace: Trace) -> list[Step]:
+def read_steps(trace: Trace, question: str | None = None) -> list[Step]:
     """EXECUTE's lines as binary steps that refer to one another.
 
-    Raises `CorruptionError` where a line is no `a operator b = c` that holds.
+    question: tells where operands come from that have a value in common. Raises
+    `CorruptionError` where a line is no `a operator b = c` that holds.
     """
     steps: list[Step] = []
     unused: set[int] = set()
+    graph = None if question is None else dependency_graph(trace, question)
     for number, (line, plan) in enumerate(zip(trace.execute, trace.plan), 1):
         equations = arithmetic.read_equations(line)
         if len(equations) != 1 or len(equations[0].sides) != 2 or not equations[0].holds:
@@ -55,8 +62,12 @@ def read_steps(trace: Trace) -> list[Step]:
         if not isinstance(node, arithmetic.Binary) or node.op not in "+-*/":
             raise CorruptionError(f"EXECUTE line {number} is no step of two operands: {line!r}")
         earlier = [step.value for step in steps]
-        left = _operand(node.left, earlier, unused)
-        right = _operand(node.right, earlier, unused)
+        known = graph is not None and ("step", number) in graph
+        told = graph.nodes["step", number]["operands"] if known else ()
+        # One operand for two numbers is a fraction that the question has: no result.
+        sources = [source for _, source in told] if len(told) == 2 else [None, None]
+        left = _operand(node.left, earlier, unused, sources[0])
+        right = _operand(node.right, earlier, unused, sources[1])
         value = arithmetic.evaluate(equations[0].right)
         steps.append(Step(node.op, left, right, value, plan))
         unused.add(number)
@@ -164,18 +175,18 @@ def _execute(steps: list[Step], wrong: int, kind: str, rng: random.Random
     return lines, list(found.values())
 
 
-def corrupt(trace: Trace, kind: str, rng: random.Random) -> Trace:
+def corrupt(trace: Trace, kind: str, rng: random.Random, question: str | None = None) -> Trace:
     """A copy of a right trace with one planted error and the VERIFY that finds it.
 
-    trace: right, with `Verdict: correct`. kind: one of `KINDS`. The planted step is
-    `result.verdict`; a skipped step is never the last. Raises `CorruptionError` where the
+    trace: right, with `Verdict: correct`. kind: one of `KINDS`. question: see `read_steps`.
+    The planted step is `result.verdict`; a skipped step is never the last. Raises `CorruptionError` where the
     trace gives no room for this kind, and `ValueError` for an unknown kind.
     """
     if kind not in KINDS:
         raise ValueError(f"error kind {kind!r} is unknown; choose one of {', '.join(KINDS)}")
     if trace.verdict is not None:
         raise CorruptionError("the trace already holds an error")
-    steps = read_steps(trace)
+    steps = read_steps(trace, question)
     kinds = check_kinds(trace, steps)
     candidates = len(steps) - (kind == "skipped_step")
     if candidates < 1:

@@ -128,7 +128,7 @@ class _Builder:
                 number.value, self.results, used, self.given, number.percent, self.constants,
                 lambda node: self.roles.cost(node, place, here, used),
                 lambda node: self.roles.gives_way(node, place, here), here)
-            if source == ("constant", "1"):
+            if source == ("constant", "1") and k not in found:
                 source = self.roles.stated_one(place) or source
             kind, name = source[0], f"line {target[1]} operand {k + 1}"
             if kind in ("given", "step") and self.roles.doubtful(

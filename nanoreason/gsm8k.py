@@ -18,7 +18,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from fractions import Fraction
-from functools import partial
 
 import networkx as nx
 
@@ -29,7 +28,7 @@ from nanoreason.graph import execute_graph
 from nanoreason.planning import plan_that_tells, understand, written_lines
 from nanoreason.problem import Operand, Problem, Step
 from nanoreason.quantities import quantities
-from nanoreason.readings import RIGHT, WRONG, as_read
+from nanoreason.readings import RIGHT, WRONG, as_read, found_right
 from nanoreason.records import Rejection
 from nanoreason.solutions import READINGS, Draft, Unteachable, read_steps
 from nanoreason.trace import Trace, TraceError
@@ -92,7 +91,14 @@ def gsm8k_trace(problem: Problem, by_readings: bool = True) -> Trace:
     `operand_without_source`, `operand_in_doubt`, `read_and_wrong` (see `readings`),
     `steps_after_answer`, `not_a_trace`.
     """
-    return _first_reading(problem, partial(_trace, by_readings=by_readings))
+    first, doubted = None, False
+    for reading in READINGS:
+        try:
+            return _trace(problem, reading, by_readings, doubted)
+        except Unteachable as error:
+            first = first or error
+            doubted = doubted or error.reason in ("operand_in_doubt", "read_and_wrong")
+    raise first
 
 
 def traced_drafts(problem: Problem, reading: str) -> tuple[list[Draft], nx.DiGraph]:
@@ -122,24 +128,24 @@ def traced_drafts(problem: Problem, reading: str) -> tuple[list[Draft], nx.DiGra
 
 def readable_drafts(problem: Problem) -> tuple[list[Draft], nx.DiGraph]:
     """`traced_drafts` of the first reading that has some. Raises `Unteachable`."""
-    return _first_reading(problem, traced_drafts)
-
-
-def _first_reading(problem: Problem, read):
     first = None
     for reading in READINGS:
         try:
-            return read(problem, reading)
+            return traced_drafts(problem, reading)
         except Unteachable as error:
             first = first or error
     raise first
 
 
-def _trace(problem: Problem, reading: str, by_readings: bool) -> Trace:
+def _trace(problem: Problem, reading: str, by_readings: bool, doubted: bool) -> Trace:
+    """doubted: whether another reading was refused for its sources; this one may write the same
+    steps in another form, so it has to be found right."""
     drafts, graph = traced_drafts(problem, reading)
     steps = [draft.step for draft in drafts]
     lines = written_lines(drafts)
     sources = _sources(drafts, graph, problem.question, by_readings)
+    if doubted and not (by_readings and found_right(problem.question, lines, sources)):
+        raise Unteachable("operand_in_doubt", "EXECUTE", "another reading of it is refused")
     try:
         return Trace(
             understand=understand(problem.question),
@@ -162,11 +168,18 @@ def _sources(drafts: Sequence[Draft], graph: nx.DiGraph, question: str, by_readi
     values = [[value for value, _ in line] for line in operands]
     likeliest = [[operand.source for operand in line] for line in found]
     ruled = [[node for _, node in line] for line in operands]
-    for sources in (ruled, likeliest) if by_readings else ():
-        verdict, read = as_read(question, lines, sources, values)
+    if by_readings:
+        verdict, read = as_read(question, lines, likeliest, values)
+        by_rule, mended = as_read(question, lines, ruled, values)
+        if by_rule == RIGHT:
+            return mended
         if verdict == RIGHT:
             return read
-        if sources is likeliest and (verdict == WRONG or read != likeliest):
+        # A reader who has seen the rule's sources speaks for some of these and against others.
+        spoken = [(one, other) for line in zip(ruled, mended, likeliest)
+                  for before, one, other in zip(*line) if before != one]
+        if (WRONG in (verdict, by_rule) or read != likeliest
+                or any(one != other for one, other in spoken)):
             raise Unteachable("read_and_wrong", "EXECUTE",
                               "a reader found that an operand has another source")
     for number, line in enumerate(found, 1):

@@ -19,7 +19,7 @@ from nanoreason.quantities import Quantity
 
 _NAMED = re.compile(r"\bthe result of step (?P<step>[0-9]{1,4})\b"
                     r"|\bthe (?P<given>[1-9][0-9]{0,3})(?:st|nd|rd|th) given\b"
-                    r"|\bthe constant (?P<constant>[0-9]{1,6}(?:/[1-9][0-9]{0,5})?)\b")
+                    r"|\bthe constant (?P<constant>[0-9]{1,6}(?:/[1-9][0-9]{0,5})?)\b(?![.,/]?[0-9])(?!/)")
 
 
 def named_sources(line: str) -> list[tuple]:
@@ -72,6 +72,8 @@ def using(line: str, sources: Sequence[tuple]) -> str:
     """A line of PLAN that also names the sources of its step, those that it does not yet."""
     told = named_sources(line)
     names = [name_of(source) for source in sources if source not in told]
+    if not names:
+        return line
     mark = line[-1] if line[-1:] in ("." , "?") else ""
     return f"{line.removesuffix(mark)}, using {' and '.join(names)}{mark or '.'}"
 

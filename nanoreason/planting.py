@@ -37,7 +37,7 @@ def plant(problem: Problem, trace: Trace, seed: int,
     rng = random.Random(f"plant/{seed}/{problem.id}")
     for kind in _order(kinds, rng):
         try:
-            wrong = corrupt(trace, kind, rng)
+            wrong = corrupt(trace, kind, rng, problem.question)
         except CorruptionError:
             continue
         if examine(problem, wrong)[1] is None:

@@ -64,6 +64,12 @@ def as_read(question: str, lines: Sequence[str], sources: Sequence[Sequence[tupl
         sources[line][operand] = source
 
 
+def found_right(question: str, lines: Sequence[str], sources: Sequence[Sequence[tuple]]) -> bool:
+    """Whether a trace was read and found right."""
+    read = readings().get(fingerprint(question, lines, sources))
+    return read is not None and read["verdict"] == RIGHT
+
+
 def node_of(name: str, value: Fraction) -> tuple | None:
     """The graph's node of a source as the table names it; None for a step that is left out."""
     if name == "constant":

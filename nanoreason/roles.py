@@ -33,7 +33,8 @@ from nanoreason.quantities import quantities
 USED, SAME_LINE, UNFIT, MONEY, STRANGE, INVERSE = 2.0, 4.0, 8.0, 8.0, 3.0, 0.5
 FITS, SHARED_WORD, NEIGHBOUR, BASE, UNIT, SAID_BEFORE = -1.0, -1.0, -2.0, -3.0, 1.0, 2.0
 SHARE_FITS, UNDONE = -2.5, 1.5  # `/ 3` and `* 3` for a third: the latter reasons backwards
-ADDED, OF_THE_REST, DOZENS = 2.0, 2.0, -4.0  # `twice` as an addend; a share of the rest, taken of the whole
+# `twice` as an addend; a share of the rest, taken of the whole; the 2 of `2 dozen`
+ADDED, OF_THE_REST, DOZENS = 2.0, 2.0, -4.0
 DOUBT = 4.0  # at this cost, apart from its use before, a quantity is hardly meant
 MOST_SHARED = 3  # words that count
 

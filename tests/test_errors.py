@@ -10,11 +10,13 @@ import pytest
 
 from nanoreason.arithmetic import evaluate, parse_expression, read_equations, value_of
 from nanoreason.data import filter_traces, load_problems, teach
-from nanoreason.errors import KINDS, CorruptionError, check_kinds, corrupt, read_steps
+from nanoreason.errors import (
+    KINDS, CorruptionError, check_kinds, corrupt, read_steps, with_rule_checks,
+)
 from nanoreason.filters import examine
 from nanoreason.procedural import problems
 from nanoreason.teacher import procedural_trace
-from nanoreason.trace import parse_trace, render_trace
+from nanoreason.trace import Trace, parse_trace, render_trace
 
 
 @pytest.fixture(scope="module", params=["procedural", "vietnamese", "gsm8k"])
@@ -131,3 +133,19 @@ def test_what_cannot_be_corrupted_is_refused():
         corrupt(wrong, "arithmetic_slip", random.Random(0))
     with pytest.raises(CorruptionError, match="EXECUTE line 1"):
         corrupt(replace(trace, execute=("some words",)), "arithmetic_slip", random.Random(0))
+
+
+def test_an_error_is_carried_on_by_the_sources_that_plan_names():
+    question = "Ann has 4 pens and gives 2 away. A pen costs 2 dollars. What are hers worth?"
+    trace = Trace(("Given: 4 pens; 2 away; 2 dollars", "Find: worth"),
+                  ("Find the pens.", "Multiply, using the result of step 1 and the 3rd given."),
+                  ("4 - 2 = 2", "2 * 2 = 4"), "4", ("2 + 2 = 4", "4 / 2 = 2"), None, (), "4")
+    trace = with_rule_checks(trace, "p1")
+    for seed in range(20):
+        wrong = corrupt(trace, "arithmetic_slip", random.Random(seed), question)
+        if wrong.verdict == 1:
+            slipped = wrong.execute[0].rpartition("= ")[2]
+            assert wrong.execute[1].startswith(f"{slipped} * 2 = ")
+            break
+    else:
+        pytest.fail("no slip in step 1")

@@ -10,6 +10,10 @@ from nanoreason.readings import RIGHT, WRONG, fingerprint
 from nanoreason.solutions import Unteachable
 
 SEVENS = f"He has {' and '.join('7' * 9)}."
+MUGS = ("A club has 90 mugs. Each guest needs 5 mugs for the drinks. The club was able to serve 4 "
+        "guests on the first evening of May, 5 guests on the second evening and 6 guests on the "
+        "third evening. How many mugs went out on the first?")
+SERVED = "4 guests * 5 mugs = <<4*5=20>>20\n#### 20"
 SOLUTION = "7 + 7 = <<7+7=14>>14\n14 + 7 = <<14+7=21>>21\n21 * 7 = <<21*7=147>>147\n#### 147"
 LINES = ("7 + 7 = 14", "14 + 7 = 21", "21 * 7 = 147")
 
@@ -46,16 +50,11 @@ def test_a_trace_found_right_is_taught_however_unlikely(read):
 
 def test_the_graph_s_own_sources_are_taught_if_these_were_found_right(read):
     """The solution's words speak for the 5 mugs, the rule takes the 5 guests."""
-    question = ("A club has 90 mugs. Each guest needs 5 mugs for the drinks. The club was able to "
-                "serve 4 guests on the first evening of May, 5 guests on the second evening and 6 "
-                "guests on the third evening. How many mugs went out on the first?")
-    answer, lines = "4 guests * 5 mugs = <<4*5=20>>20\n#### 20", ("4 * 5 = 20",)
-    read()
-    assert ", using the " in made(question, answer).plan[0]
-    sources = ruled(question, lines)
+    lines = ("4 * 5 = 20",)
+    sources = ruled(MUGS, lines)
     assert sources == [[("given", 2), ("given", 3)]]
-    read((fingerprint(question, lines, sources), RIGHT))
-    assert made(question, answer).plan == ("Multiply 4 by 5.",)
+    read((fingerprint(MUGS, lines, sources), RIGHT))
+    assert made(MUGS, SERVED).plan == ("Multiply 4 by 5.",)
 
 
 def test_a_trace_found_wrong_is_not_taught_however_likely(read):
@@ -81,6 +80,31 @@ def test_a_reader_s_correction_counts_once_it_was_read_and_found_right(read):
     trace = made(question, answer)
     assert trace.plan == ("Multiply 5 by 4, using the 1st given and the 3rd given.",)
     assert set(dependency_graph(trace, question).predecessors(("step", 1))) == set(mended[0])
+
+
+@pytest.mark.parametrize("source", ["step", "q0", "q2"])
+def test_what_a_reader_said_of_the_graph_s_sources_counts_for_the_likeliest_too(read, source):
+    """The solution's words speak for the 5 mugs, q1; a reader says that it is something else."""
+    read()
+    assert ", using the " in made(MUGS, SERVED).plan[0]
+    read((fingerprint(MUGS, ("4 * 5 = 20",), ruled(MUGS, ("4 * 5 = 20",))), WRONG, "1", "2", source))
+    with pytest.raises(Unteachable, match="read_and_wrong"):
+        made(MUGS, SERVED)
+    read((fingerprint(MUGS, ("4 * 5 = 20",), ruled(MUGS, ("4 * 5 = 20",))), WRONG, "1", "2", "q1"))
+    assert ", using the " in made(MUGS, SERVED).plan[0]
+
+
+def test_a_trace_found_wrong_is_not_taught_in_another_form(read):
+    """With the equation in the text the factors stand the other way round."""
+    question, answer = "Ann has 8 pens and 3 caps.", "so 3 * 8 = <<8*3=24>>24\n#### 24"
+    read()
+    assert made(question, answer).execute == ("8 * 3 = 24",)
+    read((fingerprint(question, ("8 * 3 = 24",), [[("given", 0), ("given", 1)]]), WRONG))
+    with pytest.raises(Unteachable, match="read_and_wrong"):
+        made(question, answer)
+    read((fingerprint(question, ("8 * 3 = 24",), [[("given", 0), ("given", 1)]]), WRONG),
+         (fingerprint(question, ("3 * 8 = 24",), [[("given", 1), ("given", 0)]]), RIGHT))
+    assert made(question, answer).execute == ("3 * 8 = 24",)
 
 
 @pytest.mark.parametrize("source", ["step", "constant", "q1"])
@@ -109,7 +133,7 @@ def test_the_table_is_whole_and_holds_no_text():
     for row in rows:
         assert 1 <= int(row["row"]) <= 7473
         assert len(row["trace"]) == readings.DIGITS and int(row["trace"], 16) >= 0
-        assert row["verdict"] in (RIGHT, WRONG) and row["round"] in "123"
+        assert row["verdict"] in (RIGHT, WRONG) and row["round"] in ("1", "2", "3")
         place = row["line"], row["operand"], row["source"]
         assert all(place) if any(place) else True
         assert not any(place) or row["verdict"] == WRONG
