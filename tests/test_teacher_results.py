@@ -86,6 +86,14 @@ def test_the_control_of_what_nobody_had_read_is_as_the_readme_says():
             ) in (paths.ROOT / "README.md").read_text()
 
 
+def test_the_control_of_corrected_traces_is_as_the_readme_says():
+    rows = list(csv.DictReader((paths.RESULTS / "teacher-gsm8k-mended-check.csv").open()))
+    assert len({row["row"] for row in rows}) == len(rows)
+    right = sum(row["verdict"] == "right" for row in rows)
+    assert (f"of {len(rows)} such traces that were read once more, {right} were right"
+            ) in (paths.ROOT / "README.md").read_text()
+
+
 def test_the_readings_are_as_the_readme_says(result):
     rows = list(csv.DictReader((paths.ROOT / "nanoreason/assets/readings.csv").open()))
     twice = list(csv.DictReader(READ_TWICE.open()))
