@@ -80,7 +80,7 @@ _WORDS = {Fraction(value): re.compile(rf"(?<![^\W\d_])(?:{words})", re.IGNORECAS
 _NAMED = re.compile(r"\b[A-Z][a-z]+((?:, [A-Z][a-z]+)*),? and [A-Z][a-z]+\b")
 _ORDINAL = re.compile(r"\b([0-9]{1,4})(?:st|nd|rd|th)\b")
 _DAYS = "monday tuesday wednesday thursday friday saturday sunday".split()
-_YEAR = _MONTHS.split("|")
+_YEAR = _MONTHS.replace("april", "april|may").split("|")  # alone, `may` is mostly a verb
 _SPANS = [(names, re.compile(rf"\b({'|'.join(names)})\s(?:to|through|until|till)\s"
                              rf"({'|'.join(names)})\b", re.IGNORECASE))
           for names in (_DAYS, _YEAR)]

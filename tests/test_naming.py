@@ -68,6 +68,15 @@ def test_a_result_and_a_constant_can_be_named():
     assert found[2] == [("step", 2), ("constant", "12")]
 
 
+def test_a_percentage_may_come_from_the_number_or_the_share():
+    question = "Of 20 pens 20% are red, of 50 caps 20% too."
+    for name, node in (("2nd", 1), ("4th", 3)):
+        found = sources(["50 * 20% = 10"], [f"Find it, using the {name} given."], question)
+        assert found[0][1] == ("given", node)
+    lines, plan = ["50 - 30 = 20", "100 * 20% = 20"], ["", "Take it, using the result of step 1."]
+    assert sources(lines, plan, question)[1][1] == ("step", 1)
+
+
 def test_the_constant_one_can_be_named_beside_a_share():
     question = "Ann ate one fourth of 8 cakes, as others did."
     plain, named = (sources(["1 * 8 = 8"], [plan], question)[0][0]

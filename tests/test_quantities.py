@@ -128,6 +128,13 @@ def test_a_constant_holds_only_where_the_question_speaks_of_it(question, yes, no
     assert not {F(value) for value in no} & found
 
 
+def test_the_days_and_the_months_of_a_span_are_counted():
+    assert F(4) in constants_of("He runs from Monday to Thursday.")
+    assert F(7) in constants_of("She saves 5 dollars from January through July.")
+    assert F(3) in constants_of("They travel from December until February.")
+    assert F(7) not in constants_of("She saves 5 dollars in January and July.")
+
+
 def test_an_ordinal_may_be_counted():
     assert {F(15), F(22)} <= constants_of("After his 15th birthday, and before the 22nd")
     assert not {F(15), F(9)} & constants_of("After 15 years, the 9thing")
