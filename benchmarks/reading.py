@@ -20,6 +20,7 @@ from pathlib import Path
 from nanoreason.checks import write_number
 from nanoreason.constants import constants_of
 from nanoreason.data import load_problems
+from nanoreason.graph import sources_of
 from nanoreason.gsm8k import readable_drafts
 from nanoreason.paths import ROOT
 from nanoreason.planning import written_lines
@@ -74,13 +75,10 @@ def unread(path: Path) -> Iterator[Unread]:
         lines, found = written_lines(drafts), meant(drafts, graph, problem.question)
         values = [[value for value, _ in graph.nodes["step", k]["operands"]]
                   for k in range(1, len(lines) + 1)]
-        ruled = [[node for _, node in graph.nodes["step", k]["operands"]]
-                 for k in range(1, len(lines) + 1)]
         likeliest = [[operand.source for operand in line] for line in found]
-        verdicts = [as_read(problem.question, lines, sources, values)
-                    for sources in (ruled, likeliest)]
-        verdict, sources = verdicts[1]
-        if RIGHT in (verdicts[0][0], verdict) or verdict == WRONG or NONE in sum(sources, []):
+        by_rule, _ = as_read(problem.question, lines, sources_of(graph), values)
+        verdict, sources = as_read(problem.question, lines, likeliest, values)
+        if RIGHT in (by_rule, verdict) or verdict == WRONG or NONE in sum(sources, []):
             continue
         yield Unread(row, problem, min(o.probability for line in found for o in line), lines,
                      [draft.step.value for draft in drafts], values, sources)

@@ -36,10 +36,10 @@ from nanoreason.constants import constants_of
 from nanoreason.data import filter_traces, load_problems, teach
 from nanoreason.environment import describe, peak_memory
 from nanoreason.filters import reasons
-from nanoreason.graph import dependency_graph
+from nanoreason.graph import dependency_graph, sources_of
 from nanoreason.gsm8k import gsm8k_trace
 from nanoreason.quantities import quantities
-from nanoreason.readings import fingerprint, readings
+from nanoreason.readings import verdict_on
 from nanoreason.solutions import Unteachable
 from nanoreason.statistics import share
 
@@ -66,11 +66,8 @@ def readings_of(kept) -> dict[str, int]:
     """How many of the traces were read and found right, how many wrong, how many not read."""
     found = Counter(right=0, wrong=0, unread=0)
     for problem, trace in kept:
-        graph = dependency_graph(trace, problem.question)
-        sources = [[node for _, node in graph.nodes["step", line]["operands"]]
-                   for line in range(1, len(trace.execute) + 1)]
-        read = readings().get(fingerprint(problem.question, trace.execute, sources))
-        found[read["verdict"] if read else "unread"] += 1
+        sources = sources_of(dependency_graph(trace, problem.question))
+        found[verdict_on(problem.question, trace.execute, sources) or "unread"] += 1
     return dict(found)
 
 

@@ -24,6 +24,7 @@ from scipy.optimize import minimize
 
 from nanoreason.attribution import Attribution
 from nanoreason.data import load_problems
+from nanoreason.graph import sources_of
 from nanoreason.gsm8k import readable_drafts
 from nanoreason.paths import ROOT
 from nanoreason.planning import written_lines
@@ -55,10 +56,8 @@ def choices(drafts, graph, question: str) -> list[Choice]:
 def judged(drafts, graph, question: str) -> tuple[list[Choice], list[bool]]:
     """The operands that a reading tells the source of, among those of their value, and whether
     the rule finds it too. After the first fault of a trace nothing is known."""
-    lines = written_lines(drafts)
-    ruled = [[node for _, node in graph.nodes["step", k]["operands"]]
-             for k in range(1, len(lines) + 1)]
-    read = readings().get(fingerprint(question, lines, ruled))
+    ruled = sources_of(graph)
+    read = readings().get(fingerprint(question, written_lines(drafts), ruled))
     found, same = [], []
     if read is None or read["round"] != "1" or read["verdict"] != RIGHT and not read["line"]:
         return found, same

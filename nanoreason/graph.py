@@ -197,6 +197,13 @@ def _steps(graph: nx.DiGraph) -> list[tuple]:
     return [node for node, kind in graph.nodes(data="kind") if kind == "step"]
 
 
+def sources_of(graph: nx.DiGraph) -> list[list[tuple]]:
+    """The node that each operand comes from, line after line; of a line, its last equation."""
+    lines = max((node[1] for node in _steps(graph)), default=0)
+    return [[source for _, source in graph.nodes["step", line]["operands"]]
+            for line in range(1, lines + 1)]
+
+
 def dependency_graph(trace, question: str) -> nx.DiGraph:
     """The dependency graph of a `Trace` or of the `Claims` of a model's text."""
     result = trace.result if isinstance(trace, Trace) else trace.a1

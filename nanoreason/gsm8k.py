@@ -24,11 +24,11 @@ import networkx as nx
 from nanoreason.arithmetic import ArithmeticTextError, evaluate
 from nanoreason.checks import check_lines, write_number
 from nanoreason.constants import constants_of
-from nanoreason.graph import execute_graph
+from nanoreason.graph import execute_graph, sources_of
 from nanoreason.planning import plan_that_tells, understand, written_lines
 from nanoreason.problem import Operand, Problem, Step
 from nanoreason.quantities import quantities
-from nanoreason.readings import RIGHT, WRONG, as_read, found_right
+from nanoreason.readings import RIGHT, WRONG, as_read, verdict_on
 from nanoreason.records import Rejection
 from nanoreason.solutions import READINGS, Draft, Unteachable, read_steps
 from nanoreason.trace import Trace, TraceError
@@ -144,7 +144,8 @@ def _trace(problem: Problem, reading: str, by_readings: bool, doubted: bool) -> 
     steps = [draft.step for draft in drafts]
     lines = written_lines(drafts)
     sources = _sources(drafts, graph, problem.question, by_readings)
-    if doubted and not (by_readings and found_right(problem.question, lines, sources)):
+    if doubted and not (by_readings
+                        and verdict_on(problem.question, lines, sources) == RIGHT):
         raise Unteachable("operand_in_doubt", "EXECUTE", "another reading of it is refused")
     try:
         return Trace(
@@ -163,16 +164,16 @@ def _sources(drafts: Sequence[Draft], graph: nx.DiGraph, question: str, by_readi
     What readers found decides, of the graph's own sources and of the likeliest; where nobody
     has read these, how likely they are.
     """
-    lines, found = written_lines(drafts), meant(drafts, graph, question)
-    operands = [graph.nodes["step", line]["operands"] for line in range(1, len(lines) + 1)]
-    values = [[value for value, _ in line] for line in operands]
+    lines, ruled = written_lines(drafts), sources_of(graph)
+    values = [[value for value, _ in graph.nodes["step", line]["operands"]]
+              for line in range(1, len(lines) + 1)]
+    by_rule, mended = as_read(question, lines, ruled, values) if by_readings else (None, ruled)
+    if by_rule == RIGHT:
+        return mended
+    found = meant(drafts, graph, question)
     likeliest = [[operand.source for operand in line] for line in found]
-    ruled = [[node for _, node in line] for line in operands]
     if by_readings:
         verdict, read = as_read(question, lines, likeliest, values)
-        by_rule, mended = as_read(question, lines, ruled, values)
-        if by_rule == RIGHT:
-            return mended
         if verdict == RIGHT:
             return read
         # A reader who has seen the rule's sources speaks for some of these and against others.

@@ -19,7 +19,8 @@ from nanoreason.quantities import Quantity
 
 _NAMED = re.compile(r"\bthe result of step (?P<step>[0-9]{1,4})\b"
                     r"|\bthe (?P<given>[1-9][0-9]{0,3})(?:st|nd|rd|th) given\b"
-                    r"|\bthe constant (?P<constant>[0-9]{1,6}(?:/[1-9][0-9]{0,5})?)\b(?![.,/]?[0-9])(?!/)")
+                    r"|\bthe constant (?P<constant>[0-9]{1,6}(?:/[1-9][0-9]{0,5})?)\b"
+                    r"(?![.,/]?[0-9])(?!/)")
 
 
 def named_sources(line: str) -> list[tuple]:

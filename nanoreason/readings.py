@@ -64,10 +64,11 @@ def as_read(question: str, lines: Sequence[str], sources: Sequence[Sequence[tupl
         sources[line][operand] = source
 
 
-def found_right(question: str, lines: Sequence[str], sources: Sequence[Sequence[tuple]]) -> bool:
-    """Whether a trace was read and found right."""
+def verdict_on(question: str, lines: Sequence[str], sources: Sequence[Sequence[tuple]]
+               ) -> str | None:
+    """RIGHT or WRONG, None for a trace that was not read."""
     read = readings().get(fingerprint(question, lines, sources))
-    return read is not None and read["verdict"] == RIGHT
+    return read and read["verdict"]
 
 
 def node_of(name: str, value: Fraction) -> tuple | None:

@@ -4,7 +4,7 @@ import csv
 import pytest
 
 from nanoreason import paths, readings
-from nanoreason.graph import dependency_graph, execute_graph
+from nanoreason.graph import dependency_graph, execute_graph, sources_of
 from nanoreason.gsm8k import gsm8k_trace, read_problem
 from nanoreason.readings import RIGHT, WRONG, fingerprint
 from nanoreason.solutions import Unteachable
@@ -34,9 +34,7 @@ def read(monkeypatch):
 
 
 def ruled(question, lines):
-    graph = execute_graph(lines, question)
-    return [[node for _, node in graph.nodes["step", k]["operands"]]
-            for k in range(1, len(lines) + 1)]
+    return sources_of(execute_graph(lines, question))
 
 
 def test_a_trace_found_right_is_taught_however_unlikely(read):
