@@ -179,8 +179,9 @@ def corrupt(trace: Trace, kind: str, rng: random.Random, question: str | None = 
     """A copy of a right trace with one planted error and the VERIFY that finds it.
 
     trace: right, with `Verdict: correct`. kind: one of `KINDS`. question: see `read_steps`.
-    The planted step is `result.verdict`; a skipped step is never the last. Raises `CorruptionError` where the
-    trace gives no room for this kind, and `ValueError` for an unknown kind.
+    The planted step is `result.verdict`; a skipped step is never the last. Raises
+    `CorruptionError` where the trace gives no room for this kind, and `ValueError` for an
+    unknown kind.
     """
     if kind not in KINDS:
         raise ValueError(f"error kind {kind!r} is unknown; choose one of {', '.join(KINDS)}")

@@ -85,10 +85,12 @@ def test_what_a_reader_said_of_the_graph_s_sources_counts_for_the_likeliest_too(
     """The solution's words speak for the 5 mugs, q1; a reader says that it is something else."""
     read()
     assert ", using the " in made(MUGS, SERVED).plan[0]
-    read((fingerprint(MUGS, ("4 * 5 = 20",), ruled(MUGS, ("4 * 5 = 20",))), WRONG, "1", "2", source))
+    lines = ("4 * 5 = 20",)
+    trace = fingerprint(MUGS, lines, ruled(MUGS, lines))
+    read((trace, WRONG, "1", "2", source))
     with pytest.raises(Unteachable, match="read_and_wrong"):
         made(MUGS, SERVED)
-    read((fingerprint(MUGS, ("4 * 5 = 20",), ruled(MUGS, ("4 * 5 = 20",))), WRONG, "1", "2", "q1"))
+    read((trace, WRONG, "1", "2", "q1"))
     assert ", using the " in made(MUGS, SERVED).plan[0]
 
 
