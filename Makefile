@@ -25,7 +25,7 @@ $(STAMP): requirements.lock pyproject.toml
 	@touch $@
 
 study: $(STAMP) ## the whole study: notebooks 00 to 05, into build/
-	@$(BIN)/python -m nanoreason.study --profile $(PROFILE) --run $(or $(RUN),study)
+	@$(BIN)/python scripts/study.py --profile $(PROFILE) --run $(or $(RUN),study)
 
 test: $(STAMP) ## all tests but the slow ones
 	@$(BIN)/python -m pytest -m "not slow" -n auto --maxprocesses 4 --dist loadfile
@@ -34,15 +34,15 @@ test-slow: $(STAMP) ## the slow tests
 	@$(BIN)/python -m pytest -m slow
 
 figures: $(STAMP) ## figures and tables of one run: make figures RUN=nano-reference
-	@$(BIN)/python -m nanoreason.study --only 05 --profile $(PROFILE) \
+	@$(BIN)/python scripts/study.py --only 05 --profile $(PROFILE) \
 		--run $(or $(RUN),nano-reference)
 
 ablate: $(STAMP) ## the ablations: runs what their grid lacks, hours; stopped, it goes on
-	@$(BIN)/python -m nanoreason.study --only 06 --profile $(PROFILE) \
+	@$(BIN)/python scripts/study.py --only 06 --profile $(PROFILE) \
 		--run $(or $(RUN),ablations) -p run_missing true
 
 address: $(STAMP) ## another public address: make address URL=https://github.com/owner/name
-	@$(BIN)/python -m nanoreason.address "$(URL)"
+	@$(BIN)/python scripts/address.py "$(URL)"
 
 clean: ## remove scratch runs and build products; the virtual environment stays
 	rm -rf build

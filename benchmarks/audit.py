@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import sys
 
-from nanoreason.audit import audit, audit_table
-from nanoreason.summary import open_run
+from gaming import audit, audit_table
+from nanoreason.evaluation.summary import open_run
 
 
 def main(name: str = "nano-reference", reference: str | None = None) -> int:

@@ -38,12 +38,12 @@ from training_loops import ALPHA, RANK, plain_adapter
 
 from nanoreason.data import filter_traces, load_problems, teach
 from nanoreason.evaluation import generate_traces
-from nanoreason.generation import Request, generate, rows_that_fit
-from nanoreason.models import load_tokenizer
-from nanoreason.problem import Problem
-from nanoreason.routing import attach_adapters
-from nanoreason.tokens import encode, prompt_ids, tag_ids
-from nanoreason.unpacked import unpacked
+from nanoreason.model.decoding import Request, generate, rows_that_fit
+from nanoreason.model.base import load_tokenizer
+from nanoreason.data.problem import Problem
+from nanoreason.training import attach_adapters
+from nanoreason.model.tokens import encode, prompt_ids, tag_ids
+from nanoreason.model.adapters import unpacked
 
 QUESTIONS = 1319  # of GSM8K's test set
 SMALL = 4  # rows of the batch that is compared with

@@ -17,19 +17,19 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-from nanoreason.checks import write_number
-from nanoreason.constants import constants_of
+from nanoreason.data.verify_lines import write_number
+from nanoreason.graph.provenance import constants_of
 from nanoreason.data import load_problems
-from nanoreason.graph import sources_of
-from nanoreason.gsm8k import readable_drafts
+from nanoreason.graph.builder import sources_of
+from nanoreason.data.gsm8k.teacher import readable_drafts
 from nanoreason.paths import ROOT
-from nanoreason.planning import written_lines
-from nanoreason.problem import Problem
-from nanoreason.quantities import quantities
-from nanoreason.readings import RIGHT, WRONG, as_read, fingerprint, node_of
-from nanoreason.solutions import Unteachable
-from nanoreason.unknowns import ANNOTATION
-from nanoreason.witness import NONE, meant
+from nanoreason.data.gsm8k.teacher import written_lines
+from nanoreason.data.problem import Problem
+from nanoreason.graph.quantities import quantities
+from nanoreason.data.gsm8k.readings import RIGHT, WRONG, as_read, fingerprint, node_of
+from nanoreason.data.gsm8k.solutions import Unteachable
+from nanoreason.data.gsm8k.algebra import ANNOTATION
+from nanoreason.data.gsm8k.witness import NONE, meant
 
 TABLE = ROOT / "nanoreason/assets/readings.csv"
 FIELDS = ("row", "trace", "verdict", "line", "operand", "source", "round")

@@ -22,10 +22,10 @@ import time
 from pathlib import Path
 
 from nanoreason import environment, paths
-from nanoreason.checkpoints import PARTIAL
+from nanoreason.training.checkpoints import PARTIAL
 from nanoreason.files import write_json
 from nanoreason.runs import Run
-from nanoreason.standing import CHECKPOINTS
+from nanoreason.training.resume import CHECKPOINTS
 
 SEED = 0
 KILLS = 20

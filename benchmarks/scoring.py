@@ -19,15 +19,14 @@ from pathlib import Path
 import numpy as np
 
 from nanoreason import environment, paths
-from nanoreason.breakdown import by_steps
-from nanoreason.comparison import compare
-from nanoreason.faithfulness import faithfulness
+from nanoreason.evaluation.self_verification import by_steps
+from nanoreason.evaluation.report import compare
+from nanoreason.evaluation import accuracy, faithfulness, self_verification
 from nanoreason.files import write_json
-from nanoreason.graph import align
-from nanoreason.rows import graph_of, teacher_graphs
-from nanoreason.scores import accuracy, self_verification
-from nanoreason.statistics import RESAMPLES, bootstrap, ratio
-from nanoreason.summary import open_run
+from nanoreason.graph.matching import align
+from nanoreason.evaluation.rows import graph_of, teacher_graphs
+from nanoreason.evaluation.statistics import RESAMPLES, bootstrap, ratio
+from nanoreason.evaluation.summary import open_run
 
 GENERATIONS, PAIRS = 1319, 1000
 

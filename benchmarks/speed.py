@@ -28,7 +28,8 @@ import torch
 
 from nanoreason import environment, paths
 from nanoreason.files import write_json
-from nanoreason.models import choose_dtype, load_base
+from nanoreason.environment import choose_dtype
+from nanoreason.model.base import load_base
 
 INTERVAL = 0.003  # seconds between two readings of the resident set
 

@@ -17,9 +17,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from nanoreason import paths
-from nanoreason.figures import PAGE, save_figure, use_style
+from nanoreason.figures.graph_plot import PAGE
+from nanoreason.figures.plots import save_figure, use_style
 from nanoreason.stages import Stage
-from nanoreason.trace_figures import GREY
+from nanoreason.figures.graph_plot import GREY
 
 GIB = 2**30
 OURS = Stage.UNDERSTAND.colour

@@ -17,13 +17,14 @@ import time
 from pathlib import Path
 
 from nanoreason import environment, paths
-from nanoreason.arithmetic import Equation, read_equations
-from nanoreason.checks import slip
-from nanoreason.expression import NUMBER
+from nanoreason.arithmetic.equations import Equation
+from nanoreason.arithmetic import read_equations
+from nanoreason.data.verify_lines import slip
+from nanoreason.arithmetic.expression import NUMBER
 from nanoreason.files import write_json
-from nanoreason.records import read_json_lines
-from nanoreason.statistics import share
-from nanoreason.unknowns import ANNOTATION
+from nanoreason.data.problem import read_json_lines
+from nanoreason.evaluation.statistics import share
+from nanoreason.data.gsm8k.algebra import ANNOTATION
 
 SEED = 0
 _LAST_NUMBER = re.compile(rf"({NUMBER})(?!.*[0-9])", re.DOTALL)

@@ -32,16 +32,17 @@ import time
 from collections import Counter
 
 from nanoreason import paths
-from nanoreason.constants import constants_of
+from nanoreason.graph.provenance import constants_of
 from nanoreason.data import filter_traces, load_problems, teach
 from nanoreason.environment import describe, peak_memory
-from nanoreason.filters import reasons
-from nanoreason.graph import dependency_graph, sources_of
-from nanoreason.gsm8k import gsm8k_trace
-from nanoreason.quantities import quantities
-from nanoreason.readings import verdict_on
-from nanoreason.solutions import Unteachable
-from nanoreason.statistics import share
+from nanoreason.data.filters import reasons
+from nanoreason.graph import dependency_graph
+from nanoreason.graph.builder import sources_of
+from nanoreason.data.gsm8k.teacher import gsm8k_trace
+from nanoreason.graph.quantities import quantities
+from nanoreason.data.gsm8k.readings import verdict_on
+from nanoreason.data.gsm8k.solutions import Unteachable
+from nanoreason.evaluation.statistics import share
 
 SEED = 0
 

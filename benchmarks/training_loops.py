@@ -21,16 +21,16 @@ import torch
 from peft import LoraConfig, get_peft_model
 from torch.nn.functional import cross_entropy
 
-from nanoreason.checkpoints import Checkpoints
-from nanoreason.models import choose_dtype
+from nanoreason.training.checkpoints import Checkpoints
+from nanoreason.environment import choose_dtype
 from nanoreason.params import TrainParams
-from nanoreason.routing import attach_adapters
+from nanoreason.training import attach_adapters
 from nanoreason.runs import Run
 from nanoreason.stages import Stage
-from nanoreason.standing import Standing
-from nanoreason.tokens import Encoded
-from nanoreason.trainer import tune
-from nanoreason.unpacked import unpacked
+from nanoreason.training.resume import Standing
+from nanoreason.model.tokens import Encoded
+from nanoreason.training.trainer import tune
+from nanoreason.model.adapters import unpacked
 
 RANK, ALPHA, DROPOUT, RATE = 16, 32, 0.05, 1e-4
 ACCUMULATED = 4  # samples in an optimiser step of the original

@@ -32,11 +32,11 @@ from speed import (PeakMemory, arguments, base_label, judged, load, measure_one,
                    run_rounds, surroundings, wait_for, write_result)
 from training_loops import ALPHA, DROPOUT, PADDED, RANK, original, ours, trl
 
-from nanoreason.data import prepare
-from nanoreason.loss import IGNORE
-from nanoreason.models import load_tokenizer
-from nanoreason.tokens import Encoded
-from nanoreason.training import encode_records
+from nanoreason.data.prepare import prepare
+from nanoreason.model.tokens import IGNORE
+from nanoreason.model.base import load_tokenizer
+from nanoreason.model.tokens import Encoded
+from nanoreason.training.train import encode_records
 
 VARIANTS = ("ours", "original", "original_longest", "original_unpadded", "trl")
 # Other variant, field, bar, whether ours / other is to be at most that.

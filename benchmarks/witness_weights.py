@@ -22,15 +22,15 @@ from pathlib import Path
 import numpy as np
 from scipy.optimize import minimize
 
-from nanoreason.attribution import Attribution
+from nanoreason.data.gsm8k.attribution import Attribution
 from nanoreason.data import load_problems
-from nanoreason.graph import sources_of
-from nanoreason.gsm8k import readable_drafts
+from nanoreason.graph.builder import sources_of
+from nanoreason.data.gsm8k.teacher import readable_drafts
 from nanoreason.paths import ROOT
-from nanoreason.planning import written_lines
-from nanoreason.readings import RIGHT, fingerprint, node_of, readings
-from nanoreason.solutions import Unteachable
-from nanoreason.witness import NONE, candidates, weigh
+from nanoreason.data.gsm8k.teacher import written_lines
+from nanoreason.data.gsm8k.readings import RIGHT, fingerprint, node_of, readings
+from nanoreason.data.gsm8k.solutions import Unteachable
+from nanoreason.data.gsm8k.witness import NONE, candidates, weigh
 
 LEAST, LEAST_READ = 50, 20  # sources that must have a feature, in either stage
 HELD_OUT = 5

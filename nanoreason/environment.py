@@ -12,11 +12,16 @@ import subprocess
 import sys
 from functools import lru_cache
 from importlib import metadata
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nanoreason import paths
 
+if TYPE_CHECKING:
+    import torch
+
+VERSION = "0.1.0"
 GIB = 2**30
+PACKAGES = ("nanoreason", "torch", "transformers", "peft", "bitsandbytes")  # in an opening
 
 
 def describe(*, dtype: str | None = None, dtype_reason: str | None = None,
@@ -46,9 +51,7 @@ def describe(*, dtype: str | None = None, dtype_reason: str | None = None,
 @lru_cache
 def package_versions() -> dict[str, str]:
     """Version of this package and of each package it declares, where installed."""
-    from nanoreason import __version__
-
-    versions = {"nanoreason": __version__}
+    versions = {"nanoreason": VERSION}
     for name in declared_packages():
         try:
             versions[name] = metadata.version(name)
@@ -142,3 +145,44 @@ def _git(*arguments: str) -> str | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout.strip() if done.returncode == 0 else None
+
+
+def choose_device() -> torch.device:
+    """This process's GPU if there is one, else the CPU."""
+    import torch  # here, so that a refused parameter is told before torch is loaded
+
+    if torch.cuda.is_available():
+        return torch.device("cuda", torch.cuda.current_device())
+    return torch.device("cpu")
+
+
+def choose_dtype(device) -> tuple[torch.dtype, str]:
+    """The compute type for a device, and the reason for it in a sentence."""
+    import torch
+
+    if device.type != "cuda":
+        return torch.float32, "float32: half precision is emulated, and slow, on a CPU"
+    # is_bf16_supported() also says yes where bf16 is only emulated, as on a T4.
+    major, minor = torch.cuda.get_device_capability(device)
+    if major >= 8:
+        return torch.bfloat16, f"bfloat16: compute capability {major}.{minor} has it in hardware"
+    return torch.float16, f"float16 with a scaler: capability {major}.{minor} has no bfloat16"
+
+
+def show(params) -> None:
+    """Print the resolved parameters and what the notebook runs on, a line each.
+
+    params: a `params.Params`.
+    """
+    print(f"profile: {params.profile_reason or params.profile}")
+    values = [f"{name}={value!r}" for name, value in params.as_dict().items()
+              if name != "profile"]
+    for start in range(0, len(values), 4):
+        print("  " + ", ".join(values[start:start + 4]))
+    device = choose_device()
+    print(f"device: {device}, dtype: {choose_dtype(device)[1]}")
+    versions = package_versions()
+    print("versions: " + ", ".join(f"{name} {versions.get(name, 'absent')}"
+                                   for name in PACKAGES))
+    commit, dirty = git_commit()
+    print(f"commit: {commit or 'unknown'}{' with changes' if dirty else ''}")

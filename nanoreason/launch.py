@@ -8,7 +8,7 @@ parameter file as a run writes it, or a profile's:
 Over several machines the same on each of them, with the address of one; the package, the
 data and the base must be on all, and process 0's machine gets the files of the run:
 
-    torchrun --nnodes 2 --nproc-per-node 2 --rdzv-backend c10d --rdzv-id nanoreason \\
+    torchrun --nnodes 2 --nproc-per-node 2 --rdzv-backend c10d --rdzv-id nanoreason \
         --rdzv-endpoint HOST:29500 -m nanoreason.launch params/kaggle-2xt4.yaml
 
 `batch_size` is that of all processes together, so the number of processes changes neither
@@ -27,8 +27,8 @@ import yaml
 from torch.distributed.elastic.multiprocessing.errors import record
 
 from nanoreason import paths
-from nanoreason.params import read_parameters
-from nanoreason.training import train_here
+from nanoreason.params.sets import read_parameters
+from nanoreason.training.train import train_here
 
 PATIENCE = timedelta(hours=12)  # the others wait while process 0 prepares the data
 

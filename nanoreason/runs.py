@@ -19,9 +19,9 @@ import yaml
 
 from nanoreason import paths
 from nanoreason.files import drop_half_line, to_json, write_json, write_text
+from nanoreason.stages import SETTINGS
 
 FILES = ("params.yaml", "environment.json", "metrics.csv", "generations.jsonl", "summary.json")
-SETTINGS = ("natural", "injected", "clean", "intervened")
 ALWAYS = ("problem_id", "sample", "setting", "gold")
 FULL = ("question", "teachers", "text", "planted", "intervention")
 SCORED = ("question_sha256", "a1", "v", "a2")  # rows without the texts of others

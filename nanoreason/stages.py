@@ -37,6 +37,9 @@ _COLOURS = {
     "EXECUTE": "#999933",
     "VERIFY": "#CC6677",
 }
+GROUPS = (*(stage.value.lower() for stage in Stage), "transition")  # a token's, in the loss
+SETTINGS = ("natural", "injected", "clean", "intervened")  # a row's
+SPLITS = ("test", "test_template", "test_ood")  # of procedural problems, for the scores
 RESULT, VERDICT, ANSWER = CLOSINGS = ("Result:", "Verdict:", "Answer:")
 _NAMES = "|".join(stage.value for stage in Stage)
 MARKER = re.compile(

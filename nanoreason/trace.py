@@ -15,14 +15,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from nanoreason.stages import (
-    ANSWER, MARKER, NUMBERED, RESULT, VERDICT, VERDICT_TEXT, Stage, TraceError,
-    closing_of, cut_closings, cut_sections, first_closing, read_loose_steps, read_steps,
-)
+from nanoreason.stages import (ANSWER, MARKER, NUMBERED, RESULT, VERDICT, VERDICT_TEXT, Stage,
+                               TraceError, closing_of, cut_closings, cut_sections,
+                               first_closing, read_loose_steps, read_steps)
 
-__all__ = [
-    "Claims", "Stage", "Trace", "TraceError", "parse_trace", "read_claims", "render_trace"
-]
 
 @dataclass(frozen=True)
 class Trace:

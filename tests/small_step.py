@@ -4,9 +4,8 @@ from __future__ import annotations
 import torch
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
-from nanoreason.loss import (last_hidden, step_aware_loss, step_aware_loss_from_hidden,
-                             step_counts)
-from nanoreason.routing import attach_adapters, route
+from nanoreason.training.loss import last_hidden, step_aware_loss_from_hidden, step_counts
+from nanoreason.training import attach_adapters, route, step_aware_loss
 
 DEFAULT = {"understand": 1, "plan": 1, "execute": 1, "verify": 1, "transition": 0.1}
 TAG = [7, 8]

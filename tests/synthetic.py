@@ -8,12 +8,13 @@ import math
 import random
 from dataclasses import replace
 
-from nanoreason.checks import compute, equation, write_number
-from nanoreason.errors import KINDS, CorruptionError, corrupt, read_steps
-from nanoreason.evaluation import given_rows, interventions, natural_rows
-from nanoreason.procedural import problems
+from nanoreason.data.verify_lines import compute, equation, write_number
+from nanoreason.data.errors import KINDS, CorruptionError, read_steps
+from nanoreason.data import corrupt
+from nanoreason.evaluation.generate import given_rows, interventions, natural_rows
+from nanoreason.data.procedural import problems
 from nanoreason.runs import create_run
-from nanoreason.teacher import procedural_trace
+from nanoreason.data.verify_lines import procedural_trace
 from nanoreason.trace import parse_trace, render_trace
 
 GROUPS = ("understand", "plan", "execute", "verify", "transition")

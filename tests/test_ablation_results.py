@@ -5,14 +5,14 @@ import nbformat
 import pytest
 
 from nanoreason import paths
-from nanoreason.ablation_report import (ANSWER_COLUMNS, answers, answers_table, claims_table,
-                                        conditions_table, hypotheses_table)
-from nanoreason.conditions import chosen
-from nanoreason.grid import open_grid
-from nanoreason.hypotheses import FAILS, HOLDS, NOT_SPOILT, OPEN
+from nanoreason.ablations.report import (ANSWER_COLUMNS, answers, answers_table, claims_table,
+                                         conditions_table, hypotheses_table)
+from nanoreason.ablations.conditions import chosen
+from nanoreason.ablations.grid import open_grid
+from nanoreason.ablations.hypotheses import FAILS, HOLDS, NOT_SPOILT, OPEN
 from nanoreason.params import AblateParams
 from nanoreason.runs import Run
-from nanoreason.scores import self_verification
+from nanoreason.evaluation import self_verification
 
 README = (paths.ROOT / "README.md").read_text(encoding="utf-8")
 

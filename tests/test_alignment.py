@@ -9,19 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nanoreason.errors import KINDS, CorruptionError, corrupt
-from nanoreason.feasibility import infeasible_step, plan_lines
-from nanoreason.graph import (
-    align,
-    dependency_graph,
-    edge_f1,
-    execute_graph,
-    first_wrong_step,
-    matched_edges,
-    rewired_edge_f1,
-)
-from nanoreason.procedural import problems
-from nanoreason.teacher import procedural_trace
+from nanoreason.data.errors import KINDS, CorruptionError
+from nanoreason.data import corrupt
+from nanoreason.evaluation.faithfulness import infeasible_step, plan_lines
+from nanoreason.graph.matching import align, first_wrong_step, matched_edges, rewired_edge_f1
+from nanoreason.graph import dependency_graph, edge_f1
+from nanoreason.graph.builder import execute_graph
+from nanoreason.data.procedural import problems
+from nanoreason.data.verify_lines import procedural_trace
 
 CLIPS = ("Natalia sold clips to 48 of her friends in April, and then she sold half as many "
          "clips in May. How many clips did Natalia sell in April and May?")

@@ -11,9 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nanoreason.arithmetic import (
-    ArithmeticTextError, Binary, Negative, Number, evaluate, parse_expression, read_equations
-)
+from nanoreason.arithmetic import ArithmeticTextError, evaluate, read_equations
+from nanoreason.arithmetic.expression import Binary, Negative, Number, parse_expression
 
 GSM8K = Path(
     os.environ.get("NANOREASON_GSM8K")

@@ -6,15 +6,16 @@ from dataclasses import replace
 
 import pytest
 
-from nanoreason.assembly import Part, ShortfallError, assemble, whole_shares
-from nanoreason.data import load_problems, prepare, teach
-from nanoreason.decontamination import TestSets, shingles
-from nanoreason.errors import KINDS
-from nanoreason.planting import plant
-from nanoreason.problem import Problem
-from nanoreason.procedural import problems
-from nanoreason.records import Rejection
-from nanoreason.teacher import procedural_trace
+from nanoreason.data.mixture import Part, ShortfallError, assemble, whole_shares
+from nanoreason.data import load_problems, teach
+from nanoreason.data.prepare import prepare
+from nanoreason.data.mixture import TestSets, shingles
+from nanoreason.data.errors import KINDS
+from nanoreason.data.errors import plant
+from nanoreason.data.problem import Problem
+from nanoreason.data.procedural import problems
+from nanoreason.data.problem import Rejection
+from nanoreason.data.verify_lines import procedural_trace
 from nanoreason.trace import parse_trace
 
 

@@ -8,10 +8,11 @@ import torch
 from safetensors.torch import load_file
 from torch.nn.functional import normalize
 
-from nanoreason import base, paths
-from nanoreason.base import (NANO, RESERVED, build_tokenizer, read_recipe, settle_embeddings,
-                             unread_tokens, weights_sha256)
-from nanoreason.models import load_base, load_tokenizer
+from nanoreason.model import nano as base
+from nanoreason import paths
+from nanoreason.model.nano import (NANO, RESERVED, build_tokenizer, read_recipe,
+                                   settle_embeddings, unread_tokens, weights_sha256)
+from nanoreason.model.base import load_base, load_tokenizer
 
 
 def _closest(weight: torch.Tensor) -> float:

@@ -6,9 +6,9 @@ import statistics
 
 import pytest
 
-from nanoreason.batches import MicroBatches, StepBatches, StepLoader
-from nanoreason.loss import IGNORE
-from nanoreason.tokens import Encoded
+from nanoreason.training.batches import MicroBatches, StepBatches, StepLoader
+from nanoreason.model.tokens import IGNORE
+from nanoreason.model.tokens import Encoded
 
 # Lengths as worked answers to school problems have them: most short, some three times that.
 LENGTHS = [int(random.Random(i).lognormvariate(5.7, 0.3)) for i in range(1000)]

@@ -5,15 +5,15 @@ from fractions import Fraction
 
 import pytest
 
-from nanoreason.arithmetic import parse_expression
-from nanoreason.causal import by_kind_of_line, depth_of, operation_of
-from nanoreason.checks import write_number as w
-from nanoreason.faithfulness import faithfulness
-from nanoreason.graph import execute_graph
-from nanoreason.intervention import choose_intervention, intervene
-from nanoreason.rows import compact_row
-from nanoreason.statistics import wilson
-from nanoreason.summary import summarise
+from nanoreason.arithmetic.expression import parse_expression
+from nanoreason.evaluation.interventions import by_kind_of_line, depth_of, operation_of
+from nanoreason.data.verify_lines import write_number as w
+from nanoreason.evaluation import faithfulness
+from nanoreason.graph.builder import execute_graph
+from nanoreason.evaluation.interventions import choose_intervention, intervene
+from nanoreason.evaluation.rows import compact_row
+from nanoreason.evaluation.statistics import wilson
+from nanoreason.evaluation.summary import summarise
 
 QUESTION = ("Ann has 48 apples, 5 bags and 20 boxes. 30% are red and 3/4 are sweet. "
             "She has 7 pens. How many are there?")

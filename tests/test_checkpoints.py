@@ -10,9 +10,9 @@ import time
 
 import pytest
 
-from nanoreason import checkpoints as module
-from nanoreason.checkpoints import (KEPT, MANIFEST, Checkpoints, DamagedError, differences,
-                                    read_manifest, write_manifest)
+from nanoreason.training import checkpoints as module
+from nanoreason.training.checkpoints import (KEPT, MANIFEST, Checkpoints, DamagedError,
+                                             differences, read_manifest, write_manifest)
 
 IDENTITY = {"parameters": {"seed": 0, "rank": 16, "error_kinds": None}, "rows_sha256": "ab"}
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 import pytest
 
 from nanoreason import paths
-from nanoreason.conditions import (REFERENCE, cell_of, cells, chosen, condition_names,
-                                   load_condition)
-from nanoreason.hypotheses import HYPOTHESES, SEEDS
-from nanoreason.params import AblateParams, TrainParams
-from nanoreason.validation import ParameterError
+from nanoreason.ablations.conditions import (REFERENCE, cell_of, cells, chosen, condition_names,
+                                             load_condition)
+from nanoreason.ablations.hypotheses import HYPOTHESES, SEEDS
+from nanoreason.params import AblateParams, ParameterError, TrainParams
 
 
 @pytest.fixture

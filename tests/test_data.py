@@ -6,10 +6,13 @@ import json
 
 import pytest
 
-from nanoreason.data import (RecordError, Rejection, in_dev, load_problems, prepare,
-                             read_traces, teach, write_rejected, write_traces)
-from nanoreason.errors import KINDS
-from nanoreason.problem import Problem
+from nanoreason.data.problem import (RecordError, Rejection, read_traces, write_rejected,
+                                     write_traces)
+from nanoreason.data.sources import in_dev
+from nanoreason.data import load_problems, teach
+from nanoreason.data.prepare import prepare
+from nanoreason.data.errors import KINDS
+from nanoreason.data.problem import Problem
 from nanoreason.trace import Trace, parse_trace
 
 

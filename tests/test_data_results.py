@@ -4,7 +4,7 @@ import json
 import pytest
 
 from nanoreason import paths
-from nanoreason.errors import KINDS
+from nanoreason.data.errors import KINDS
 
 CARD = paths.RESULTS / "data-gsm8k.json"
 

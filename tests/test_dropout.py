@@ -7,7 +7,8 @@ import pytest
 import torch
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
-from nanoreason.routing import adapter_parameters, attach_adapters, route
+from nanoreason.model.adapters import adapter_parameters
+from nanoreason.training import attach_adapters, route
 
 TAG = [7, 8]
 # A row that reaches the tag, and one that never does.

@@ -8,14 +8,13 @@ from itertools import islice
 
 import pytest
 
-from nanoreason.arithmetic import evaluate, parse_expression, read_equations, value_of
-from nanoreason.data import filter_traces, load_problems, teach
-from nanoreason.errors import (
-    KINDS, CorruptionError, check_kinds, corrupt, read_steps, with_rule_checks,
-)
-from nanoreason.filters import examine
-from nanoreason.procedural import problems
-from nanoreason.teacher import procedural_trace
+from nanoreason.arithmetic import evaluate, read_equations
+from nanoreason.arithmetic.expression import parse_expression, value_of
+from nanoreason.data import corrupt, filter_traces, load_problems, teach
+from nanoreason.data.errors import KINDS, CorruptionError, check_kinds, read_steps, with_rule_checks
+from nanoreason.data.filters import examine
+from nanoreason.data.procedural import problems
+from nanoreason.data.verify_lines import procedural_trace
 from nanoreason.trace import Trace, parse_trace, render_trace
 
 

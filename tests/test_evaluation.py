@@ -3,10 +3,11 @@ from __future__ import annotations
 
 import pytest
 
-from nanoreason import evaluation
-from nanoreason.models import load_base
+from nanoreason.evaluation import generate as evaluation
+from nanoreason.evaluation import accuracy
+from nanoreason.model.base import load_base
 from nanoreason.params import EvaluateParams, ParameterError
-from nanoreason.routing import attach_adapters
+from nanoreason.training import attach_adapters
 from nanoreason.runs import create_run
 
 SMALL = {"profile": "nano", "n": 3, "splits": ("test", "test_ood"), "max_new_tokens": 6,
@@ -65,7 +66,7 @@ def test_samples_differ_by_their_seed_and_not_by_the_batch_they_land_in(pair, wo
         texts = {row["text"] for row in one.read_generations()
                  if row["problem_id"] == problem}
         assert len(texts) == 3
-    assert evaluation.accuracy(one.read_generations()).counts["strict"][1] == 9
+    assert accuracy(one.read_generations()).counts["strict"][1] == 9
     with pytest.raises(ParameterError, match="temperature above 0"):
         EvaluateParams(samples=2)
 

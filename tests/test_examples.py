@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from synthetic import make_rows, make_run
 
-from nanoreason.examples import CELLS, describe, examples_page, write_examples
-from nanoreason.graph import execute_graph
-from nanoreason.graph_svg import graph_svg
-from nanoreason.layout import number_label
-from nanoreason.rows import compact_row, read_row
-from nanoreason.summary import count_cells
+from nanoreason.figures.examples import CELLS, describe, examples_page, write_examples
+from nanoreason.graph.builder import execute_graph
+from nanoreason.figures.graph_svg import graph_svg
+from nanoreason.figures.graph_plot import number_label
+from nanoreason.evaluation.rows import compact_row, read_row
+from nanoreason.evaluation.summary import count_cells
 
 EVIL = ('<script>alert(1)</script>"><img src=x onerror=\'f()\'>&lt;b&gt; </svg></div> '
         "javascript:x \x00\x1b[31m\u202e\ud800 \u2028 ]]>")

@@ -5,12 +5,13 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from nanoreason.faithfulness import faithfulness, trace_scores
-from nanoreason.graph import execute_graph
-from nanoreason.intervention import choose_intervention, followed, intervene, propagate
-from nanoreason.procedural import problems
-from nanoreason.rows import compact_row
-from nanoreason.teacher import procedural_trace
+from nanoreason.evaluation import faithfulness
+from nanoreason.evaluation.faithfulness import trace_scores
+from nanoreason.graph.builder import execute_graph
+from nanoreason.evaluation.interventions import choose_intervention, followed, intervene, propagate
+from nanoreason.data.procedural import problems
+from nanoreason.evaluation.rows import compact_row
+from nanoreason.data.verify_lines import procedural_trace
 from nanoreason.trace import Trace, render_trace
 
 QUESTION = "Ann has 12 apples. She buys 9 more and gives 5 away. How many has she now?"

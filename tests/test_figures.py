@@ -10,12 +10,12 @@ from matplotlib import pyplot as plt
 from matplotlib.patches import FancyArrowPatch
 from synthetic import GROUPS, make_metrics, make_rows
 
-from nanoreason import figures
+from nanoreason.figures import graph_plot, plots as figures
 from nanoreason.graph import dependency_graph
-from nanoreason.procedural import problems
+from nanoreason.data.procedural import problems
 from nanoreason.stages import Stage
-from nanoreason.summary import summarise
-from nanoreason.teacher import procedural_trace
+from nanoreason.evaluation.summary import summarise
+from nanoreason.data.verify_lines import procedural_trace
 
 
 @pytest.fixture(scope="module")
@@ -137,7 +137,7 @@ def test_the_same_run_gives_the_same_bytes(summary, rows, tmp_path):
             figure, axes = plt.subplots(figsize=(figures.COLUMN, 2.6))
             figures.plot_accuracy(summary, axes)
             written = [*figures.save_figure(figure, folder, "a", "Accuracy of run x.")]
-            written += figures.save_figure(figures.trace_figure(rows[0]), folder, "t", "One.")
+            written += figures.save_figure(graph_plot.trace_figure(rows[0]), folder, "t", "One.")
             plt.close("all")
         return [path.read_bytes() for path in written]
 
@@ -169,7 +169,7 @@ def graphs():
 
 def test_graphs_run_downwards_and_no_node_hides_another():
     for graph in graphs():
-        places = figures.layered_layout(graph)
+        places = graph_plot.layered_layout(graph)
         assert set(places) == set(graph)
         assert len(set(places.values())) == len(places)
         assert all(places[a][1] > places[b][1] for a, b in graph.edges)
@@ -179,7 +179,7 @@ def test_a_graph_has_each_value_and_a_red_wrong_step(axes):
     problem = next(problems("test", 1, 2, steps=(4,)))
     trace = procedural_trace(problem)
     graph = dependency_graph(trace, problem.question)
-    figures.draw_graph(graph, axes, wrong_step=2)
+    graph_plot.draw_graph(graph, axes, wrong_step=2)
     shown = texts(axes)
     assert sorted(t for t in shown if not t.startswith("step")) == sorted(
         str(value) for _, value in graph.nodes(data="value"))
@@ -189,12 +189,12 @@ def test_a_graph_has_each_value_and_a_red_wrong_step(axes):
 
 def test_an_edge_past_a_layer_bends_round_the_nodes_between(axes):
     def past(graph):
-        places = figures.layered_layout(graph)
+        places = graph_plot.layered_layout(graph)
         return [(a, b) for a, b in graph.edges if places[a][0] == places[b][0]
                 and places[a][1] - places[b][1] > 1]
 
     graph = next(graph for graph in graphs() if past(graph))
-    figures.draw_graph(graph, axes)
+    graph_plot.draw_graph(graph, axes)
     bends = [patch.get_connectionstyle().rad for patch in axes.patches
              if isinstance(patch, FancyArrowPatch)]
     assert len(bends) == graph.number_of_edges()
@@ -202,9 +202,9 @@ def test_an_edge_past_a_layer_bends_round_the_nodes_between(axes):
 
 
 def test_an_unreadable_execute_has_no_graph(axes):
-    from nanoreason.graph import execute_graph
+    from nanoreason.graph.builder import execute_graph
 
-    figures.draw_graph(execute_graph((), "no question"), axes)
+    graph_plot.draw_graph(execute_graph((), "no question"), axes)
     assert "cannot be read" in texts(axes)[0]
 
 
@@ -213,7 +213,7 @@ def test_nothing_of_a_drawn_trace_is_cut_off(rows):
     with matplotlib.rc_context():
         figures.use_style()
         for row in chosen:
-            figure = figures.trace_figure(row)
+            figure = graph_plot.trace_figure(row)
             figure.canvas.draw()
             left, right = figure.axes
             frame, graph = figure.bbox, right.get_window_extent()
@@ -232,7 +232,7 @@ def test_a_hostile_text_is_drawn_as_text(rows, tmp_path):
     row = row | {"question": evil + row["question"], "text": row["text"].replace(" = ", evil)}
     with matplotlib.rc_context():
         figures.use_style()
-        figure = figures.trace_figure(row)
+        figure = graph_plot.trace_figure(row)
         written = figures.save_figure(figure, tmp_path, "evil", "A hostile text.")
         assert all(path.stat().st_size > 1000 for path in written)
         drawn = " ".join(texts(figure.axes[0]))

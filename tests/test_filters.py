@@ -6,12 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from nanoreason.errors import KINDS, CorruptionError, corrupt
-from nanoreason.filters import examine, filter_traces, reasons
-from nanoreason.problem import Problem
-from nanoreason.procedural import problems
-from nanoreason.records import Rejection
-from nanoreason.teacher import procedural_trace
+from nanoreason.data.errors import KINDS, CorruptionError
+from nanoreason.data import corrupt, filter_traces
+from nanoreason.data.filters import examine, reasons
+from nanoreason.data.problem import Problem
+from nanoreason.data.procedural import problems
+from nanoreason.data.problem import Rejection
+from nanoreason.data.verify_lines import procedural_trace
 from nanoreason.trace import Trace, render_trace
 
 QUESTION = "Ann has 12 apples. She buys 9 and gives away 5. How many apples has she now?"

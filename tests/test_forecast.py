@@ -6,14 +6,14 @@ import re
 import pytest
 import torch
 
-from nanoreason import forecast
-from nanoreason.location import Location
-from nanoreason.models import load_base
+from nanoreason.training import attach_adapters, forecast
+from nanoreason.model.base import Location
+from nanoreason.model.base import load_base
 from nanoreason.params import TrainParams
-from nanoreason.procedural import problems
-from nanoreason.routing import adapter_parameters, attach_adapters
-from nanoreason.teacher import procedural_trace
-from nanoreason.tokens import encode
+from nanoreason.data.procedural import problems
+from nanoreason.model.adapters import adapter_parameters
+from nanoreason.data.verify_lines import procedural_trace
+from nanoreason.model.tokens import encode
 
 PARAMS = TrainParams(profile="nano", batch_size=4, micro_batch_size=2)
 

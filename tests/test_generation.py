@@ -7,16 +7,15 @@ import pytest
 import torch
 from bitsandbytes.nn import Linear4bit
 
-from nanoreason.decoder import Decoder, _alike
-from nanoreason.generation import (Request, _decoded, continue_batch, generate,
-                                   rows_that_fit)
-from nanoreason.models import load_base
-from nanoreason.procedural import problems
-from nanoreason.routing import attach_adapters, route
-from nanoreason.teacher import procedural_trace
-from nanoreason.tags import RouteState
-from nanoreason.tokens import given_part, partial_ids, prompt_ids, tag_ids
-from nanoreason.unpacked import unpacked, unpacked_bytes
+from nanoreason.model.decoding import Decoder, _alike
+from nanoreason.model.decoding import Request, _decoded, continue_batch, generate, rows_that_fit
+from nanoreason.model.base import load_base
+from nanoreason.data.procedural import problems
+from nanoreason.training import attach_adapters, route
+from nanoreason.data.verify_lines import procedural_trace
+from nanoreason.model.router import RouteState
+from nanoreason.model.tokens import given_part, partial_ids, prompt_ids, tag_ids
+from nanoreason.model.adapters import unpacked, unpacked_bytes
 
 
 @pytest.fixture(scope="module")
@@ -181,7 +180,7 @@ def test_a_cache_with_windows_takes_no_rows_on_the_way(setup, requests, monkeypa
     """Such a model decodes one batch after the other, with the cache of its own."""
     model, tokenizer = setup
     joined = decode(setup, requests)
-    monkeypatch.setattr("nanoreason.decoder.growing_cache", lambda config: None)
+    monkeypatch.setattr("nanoreason.model.decoding.growing_cache", lambda config: None)
     batches = list(generate(model, tokenizer, requests, tag_ids(tokenizer), 12, 600))
     assert len(batches) > 1
     together = dict(pair for batch in batches for pair in batch)

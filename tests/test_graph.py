@@ -4,19 +4,13 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from nanoreason.graph import (
-    canonical,
-    dead_steps,
-    dependency_graph,
-    edge_f1,
-    execute_graph,
-    provenance,
-    rewired_edge_f1,
-    unknown_operands,
-)
-from nanoreason.procedural import problems
-from nanoreason.quantities import quantities
-from nanoreason.teacher import procedural_trace
+from nanoreason.graph.builder import canonical, dead_steps, execute_graph, unknown_operands
+from nanoreason.graph import dependency_graph, edge_f1
+from nanoreason.graph.matching import rewired_edge_f1
+from nanoreason.graph.provenance import provenance
+from nanoreason.data.procedural import problems
+from nanoreason.graph.quantities import quantities
+from nanoreason.data.verify_lines import procedural_trace
 from nanoreason.trace import read_claims, render_trace
 
 CLIPS = ("Natalia sold clips to 48 of her friends in April, and then she sold half as many "

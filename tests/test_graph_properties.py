@@ -13,7 +13,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from nanoreason.graph import dead_steps, dependency_graph, edge_f1, execute_graph
+from nanoreason.graph.builder import dead_steps, execute_graph
+from nanoreason.graph import dependency_graph, edge_f1
 from nanoreason.trace import read_claims
 
 WORKED = {"+": lambda a, b: a + b, "-": lambda a, b: a - b, "*": lambda a, b: a * b,

@@ -6,15 +6,15 @@ import json
 
 import pytest
 
-from nanoreason import grid as grid_module
-from nanoreason.conditions import cells
-from nanoreason.grid import Grid, GridError, check, open_grid, run_grid
-from nanoreason.grid_results import find, publish_grid, store
+from nanoreason.ablations import grid as grid_module
+from nanoreason.ablations.conditions import cells
+from nanoreason.ablations.grid import Grid, GridError, check, open_grid, run_grid
+from nanoreason.ablations.results import find, publish_grid, store
 from nanoreason.params import AblateParams
-from nanoreason.rows import compact_row
+from nanoreason.evaluation.rows import compact_row
 from nanoreason.runs import Run, RunError
 from nanoreason import paths
-from nanoreason.scores import accuracy, self_verification
+from nanoreason.evaluation import accuracy, self_verification
 
 
 def asked(**values):
@@ -118,8 +118,8 @@ def test_equal_adapters_and_other_data_stop_the_grid(done):
     for name, word in (("rows_sha256", "rows"), ("order_sha256", "order")):
         with pytest.raises(GridError, match=f"same data, but their {word} differ"):
             check([first, with_training(twin, **{name: "1"})])
-    with pytest.raises(GridError, match="differ in code_sha256: a grid is of one code"):
-        check([first, with_training(twin, code_sha256="1")])
+    with pytest.raises(GridError, match="differ in base_version: a grid is of one base"):
+        check([first, with_training(twin, base_version="1")])
 
 
 def test_adapters_of_another_run_are_not_built_on(done, monkeypatch):

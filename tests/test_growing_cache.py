@@ -5,7 +5,7 @@ import torch
 from transformers import DynamicCache
 from transformers.cache_utils import Cache
 
-from nanoreason.growing_cache import GrowingLayer, join_caches, keep_rows
+from nanoreason.model.kv_cache import GrowingLayer, join_caches, keep_rows
 
 
 def test_caches_join_at_their_last_columns(monkeypatch):

@@ -7,17 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from nanoreason.arithmetic import evaluate, parse_expression, read_equations
-from nanoreason.binary import BinarySteps, StepError
-from nanoreason.checks import equation
+from nanoreason.arithmetic import evaluate, read_equations
+from nanoreason.arithmetic.expression import parse_expression
+from nanoreason.data.gsm8k.binary_steps import BinarySteps, StepError
+from nanoreason.data.verify_lines import equation
 from nanoreason.data import filter_traces, load_problems, teach
-from nanoreason.gsm8k import gsm8k_trace, read_problem
-from nanoreason.problem import Problem
-from nanoreason.quantities import quantities
-from nanoreason.records import Rejection
-from nanoreason.solutions import Unteachable, line_expressions
+from nanoreason.data.gsm8k.teacher import gsm8k_trace, read_problem
+from nanoreason.data.problem import Problem
+from nanoreason.graph.quantities import quantities
+from nanoreason.data.problem import Rejection
+from nanoreason.data.gsm8k.solutions import Unteachable, line_expressions
 from nanoreason.trace import parse_trace, render_trace
-from nanoreason.wording import asking_part, given_labels, imperative
+from nanoreason.data.gsm8k.wording import asking_part, given_labels, imperative
 
 ROOT = Path(__file__).resolve().parents[1]
 GSM8K = Path(os.environ.get("NANOREASON_GSM8K", ROOT.parent / "shared" / "data" / "gsm8k"))

@@ -5,13 +5,13 @@ import itertools
 
 import pytest
 
-from nanoreason.ablation_report import (answers, answers_table, claims_table,
-                                        conditions_table, plot_answers)
-from nanoreason.conditions import chosen
-from nanoreason.grid import Grid
-from nanoreason.grid_results import GridRun
-from nanoreason.hypotheses import (FAILS, GIVEN, HOLDS, NATURAL, OPEN, Answer, Hypothesis,
-                                   answer, verdicts)
+from nanoreason.ablations.report import (answers, answers_table, claims_table, conditions_table,
+                                         plot_answers)
+from nanoreason.ablations.conditions import chosen
+from nanoreason.ablations.grid import Grid
+from nanoreason.ablations.results import GridRun
+from nanoreason.ablations.hypotheses import (FAILS, GIVEN, HOLDS, NATURAL, OPEN, Answer,
+                                             Hypothesis, answer, verdicts)
 from nanoreason.params import AblateParams
 
 

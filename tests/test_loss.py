@@ -11,10 +11,11 @@ from small_step import (DEFAULT, TAG, backward, collate, counts_of, difference, 
                         step_rows, tiny_model)
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from nanoreason.loss import (GROUPS, DynamicWeights, check_weights, coefficients, combine,
-                             group_counts, last_hidden, step_aware_loss,
-                             step_aware_loss_from_hidden)
-from nanoreason.routing import adapter_parameters, route
+from nanoreason.stages import GROUPS
+from nanoreason.training.loss import (DynamicWeights, check_weights, coefficients, combine,
+                                      group_counts, last_hidden, step_aware_loss_from_hidden)
+from nanoreason.training import route, step_aware_loss
+from nanoreason.model.adapters import adapter_parameters
 
 
 @pytest.fixture(autouse=True)

@@ -5,15 +5,17 @@ import json
 
 import pytest
 
-from nanoreason import data_card
-from nanoreason.assembly import ShortfallError
-from nanoreason.data import make_record, prepare, teach, write_traces
-from nanoreason.mixture import Entry, read_mixture
-from nanoreason.models import load_tokenizer
+from nanoreason.figures import data_card
+from nanoreason.data.mixture import ShortfallError
+from nanoreason.data.problem import make_record, write_traces
+from nanoreason.data.prepare import prepare
+from nanoreason.data import teach
+from nanoreason.data.mixture import Entry, read_mixture
+from nanoreason.model.base import load_tokenizer
 from nanoreason.params import DataParams, EvaluateParams, ParameterError, TrainParams
-from nanoreason.problem import Problem
-from nanoreason.recorded import RecordedTeacher
-from nanoreason.teachers import choose_teacher
+from nanoreason.data.problem import Problem
+from nanoreason.data.teachers import RecordedTeacher
+from nanoreason.data.teachers import choose_teacher
 from nanoreason.trace import Trace
 
 

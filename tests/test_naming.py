@@ -1,10 +1,11 @@
 """PLAN says where operands come from, and the graph goes by it."""
 import pytest
 
-from nanoreason.filters import examine
-from nanoreason.graph import dependency_graph, execute_graph
-from nanoreason.naming import named_sources, name_of, using
-from nanoreason.problem import Problem
+from nanoreason.data.filters import examine
+from nanoreason.graph import dependency_graph
+from nanoreason.graph.builder import execute_graph
+from nanoreason.graph.provenance import name_of, named_sources, using
+from nanoreason.data.problem import Problem
 from nanoreason.trace import Trace
 
 PENS = "Ann has 5 pens and 5 caps. She loses a dozen of 12 pencils."

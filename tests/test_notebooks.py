@@ -20,7 +20,7 @@ from click.testing import CliRunner
 from papermill.cli import papermill as papermill_command
 
 from nanoreason import paths
-from nanoreason.params import KINDS
+from nanoreason.params.validation import KINDS
 
 NOTEBOOKS = sorted(paths.NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
 KIND = {"00": "base", "01": "data", "02": "train", "03": "evaluate", "04": "metrics",

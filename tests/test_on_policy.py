@@ -11,28 +11,31 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from nanoreason import on_policy, paths
-from nanoreason.checks import check_line, write_number
-from nanoreason.data import prepare
-from nanoreason.errors import KINDS, corrupt, read_steps
-from nanoreason.filters import examine
-from nanoreason.generation import Request, continue_batch
-from nanoreason.graph import execute_graph, first_wrong_step
-from nanoreason.loss import IGNORE
-from nanoreason.models import load_base, load_tokenizer
-from nanoreason.on_policy import FILE, add_on_policy
+from nanoreason.training import on_policy, train
+from nanoreason import paths
+from nanoreason.data.verify_lines import check_line, write_number
+from nanoreason.data.prepare import prepare
+from nanoreason.data.errors import KINDS, read_steps
+from nanoreason.data import corrupt
+from nanoreason.data.filters import examine
+from nanoreason.model.decoding import Request, continue_batch
+from nanoreason.graph.builder import execute_graph
+from nanoreason.graph.matching import first_wrong_step
+from nanoreason.model.tokens import IGNORE
+from nanoreason.model.base import load_base, load_tokenizer
+from nanoreason.training.on_policy import FILE, add_on_policy
 from nanoreason.params import ParameterError, TrainParams
-from nanoreason.phases import find_reasoning, reasoning_file
-from nanoreason.problem import Problem
-from nanoreason.procedural import hash_split, problems
-from nanoreason.records import make_record
-from nanoreason.routing import load_adapters
+from nanoreason.training.resume import find_reasoning, reasoning_file
+from nanoreason.data.problem import Problem
+from nanoreason.data.procedural import hash_split, problems
+from nanoreason.data.problem import make_record
+from nanoreason.model.adapters import load_adapters
 from nanoreason.runs import Run, RunError, find_run
-from nanoreason.student_errors import judge, right_trace
-from nanoreason.teacher import procedural_trace
-from nanoreason.tokens import encode, given_part, prompt_ids, tag_ids
-from nanoreason.trace import Stage, parse_trace
-from nanoreason.training import train
+from nanoreason.training.on_policy import judge, right_trace
+from nanoreason.data.verify_lines import procedural_trace
+from nanoreason.model.tokens import encode, given_part, prompt_ids, tag_ids
+from nanoreason.stages import Stage
+from nanoreason.trace import parse_trace
 
 STUDENT = "nano-reference"  # the committed run: about a quarter of its EXECUTEs are wrong
 SMALL = {"profile": "nano", "phase": "verification", "reasoning_run": STUDENT, "run": "second",

@@ -8,12 +8,14 @@ import pytest
 import yaml
 from nbformat.v4 import new_code_cell, new_notebook
 
-from nanoreason import paths, study
-from nanoreason.params import (KINDS, SETTINGS, WEIGHTS, EvaluateParams, MetricsParams,
-                               ParameterError, TrainParams, read_parameters)
-from nanoreason.profiles import (GIB, Gpu, choose_profile, describe_profile, load_profile,
-                                 profile_names)
-from nanoreason.validation import literal_assignments
+from nanoreason import paths
+import study
+from nanoreason.params.validation import KINDS, literal_assignments
+from nanoreason.params import (EvaluateParams, MetricsParams, ParameterError, TrainParams,
+                               read_parameters)
+from nanoreason.params.sets import SETTINGS, WEIGHTS
+from nanoreason.params.profiles import (GIB, Gpu, choose_profile, describe_profile,
+                                        load_profile, profile_names)
 
 T4 = Gpu("Tesla T4", int(14.7 * GIB), (7, 5))
 A10 = Gpu("NVIDIA A10G", int(22.3 * GIB), (8, 6))
@@ -206,7 +208,7 @@ def test_the_free_form_goes_with_right_traces_in_one_phase(values, message):
 
 def test_parameters_are_read_before_torch_is_loaded():
     """So that a notebook refuses a wrong one at once; its cell imports these two."""
-    code = ("import sys; from nanoreason.opening import show\n"
+    code = ("import sys; from nanoreason.environment import show\n"
             "from nanoreason.params import read_parameters\n"
             "read_parameters('train', {'profile': 'nano', 'run': 'x'})\n"
             "sys.exit('torch' in sys.modules)")

@@ -7,17 +7,17 @@ from fractions import Fraction
 
 import pytest
 
-from nanoreason import english, vietnamese
-from nanoreason.checks import KINDS, check_line, compute, slip, write_check
-from nanoreason.data import prepare
+from nanoreason.data import english, vietnamese
+from nanoreason.data.verify_lines import KINDS, check_line, compute, slip, write_check
+from nanoreason.data.prepare import prepare
 from nanoreason.graph import dependency_graph
-from nanoreason.problem import Operand, Step, normalise_question
-from nanoreason.procedural import (BASE_SCALE, OOD_STEPS, SCALE, SPLITS, TRAIN_STEPS,
-                                   hash_split, problems)
-from nanoreason.quantities import quantities
-from nanoreason.situations import NAMES, SITUATIONS, TEST_NAMES
-from nanoreason.teacher import procedural_trace
-from nanoreason.vietnamese_quantities import is_vietnamese
+from nanoreason.data.problem import Operand, Step, normalise_question
+from nanoreason.data.procedural import (BASE_SCALE, OOD_STEPS, SCALE, SPLITS, TRAIN_STEPS,
+                                        hash_split, problems)
+from nanoreason.graph.quantities import quantities
+from nanoreason.data.stories import NAMES, SITUATIONS, TEST_NAMES
+from nanoreason.data.verify_lines import procedural_trace
+from nanoreason.arithmetic.lexer import is_vietnamese
 
 COUNT = 400
 
@@ -201,7 +201,7 @@ def test_the_bases_stories_have_smaller_numbers_than_tuning():
     from itertools import islice
 
     from nanoreason.arithmetic import evaluate
-    from nanoreason.freeform import documents
+    from nanoreason.model.freeform import documents
     answers = [solution.rsplit("The answer is ", 1)[1].split(".")[0]
                for _, solution in islice(documents(2), 600) if "The answer is " in solution]
     assert max(map(evaluate, answers)) <= BASE_SCALE.largest < SCALE.largest

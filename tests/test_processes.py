@@ -17,16 +17,17 @@ from small_step import (backward, counts_of, difference, gradients, parts, step_
                         tiny_model)
 from torch.distributed.elastic.multiprocessing.errors import record
 
-from nanoreason import paths, processes, trainer
-from nanoreason.checkpoints import Checkpoints
-from nanoreason.data import prepare
-from nanoreason.models import load_base
+from nanoreason import paths
+from nanoreason.training import attach_adapters, processes, train, trainer
+from nanoreason.training.checkpoints import Checkpoints
+from nanoreason.data.prepare import prepare
+from nanoreason.model.base import load_base
 from nanoreason.params import TrainParams
-from nanoreason.processes import ProcessError, process_count, run_processes
-from nanoreason.routing import adapter_parameters, attach_adapters
+from nanoreason.training.processes import ProcessError, process_count, run_processes
+from nanoreason.model.adapters import adapter_parameters
 from nanoreason.runs import Run
-from nanoreason.standing import Standing
-from nanoreason.training import encode_records, train
+from nanoreason.training.resume import Standing
+from nanoreason.training.train import encode_records
 
 POISONED = 2  # the step whose loss is infinite in one process only
 

@@ -15,7 +15,8 @@ from nbformat.v4 import new_code_cell, new_notebook
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from nanoreason import address, paths, study
+import address, study
+from nanoreason import paths
 from nanoreason.runs import RunError, find_run
 
 ROOT = paths.CHECKOUT

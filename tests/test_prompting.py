@@ -1,22 +1,15 @@
 """The base under a four-stage prompt: chosen on dev, recorded, and cut after its answer."""
 import pytest
 
-from nanoreason import evaluation, prompting
-from nanoreason.evaluation import natural_rows
+from nanoreason.evaluation import generate as evaluation, prompting
+from nanoreason.evaluation.generate import natural_rows
 from nanoreason.params import EvaluateParams
-from nanoreason.procedural import problems
-from nanoreason.prompting import (
-    CRITERION,
-    candidates,
-    choose_prompt,
-    complete,
-    dev_problems,
-    evaluate_prompted,
-    until_answer,
-)
-from nanoreason.rows import read_row
+from nanoreason.data.procedural import problems
+from nanoreason.evaluation.prompting import (CRITERION, candidates, choose_prompt, complete,
+                                             dev_problems, evaluate_prompted, until_answer)
+from nanoreason.evaluation.rows import read_row
 from nanoreason.runs import create_run
-from nanoreason.teacher import procedural_trace
+from nanoreason.data.verify_lines import procedural_trace
 from nanoreason.trace import parse_trace, render_trace
 
 DEV = list(problems("dev", 6, 1))
@@ -111,10 +104,10 @@ def test_dev_problems_are_of_dev_and_drawn_by_seed():
 def test_asking_for_the_prompted_base_drops_no_rows(workspace):
     run = create_run("r")
     for prompted in (False, True):
-        evaluation._begin(run, EvaluateParams(profile="nano", run="r", prompted=prompted))
+        evaluation.begin(run, EvaluateParams(profile="nano", run="r", prompted=prompted))
         run.path("generations.jsonl").touch()
     assert run.path("generations.jsonl").exists()
     before = run.path("evaluate.yaml").read_text()
-    evaluation._begin(run, EvaluateParams(profile="nano", run="r", n=7))
+    evaluation.begin(run, EvaluateParams(profile="nano", run="r", n=7))
     assert run.path("evaluate.yaml").read_text() != before
     assert not run.path("generations.jsonl").exists()

@@ -7,12 +7,12 @@ import pytest
 import yaml
 
 from nanoreason import paths
-from nanoreason.evaluation import EVALUATED, make_row
-from nanoreason.procedural import problems
-from nanoreason.publish import publish
+from nanoreason.evaluation.generate import EVALUATED, make_row
+from nanoreason.data.procedural import problems
+from publish import publish
 from nanoreason.runs import RunError, create_run
-from nanoreason.scores import accuracy
-from nanoreason.teacher import procedural_trace
+from nanoreason.evaluation import accuracy
+from nanoreason.data.verify_lines import procedural_trace
 from nanoreason.trace import render_trace
 
 

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nanoreason.arithmetic import ArithmeticTextError, evaluate
-from nanoreason.constants import CONSTANTS, constants_of
-from nanoreason.quantities import Quantity, quantities
+from nanoreason.graph.provenance import CONSTANTS, constants_of
+from nanoreason.graph.quantities import Quantity, quantities
 
 GSM8K = Path(
     os.environ.get("NANOREASON_GSM8K")

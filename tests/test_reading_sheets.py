@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from nanoreason.readings import RIGHT, WRONG, fingerprint
+from nanoreason.data.gsm8k.readings import RIGHT, WRONG, fingerprint
 
 PROBLEMS = [
     ("Ann has 8 pens and 3 caps. How many things?", "8 pens + 3 caps = <<8+3=11>>11\n#### 11"),

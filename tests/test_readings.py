@@ -3,11 +3,13 @@ import csv
 
 import pytest
 
-from nanoreason import paths, readings
-from nanoreason.graph import dependency_graph, execute_graph, sources_of
-from nanoreason.gsm8k import gsm8k_trace, read_problem
-from nanoreason.readings import RIGHT, WRONG, fingerprint
-from nanoreason.solutions import Unteachable
+from nanoreason import paths
+from nanoreason.data.gsm8k import readings
+from nanoreason.graph import dependency_graph
+from nanoreason.graph.builder import execute_graph, sources_of
+from nanoreason.data.gsm8k.teacher import gsm8k_trace, read_problem
+from nanoreason.data.gsm8k.readings import RIGHT, WRONG, fingerprint
+from nanoreason.data.gsm8k.solutions import Unteachable
 
 SEVENS = f"He has {' and '.join('7' * 9)}."
 MUGS = ("A club has 90 mugs. Each guest needs 5 mugs for the drinks. The club was able to serve 4 "

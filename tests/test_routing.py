@@ -10,9 +10,10 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig, DynamicCache
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
-from nanoreason.routing import (NAMES, RouteState, adapter_parameters, attach_adapters,
-                                keep_trainable_4bit,
-                                load_adapters, route, save_adapters)
+from nanoreason.model.router import NAMES, RouteState
+from nanoreason.training import attach_adapters, route
+from nanoreason.model.adapters import (adapter_parameters, keep_trainable_4bit, load_adapters,
+                                       save_adapters)
 
 TAG = [7, 8, 9]
 PAD = 0

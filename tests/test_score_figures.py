@@ -5,9 +5,9 @@ import pytest
 from matplotlib import pyplot as plt
 from synthetic import make_rows
 
-from nanoreason import figures, score_figures, score_tables
-from nanoreason.summary import summarise
-from nanoreason.tables import Table
+from nanoreason.figures import plots as figures, plots as score_figures, score_tables
+from nanoreason.evaluation.summary import summarise
+from nanoreason.figures.tables import Table
 
 
 @pytest.fixture(scope="module")

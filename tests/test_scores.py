@@ -4,13 +4,16 @@ import random
 
 import pytest
 
-from nanoreason.errors import KINDS, CorruptionError, corrupt
-from nanoreason.procedural import problems
-from nanoreason.rows import compact_row, is_ritual, last_number, same_answer
-from nanoreason.scores import accuracy, compare, self_verification
-from nanoreason.seeds import over_seeds
-from nanoreason.statistics import wilson
-from nanoreason.teacher import procedural_trace
+from nanoreason.data.errors import KINDS, CorruptionError
+from nanoreason.data import corrupt
+from nanoreason.data.procedural import problems
+from nanoreason.evaluation.rows import compact_row, is_ritual
+from nanoreason.arithmetic.answers import last_number, same_answer
+from nanoreason.evaluation import accuracy, self_verification
+from nanoreason.evaluation.report import compare
+from nanoreason.ablations.hypotheses import over_seeds
+from nanoreason.evaluation.statistics import wilson
+from nanoreason.data.verify_lines import procedural_trace
 from nanoreason.trace import read_claims, render_trace
 
 QUESTION = "Ann has 12 apples. She buys 9 more and gives 5 away. How many has she now?"

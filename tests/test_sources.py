@@ -15,11 +15,11 @@ import time
 from huggingface_hub import constants, close_session
 import pytest
 
-from nanoreason import sources
-from nanoreason.data import Rejection, load_problems
-from nanoreason.math_source import boxed_answer
-from nanoreason.problem import Problem
-from nanoreason.vnhsge import options_of
+from nanoreason.data import load_problems, sources
+from nanoreason.data.problem import Rejection
+from nanoreason.data.exams import boxed_answer
+from nanoreason.data.problem import Problem
+from nanoreason.data.exams import options_of
 
 
 def kinds(found):

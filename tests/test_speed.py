@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from nanoreason import paths
-from nanoreason.data import prepare
-from nanoreason.models import load_tokenizer
+from nanoreason.data.prepare import prepare
+from nanoreason.model.base import load_tokenizer
 from nanoreason.params import TrainParams
-from nanoreason.tokens import encode, prompt_ids
+from nanoreason.model.tokens import encode, prompt_ids
 from nanoreason.trace import parse_trace
-from nanoreason.training import encode_records
+from nanoreason.training.train import encode_records
 
 
 pytestmark = pytest.mark.usefixtures("benchmark_scripts")
@@ -116,7 +116,7 @@ def test_a_script_is_written_word_for_word_by_both_ways(records):
     from training_loops import plain_adapter
 
     from nanoreason.evaluation import generate_traces
-    from nanoreason.routing import attach_adapters
+    from nanoreason.training import attach_adapters
 
     told = {record["question"]: f"[EXECUTE]\n1. {place} + 1 = 3\n[VERIFY]\n{'1. ok. ' * place}"
             for place, record in enumerate(records)}

@@ -5,15 +5,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from nanoreason.statistics import (
-    bootstrap,
-    crossed_bootstrap,
-    harmonic_mean,
-    mcnemar,
-    paired_bootstrap,
-    ratio,
-    wilson,
-)
+from nanoreason.evaluation.statistics import (bootstrap, crossed_bootstrap, harmonic_mean,
+                                              mcnemar, paired_bootstrap, ratio, wilson)
 
 
 def mean(sums):

@@ -5,21 +5,14 @@ import io
 import pytest
 from synthetic import make_rows, make_run
 
-from nanoreason import score_tables
-from nanoreason.errors import KINDS
+from nanoreason.figures import score_tables
+from nanoreason.data.errors import KINDS
 from nanoreason.runs import RunError
-from nanoreason.scores import self_verification
-from nanoreason.statistics import harmonic_mean, wilson
-from nanoreason.summary import (
-    count_kinds,
-    find_base,
-    find_others,
-    find_prompted,
-    lacks_verify_loss,
-    open_run,
-    summarise,
-)
-from nanoreason.tables import Table, show
+from nanoreason.evaluation import self_verification
+from nanoreason.evaluation.statistics import harmonic_mean, wilson
+from nanoreason.evaluation.summary import (count_kinds, find_base, find_others, find_prompted,
+                                           lacks_verify_loss, open_run, summarise)
+from nanoreason.figures.tables import Table, show
 
 
 @pytest.fixture(scope="module")

@@ -3,12 +3,13 @@ import time
 
 import pytest
 
-from nanoreason.answers import grade, last_answer, numbers_in
+from nanoreason.arithmetic.answers import grade, last_answer, numbers_in
 from nanoreason.data import load_problems
-from nanoreason.problem import Problem
-from nanoreason.rows import compact_row, same_answer
-from nanoreason.scores import accuracy
-from nanoreason.symbolic import LATE, REFUSED, comparable, compare_formulas, same_formula
+from nanoreason.data.problem import Problem
+from nanoreason.evaluation.rows import compact_row
+from nanoreason.arithmetic.answers import same_answer
+from nanoreason.evaluation import accuracy
+from nanoreason.arithmetic.symbolic import LATE, REFUSED, comparable, compare_formulas, same_formula
 
 
 @pytest.mark.parametrize("answer, gold, equal", [

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from nanoreason import paths
-from nanoreason.gsm8k import SURE
-from nanoreason.statistics import wilson
+from nanoreason.data.gsm8k.teacher import SURE
+from nanoreason.evaluation.statistics import wilson
 
 MEASURED = paths.RESULTS / "teacher-gsm8k.json"
 HAND_CHECK = paths.RESULTS / "teacher-gsm8k-hand-check.csv"

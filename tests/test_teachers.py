@@ -11,14 +11,15 @@ from dataclasses import replace
 import pytest
 from huggingface_hub import close_session, constants
 
-from nanoreason import llm_teacher
-from nanoreason.data import filter_traces, make_record, teach, write_traces
-from nanoreason.llm_models import endpoint, local
-from nanoreason.llm_teacher import LlmTeacher, TeacherError
-from nanoreason.procedural import problems
-from nanoreason.records import Rejection
-from nanoreason.recorded import RecordedTeacher
-from nanoreason.teacher import procedural_trace
+from nanoreason.data import filter_traces, llm_teacher, teach
+from nanoreason.data.problem import make_record, write_traces
+from nanoreason.data.llm_teacher import endpoint
+from nanoreason.data.llm_teacher import LlmTeacher, TeacherError
+from nanoreason.data.procedural import problems
+from nanoreason.model.base import chat
+from nanoreason.data.problem import Rejection
+from nanoreason.data.teachers import RecordedTeacher
+from nanoreason.data.verify_lines import procedural_trace
 from nanoreason.trace import Trace, render_trace
 
 PROBLEMS = [replace(p, id=f"p{i}") for i, p in enumerate(problems("train", 12, 3))]
@@ -229,7 +230,7 @@ def test_checks_in_a_form_of_their_own_are_written_by_the_rules(tmp_path):
 
 
 def test_a_local_model_is_asked_in_the_same_way(tmp_path):
-    asked = LlmTeacher("nano", local("nano"), tmp_path, attempts=2, max_tokens=24)
+    asked = LlmTeacher("nano", chat("nano"), tmp_path, attempts=2, max_tokens=24)
     found = list(asked.teach(PROBLEMS[:2]))
     # It was never shown the form: what counts is that its words arrive and are refused.
     assert codes(found) == ["llm/not_a_trace"] * 2 or "llm/empty" in codes(found)
@@ -237,7 +238,7 @@ def test_a_local_model_is_asked_in_the_same_way(tmp_path):
     assert asked.asked == len(kept) == 4 and {k["request"]["seed"] for k in kept} == {0, 1}
     texts = [k["answer"]["choices"][0]["message"]["content"] for k in kept]
     assert any(texts)
-    again = LlmTeacher("nano", local("nano"), tmp_path / "again", attempts=2, max_tokens=24)
+    again = LlmTeacher("nano", chat("nano"), tmp_path / "again", attempts=2, max_tokens=24)
     assert list(again.teach(PROBLEMS[:2]))[0].detail == found[0].detail  # greedy
 
 

@@ -5,15 +5,16 @@ import random
 
 import pytest
 
-from nanoreason.errors import corrupt
-from nanoreason.loss import IGNORE
-from nanoreason.models import load_tokenizer
-from nanoreason.procedural import problems
-from nanoreason.teacher import procedural_trace
-from nanoreason.tokens import (EXECUTE, TRANSITION, VERIFY, collate, encode, encode_free,
-                               free_text, given_part, partial_ids, prompt_ids, segments,
-                               tag_ids)
-from nanoreason.trace import Stage, render_trace
+from nanoreason.data import corrupt
+from nanoreason.model.tokens import IGNORE
+from nanoreason.model.base import load_tokenizer
+from nanoreason.data.procedural import problems
+from nanoreason.data.verify_lines import procedural_trace
+from nanoreason.model.tokens import (EXECUTE, TRANSITION, VERIFY, collate, encode, encode_free,
+                                     free_text, given_part, partial_ids, prompt_ids, segments,
+                                     tag_ids)
+from nanoreason.stages import Stage
+from nanoreason.trace import render_trace
 
 
 @pytest.fixture(scope="module")

@@ -7,9 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nanoreason.trace import (
-    Stage, Trace, TraceError, parse_trace, read_claims, render_trace
-)
+from nanoreason.stages import Stage, TraceError
+from nanoreason.trace import Trace, parse_trace, read_claims, render_trace
 
 WRONG = """[UNDERSTAND]
 Given: 14 pens at first; 6 pens bought; 5 pens lost

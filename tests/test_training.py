@@ -3,23 +3,25 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from dataclasses import replace
 
 import pytest
 import torch
 from peft import PeftModel
 
-from nanoreason import paths, runs, training
-from nanoreason.batches import StepBatches
-from nanoreason.loss import IGNORE
-from nanoreason.models import load_base, load_tokenizer, locate
+from nanoreason import paths, runs
+from nanoreason.training.batches import StepBatches
+from nanoreason.model.tokens import IGNORE
+from nanoreason.model.base import load_base, load_tokenizer, locate
 from nanoreason.params import TrainParams
-from nanoreason.procedural import problems
-from nanoreason.teacher import procedural_trace
-from nanoreason.tokens import TRANSITION, encode, tag_ids
-from nanoreason.trainer import (SKIPS, NonFiniteError, StepAwareTrainer, for_phase,
-                                rebuilt_totals, training_arguments)
-from nanoreason.training import load_run, train
+from nanoreason.data.procedural import problems
+from nanoreason.data.verify_lines import procedural_trace
+from nanoreason.model.tokens import TRANSITION, encode, tag_ids
+from nanoreason.training.trainer import (SKIPS, NonFiniteError, StepAwareTrainer, for_phase,
+                                         rebuilt_totals, training_arguments)
+from nanoreason.training.train import load_run
+from nanoreason.training import train
 
 SMALL = {"profile": "nano", "traces": 64, "epochs": 1, "batch_size": 16, "micro_batch_size": 16,
          "seed": 5}
@@ -174,6 +176,6 @@ def test_other_weights_under_the_same_name_are_refused(trained, monkeypatch):
     run = trained()
     assert run.read_environment()["base"] == locate("nano").as_dict()
     other = replace(locate("nano"), version="0" * 64, source="wheel")
-    monkeypatch.setattr(training, "locate", lambda base: other)
+    monkeypatch.setattr(sys.modules["nanoreason.training.train"], "locate", lambda base: other)
     with pytest.raises(runs.RunError, match="bring the same weights"):
         load_run(run.name)

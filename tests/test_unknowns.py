@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nanoreason.arithmetic import evaluate
-from nanoreason.gsm8k import gsm8k_trace, read_problem
-from nanoreason.unknowns import solved
+from nanoreason.data.gsm8k.teacher import gsm8k_trace, read_problem
+from nanoreason.data.gsm8k.algebra import solved
 
 
 def only(*steps):

@@ -6,16 +6,16 @@ import pytest
 from synthetic import make_rows
 
 from nanoreason import paths
-from nanoreason.audit import LOW, audit, audit_table
-from nanoreason.breakdown import PROMPTED, by_kind, by_steps, by_verifier
-from nanoreason.comparison import compare
-from nanoreason.gaming import STRATEGIES, always_agrees, spoiler
-from nanoreason.rows import read_row
-from nanoreason.scores import self_verification
-from nanoreason.summary import summarise
+from gaming import LOW, audit, audit_table
+from nanoreason.evaluation.self_verification import PROMPTED, by_kind, by_steps, by_verifier
+from nanoreason.evaluation.report import compare
+from gaming import STRATEGIES, always_agrees, spoiler
+from nanoreason.evaluation.rows import read_row
+from nanoreason.evaluation import self_verification
+from nanoreason.evaluation.summary import summarise
 from nanoreason.trace import parse_trace, read_claims
-from nanoreason.verifier_tables import kinds_scores_table, steps_table, verifiers_table
-from nanoreason.verifiers import before_verify, graph_oracle, step_checker, with_verify
+from nanoreason.figures.tables import kinds_scores_table, steps_table, verifiers_table
+from nanoreason.evaluation.verifiers import before_verify, graph_oracle, step_checker, with_verify
 
 QUESTION = "Ann has 12 apples. She buys 9 more and gives 5 away. Bob has 4. How many have they?"
 HEAD = "[UNDERSTAND]\nGiven: 12; 9; 5; 4\n[PLAN]\n1. Add.\n2. Subtract.\n3. Add.\n[EXECUTE]\n"
@@ -130,7 +130,7 @@ def test_every_strategy_is_seen_through(rows):
 
 
 def test_the_audit_says_where_a_strategy_is_not_seen_through(rows):
-    from nanoreason import audit as module
+    import gaming as module
 
     low = module._passed("low", {"natural": {"svr": {"value": 0.051}}}, None)
     null = module._passed("null", {"natural": {"svr": {"value": 0.6, "interval": (0.5, 0.7),
@@ -218,7 +218,7 @@ def test_the_summary_holds_what_stands_beside_the_run(rows):
 
 
 def test_rules_are_none_where_the_texts_may_not_be_kept(rows):
-    from nanoreason.rows import compact_row
+    from nanoreason.evaluation.rows import compact_row
 
     compact = [compact_row(r) for r in rows if r["setting"] == "natural"]
     assert by_verifier(compact)["natural"]["step checker"] is None

@@ -5,12 +5,12 @@ from itertools import islice
 
 import pytest
 
-from nanoreason.attribution import Attribution, mention
+from nanoreason.data.gsm8k.attribution import Attribution, mention
 from nanoreason.data import load_problems
 from nanoreason.graph import dependency_graph
-from nanoreason.gsm8k import gsm8k_trace, read_problem, readable_drafts
-from nanoreason.solutions import Unteachable
-from nanoreason.witness import NONE, candidates, meant, weigh, weights
+from nanoreason.data.gsm8k.teacher import gsm8k_trace, read_problem, readable_drafts
+from nanoreason.data.gsm8k.solutions import Unteachable
+from nanoreason.data.gsm8k.witness import NONE, candidates, meant, weigh, weights
 
 MUGS = ("A club has 90 mugs. Each guest needs 5 mugs for the drinks. The club was able to serve 4 "
         "guests on the first evening of May, 5 guests on the second evening and 6 guests on the "
@@ -149,7 +149,7 @@ def test_every_weight_is_of_a_feature(gsm8k):
 
 
 def test_the_file_of_weights_says_how_good_they_are():
-    from nanoreason import witness
+    from nanoreason.data.gsm8k import witness
     text = witness.files("nanoreason").joinpath("assets/witness.json").read_text("utf-8")
     report = json.loads(text)
     alone, read = report["alone"], report["read"]

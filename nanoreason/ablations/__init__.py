@@ -1,0 +1,1 @@
+"""Conditions, the grid of their runs, and the hypotheses that it decides."""

@@ -1,0 +1,143 @@
+"""The conditions of an ablation: `params/ablations/*.yaml`, one file each, its difference only.
+
+A file is a flat mapping of `TrainParams` names to values, on top of the profile; its comment
+lines say what it is. `reasoning_run`, where a condition builds on another one, names that
+condition; each seed builds on the run of the same seed. Two conditions that come to the same
+training are refused by name: a grid that compares a run with itself shows nothing.
+"""
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from nanoreason import paths
+from nanoreason.params.profiles import comment_lines, flat_mapping
+from nanoreason.params.sets import AblateParams, TrainParams
+from nanoreason.params.validation import ParameterError
+from nanoreason.training.resume import OTHERWISE
+
+FOLDER = "ablations"
+REFERENCE = "staged"  # the condition without a difference
+OF_THE_GRID = ("profile", "run", "seed", "traces", "max_minutes", "fresh", "processes")
+
+
+@dataclass(frozen=True)
+class Condition:
+    """name: of the file. values: what differs. about: its comment lines."""
+
+    name: str
+    values: dict
+    about: str
+
+    @property
+    def needs(self) -> str | None:
+        """The condition that this one builds on, None without one."""
+        return self.values.get("reasoning_run")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of a grid: a condition under a seed."""
+
+    grid: str
+    condition: Condition
+    seed: int
+    params: TrainParams
+
+    @property
+    def name(self) -> str:
+        """The name of its scratch run."""
+        return self.params.run
+
+    @property
+    def needs(self) -> str | None:
+        """The scratch run that must be finished before, None without one."""
+        return self.params.reasoning_run
+
+    def recipe(self) -> dict:
+        """The effective settings: what two cells of one seed must not have in common."""
+        return {name: value for name, value in self.params.as_dict().items()
+                if name not in OTHERWISE}
+
+
+def condition_names() -> tuple[str, ...]:
+    """The conditions there are, the reference first, then in alphabetical order."""
+    found = sorted(path.stem for path in (paths.PARAMS / FOLDER).glob("*.yaml"))
+    return tuple(sorted(found, key=lambda name: name != REFERENCE))
+
+
+def load_condition(name: str) -> Condition:
+    """A condition by name. Raises ParameterError where there is none, or it is no mapping."""
+    names = condition_names()
+    if name not in names:
+        raise ParameterError(f"conditions={name!r} is refused: there is no params/{FOLDER}/"
+                             f"{name}.yaml; choose from {', '.join(names)}")
+    text = (paths.PARAMS / FOLDER / f"{name}.yaml").read_text(encoding="utf-8")
+    try:
+        values = flat_mapping(text, f"params/{FOLDER}/{name}.yaml")
+    except ValueError as error:
+        raise ParameterError(f"{error}; {{}} for no difference") from None
+    odd = next((key for key in values if key in OF_THE_GRID), None)
+    if odd:
+        raise ParameterError(f"params/{FOLDER}/{name}.yaml: {odd} is set by the grid for all "
+                             "conditions alike; leave it out")
+    if values.get("reasoning_run") == name:
+        raise ParameterError(f"params/{FOLDER}/{name}.yaml: reasoning_run={name!r} is the "
+                             "condition itself; name the one that it builds on")
+    return Condition(name, values, " ".join(comment_lines(text)))
+
+
+def chosen(params: AblateParams) -> list[Condition]:
+    """The conditions of a grid with those that they build on, each after what it needs.
+
+    Raises ParameterError, see `load_condition`, and where two come to the same training.
+    """
+    found: dict[str, Condition] = {}
+    for name in params.conditions or condition_names():
+        for condition in _with_needed(load_condition(name)):
+            found.setdefault(condition.name, condition)
+    conditions = list(found.values())
+    _require_different(cell_of(params, condition, 0) for condition in conditions)
+    return conditions
+
+
+def _with_needed(condition: Condition) -> Iterator[Condition]:
+    if condition.needs:
+        yield from _with_needed(load_condition(condition.needs))
+    yield condition
+
+
+def cell_of(params: AblateParams, condition: Condition, seed: int) -> Cell:
+    """The run of a condition under a seed. Raises ParameterError for a value of its file."""
+    values = dict(condition.values)
+    if condition.needs:
+        values["reasoning_run"] = run_name(params.run, condition.needs, seed)
+    try:
+        made = TrainParams(profile=params.profile, run=run_name(params.run, condition.name, seed),
+                           seed=seed, traces=params.train_traces, **values)
+    except ParameterError as error:
+        raise ParameterError(f"params/{FOLDER}/{condition.name}.yaml: {error}") from None
+    return Cell(params.run, condition, seed, made)
+
+
+def run_name(grid: str, condition: str, seed: int) -> str:
+    """The name of the scratch run of a condition under a seed."""
+    return f"{grid}.{condition}.{seed}"
+
+
+def cells(params: AblateParams) -> list[Cell]:
+    """All runs of a grid, seed by seed: a grid that stops early has whole comparisons."""
+    conditions = chosen(params)
+    return [cell_of(params, condition, seed) for seed in range(params.seeds)
+            for condition in conditions]
+
+
+def _require_different(found: Iterable[Cell]) -> None:
+    seen: dict[str, str] = {}
+    for cell in found:
+        recipe = repr(sorted(cell.recipe().items()))
+        if recipe in seen:
+            raise ParameterError(
+                f"conditions {seen[recipe]} and {cell.condition.name} come to the same "
+                f"training: change one of their files in params/{FOLDER}/, or remove it")
+        seen[recipe] = cell.condition.name

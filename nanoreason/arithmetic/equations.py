@@ -1,0 +1,273 @@
+"""Arithmetic in text: exact evaluation, and the equations that a text states.
+
+`evaluate` and `parse_expression` (from `expression`) take a text that is arithmetic and
+nothing else. `read_equations` looks for equations in any text: a reasoning step, a
+model's prose, LaTeX. It would rather call an equation unreadable than misread it, because
+scores count true and false equations and leave the unreadable ones out.
+
+What is read: `7 trees * 3 nests per tree = 21 nests` (words after a number are its unit),
+`$12 x 4 = $48`, `20% of 50 = 10`, `3/4 of the 8 = 6`, `6 times 7 = 42`, chains
+`2 + 3 = 5 = 10 / 2`, names in front (`Total = 2 + 3 = 5`), `\frac{1}{2} \times 8 = 4`,
+a decimal comma (`2,5 * 4 = 10`), and in a Vietnamese text `1.500 đồng x 2 = 3.000 đồng`.
+
+What is not: letters as variables, number words and mixed numbers (`twice 4 = 8`,
+`7 / 2 = 3 1/2`), remainders, clock times, powers of units, roots. Their `holds` is None.
+"""
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from functools import lru_cache
+
+from nanoreason.arithmetic.expression import (ArithmeticTextError, Binary, Number, parse_expression,
+                                              value_of)
+from nanoreason.arithmetic.lexer import DETERMINERS, Token, clauses, is_vietnamese, matching
+from nanoreason.arithmetic.spans import MULTIPLIERS, NOUNS, Piece, read_pieces
+
+
+_EITHER = re.compile(r"[0-9][.,][0-9]{3}(?![0-9])")  # thousands to some, a fraction to others
+LINE = 300  # characters; longer texts are not remembered
+_EQUALS = re.compile(r"[=≈≃≅]|\\(?:approx|simeq)|\bequals\b")  # whatever `free_text` takes for one
+_APPROXIMATE = {"about", "approximately", "around", "roughly", "nearly", "almost"}
+_LEADING = _APPROXIMATE | {"only", "just", "exactly", "a", "total", "of"}
+# In front of an expression, these change its first number.
+_BEFORE = MULTIPLIERS | {"times", "plus", "minus", "by", "root"}
+
+
+@dataclass(frozen=True)
+class Equation:
+    """One equation, or one chain `a = b = c`, found in a text.
+
+    text, span: as it stands in the source, `source[span[0]:span[1]] == text`.
+    sides: each side as strict arithmetic that `parse_expression` reads ("7 * 3" for
+        "7 trees * 3 nests"), or as it stands where it cannot be read.
+    holds: True or False if every side can be read (False also if two neighbours that can
+        be read differ), else None. Equality is exact, except that a lone percentage may
+        stand for its number of per cent (`1 / 4 * 100 = 25%`), and a number with trailing
+        dots or after `≈` is compared at the places that it shows: dots may cut or round,
+        `≈` must round, and is None, not False, where it does not. A lone number with its
+        unit before another unit (`1 hour = 60 minutes`) is a conversion: None, not False.
+    has_operator: whether any side computes something, readable or not.
+    """
+
+    text: str
+    span: tuple[int, int]
+    sides: tuple[str, ...]
+    holds: bool | None
+    has_operator: bool
+
+    @property
+    def left(self) -> str:
+        """The first side."""
+        return self.sides[0]
+
+    @property
+    def right(self) -> str:
+        """The last side."""
+        return self.sides[-1]
+
+
+def read_equations(text: str) -> tuple[Equation, ...]:
+    """All equations of a text in order; never raises, linear in the text's length."""
+    if not _EQUALS.search(text):
+        return ()
+    return _of_line(text) if len(text) <= LINE else _equations(text)
+
+
+def _equations(text: str) -> tuple[Equation, ...]:
+    vietnamese = is_vietnamese(text)
+    equations = _of_clauses(text, vietnamese)
+    if vietnamese or not _EITHER.search(text) or all(e.holds is not False for e in equations):
+        return tuple(equations)
+    # `1.500 + 500 = 2.000` may be wrong or Vietnamese: where that makes it true, who knows.
+    true = {e.span for e in _of_clauses(text, True) if e.holds}
+    return tuple(replace(e, holds=None) if e.holds is False and e.span in true else e
+                 for e in equations)
+
+
+def _of_clauses(text, vietnamese):
+    return [equation for clause in clauses(text, vietnamese)
+            for equation in _in_clause(text, clause)]
+
+
+# Teacher, filter, planted errors and scores all read the same lines.
+_of_line = lru_cache(maxsize=16_384)(_equations)
+
+
+@dataclass
+class _Side:
+    """One side: its piece if one was found, and the tokens that stand there."""
+
+    piece: Piece | None
+    tokens: list[Token]
+    place: int  # in the source, where there are no tokens
+
+    def __post_init__(self):
+        self.node = self.value = self.other = None
+        self.loose = bool(self.piece and self.piece.loose)
+        if self.piece and (self.piece.readable or self.loose):
+            try:
+                self.node = parse_expression(self.piece.text)
+                self.value = value_of(self.node)
+            except ArithmeticTextError:
+                self.node = None
+            else:
+                # `24 / 12 = 2 dozen` counts dozens, `20 + 4 = 2 dozen` counts what is in them.
+                scale = self.piece.scale if self.loose else ""
+                self.other = self.value * NOUNS[scale] if scale else None
+
+    @property
+    def span(self):
+        shown = self.piece.tokens if self.node is not None else self.tokens
+        if not shown:
+            return self.place, self.place
+        return shown[0].start, shown[-1].end
+
+    @property
+    def computes(self):
+        if self.node is not None:
+            return isinstance(self.node, Binary)
+        return any(token.kind == "operator" for token in self.tokens)
+
+    def shown(self, source):
+        if self.node is not None:
+            return self.piece.text
+        start, end = self.span
+        return source[start:end]
+
+
+def _last_piece(pieces: list[Piece], run: list[Token]) -> Piece | None:
+    """The piece that ends a run, unreadable where what stands before it changes it."""
+    if not pieces or pieces[-1].end != len(run):
+        return None
+    piece = pieces[-1]
+    place = piece.start - 1
+    before = run[place] if place >= 0 else None
+    while place > 0 and run[place].text in DETERMINERS | {"of"}:
+        place -= 1
+    changed = before is not None and (
+        before.kind in ("number", "operator", "unknown")
+        or (before.kind == "close" and place in matching(run).values())
+        or (run[place].text.lower() in _BEFORE and not _by_so_much(piece, run[:place + 1]))
+        or (run[place].kind == "number" and run[place + 1].text == "of")
+        or (before.kind == "word" and not piece.computes)
+    )
+    if changed:
+        word = run[place].text.lower()
+        piece.loose = (piece.readable or piece.loose) and piece.computes and word in NOUNS
+        piece.readable = False
+    return piece
+
+
+def _by_so_much(piece: Piece, before: list[Token]) -> bool:
+    """Whether a piece stands after "by" as an amount (`it fell by 2 * 3`), not as what
+    something is divided or multiplied by."""
+    return (before[-1].text == "by" and piece.computes and not any(
+        token.text.lower().startswith(("divi", "multi")) for token in before))
+
+
+def _first_piece(pieces: list[Piece], run: list[Token]) -> Piece | None:
+    """The piece that starts a run, after words like "about" or "only" at most."""
+    if not pieces:
+        return None
+    piece = pieces[0]
+    before = {token.text for token in run[: piece.start]}
+    if not before <= _LEADING:
+        return None
+    piece.about = bool(before & _APPROXIMATE)
+    if any(token.text == "remainder" for token in run[piece.start :]):
+        piece.readable = piece.loose = False
+    return piece
+
+
+def _in_clause(source, clause):
+    signs = [place for place, token in enumerate(clause) if token.kind == "equals"]
+    if not signs:
+        return
+    edges = [-1, *signs, len(clause)]
+    runs = [clause[a + 1 : b] for a, b in zip(edges, edges[1:])]
+    places = [clause[signs[0]].start, *(clause[sign].end for sign in signs)]
+    pieces = read_pieces(runs[0])
+    chain, links = [_Side(_last_piece(pieces, runs[0]), runs[0], places[0])], []
+    for number, (run, sign) in enumerate(zip(runs[1:], signs), 1):
+        final = number == len(signs)
+        pieces = read_pieces(run, final)
+        first = _first_piece(pieces, run)
+        chain.append(_Side(first, run, places[number]))
+        about = first is not None and first.about
+        links.append(clause[sign].rounded or about)
+        whole = not pieces or (first is not None and first.whole)
+        if final or not whole:
+            yield _equation(source, chain, links)
+            # What is left of this run is where the next equation starts.
+            chain, links = [_Side(_last_piece(pieces, run), run, places[number])], []
+
+
+def _equation(source, chain, links):
+    name = chain[0].node is None and (not chain[0].computes or _adds_names(chain[0].tokens))
+    if name and len(chain) > 2:  # "Total = 2 + 3 = 5", "Monday + Tuesday = 2 + 3 = 5"
+        chain, links = chain[1:], links[1:]
+    verdicts = [_link(a, b, about) for a, b, about in zip(chain, chain[1:], links)]
+    if False in verdicts:
+        holds = False
+    else:
+        holds = None if None in verdicts else True
+    start, end = chain[0].span[0], chain[-1].span[1]
+    return Equation(
+        text=source[start:end],
+        span=(start, end),
+        sides=tuple(side.shown(source) for side in chain),
+        holds=holds,
+        has_operator=any(side.computes for side in chain),
+    )
+
+
+def _adds_names(tokens: list[Token]) -> bool:
+    """Whether every operator stands before a word, no letter: `Week 1 + Week 2`."""
+    return all(after.kind == "word" and len(after.text) > 1
+               for token, after in zip(tokens, tokens[1:]) if token.kind == "operator")
+
+
+def _link(left, right, about):
+    """Whether two neighbouring sides are equal; None if that cannot be said."""
+    if left.value is None or right.value is None:
+        return None
+    if left.value == right.value or _same_percentage(left, right):
+        return True
+    if left.loose or right.loose:  # believed where it comes out, else perhaps misread
+        return True if left.other == right.value or right.other == left.value else None
+    if _converts(left, right):
+        return None
+    shown = right if isinstance(right.node, Number) else left
+    other = left if shown is right else right
+    dots = shown.piece.tokens[-1].rounded
+    if not isinstance(shown.node, Number) or not (about or dots):
+        return None if about else False
+    unit = Fraction(1, 10 ** len(shown.node.text.rstrip("%").partition(".")[2]))
+    unit /= 100 if shown.node.percent else 1
+    gap = abs(left.value - right.value)
+    if gap <= unit / 2 or (dots and gap < unit and abs(shown.value) <= abs(other.value)):
+        return True
+    return None if about else False
+
+
+def _converts(left, right):
+    """`1 hour = 60 minutes`: a lone number with its unit before another unit."""
+    lone = isinstance(left.node, Number) and left.piece.unit
+    return bool(lone) and left.piece.unit != right.piece.unit
+
+
+def _same_percentage(left, right):
+    """`1 / 4 * 100 = 25%` and `1 / 4 * 100% = 25`: one side counts per cent."""
+    for one, other in ((left, right), (right, left)):
+        if _is_percentage(one.node) and not _is_percentage(other.node):
+            return one.value * 100 == other.value
+    return False
+
+
+def _is_percentage(node):
+    if isinstance(node, Binary) and node.op == "*":
+        node = node.right
+        return isinstance(node, Number) and node.text == "100%"
+    return isinstance(node, Number) and node.percent

@@ -1,0 +1,270 @@
+"""Expressions inside prose: which stretches of a token run can be read as arithmetic.
+
+A run is what stands between two equals signs (or a clause's edge) of a free text. It is
+read once, left to right, into pieces: `he had 12 apples + 3 apples` holds one piece, with
+the strict text `12 + 3`. A piece that cannot be trusted (a variable, a mixed number) is
+kept but marked unreadable.
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+from nanoreason.arithmetic.lexer import (CLAUSE_WORDS, DETERMINERS, MULTIPLES, PARTS, SCALES,
+                                         Token, matching)
+
+MAX_UNIT_WORDS = 9
+# `90 bees that left - 15 bees` is read so, but believed only where it comes out.
+RELATIVE_WORDS = {"that", "he", "she", "they"}
+_UNIT_LETTERS = {"a", "m", "g", "h", "s", "l", "L"}  # a metre, or the article
+_WORD_OPERATORS = {"times": "*", "x": "*", "X": "*", "plus": "+", "minus": "-",
+                   "nhân": "*", "cộng": "+", "trừ": "-"}
+_ORDINAL_ENDINGS = {"st", "nd", "rd", "th"}
+# Words that change the value of the number beside them; it is not read without them.
+MULTIPLIERS = {
+    *PARTS, *MULTIPLES, *SCALES, "squared", "cubed", "remainder", "rem", "R", "r", "mod",
+    "percent", "percentage",
+}
+# Of these, the ones that are also things to count: eggs by the dozen, coins of a quarter.
+NOUNS = {**{word: Fraction(n) for word, n in SCALES.items()},
+         **{word: Fraction(1, n) for word, n in PARTS.items()}}
+
+
+@dataclass
+class Piece:
+    """One expression in a run.
+
+    text: strict arithmetic; tokens: those it was read from, without trailing units;
+    start, end: its places in the run, trailing units included; whole: it is the run;
+    unit: the word right after the last operand, "" if there is none;
+    loose: what makes it unreadable is only a word that may change a number or be its
+    unit (`5 dozen`, `3 quarters`, `400 fifth graders`); scale: that word, of a lone number;
+    computes: it holds an operation; about: a word like "about" stands before it.
+    """
+
+    text: str
+    tokens: list[Token]
+    start: int
+    end: int
+    readable: bool
+    whole: bool
+    unit: str = ""
+    computes: bool = False
+    about: bool = False
+    loose: bool = False
+    scale: str = ""
+
+
+def read_pieces(run: list[Token], final: bool = False) -> list[Piece]:
+    """All pieces of a run in order. final: no equals sign follows, so a dash after a word
+    (`= 5 apples - all that is left`) is punctuation."""
+    if not run:
+        return []
+    reader, pieces, place = _RunReader(run, final), [], 0
+    while place < len(run):
+        if reader.operand_at(place):
+            piece = reader.piece(place)
+            pieces.append(piece)
+            place = max(piece.end, place + 1)
+        else:
+            place += 1
+    return pieces
+
+
+class _RunReader:
+    """Reads pieces of one run; every call goes forward, so a run costs linear time."""
+
+    def __init__(self, run, final):
+        self.run = run
+        self.final = final
+        self.pairs = matching(run)
+
+    def kind(self, place):
+        return self.run[place].kind if place < len(self.run) else "end"
+
+    def operand_at(self, place):
+        """Whether an operand can start here: a number, a group, or a minus before one."""
+        kind = self.kind(place)
+        if kind == "operator" and self.run[place].text == "-":
+            # "Monday - 3": a dash with a blank after it, after a word, is no sign.
+            spaced = place > 0 and not (place + 1 < len(self.run) and self.run[place + 1].tight)
+            return not spaced and self.kind(place + 1) in ("number", "open")
+        return kind in ("number", "unknown") or (kind == "open" and place in self.pairs)
+
+    def piece(self, start):
+        """Read the piece that starts at a place, as far as it goes."""
+        place, strict, groups, words = start, [], [], 0
+        readable, expecting, computes = True, True, False
+        divided_tightly = False
+        last, end = start, start + 1  # the last operand's token, the piece's end
+        loose, scale = False, ""
+        while place < len(self.run):
+            token = self.run[place]
+            if expecting:
+                if token.kind in ("number", "unknown"):
+                    strict.append(token.text)
+                    readable = readable and token.kind == "number"
+                    loose = loose and token.kind == "number"
+                    expecting = False
+                elif self.kind(place) == "open" and place in self.pairs:
+                    strict.append("(")
+                    groups.append(place)
+                elif token.text == "-" and self.starts_operand(place + 1):
+                    strict.append("-")
+                else:
+                    if not groups:
+                        break
+                    place, groups = self.pairs[groups[0]], []
+                    readable = loose = expecting = False
+                place += 1
+                words = 0
+            elif token.kind == "close" and groups:
+                strict.append(")")
+                groups.pop()
+                place += 1
+                words = 0
+            else:
+                operator, width = self.operator_at(place, words, strict)
+                units = 0 if operator else self.units_at(place, words)
+                if operator:
+                    # "2 / 1/4" means one fourth, "2 / 1 / 4" does not.
+                    if operator == "/" and strict[-2:-1] == ["/"]:
+                        readable = readable and self.tight(place) == divided_tightly
+                        loose = loose and self.tight(place) == divided_tightly
+                    divided_tightly = self.tight(place)
+                    strict.append(operator)
+                    expecting = computes = True
+                elif units:
+                    if token.text in RELATIVE_WORDS:
+                        loose, readable = readable or loose, False
+                    if not self.harmless(place, words):
+                        noun = token.text in NOUNS and not token.tight
+                        loose, readable = noun and (readable or loose), False
+                        scale = token.text
+                    words += units
+                else:
+                    if self.adjoins(place, words):
+                        # "= 80 18-inch planks", but not "= 2 1/2"
+                        counts = token.kind == "number" and not token.tight \
+                            and self.text(place + 1) != "/"
+                        loose, readable = counts and (readable or loose), False
+                    if not groups:
+                        break
+                    place, groups = self.pairs[groups[0]], []
+                    readable = loose = False
+                    width, words = 1, 0
+                place += units or width
+            if not expecting and not groups:
+                end = place
+                last = last if words else place - 1
+        return Piece(
+            text=_spaced(strict),
+            tokens=self.run[start : last + 1],
+            start=start,
+            end=end,
+            readable=readable and not expecting,
+            whole=start == 0 and end == len(self.run),
+            unit=self.text(last + 1) if self.kind(last + 1) == "word" else "",
+            computes=computes,
+            loose=loose and not expecting,
+            scale="" if computes else scale,
+        )
+
+    def starts_operand(self, place):
+        """Whether an operand follows an operator: a number, a group, or a sign and one."""
+        if self.kind(place) == "operator" and self.run[place].text == "-":
+            place += 1
+        kind = self.kind(place)
+        return kind in ("number", "unknown") or (kind == "open" and place in self.pairs)
+
+    def operator_at(self, place, words, strict):
+        """(operator, how many tokens it is written in); (None, 1) where there is none."""
+        token = self.run[place]
+        symbol, width = None, 1
+        if token.kind == "operator":
+            dash = token.text == "-" and words and self.final
+            symbol = None if dash else token.text
+        elif token.text in _WORD_OPERATORS:
+            symbol = _WORD_OPERATORS[token.text]
+        elif token.text in ("divided", "multiplied") and self.text(place + 1) == "by":
+            symbol, width = "/" if token.text == "divided" else "*", 2
+        elif token.text == "chia":
+            symbol, width = "/", 2 if self.text(place + 1) == "cho" else 1
+        elif token.text in ("of", "của") and not words and _is_share(strict):
+            symbol = "*"
+            while width <= 2 and self.text(place + width) in DETERMINERS:
+                width += 1
+        after = place + width
+        if token.kind == "word" and self.text(after) == "-":
+            symbol = None  # "2x - 5"
+        return (symbol, width) if symbol and self.starts_operand(after) else (None, 1)
+
+    def units_at(self, place, words):
+        """How many tokens at a place belong to a unit: `apples`, `/hour`, `(apples)`."""
+        token = self.run[place]
+        if words >= MAX_UNIT_WORDS:
+            return 0
+        relative = words and token.text in RELATIVE_WORDS
+        if token.kind == "word" and (relative or token.text not in CLAUSE_WORDS):
+            return 1
+        if token.text == "/" or self.hyphen_at(place):
+            unit = self.text(place + 1)
+            if self.kind(place + 1) == "word" and (len(unit) > 1 or words and unit in _UNIT_LETTERS):
+                return 2
+        closing = self.pairs.get(place)
+        if token.kind == "open" and closing and closing - place <= MAX_UNIT_WORDS:
+            inside = self.run[place + 1 : closing]
+            if inside and all(token.kind == "word" for token in inside):
+                return closing - place + 1
+        return 0
+
+    def harmless(self, place, words):
+        """Whether a unit leaves its number alone; looked at only right after the number."""
+        token = self.run[place]
+        if words or token.kind != "word" or self.hyphen_at(place + 1):  # "t-shirts"
+            return True
+        if token.tight and (len(token.text) == 1 or token.text in _ORDINAL_ENDINGS):
+            return False  # "3x" is a variable, "3rd" no number
+        if len(token.text) == 1 and token.text.isascii() and token.text not in _UNIT_LETTERS:
+            return False
+        return token.text not in MULTIPLIERS
+
+    def adjoins(self, place, words):
+        """Whether what ends a piece changes its last number: `2 1/2`, `2 and a half`."""
+        token = self.run[place]
+        if token.text == "and":
+            place += 2 if self.text(place + 1) in ("a", "one", "(") else 1
+            fraction = self.kind(place) == "number" and self.text(place + 1) == "/"
+            part = self.text(place) in MULTIPLIERS
+            return fraction or part and (not words or self.text(place) in ("half", "quarter"))
+        if token.kind == "operator":  # "5 + x", but not "5 - that is all"
+            variable = self.kind(place + 1) == "word" and len(self.text(place + 1)) == 1
+            return token.text != "-" or variable
+        if words:
+            return False
+        return token.kind in ("number", "unknown") or (token.kind == "open" and token.tight)
+
+    def hyphen_at(self, place):
+        return self.text(place) == "-" and self.tight(place) and self.kind(place + 1) == "word"
+
+    def tight(self, place):
+        """Whether a token has no blank on either side."""
+        after = self.run[place + 1 : place + 2]
+        return self.run[place].tight and bool(after) and after[0].tight
+
+    def text(self, place):
+        return self.run[place].text if place < len(self.run) else ""
+
+
+def _is_share(strict):
+    """Whether what was read ends with a percentage, a fraction or a group: `3/4 of 8`."""
+    return strict[-1].endswith("%") or strict[-1] == ")" or strict[-2:-1] == ["/"]
+
+
+def _spaced(strict):
+    """Strict tokens as text, with blanks around operators but not after a sign."""
+    text = ""
+    for place, token in enumerate(strict):
+        sign = token == "-" and (place == 0 or strict[place - 1] in "(+-*/^")
+        text += f" {token} " if token in "+-*/^" and not sign else token
+    return text

@@ -1,0 +1,151 @@
+"""Whether two symbolic answers are the same, by math-verify in a process of its own.
+
+MATH answers are formulas, and comparing them takes a computer algebra system, which a
+hostile or merely odd answer can keep busy for ever (`10^{10^{10}}`). So such text never
+meets it in this process: a worker does the comparing, with a limit on its time and its
+memory, and what is too long, has other characters than formulas have, or large exponents
+is not compared at all. Not compared means not equal, and `compare_formulas` says which it
+was, so that such answers can be counted.
+
+The worker is this file run as a script; it reads and writes one JSON line a question. It
+loads math-verify once and forks for each question, so that a question that must be killed
+costs its time limit and not another load.
+"""
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import re
+import selectors
+import signal
+import subprocess
+import sys
+
+MAX_CHARACTERS = 200
+MAX_EXPONENT_DIGITS = 3
+SECONDS = 0.9  # for one comparison, so that an answer never costs more than a second
+START_SECONDS = 60.0  # for the worker to load math-verify
+GRACE_SECONDS = 5.0  # for the worker itself to answer after the time limit
+MEMORY = 2 * 1024**3  # bytes
+REFUSED = "beyond the bounds of what is compared"
+LATE = "not compared within time and memory"
+_CHARACTERS = re.compile(r"[A-Za-z0-9 .,:;+\-*/^_=<>()\[\]{}|\\%$'&~]*")
+_EXPONENT = re.compile(r"(?:\^|\*\*)\s*\{?\s*-?\s*([0-9]*)")
+_TOWER = re.compile(r"(?:\^|\*\*)[^+\-*/=,^]*(?:\^|\*\*)")
+_LONG_NUMBER = re.compile(r"[0-9]{30}")
+
+
+def comparable(text: str) -> bool:
+    """Whether a text is within the bounds of what the worker is given."""
+    return (
+        0 < len(text) <= MAX_CHARACTERS
+        and _CHARACTERS.fullmatch(text) is not None
+        and not any(len(e) > MAX_EXPONENT_DIGITS for e in _EXPONENT.findall(text))
+        and not _TOWER.search(text)
+        and not _LONG_NUMBER.search(text)
+    )
+
+
+def same_formula(answer: str, gold: str, seconds: float = SECONDS) -> bool:
+    """Whether two formulas are equal; False beyond the bounds or the time."""
+    return compare_formulas(answer, gold, seconds) is True
+
+
+def compare_formulas(answer: str, gold: str, seconds: float = SECONDS) -> bool | str:
+    """True or False, or why the two were not compared: `REFUSED` or `LATE`."""
+    if not comparable(answer) or not comparable(gold):
+        return REFUSED
+    return _WORKER.ask(gold, answer, seconds)
+
+
+class _Worker:
+    """The process that compares; started when first needed, replaced when it hangs."""
+
+    def __init__(self):
+        self.process = None
+
+    def ask(self, gold: str, answer: str, seconds: float) -> bool | str:
+        if self.process is None or self.process.poll() is not None:
+            self.stop()
+            self.start()
+        try:
+            self.process.stdin.write(json.dumps([gold, answer, seconds]) + "\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            self.stop()
+            return LATE
+        line = self.read_line(seconds + GRACE_SECONDS)
+        if not line:
+            self.stop()
+            return LATE
+        return json.loads(line)
+
+    def start(self):
+        self.process = subprocess.Popen(
+            [sys.executable, "-P", os.path.abspath(__file__)], text=True, bufsize=1,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        )
+        if not self.read_line(START_SECONDS):
+            self.stop()
+            raise RuntimeError(
+                f"math-verify did not load within {START_SECONDS:.0f} s; check that it is "
+                "installed (symbolic answers cannot be scored without it)"
+            )
+
+    def read_line(self, seconds: float) -> str:
+        with selectors.DefaultSelector() as selector:
+            selector.register(self.process.stdout, selectors.EVENT_READ)
+            return self.process.stdout.readline() if selector.select(seconds) else ""
+
+    def stop(self):
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process.stdin.close()
+            self.process.stdout.close()
+        self.process = None
+
+
+_WORKER = _Worker()
+atexit.register(_WORKER.stop)
+
+
+def _serve():
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    from math_verify import parse, verify
+
+    def equal(gold: str, answer: str) -> bool:
+        gold, answer = (parse(f"${text}$") for text in (gold, answer))
+        return bool(gold and answer and verify(gold, answer))
+
+    equal(r"\frac{1}{2}+\sqrt{2}", "x^2+1")  # what is loaded on first use is loaded here
+    print("ready", flush=True)
+    for line in sys.stdin:
+        gold, answer, seconds = json.loads(line)
+        print(json.dumps(_forked(lambda: equal(gold, answer), seconds)), flush=True)
+
+
+def _forked(question, seconds: float) -> bool | str:
+    """The answer of a child process, or LATE where it has none when the time is over."""
+    ours, theirs = os.pipe()
+    child = os.fork()
+    if not child:
+        try:
+            os.write(theirs, b"1" if question() else b"0")
+        finally:
+            os._exit(0)
+    os.close(theirs)
+    with selectors.DefaultSelector() as selector:
+        selector.register(ours, selectors.EVENT_READ)
+        found = os.read(ours, 1) if selector.select(seconds) else b""
+    os.close(ours)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return found == b"1" if found else LATE
+
+
+if __name__ == "__main__":
+    _serve()

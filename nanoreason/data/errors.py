@@ -1,0 +1,258 @@
+"""Planted errors: a right trace becomes one whose VERIFY has something to find.
+
+`corrupt` spoils one step of EXECUTE, carries the consequence through the later steps,
+and writes the VERIFY that checks step after step, stops at the wrong one, blames it and
+repairs the answer. Each check keeps the kind that it had in the right trace, so its form
+cannot tell a spoiled step from a sound one.
+
+Which line depends on which is told by the graph of the right trace and its question. Without a
+question, an operand that equals an earlier result is that result, anything else a quantity.
+"""
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Mapping
+from dataclasses import replace
+from fractions import Fraction
+
+from nanoreason.arithmetic.equations import read_equations
+from nanoreason.arithmetic.expression import (Binary, Negative, Number, evaluate, parse_expression)
+from nanoreason.data.filters import examine
+from nanoreason.data.problem import Operand, Problem, Step
+from nanoreason.data.verify_lines import (KINDS as CHECKS, check_line, check_lines, compute,
+                                          equation, slip, write_number)
+from nanoreason.graph.builder import dependency_graph
+from nanoreason.trace import Trace
+
+KINDS = ("arithmetic_slip", "wrong_operator", "wrong_operand", "skipped_step",
+         "copying_slip")
+ATTEMPTS = 40
+
+
+class CorruptionError(ValueError):
+    """This kind of error cannot be planted in this trace; the message says why."""
+
+
+def _operand(node, earlier: list[Fraction], unused: set[int], source: tuple | None) -> Operand:
+    if isinstance(node, Negative) or not isinstance(node, Number):
+        raise CorruptionError("a step has an operand that is no plain number")
+    if source is not None:
+        of_step = source[0] == "step" and not node.percent
+        return Operand("step" if of_step else "given", source[1] if of_step else 0,
+                       node.value, node.text)
+    matches = [k for k, value in enumerate(earlier, 1) if value == node.value]
+    if node.percent or not matches:
+        return Operand("given", 0, node.value, node.text)
+    index = max(matches, key=lambda k: (k in unused, k))
+    unused.discard(index)
+    return Operand("step", index, node.value, node.text)
+
+
+def read_steps(trace: Trace, question: str | None = None) -> list[Step]:
+    """EXECUTE's lines as binary steps that refer to one another.
+
+    question: tells where operands come from that have a value in common. Raises
+    `CorruptionError` where a line is no `a operator b = c` that holds.
+    """
+    steps: list[Step] = []
+    unused: set[int] = set()
+    graph = None if question is None else dependency_graph(trace, question)
+    for number, (line, plan) in enumerate(zip(trace.execute, trace.plan), 1):
+        equations = read_equations(line)
+        if len(equations) != 1 or len(equations[0].sides) != 2 or not equations[0].holds:
+            raise CorruptionError(f"EXECUTE line {number} is no single true equation: {line!r}")
+        node = parse_expression(equations[0].left)
+        if not isinstance(node, Binary) or node.op not in "+-*/":
+            raise CorruptionError(f"EXECUTE line {number} is no step of two operands: {line!r}")
+        earlier = [step.value for step in steps]
+        known = graph is not None and ("step", number) in graph
+        told = graph.nodes["step", number]["operands"] if known else ()
+        # One operand for two numbers is a fraction that the question has: no result.
+        sources = [source for _, source in told] if len(told) == 2 else [None, None]
+        left = _operand(node.left, earlier, unused, sources[0])
+        right = _operand(node.right, earlier, unused, sources[1])
+        value = evaluate(equations[0].right)
+        steps.append(Step(node.op, left, right, value, plan))
+        unused.add(number)
+    if len(steps) != len(trace.plan):
+        raise CorruptionError("EXECUTE does not have a line for each step of PLAN")
+    return steps
+
+
+def with_rule_checks(trace: Trace, problem_id: str) -> Trace:
+    """A right trace with the rules' VERIFY in place of another teacher's.
+
+    An error can be planted only where the checks are the rules', so checks of another form
+    would tell that a trace is clean. A trace with a line that is no plain step (prose,
+    LaTeX), or with a verdict against a step, stays as it is.
+    """
+    try:
+        steps = read_steps(trace) if trace.verdict is None else []
+    except CorruptionError:
+        steps = []
+    return replace(trace, checks=check_lines(problem_id, steps, trace.execute)) \
+        if steps else trace
+
+
+def check_kinds(trace: Trace, steps: list[Step]) -> list[str]:
+    """Which kind of check the right trace makes of each step."""
+    kinds = []
+    for check, step in zip(trace.checks, steps):
+        fitting = [kind for kind in CHECKS if check_line(kind, step, step.value) == check]
+        if not fitting:
+            raise CorruptionError(f"VERIFY line {check!r} is none of the checks {CHECKS}")
+        kinds.append(fitting[0])
+    if len(kinds) != len(steps):
+        raise CorruptionError("VERIFY does not have a check for each step")
+    return kinds
+
+
+def _rebuilt(operand: Operand, found: dict[int, Fraction]) -> Operand:
+    if operand.kind != "step":
+        return operand
+    value = found[operand.index]
+    return replace(operand, value=value, text=write_number(value))
+
+
+def _sound(value: Fraction, steps: list[Step]) -> bool:
+    """Wrong values stay of the kind that right ones are, so that they do not stand out."""
+    largest = max(max(s.value, s.left.value, s.right.value) for s in steps)
+    return value.denominator == 1 and 0 < value <= 2 * max(largest, 50)
+
+
+def _spoil(kind: str, step: Step, steps: list[Step], rng: random.Random
+           ) -> tuple[str, Operand, Operand, Fraction]:
+    """One wrong version of a step: operator, operands and the value it comes to."""
+    operator, left, right = step.operator, step.left, step.right
+    if kind == "arithmetic_slip":
+        right_value = compute(operator, left.value, right.value)
+        if right_value.denominator != 1:
+            raise CorruptionError("a slip needs a whole number to slip on")
+        return operator, left, right, Fraction(slip(int(right_value), rng))
+    if kind == "wrong_operator":
+        operator = rng.choice([sign for sign in "+-*/" if sign != operator])
+    elif kind == "wrong_operand":
+        others = [o for s in steps for o in (s.left, s.right)
+                  if o.kind == "given" and o.text not in (left.text, right.text)]
+        if not others:
+            raise CorruptionError("the trace has no other quantity to take by mistake")
+        other = rng.choice(others)
+        left, right = (left, other) if rng.random() < 0.7 else (other, right)
+    else:
+        givens = [side for side, o in enumerate((left, right))
+                  if o.kind == "given" and o.value.denominator == 1]
+        if not givens:
+            raise CorruptionError("the step copies no whole number from the question")
+        side = rng.choice(givens)
+        value = Fraction(slip(int((left, right)[side].value), rng))
+        copied = Operand("given", 0, value, write_number(value))
+        left, right = (copied, right) if side == 0 else (left, copied)
+    return operator, left, right, compute(operator, left.value, right.value)
+
+
+def _execute(steps: list[Step], wrong: int, kind: str, rng: random.Random
+             ) -> tuple[list[str], list[Fraction]]:
+    """EXECUTE with step number `wrong` spoiled, and the value that each line comes to."""
+    lines, found = [], {}
+    for number, step in enumerate(steps, 1):
+        if kind == "skipped_step" and number == wrong:
+            # What would use this step's value takes what the step was worked from:
+            # an earlier result if there is one, else the larger quantity.
+            source = max((step.left, step.right), key=lambda o: (o.kind == "step", o.value))
+            found[number] = _rebuilt(source, found).value
+            continue
+        left, right = _rebuilt(step.left, found), _rebuilt(step.right, found)
+        current = replace(step, left=left, right=right)
+        if number == wrong:
+            operator, left, right, value = _spoil(kind, current, steps, rng)
+            if value == step.value:
+                raise CorruptionError("the spoiled step still comes out right")
+        else:
+            operator, value = step.operator, compute(step.operator, left.value, right.value)
+        if not _sound(value, steps):
+            raise CorruptionError(f"line {number} would come to {value}")
+        lines.append(equation(operator, left, right, value))
+        found[number] = value
+    if kind == "skipped_step":
+        del found[wrong]
+    return lines, list(found.values())
+
+
+def corrupt(trace: Trace, kind: str, rng: random.Random, question: str | None = None) -> Trace:
+    """A copy of a right trace with one planted error and the VERIFY that finds it.
+
+    trace: right, with `Verdict: correct`. kind: one of `KINDS`. question: see `read_steps`.
+    The planted step is `result.verdict`; a skipped step is never the last. Raises
+    `CorruptionError` where the trace gives no room for this kind, and `ValueError` for an
+    unknown kind.
+    """
+    if kind not in KINDS:
+        raise ValueError(f"error kind {kind!r} is unknown; choose one of {', '.join(KINDS)}")
+    if trace.verdict is not None:
+        raise CorruptionError("the trace already holds an error")
+    steps = read_steps(trace, question)
+    kinds = check_kinds(trace, steps)
+    candidates = len(steps) - (kind == "skipped_step")
+    if candidates < 1:
+        raise CorruptionError("a trace of one step has none to skip")
+    reason = ""
+    for _ in range(ATTEMPTS):
+        wrong = rng.randint(1, candidates)
+        try:
+            lines, values = _execute(steps, wrong, kind, rng)
+        except (CorruptionError, ZeroDivisionError) as error:
+            reason = str(error)
+            continue
+        if values[-1] == steps[-1].value or values[wrong - 1] == steps[wrong - 1].value:
+            reason = "the answer or the step comes out right all the same"
+            continue
+        checks = [check_line(kinds[k], steps[k], values[k]) for k in range(wrong)]
+        return replace(trace, execute=tuple(lines), result=write_number(values[-1]),
+                       checks=tuple(checks), verdict=wrong,
+                       repairs=trace.execute[wrong - 1:])
+    raise CorruptionError(f"no {kind} found in {ATTEMPTS} attempts; last: {reason}")
+
+
+def check_mix(kinds: Mapping[str, float] | None) -> None:
+    """Raise `ValueError` unless `kinds` gives known kinds finite weights, one above 0."""
+    if kinds is None:
+        return
+    for kind, weight in kinds.items():
+        if kind not in KINDS:
+            raise ValueError(f"kind of error {kind!r} is unknown; choose of {', '.join(KINDS)}")
+        if isinstance(weight, bool) or not isinstance(weight, (int, float)) \
+                or not 0 <= weight < math.inf:
+            raise ValueError(f"the weight of {kind} must be a number, 0 or more, not {weight!r}")
+    if not any(kinds.values()):
+        raise ValueError(f"all weights of {dict(kinds)} are 0: at least one must be above 0")
+
+
+def plant(problem: Problem, trace: Trace, seed: int,
+          kinds: Mapping[str, float] | None = None) -> tuple[Trace, str] | None:
+    """The trace with a planted error and the error's kind; None if no kind fits.
+
+    The kinds are tried in an order drawn by seed and problem; the first that the trace has
+    room for, and whose result passes the filter, is taken. kinds: weights by kind, in which
+    the first to be tried is drawn, then the next of the rest; a kind that is not named, or
+    has weight 0, is never planted. None: all alike.
+    """
+    rng = random.Random(f"plant/{seed}/{problem.id}")
+    for kind in _order(kinds, rng):
+        try:
+            wrong = corrupt(trace, kind, rng, problem.question)
+        except CorruptionError:
+            continue
+        if examine(problem, wrong)[1] is None:
+            return wrong, kind
+    return None
+
+
+def _order(kinds: Mapping[str, float] | None, rng: random.Random) -> list[str]:
+    if kinds is None:
+        return rng.sample(KINDS, len(KINDS))
+    # Exponential waiting times: who comes first is drawn in proportion to the weights
+    # (Efraimidis and Spirakis 2006).
+    waits = {kind: -math.log(1 - rng.random()) / kinds[kind]
+             for kind in KINDS if kinds.get(kind, 0) > 0}
+    return sorted(waits, key=waits.get)

@@ -1,0 +1,148 @@
+"""The filter: which traces are good enough to learn from, in three layers.
+
+| layer       | code                    | refused is                                          |
+|-------------|-------------------------|-----------------------------------------------------|
+| syntax      | not_a_trace             | a text that `parse_trace` refuses                   |
+| mathematics | false_equation          | a readable equation that is wrong, outside what a   |
+|             |                         | verdict blames                                      |
+|             | wrong_answer            | `Answer:` that is not the gold answer               |
+|             | wrong_result            | `Result:` that is wrong though nothing is blamed    |
+| consistency | steps_off_plan          | EXECUTE with more or fewer lines than PLAN          |
+|             | operation_off_plan      | PLAN says add, EXECUTE multiplies                   |
+|             | result_off_execute      | `Result:` that is not the last line's value         |
+|             | unreadable_line         | an EXECUTE line without a readable equation         |
+|             | operand_without_source  | a number that neither question nor an earlier line  |
+|             |                         | nor a named constant explains                       |
+
+The last three are not asked of MATH and VNHSGE, whose steps may be prose or LaTeX.
+
+A trace is refused by the first layer that it fails. kept + rejected = read, always.
+"""
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import replace
+from fractions import Fraction
+
+from nanoreason.arithmetic.answers import same_answer
+from nanoreason.arithmetic.equations import read_equations
+from nanoreason.arithmetic.expression import ArithmeticTextError, evaluate
+from nanoreason.data.problem import Problem, Rejection
+from nanoreason.graph.builder import execute_graph
+from nanoreason.stages import TraceError
+from nanoreason.trace import Trace, parse_trace, render_trace
+
+# In these data sets a step may be prose or LaTeX: of it only the equations that can be read
+# are judged, by the mathematics layer.
+PROSE = ("math", "vnhsge")
+_OPERATIONS = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/",
+               "cộng": "+", "trừ": "-", "nhân": "*", "chia": "/"}
+
+
+def filter_traces(pairs: Iterable[tuple[Problem | Rejection, Trace | Rejection | str]]
+                  ) -> tuple[list[tuple[Problem, Trace]], list[Rejection]]:
+    """Split (problem, trace) pairs into what is kept and what is rejected, in order.
+
+    A trace may also be its text, or a `Rejection` of an earlier stage, which is passed on.
+    Every pair ends up in exactly one of the two lists.
+    """
+    kept, rejected, read = [], [], 0
+    for read, (problem, trace) in enumerate(pairs, 1):
+        earlier = next((x for x in (problem, trace) if isinstance(x, Rejection)), None)
+        if earlier is None:
+            trace, earlier = examine(problem, trace)
+        if earlier is None:
+            kept.append((problem, trace))
+        else:
+            rejected.append(earlier)
+    if len(kept) + len(rejected) != read:
+        raise AssertionError(f"{len(kept)} kept + {len(rejected)} rejected, but {read} read")
+    return kept, rejected
+
+
+def reasons(rejected: Iterable[Rejection]) -> dict[str, int]:
+    """How often each reason code occurs, most frequent first."""
+    return dict(Counter(rejection.reason for rejection in rejected).most_common())
+
+
+def examine(problem: Problem, trace: Trace | str) -> tuple[Trace | None, Rejection | None]:
+    """One trace through the three layers: (trace, None) or (None, why not)."""
+    try:
+        trace = parse_trace(trace if isinstance(trace, str) else render_trace(trace))
+    except TraceError as error:
+        return None, Rejection(problem.id, "syntax/not_a_trace", error.stage.value, error.reason)
+    for layer, look in (("mathematics", _mathematics), ("consistency", _consistency)):
+        found = look(problem, trace)
+        if found:
+            code, place, detail = found
+            return None, Rejection(problem.id, f"{layer}/{code}", place, detail)
+    return trace, None
+
+
+def _number(text: str) -> Fraction | None:
+    try:
+        return evaluate(text.strip().rstrip("."))
+    except ArithmeticTextError:
+        return None
+
+
+def _places(trace: Trace):
+    """(place, text) of all that must be true: EXECUTE before a blamed step, VERIFY after."""
+    sound = trace.execute if trace.verdict is None else trace.execute[:trace.verdict - 1]
+    named = (("UNDERSTAND", trace.understand, 1), ("PLAN", trace.plan, 1),
+             ("EXECUTE", sound, 1), ("VERIFY check", trace.checks, 1),
+             ("VERIFY repair", trace.repairs, trace.verdict or 1))
+    for name, lines, first in named:
+        for number, line in enumerate(lines, first):
+            yield f"{name} line {number}", line
+
+
+def _mathematics(problem: Problem, trace: Trace):
+    for place, text in _places(trace):
+        for equation in read_equations(text):
+            if equation.holds is False:
+                return "false_equation", place, f"{equation.text!r} is not true"
+    if not same_answer(trace.answer, problem.answer):
+        return "wrong_answer", "Answer:", f"{trace.answer!r}, but it is {problem.answer!r}"
+    if trace.verdict is None and not same_answer(trace.result, problem.answer):
+        return "wrong_result", "Result:", f"{trace.result!r}, but it is {problem.answer!r}"
+    return None
+
+
+def _consistency(problem: Problem, trace: Trace):
+    if trace.verdict is None and len(trace.execute) != len(trace.plan):
+        return ("steps_off_plan", "EXECUTE",
+                f"{len(trace.execute)} lines for {len(trace.plan)} steps of PLAN")
+    right = trace if trace.verdict is None else repaired(trace)
+    if len(right.execute) != len(right.plan):
+        return ("steps_off_plan", "VERIFY",
+                f"{len(right.execute)} lines once repaired, for {len(right.plan)} steps of PLAN")
+    for number, (plan, line) in enumerate(zip(right.plan, right.execute), 1):
+        sign = _OPERATIONS.get(re.match(r"\w*", plan)[0].lower())
+        if sign and sign not in line:
+            return ("operation_off_plan", f"EXECUTE line {number}",
+                    f"PLAN says {plan!r}, EXECUTE does {line!r}")
+    if problem.source in PROSE:
+        return None
+    graph = execute_graph(right.execute, problem.question, plan=right.plan)
+    if graph.graph["unreadable"]:
+        return "unreadable_line", "EXECUTE", graph.graph["unreadable"]
+    for node, attributes in graph.nodes(data=True):
+        if attributes["kind"] == "unknown":
+            return ("operand_without_source", f"EXECUTE {node[1]}",
+                    f"nothing explains {attributes['value']}")
+    last = graph.nodes["step", len(right.execute)]["value"]
+    if _number(right.result) != last:
+        return ("result_off_execute", "Result:",
+                f"{right.result!r}, but the last line comes to {last}")
+    return None
+
+
+def repaired(trace: Trace) -> Trace:
+    """What a blamed trace comes to once its repairs stand in EXECUTE."""
+    if trace.verdict is None:
+        return trace
+    return replace(trace, execute=(*trace.execute[:trace.verdict - 1], *trace.repairs),
+                   result=trace.answer, verdict=None, repairs=())

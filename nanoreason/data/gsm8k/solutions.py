@@ -1,0 +1,173 @@
+"""What the lines of a worked solution calculate, as binary steps.
+
+A line carries calculator annotations `<<48/2=24>>`, or equations in plain text, or an
+equation in an unknown. Most solutions need their annotations alone; each further reading of
+`READINGS` takes more of the text, and only where the one before it gives no trace.
+"""
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from fractions import Fraction
+
+from nanoreason.arithmetic.equations import read_equations
+from nanoreason.arithmetic.expression import (ArithmeticTextError, evaluate, parse_expression,
+                                              value_of)
+from nanoreason.data.gsm8k.algebra import ANNOTATION, solved, without_annotations
+from nanoreason.data.gsm8k.binary_steps import BinarySteps, StepError, exact
+from nanoreason.data.gsm8k.implied import complete
+from nanoreason.data.problem import Problem, Rejection, Step
+from nanoreason.data.verify_lines import write_number
+from nanoreason.graph.quantities import quantities
+
+READINGS = ("annotated", "plain", "whole", "algebra")
+_SIGNS = str.maketrans({"–": "-", "[": "(", "]": ")", "½": "(1/2)", "¼": "(1/4)", "¾": "(3/4)"})
+# How solutions write arithmetic, and how it is read.
+_WRITTEN = [(re.compile(pattern), instead) for pattern, instead in (
+    (r"(?<=\b[0-9])(:00)(?![0-9])", "   "),  # 7:00 - 1:00 = 6 hours
+    (r"\b([^\W\d_]+)\s[0-9]:(?=[0-9])", r"\1: "),  # Day 2:50 * 2 = 100
+    (r"(?<=[^\W\d_]):(?=[0-9])", ": "),  # Tuesday:6 * 2 = 12
+    (r"(?<=[0-9])\s?/\s?(1/[2-9])(?![0-9./])", r" / (\1)"),  # 25 / 1/3 = 75
+    (r"(?<=[0-9])\s?\(\s*([0-9.]+)\s*\)", r" * \1"),  # 5(4) = 20
+    (r"(?<=[0-9])\((?=[^()=]*\))", " * ("),  # 2(6 + 12) = 36
+    (r"(?<=/[0-9]\))\s?\$?(?=[0-9(])", " * "),  # (1/2) 18 = 9
+)]
+_MIXED = re.compile(r"(?<![\w./])([0-9]+)\s(?:and\s)?([1-9])/([2-9])(?![0-9./])")
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A step on its way to a trace.
+
+    asked: its sub-question, "" where it has none; said: the line of the solution it is from.
+    """
+
+    step: Step
+    asked: str
+    said: str
+
+
+class Unteachable(ValueError):
+    """The rules make no right trace of a problem. `reason`, `place`, `detail` say why."""
+
+    def __init__(self, reason: str, place: str, detail: str):
+        super().__init__(reason, place, detail)
+        self.reason, self.place, self.detail = reason, place, detail
+
+    def __str__(self):
+        return f"{self.reason} at {self.place}: {self.detail}"
+
+    def rejection(self, problem_id: str) -> Rejection:
+        """The same as a record for `rejected.jsonl`."""
+        return Rejection(problem_id, self.reason, self.place, self.detail)
+
+
+def line_expressions(step: str, reading: str = "annotated") -> list[tuple[str, str]]:
+    """The (expression, value) texts of one step: its annotations, else its equations.
+
+    reading: with any other than "annotated", the equations in plain text beside the
+    annotations are read too, in order. Where both come to one value, the annotation counts;
+    with "whole" the equation does: `40 - (6 + 4) = 40 - 10 = <<40-10=30>>30`.
+    """
+    marks = []
+    for annotation in ANNOTATION.finditer(step):
+        left, _, right = annotation[1].rpartition("=")
+        left = left.strip().lstrip("+")
+        if re.search(r"[-+*/^]", left):
+            marks.append((annotation.start(), left, right.strip()))
+    if reading != "annotated" or not marks:
+        text = _as_equations(without_annotations(step))
+        read = [(e.span[0], e.left, e.right) for e in read_equations(text)
+                if e.has_operator and e.holds]
+        if reading == "whole":
+            values = {_value(right) for _, _, right in read}
+            marks = [mark for mark in marks if _value(mark[2]) not in values] + read
+        else:
+            known = {_value(right) for _, _, right in marks}
+            marks += [equation for equation in read if _value(equation[2]) not in known]
+        marks.sort(key=lambda mark: mark[0])
+    return [_in_per_cent(left, right) for _, left, right in marks]
+
+
+def _as_equations(text: str) -> str:
+    """A line of a solution with its arithmetic as `read_equations` expects it."""
+    text = _MIXED.sub(_decimal, text.translate(_SIGNS))
+    for pattern, instead in _WRITTEN:
+        text = pattern.sub(instead, text)
+    return text
+
+
+def _decimal(mixed: re.Match) -> str:
+    """`1 1/2` as `1.5`, where a decimal is exact."""
+    whole, above, below = map(int, mixed.groups())
+    value = whole + Fraction(above, below)
+    return write_number(value) if above < below and exact(value) else mixed[0]
+
+
+def _value(text: str) -> Fraction | None:
+    try:
+        return evaluate(text)
+    except ArithmeticTextError:
+        return None
+
+
+def _in_per_cent(left: str, right: str) -> tuple[str, str]:
+    """`100% - 80% = 20%` and `7 / 20 * 100% = 35%` without their signs, if that is true."""
+    bare = left.replace("%", ""), right.replace("%", "")
+    try:
+        if right.endswith("%") and evaluate(bare[0]) == evaluate(bare[1]):
+            return bare
+    except ArithmeticTextError:
+        pass
+    return left, right
+
+
+def read_steps(problem: Problem, reading: str) -> tuple[list[Draft], Unteachable | None]:
+    """The binary steps of the solution, and why the first expression that gave none did not.
+
+    reading: one of `READINGS`."""
+    collected = BinarySteps(quantities(problem.question))
+    solution = problem.details.get("solution", ())
+    by_algebra = solved([step for _, step in solution]) if reading == "algebra" else {}
+    told: list[tuple[str, str]] = []  # of each step its sub-question and its line
+    failure = None
+    for number, (sub_question, step) in enumerate(solution, 1):
+        for left, right in (*by_algebra.get(number - 1, ()),
+                            *line_expressions(step, reading)):
+            before = len(collected.steps)
+            try:
+                _add(collected, left, right, f"solution line {number}")
+            except Unteachable as error:
+                # Perhaps nothing depends on it: a trace without an unexplained number says.
+                failure = failure or error
+            if by_algebra and _said_again(collected.steps, before):
+                # An equation is solved at once; what follows it simplifies it.
+                del collected.steps[before:]
+            told += [("", step)] * (len(collected.steps) - before)
+            if len(collected.steps) > before:
+                told[-1] = sub_question, step
+    completed = complete(collected.steps, problem.question)
+    ends = {position: k for k, (position, _) in enumerate(completed)}
+    drafts = []
+    for k, (position, step) in enumerate(completed):
+        asked, said = told[position]
+        drafts.append(Draft(step, asked if ends[position] == k else "", said))
+    return drafts, failure
+
+
+def _said_again(steps: list[Step], count: int) -> bool:
+    """Whether all steps after the first `count` were worked out before, on the same numbers."""
+    said = [(step.operator, step.left.value, step.right.value) for step in steps]
+    return all(step in said[:count] for step in said[count:])
+
+
+def _add(collected: BinarySteps, left: str, right: str, place: str) -> None:
+    try:
+        node, value = parse_expression(left), evaluate(right)
+        if value_of(node) != value:
+            raise Unteachable("false_equation", place, f"{left} is not {right}")
+        collected.add(node)
+    except ArithmeticTextError as error:
+        raise Unteachable("unreadable_expression", place, str(error)) from error
+    except StepError as error:
+        raise Unteachable("no_binary_steps", place, f"{left} = {right}: {error}") from error

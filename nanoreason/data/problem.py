@@ -1,0 +1,226 @@
+"""One word problem, whatever source it comes from.
+
+A `Problem` is what every source yields and every teacher takes. Sources that know how
+their answer comes about (the procedural generator) also give the steps, as a small
+dependency graph: which operation, on which operands, with which value. Sources that do
+not know leave `steps` empty, and a teacher works the steps out.
+"""
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import re
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+from fractions import Fraction
+from pathlib import Path
+
+from nanoreason.stages import TraceError
+from nanoreason.trace import Trace, parse_trace, render_trace
+
+
+@dataclass(frozen=True)
+class Operand:
+    """One operand of a step: where its value comes from.
+
+    kind: "given" (index: position among the question's quantities, from 0), "step"
+    (index: 1-based number of an earlier step) or "constant" (index: 0).
+    text: how the operand is written in an equation, e.g. "48" or "20%".
+    """
+
+    kind: str
+    index: int
+    value: Fraction
+    text: str
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of the known solution: `left operator right = value`, and its plan."""
+
+    operator: str  # "+", "-", "*" or "/"
+    left: Operand
+    right: Operand
+    value: Fraction
+    plan: str
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A question with its gold answer and what the source knows beyond that."""
+
+    id: str
+    source: str
+    split: str
+    language: str
+    question: str
+    answer: str
+    steps: tuple[Step, ...] = ()
+    details: dict = field(default_factory=dict, compare=False)
+
+
+def normalise_question(question: str) -> str:
+    """Lower-case words and numbers of a question, single spaces, no punctuation.
+
+    Two questions that differ only in spacing, case or punctuation are the same question
+    for splits and decontamination.
+    """
+    return " ".join(re.findall(r"\w+", question.lower()))
+
+
+def question_sha256(question: str) -> str:
+    """Hexadecimal sha256 of the normalised question; decides dev and test membership."""
+    return hashlib.sha256(normalise_question(question).encode("utf-8")).hexdigest()
+
+
+# The fields of a prepared record, in the order in which they are written.
+FIELDS = ("id", "source", "split", "question", "answer", "trace", "planted")
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """What was read but not used, and why.
+
+    problem_id: the problem's id, or "" where reading failed before there was one.
+    reason: a short code to count by. place: file and line, or stage and line.
+    detail: one sentence with the value that was found.
+    """
+
+    problem_id: str
+    reason: str
+    place: str
+    detail: str
+
+
+class RecordError(ValueError):
+    """A file of prepared traces holds something else; the message names file and line."""
+
+
+def read_json_lines(path: str | Path) -> Iterator[tuple[int, dict | Rejection]]:
+    """The records of a JSON Lines file, gzipped or not, each with its line number.
+
+    A line that is no JSON object comes as a `Rejection` in its place; so does the end of a
+    gzip file that is cut off or damaged, after the lines that could be read. Blank lines
+    are no records. Whether a file is gzipped is told by its first bytes, not its name.
+    Raises `FileNotFoundError` at once for a path that is no file.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path} is no file; give the path of a JSON Lines file (.jsonl or .jsonl.gz)")
+    return _read_json_lines(path)
+
+
+def _read_json_lines(path: Path) -> Iterator[tuple[int, dict | Rejection]]:
+    with path.open("rb") as file:
+        zipped = file.read(2) == b"\x1f\x8b"
+    number = 0
+    with gzip.open(path, "rb") if zipped else path.open("rb") as file:
+        while True:
+            number += 1
+            try:
+                line = file.readline()
+            except (EOFError, OSError, zlib.error) as error:
+                yield number, Rejection(
+                    "", "damaged_gzip", f"{path.name} line {number}",
+                    f"the file breaks off here ({error}); fetch it again")
+                return
+            if not line:
+                return
+            if line.strip():
+                yield number, _read_line(line, f"{path.name} line {number}")
+
+
+def _read_line(line: bytes, place: str) -> dict | Rejection:
+    try:
+        record = json.loads(line.decode("utf-8-sig"))
+        json.dumps(record, ensure_ascii=False).encode("utf-8")  # lone surrogates fail here
+    except UnicodeError as error:
+        return Rejection("", "not_utf8", place, f"text that is not UTF-8: {error}"[:200])
+    except (ValueError, RecursionError) as error:
+        return Rejection("", "not_json", place, f"{error}: {line[:60]!r}"[:200])
+    if not isinstance(record, dict):
+        return Rejection("", "not_an_object", place,
+                         f"a record must be a JSON object, not {line[:60]!r}")
+    return record
+
+
+def write_rejected(path: str | Path, rejected: Iterable[Rejection]) -> int:
+    """Write `rejected.jsonl`, one line a rejection (id, reason, place, detail); how many."""
+    rows = ({"id": r["problem_id"], "reason": r["reason"], "place": r["place"],
+             "detail": r["detail"]} for r in map(asdict, rejected))
+    return _write(path, rows)
+
+
+def _write(path: str | Path, rows: Iterable[dict]) -> int:
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    count = 0
+    with path.open("w", encoding="utf-8", newline="\n") as file:
+        for count, row in enumerate(rows, 1):
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+    return count
+
+
+def make_record(problem, trace: Trace, planted: dict | None = None) -> dict:
+    """The prepared record of a problem and its trace; see `FIELDS`.
+
+    planted: None, or {step, kind, origin} with the 1-based number of the spoiled step.
+    """
+    return {"id": problem.id, "source": problem.source, "split": problem.split,
+            "question": problem.question, "answer": problem.answer,
+            "trace": render_trace(trace), "planted": planted}
+
+
+def write_traces(path: str | Path, records: Iterable[dict]) -> int:
+    """Write prepared records, one JSON object a line; returns how many.
+
+    Raises `RecordError` for a record without one of `FIELDS`.
+    """
+    def checked():
+        for number, record in enumerate(records, 1):
+            check_record(record, f"record {number}")
+            yield {field: record[field] for field in FIELDS}
+    return _write(path, checked())
+
+
+def read_traces(path: str | Path) -> list[dict]:
+    """Read prepared records back, every trace checked to be one.
+
+    Raises `RecordError` with file, line and reason at the first record that is none:
+    unlike a source file, this one was written by `write_traces` and must be whole.
+    """
+    records = []
+    for number, record in read_json_lines(path):
+        place = f"{Path(path).name} line {number}"
+        if isinstance(record, Rejection):
+            raise RecordError(f"{record.place}: {record.detail}")
+        check_record(record, place)
+        records.append(record)
+    return records
+
+
+def check_record(record: dict, place: str) -> None:
+    """Raise `RecordError` unless `record` has the fields, types and trace of its form."""
+    missing = [field for field in FIELDS if field not in record]
+    if missing:
+        raise RecordError(f"{place}: no field {missing[0]!r}; a prepared record has the "
+                          f"fields {', '.join(FIELDS)}")
+    for field in FIELDS[:-1]:
+        if not isinstance(record[field], str):
+            raise RecordError(f"{place}: {field} must be text, not {record[field]!r}")
+    try:
+        trace = parse_trace(record["trace"])
+    except TraceError as error:
+        raise RecordError(f"{place}: the trace of {record['id']} is none: {error}") from error
+    planted = record["planted"]
+    if planted is None:
+        return
+    if not isinstance(planted, dict) or set(planted) != {"step", "kind", "origin"}:
+        raise RecordError(f"{place}: planted must be null or have step, kind and origin, "
+                          f"not {planted!r}")
+    if planted["step"] != trace.verdict:
+        raise RecordError(f"{place}: planted step {planted['step']!r}, but the verdict "
+                          f"blames {trace.verdict!r}")

@@ -1,0 +1,198 @@
+"""The teacher that reads what was taught before: traces of a file, by question.
+
+Two layouts, told apart line by line: this project's own prepared traces (`records.FIELDS`)
+and the original study's eight fields (`id`, `question`, `original_solution`, `cot_4steps`,
+`model_prediction`, `ground_truth`, `is_correct`, `full_response`). Stages may be written in
+any of the three tag styles that `parse_trace` reads. Where the steps are plain arithmetic
+the rules write VERIFY anew (see `errors.with_rule_checks`).
+"""
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from nanoreason import paths
+from nanoreason.data.errors import with_rule_checks
+from nanoreason.data.gsm8k.solutions import Unteachable
+from nanoreason.data.gsm8k.teacher import gsm8k_trace
+from nanoreason.data.llm_teacher import LlmTeacher, endpoint
+from nanoreason.data.problem import Problem, Rejection, question_sha256, read_json_lines
+from nanoreason.data.verify_lines import procedural_trace
+from nanoreason.stages import ANSWER, CLOSINGS, NUMBERED, RESULT, VERDICT, Stage, TraceError
+from nanoreason.trace import Trace, parse_trace
+
+
+class RecordedTeacher:
+    """The traces of one file.
+
+    `traces` and `refused` hold, by hash of the question, the first record that is a trace,
+    or why the last one is none. `counts`: records read, usable, repeated (another trace of
+    the same question: the first stays), and refused by reason.
+    """
+
+    def __init__(self, path: str | Path):
+        self.traces: dict[str, Trace] = {}
+        self.refused: dict[str, Rejection] = {}
+        self.counts: Counter[str] = Counter(read=0, usable=0, repeated=0)
+        for number, record in read_json_lines(path):
+            self.counts["read"] += 1
+            self._take(record, f"{Path(path).name} line {number}")
+
+    def _take(self, record: dict | Rejection, place: str) -> None:
+        question = record.get("question") if isinstance(record, dict) else None
+        if not isinstance(question, str) or not question.strip():
+            reason = record.reason if isinstance(record, Rejection) else "no_question"
+            self.counts[f"recorded/{reason}"] += 1
+            return
+        key = question_sha256(question)
+        if key in self.traces:
+            self.counts["repeated"] += 1
+            return
+        try:
+            self.traces[key] = _read(record)
+            self.counts["usable"] += 1
+        except TraceError as error:
+            self.counts["recorded/not_a_trace"] += 1
+            self.refused[key] = Rejection(str(record.get("id", "")), "recorded/not_a_trace",
+                                          place, str(error)[:300])
+
+    def teach(self, problems: Iterable[Problem | Rejection]) -> Iterator[Trace | Rejection]:
+        """One trace or rejection a problem, in order: `recorded/missing` where the file has
+        nothing about the question, `recorded/not_a_trace` where it has no usable trace."""
+        for problem in problems:
+            key = question_sha256(problem.question) if isinstance(problem, Problem) else ""
+            if isinstance(problem, Rejection):
+                yield problem
+            elif key in self.traces:
+                yield with_rule_checks(self.traces[key], problem.id)
+            elif key in self.refused:
+                found = self.refused[key]
+                yield Rejection(problem.id, found.reason, found.place, found.detail)
+            else:
+                yield Rejection(problem.id, "recorded/missing", "", "no record of its question")
+
+
+def _read(record: dict) -> Trace:
+    """The trace of a record: its text as it stands, else its stages put together.
+
+    Raises TraceError with the first reason.
+    """
+    for field in ("trace", "full_response"):
+        if isinstance(record.get(field), str) and record[field].strip():
+            try:
+                return parse_trace(record[field])
+            except TraceError:
+                if not isinstance(record.get("cot_4steps"), dict):
+                    raise
+    stages = record.get("cot_4steps")
+    if not isinstance(stages, dict):
+        raise TraceError(Stage.UNDERSTAND, "the record has neither `trace`, `full_response` "
+                                           "nor `cot_4steps`")
+    texts = {stage: str(stages.get(stage.value.lower()) or "").strip() for stage in Stage}
+    for stage in (Stage.PLAN, Stage.EXECUTE, Stage.VERIFY):
+        texts[stage] = _numbered(texts[stage])
+    # These records state the outcome in fields of their own: what a line would say is there.
+    if record.get("is_correct") is True:
+        outcome = str(record.get("model_prediction", "")).strip()
+        texts[Stage.EXECUTE] += _missing(texts[Stage.EXECUTE], RESULT, outcome)
+        texts[Stage.VERIFY] += _missing(texts[Stage.VERIFY], VERDICT, "correct")
+        texts[Stage.VERIFY] += _missing(texts[Stage.VERIFY], ANSWER, outcome)
+    return parse_trace("\n".join(f"{stage.tag}\n{text}" for stage, text in texts.items()))
+
+
+def _numbered(text: str) -> str:
+    """The lines as steps, where not one of them has a number."""
+    lines = [line.strip() for line in text.split("\n") if line.strip()]
+    if any(NUMBERED.match(line) for line in lines):
+        return text
+    steps = [line for line in lines if not line.startswith(CLOSINGS)]
+    closings = [line for line in lines if line.startswith(CLOSINGS)]
+    return "\n".join([*(f"{k}. {step}" for k, step in enumerate(steps, 1)), *closings])
+
+
+def _missing(text: str, keyword: str, value: str) -> str:
+    """The closing line that a stage does not have."""
+    return "" if f"\n{keyword}" in f"\n{text}" else f"\n{keyword} {value}"
+
+
+TEACHERS = ("rules", "llm", "recorded")
+TOKEN = "NANOREASON_TEACHER_TOKEN"
+
+
+class RulesFirst:
+    """The rules where they can, and another teacher for what they refuse."""
+
+    def __init__(self, other):
+        self.other = other
+
+    def teach(self, problems: Iterable[Problem | Rejection]) -> Iterator[Trace | Rejection]:
+        """One trace or rejection a problem, in order."""
+        problems = list(problems)
+        found = list(teach(problems, "rules"))
+        open_ = [p for p, result in zip(problems, found)
+                 if isinstance(p, Problem) and isinstance(result, Rejection)]
+        answers = iter(self.other.teach(open_))
+        for problem, result in zip(problems, found):
+            refused = isinstance(problem, Problem) and isinstance(result, Rejection)
+            yield next(answers) if refused else result
+
+
+def choose_teacher(name: str, model: str | None = None, url: str | None = None,
+                   path: str | None = None, parallel: int = 4,
+                   local: Callable[[str], Callable[[dict], dict]] | None = None):
+    """What `teach` and `prepare` take as `teacher`, from a notebook's parameters.
+
+    name: "rules"; "llm": the rules first, then the language model `model` at the endpoint
+    `url` (None: the hub's providers; "local": on this machine, by what `local` makes of the
+    model's name, see `model.base.chat`); "recorded": the traces of the file `path` alone. The
+    endpoint's token is read from the environment, `NANOREASON_TEACHER_TOKEN`. Raises
+    `ValueError` for what is missing.
+    """
+    if name == "rules":
+        return name
+    if name == "recorded":
+        if not path:
+            raise ValueError("teacher 'recorded' reads its traces from a file: give teacher_path")
+        return RecordedTeacher(path)
+    if name != "llm":
+        raise ValueError(f"teacher {name!r} is unknown; choose one of {', '.join(TEACHERS)}")
+    if not model:
+        raise ValueError("teacher 'llm' needs the name of a model: give teacher_model")
+    folder = paths.BUILD / "teacher" / re.sub(r"[^\w.-]+", "-", model)
+    if url == "local":
+        if local is None:
+            raise ValueError("teacher_url 'local' needs `local`: give model.base.chat")
+        return RulesFirst(LlmTeacher(model, local(model), folder, parallel=1))
+    complete = endpoint(url, os.environ.get(TOKEN))
+    return RulesFirst(LlmTeacher(model, complete, folder, parallel=parallel))
+
+
+def teach(problems: Iterable[Problem | Rejection], teacher="rules"
+          ) -> Iterator[Trace | Rejection]:
+    """A right trace of each problem, or a `Rejection` that says why there is none.
+
+    One result a problem, in order; a `Rejection` among the problems is passed on. teacher:
+    "rules" works from the known steps of a procedural problem and from the annotated
+    solution of a GSM8K record; else an object with a method `teach` of the same meaning, an
+    `LlmTeacher` or a `RecordedTeacher`. Raises `ValueError` for anything else.
+    """
+    if hasattr(teacher, "teach"):
+        return teacher.teach(problems)
+    if teacher != "rules":
+        raise ValueError(f"teacher {teacher!r} is unknown; give 'rules', an LlmTeacher or a "
+                         "RecordedTeacher")
+    return (_teach(problem) for problem in problems)
+
+
+def _teach(problem: Problem | Rejection) -> Trace | Rejection:
+    if isinstance(problem, Rejection):
+        return problem
+    if problem.steps:
+        return procedural_trace(problem)
+    try:
+        return gsm8k_trace(problem)
+    except Unteachable as error:
+        return error.rejection(problem.id)

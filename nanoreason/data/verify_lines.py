@@ -1,0 +1,134 @@
+"""How VERIFY checks one step: by undoing it, or by working it out another way.
+
+A check is written from the operation that the step should do, its right operands, and
+the value that EXECUTE found. It never repeats the line, and it comes out as expected
+exactly when the value found is right. Which of the two kinds is used is drawn before it
+is known whether the step holds an error, so the form of a check says nothing about the
+verdict: only its arithmetic does. A line of VERIFY is the check, the
+value that it should come to, and whether it does (`71 - 24 = 47, want 48, wrong`): the
+comparison is written down, not left to be made in silence.
+
+| step      | "inverse", want | "recompute", want |
+|-----------|-----------------|-------------------|
+| x + y = c | c - y, want x   | y + x, want c     |
+| x - y = c | c + y, want x   | x - c, want y     |
+| x * y = c | c / y, want x   | y * x, want c     |
+| x / y = c | c * y, want x   | y * c, want x     |
+"""
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from fractions import Fraction
+
+from nanoreason.data.problem import Operand, Problem, Step
+from nanoreason.trace import Trace
+
+KINDS = ("inverse", "recompute")
+SIGNS = {"+": "-", "-": "+", "*": "/", "/": "*"}
+
+
+def compute(operator: str, left: Fraction, right: Fraction) -> Fraction:
+    """The exact value of one binary step; raises `ZeroDivisionError` for x / 0."""
+    if operator == "+":
+        return left + right
+    if operator == "-":
+        return left - right
+    if operator == "*":
+        return left * right
+    return left / right
+
+
+def write_number(value: Fraction) -> str:
+    """A fraction as a decimal where that is exact in four places, else as `a/b`."""
+    if value.denominator == 1:
+        return str(value.numerator)
+    scaled = value * 10_000
+    if scaled.denominator == 1:
+        sign, digits = "-" * (value < 0), abs(scaled.numerator)
+        return f"{sign}{digits // 10_000}.{digits % 10_000:04d}".rstrip("0")
+    return f"{value.numerator}/{value.denominator}"
+
+
+def equation(operator: str, left: Operand, right: Operand, value: Fraction) -> str:
+    """`left operator right = value` as EXECUTE writes it."""
+    return f"{left.text} {operator} {right.text} = {write_number(value)}"
+
+
+def draw_kinds(count: int, rng: random.Random) -> tuple[str, ...]:
+    """The kind of check of each step, from one distribution for every trace."""
+    return tuple(rng.choice(KINDS) for _ in range(count))
+
+
+def write_check(kind: str, step: Step, found: Fraction) -> str:
+    """The equation that checks `step` when EXECUTE found the value `found` for it."""
+    if kind not in KINDS:
+        raise ValueError(f"check kind {kind!r} is unknown; choose one of {', '.join(KINDS)}")
+    x, y = step.left, step.right
+    c = Operand("step", 0, found, write_number(found))
+    if kind == "inverse":
+        operator, left, right = SIGNS[step.operator], c, y
+    elif step.operator == "-":
+        operator, left, right = "-", x, c
+    elif step.operator == "/":
+        operator, left, right = "*", y, c
+    else:
+        operator, left, right = step.operator, y, x
+    return equation(operator, left, right, compute(operator, left.value, right.value))
+
+
+def check_lines(problem_id: str, steps: Sequence[Step], lines: Sequence[str]
+                ) -> tuple[str, ...]:
+    """VERIFY of a right solution: one check a step, its kind drawn by the problem's id.
+
+    lines: EXECUTE, which no check repeats (`5 + 5` worked out the other way round would).
+    """
+    kinds = draw_kinds(len(steps), random.Random(f"checks/{problem_id}"))
+    kinds = ["inverse" if write_check(kind, step, step.value) == line else kind
+             for kind, step, line in zip(kinds, steps, lines)]
+    return tuple(check_line(kind, step, step.value) for kind, step in zip(kinds, steps))
+
+
+def check_line(kind: str, step: Step, found: Fraction) -> str:
+    """A line of VERIFY: the check of `step`, the value it should come to, the outcome."""
+    wanted = step.left.value
+    if kind == "recompute" and step.operator in "+*":
+        wanted = found
+    elif kind == "recompute" and step.operator == "-":
+        wanted = step.right.value
+    right = found == compute(step.operator, step.left.value, step.right.value)
+    return (f"{write_check(kind, step, found)}, want {write_number(wanted)}, "
+            f"{'correct' if right else 'wrong'}")
+
+
+def slip(value: int, rng: random.Random) -> int:
+    """A positive wrong result of the kind that sums go wrong by: a digit, a carry, one off."""
+    while True:
+        wrong = value + rng.choice((-1, 1, -1, 1, -2, 2, -10, 10, -9, 9))
+        if rng.random() < 0.3:
+            digits = list(str(value))
+            digits[rng.randrange(len(digits))] = str(rng.randrange(10))
+            wrong = int("".join(digits))
+        if wrong > 0 and wrong != value:
+            return wrong
+
+
+def procedural_trace(problem: Problem) -> Trace:
+    """The right four-stage trace of a problem with known steps.
+
+    Raises `ValueError` for a problem that brings no steps.
+    """
+    if not problem.steps:
+        raise ValueError(f"problem {problem.id} brings no steps; this teacher writes traces "
+                         "of procedural problems only")
+    rng = random.Random(f"checks/{problem.id}")
+    kinds = draw_kinds(len(problem.steps), rng)
+    lines = tuple(equation(s.operator, s.left, s.right, s.value) for s in problem.steps)
+    return Trace(
+        understand=("Given: " + "; ".join(problem.details["given"]),
+                    "Find: " + problem.details["find"]),
+        plan=tuple(step.plan for step in problem.steps),
+        execute=lines, result=problem.answer,
+        checks=tuple(check_line(kind, step, step.value)
+                     for kind, step in zip(kinds, problem.steps)),
+        verdict=None, repairs=(), answer=problem.answer)

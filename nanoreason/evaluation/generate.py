@@ -1,0 +1,267 @@
+"""From a tuned pair of adapters to rows that can be scored.
+
+Four settings. *natural*: the model writes the whole trace. *clean* and *injected*: the
+same problems with EXECUTE given, once right and once with a planted error, and only
+VERIFY is written. *intervened*: one value in EXECUTE of a natural trace is replaced and
+what follows is written anew.
+"""
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
+from functools import lru_cache
+from itertools import islice
+
+import yaml
+
+from nanoreason import environment
+from nanoreason.data.errors import plant
+from nanoreason.data.problem import Problem
+from nanoreason.data.sources import load_problems
+from nanoreason.data.teachers import teach
+from nanoreason.data.verify_lines import procedural_trace
+from nanoreason.evaluation.interventions import choose_intervention, intervene
+from nanoreason.files import drop_half_line
+from nanoreason.model.adapters import fits, unpacked, unpacked_bytes
+from nanoreason.model.base import load_base, locate
+from nanoreason.model.decoding import Request, generate
+from nanoreason.model.tokens import given_part, partial_ids, prompt_ids, tag_ids
+from nanoreason.params.sets import EvaluateParams
+from nanoreason.runs import Run, find_run
+from nanoreason.trace import Trace, render_trace
+from nanoreason.training.train import load_run
+
+
+EVALUATED = "evaluate.yaml"
+
+
+def make_row(problem: Problem, setting: str, teacher: Trace | None, **values) -> dict:
+    """A row of `generations.jsonl` without its text; `values` override the empty fields."""
+    return {"problem_id": problem.id, "sample": 0, "setting": setting, "split": problem.split,
+            "question": problem.question, "gold": problem.answer,
+            "teachers": [render_trace(teacher)] if teacher else [], "text": "",
+            "planted": None, "intervention": None} | values
+
+
+def natural_rows(problems: Iterable[Problem], teachers: dict[str, Trace] | None = None
+                 ) -> list[dict]:
+    """Rows to be written from the question alone.
+
+    teachers: right traces by problem id; None takes the procedural teacher where a problem
+    has steps, and no teacher where it has none.
+    """
+    if teachers is None:
+        return [make_row(p, "natural", procedural_trace(p) if p.steps else None)
+                for p in problems]
+    return [make_row(p, "natural", teachers.get(p.id)) for p in problems]
+
+
+def given_rows(pairs: Iterable[tuple[Problem, Trace]], seed: int) -> list[dict]:
+    """Matched rows with EXECUTE given: each trace once right and once with an error.
+
+    The kind of error is drawn uniformly, see `planting.plant`. A trace with room for no kind
+    gives no row in either setting.
+    """
+    rows = []
+    for problem, trace in pairs:
+        found = plant(problem, trace, seed)
+        if found is None:
+            continue
+        wrong, kind = found
+        planted = {"step": wrong.verdict, "kind": kind, "origin": "planted"}
+        rows.append(make_row(problem, "clean", trace, text=given_part(trace)))
+        rows.append(make_row(problem, "injected", trace, text=given_part(wrong),
+                             planted=planted))
+    return rows
+
+
+def interventions(rows: Iterable[dict], seed: int) -> list[dict]:
+    """One intervened row for each natural row whose EXECUTE has a line with a dependent."""
+    changed = []
+    for row in rows:
+        rng = random.Random(f"intervention/{seed}/{row['problem_id']}/{row['sample']}")
+        intervention = choose_intervention(row["text"], row["question"], rng)
+        if intervention is None:
+            continue
+        try:
+            text = intervene(row["text"], intervention)
+        except ValueError:  # the line does not state its value in a form that can be replaced
+            continue
+        changed.append(row | {"setting": "intervened", "text": text, "teachers": [],
+                              "intervention": intervention, "parent_sample": row["sample"]})
+    return changed
+
+
+def generate_traces(model, tokenizer, rows: Sequence[dict], max_new_tokens: int,
+                    batch_tokens: int, temperature: float = 0.0, seed: int = 0,
+                    label: str = "generation", num_beams: int = 1) -> Iterator[dict]:
+    """Complete the text of each row with the model; rows come as their batches finish.
+
+    What stands in `text` is given and is continued. temperature 0 is greedy; else every
+    sample has a seed of its own. max_new_tokens, batch_tokens, num_beams: see
+    `generation.generate`.
+    """
+    for batch in _batches(model, tokenizer, rows, max_new_tokens, batch_tokens, temperature,
+                          seed, label, num_beams):
+        yield from batch
+
+
+def _batches(model, tokenizer, rows, max_new_tokens, batch_tokens, temperature, seed, label,
+             num_beams=1) -> Iterator[list[dict]]:
+    requests = []
+    for row in rows:
+        ids = partial_ids(tokenizer, row["question"], row["text"])
+        start = len(prompt_ids(tokenizer, row["question"]))
+        own = random.Random(f"{seed}/{row['problem_id']}/{row['sample']}").getrandbits(60)
+        requests.append(Request(ids, start, own))
+    for batch in generate(model, tokenizer, requests, tag_ids(tokenizer), max_new_tokens,
+                          batch_tokens, temperature, label, num_beams):
+        texts = [rows[index]["text"] + tokenizer.decode(new, skip_special_tokens=True)
+                 for index, new in batch]
+        yield [rows[index] | {"text": text.rstrip("\n")}
+               for (index, _), text in zip(batch, texts)]
+
+
+def _pairs(params: EvaluateParams, split: str) -> list[tuple[Problem, Trace | None]]:
+    """The first n problems of a split, each with its right trace where the rules write one."""
+    problems = load_problems(params.data, params.data_path, split, count=params.n,
+                             seed=params.seed, language=params.language)
+    problems = list(islice((p for p in problems if isinstance(p, Problem)), params.n))
+    return [(problem, trace if isinstance(trace, Trace) else None)
+            for problem, trace in zip(problems, teach(problems))]
+
+
+def planned_rows(params: EvaluateParams) -> Iterator[tuple[str, list[dict]]]:
+    """(label, rows to be completed) of every setting but *intervened*."""
+    splits = params.splits if params.data == "procedural" else ("test",)
+    for split in splits:
+        pairs = _pairs(params, split)
+        if "natural" in params.settings:
+            rows = [make_row(p, "natural", t) for p, t in pairs]
+            yield f"natural, {split}", _sampled(rows, params.samples)
+        if split == "test":
+            given = given_rows([pair for pair in pairs if pair[1]], params.seed)
+            for setting in ("injected", "clean"):
+                if setting in params.settings:
+                    rows = [row for row in given if row["setting"] == setting]
+                    yield setting, _sampled(rows, params.samples)
+
+
+def _sampled(rows: list[dict], samples: int) -> list[dict]:
+    """Every row once a sample, the samples of a problem side by side."""
+    return [row | {"sample": sample} for row in rows for sample in range(samples)]
+
+
+def _key(row: dict) -> tuple:
+    return row["setting"], row.get("split"), row["problem_id"], row["sample"]
+
+
+def _complete(run: Run, model, tokenizer, rows: list[dict], params: EvaluateParams,
+              label: str) -> None:
+    """Append what the file does not hold yet, batch by batch."""
+    path = run.path("generations.jsonl")
+    done = {_key(row) for row in run.read_generations()} if path.exists() else set()
+    rows = [row for row in rows if _key(row) not in done]
+    for batch in _batches(model, tokenizer, rows, params.max_new_tokens, params.batch_tokens,
+                          params.temperature, params.seed, label):
+        run.append_generations(batch)
+
+
+def begin(run: Run, params: EvaluateParams) -> None:
+    """Rows of other parameters never mix with these: they are dropped, and it is said.
+
+    A half line at the end of the file, of an evaluation that was cut off, is dropped too.
+    """
+    path, rows = run.path(EVALUATED), run.path("generations.jsonl")
+    if rows.exists() and path.exists():
+        before = yaml.safe_load(path.read_text())
+        # A parameter that the file does not name yet is at its default.
+        if _asked(EvaluateParams(**before)) == _asked(params):
+            drop_half_line(rows)
+            return
+    if rows.exists():
+        print(f"run {run.name}: the rows there are of other parameters; starting anew")
+        rows.unlink()
+    path.write_text(yaml.safe_dump(_asked(params), sort_keys=False))
+
+
+def _asked(params: EvaluateParams) -> dict:
+    """What rows depend on: not on `prompted`, whose rows stand in a run beside this one."""
+    return {name: value for name, value in params.as_dict().items() if name != "prompted"}
+
+
+def decoding_context(model, params: EvaluateParams):
+    """(context to decode in, what environment.json says of it); see `unpacked`."""
+    unpack = params.unpack and fits(model)
+    if params.unpack and not unpack:
+        print(f"the 4-bit weights stay packed: {unpacked_bytes(model) / 2**30:.1f} GiB more "
+              "are not free twice over; the texts are the same, and come more slowly")
+    return unpacked(model) if unpack else nullcontext(), {"unpacked": unpack}
+
+
+def evaluate(params: EvaluateParams, model, tokenizer) -> Run:
+    """Write all rows of a run, and the untouched base's beside them in `<run>-base`.
+
+    What the base writes under a prompt is made apart: `prompting.prompt_base`.
+
+    Started again with the same parameters it goes on where it stopped. Returns the run.
+    """
+    began, run = time.perf_counter(), find_run(params.run)
+    begin(run, params)
+    planned = list(planned_rows(params))
+    context, decoding = decoding_context(model, params)
+    with context:
+        for label, rows in planned:
+            _complete(run, model, tokenizer, rows, params, label)
+        if params.interventions:
+            natural = [row for row in run.read_generations() if row["setting"] == "natural"
+                       and row["split"] == "test" and row["sample"] == 0]
+            changed = interventions(natural[:params.interventions], params.seed)
+            _complete(run, model, tokenizer, changed, params, "intervened")
+    facts = environment.describe(seconds=time.perf_counter() - began)
+    run.write_environment(facts | {"decoding": decoding}, "evaluate")
+    if params.baseline:
+        _evaluate_base(run, planned, params, tokenizer)
+    return run
+
+
+def beside(run: Run, what: str) -> Run:
+    """The run `<run>-<what>` in the same place, its folder made if absent."""
+    found = Run(run.folder.with_name(f"{run.name}-{what}"))
+    found.folder.mkdir(parents=True, exist_ok=True)
+    return found
+
+
+def _evaluate_base(run: Run, planned: list, params: EvaluateParams, tokenizer) -> None:
+    """The natural rows once more, by the base without adapters."""
+    began, trained = time.perf_counter(), run.read_params()
+    base = beside(run, "base")
+    base.write_params({"base": trained["base"], "quantisation": params.quantisation})
+    begin(base, params)
+    plain, _ = load_base(trained["base"], params.quantisation)
+    context, decoding = decoding_context(plain, params)
+    with context:
+        for label, rows in planned:
+            if label.startswith("natural"):
+                _complete(base, plain, tokenizer, rows, params, f"base, {label}")
+    facts = environment.describe(seconds=time.perf_counter() - began)
+    base.write_environment(facts | {"base": locate(trained["base"]).as_dict(),
+                                    "decoding": decoding})
+
+
+@lru_cache(maxsize=1)
+def _loaded(name: str, folder: str, changed: float):
+    """A run's model, loaded once; `changed` tells a run that was trained anew."""
+    return load_run(name)[:2]
+
+
+def complete_one(name: str, question: str, max_new_tokens: int) -> str:
+    """The text that a run's adapters write for one question, greedily."""
+    folder = find_run(name).path("adapters")
+    changed = folder.stat().st_mtime if folder.exists() else 0.0
+    model, tokenizer = _loaded(name, str(folder), changed)
+    problem = Problem("question", "question", "none", "en", question, "")
+    row = make_row(problem, "natural", None)
+    return next(generate_traces(model, tokenizer, [row], max_new_tokens, 10**6))["text"]

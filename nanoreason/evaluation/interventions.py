@@ -1,0 +1,324 @@
+"""One intervention a trace: change the value of an EXECUTE line, see what follows it.
+
+If later lines are computed from earlier ones, a changed value must travel: lines that
+depend on it use the new value, the others stay as they were. `choose_intervention` picks
+the line and the value, `intervene` gives the text to continue from, and `followed` judges
+what was then generated.
+"""
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+
+import networkx as nx
+
+from nanoreason.arithmetic.answers import NUMBER
+from nanoreason.arithmetic.equations import read_equations
+from nanoreason.arithmetic.expression import (ArithmeticTextError, Binary, Negative, Node,
+                                              Number, evaluate, value_of)
+from nanoreason.data.verify_lines import write_number
+from nanoreason.evaluation.report import rate_of
+from nanoreason.evaluation.rows import graph_of, name_of
+from nanoreason.graph.builder import execute_graph
+from nanoreason.graph.quantities import quantities
+from nanoreason.stages import MARKER, NUMBERED, Stage, closing_of
+from nanoreason.trace import read_claims
+
+FARTHEST = 1000  # how far a new value lies from the old one; more would only cost time
+
+
+def choose_intervention(text: str, question: str, rng) -> dict | None:
+    """{"step", "old", "new"} for a trace, or None if no line has a dependent.
+
+    The line is drawn uniformly from those with a dependent in the trace's own graph. The
+    new value stands neither in the question nor in the trace. Among such values near the
+    old one, those are preferred with which all that follows stays positive and as whole as
+    it was, so that a small model can write it down. rng: anything with `random()`.
+    """
+    claims = read_claims(text)
+    graph = execute_graph(claims.execute, question, plan=claims.plan)
+    if graph.graph["unreadable"]:
+        return None
+    lines = sorted(
+        node[1] for node, data in graph.nodes(data=True)
+        if data["kind"] == "step" and len(node) == 2 and _later_dependents(graph, node)
+        and _can_change(text, node[1], data["value"])
+    )
+    if not lines:
+        return None
+    step = lines[int(rng.random() * len(lines))]
+    old = graph.nodes["step", step]["value"]
+    seen = {Fraction(n.replace(",", "")) for n in NUMBER.findall(question + " " + text)}
+    seen |= {abs(value) for q in quantities(question) for value in q.values}
+    seen |= {abs(value) for _, value in graph.nodes(data="value")}
+    reach = min(max(10, int(abs(old))), FARTHEST)
+    near = [old + shift for shift in range(-reach, reach + 1) if old + shift > 0]
+    free = [value for value in near if value not in seen] or [max(seen) + 1]
+    order = sorted((rng.random(), value) for value in free)
+    largest = max(max(seen), 99)
+    plain = (value for _, value in order if _stays_plain(graph, step, value, largest))
+    new = next(plain, order[0][1])
+    return {"step": step, "old": write_number(old), "new": write_number(new)}
+
+
+def _can_change(text: str, step: int, old: Fraction) -> bool:
+    """Whether the line writes its value as the number that it is (`= 20 %` does not)."""
+    value = write_number(old)
+    try:
+        intervene(text, {"step": step, "old": value, "new": value})
+    except ValueError:
+        return False
+    return True
+
+
+def _later_dependents(graph: nx.DiGraph, node: tuple) -> set[int]:
+    return {other[1] for other in nx.descendants(graph, node)} - {node[1]}
+
+
+def _stays_plain(graph: nx.DiGraph, step: int, new: Fraction, largest: Fraction) -> bool:
+    values = propagate(graph, step, new)
+    return values is not None and all(
+        0 < value <= largest
+        and (value.denominator == 1 or graph.nodes[node]["value"].denominator != 1)
+        for node, value in values.items() if node[1] >= step
+    )
+
+
+def propagate(graph: nx.DiGraph, step: int, new: Fraction) -> dict[tuple, Fraction] | None:
+    """The value of every step node if line `step` had the value `new`.
+
+    Lines that do not depend on it keep the value that they claim; a dependent line is
+    worked out. None where that cannot be done (a division by zero).
+    """
+    values = {node: data["value"] for node, data in graph.nodes(data=True) if node[0] == "step"}
+    values["step", step] = Fraction(new)
+    dependents = nx.descendants(graph, ("step", step))
+    for node in (node for node in list(values) if node in dependents):
+        operands = iter(_operands(graph, node, values))
+        try:
+            values[node] = value_of(_fill(graph.nodes[node]["tree"], operands))
+        except ArithmeticTextError:
+            return None
+    return values
+
+
+def _operands(graph: nx.DiGraph, node: tuple, values: dict[tuple, Fraction]) -> list[Fraction]:
+    """The operands of a step with the values of steps taken from `values`."""
+    found = []
+    for value, source in graph.nodes[node]["operands"]:
+        if source in values:
+            # `20%` may be written for a step's value of 20.
+            same = value == graph.nodes[source]["value"]
+            value = values[source] if same else values[source] / 100
+        found.append(value)
+    return found
+
+
+def _fill(tree: Node, operands: Iterator[Fraction]) -> Node:
+    """The expression with its numbers replaced, left to right."""
+    if isinstance(tree, Number):
+        return Number(next(operands), "")
+    if isinstance(tree, Negative):
+        return Negative(_fill(tree.operand, operands))
+    left = _fill(tree.left, operands)
+    return Binary(tree.op, left, _fill(tree.right, operands))
+
+
+def intervene(text: str, intervention: dict) -> str:
+    """The text up to and with the changed line, a line break at its end.
+
+    Raises ValueError if EXECUTE has no such line, or the line does not state `old`.
+    """
+    step, old, new = intervention["step"], intervention["old"], intervention["new"]
+    lines = text.split("\n")
+    inside, starts, end = False, [], len(lines)
+    for place, line in enumerate(lines):
+        marker = MARKER.match(line.strip())
+        if inside and (marker or closing_of(line)):
+            end = place
+            break
+        opens = marker and marker.lastgroup != "end"
+        if opens and Stage[marker[marker.lastgroup]] is Stage.EXECUTE:
+            inside = True
+        elif inside and NUMBERED.match(line):
+            starts.append(place)
+    if not 1 <= step <= len(starts):
+        raise ValueError(f"EXECUTE has {len(starts)} numbered lines, no line {step} to change")
+    start = starts[step - 1]
+    stop = starts[step] if step < len(starts) else end
+    item = "\n".join(lines[start:stop]).rstrip()
+    number = NUMBERED.match(item)
+    offset = number.start(2)
+    equations = [e for e in read_equations(item[offset:]) if e.holds is not None]
+    if not equations:
+        raise ValueError(f"EXECUTE line {step} has no readable equation: {item[:60]!r}")
+    first, last = (offset + place for place in equations[-1].span)
+    changed = _replace_value(item[first:last], old, new)
+    if changed is None:
+        raise ValueError(f"EXECUTE line {step} does not state {old}: {item[:60]!r}")
+    return "\n".join([*lines[:start], item[:first] + changed + item[last:], ""])
+
+
+def _replace_value(equation: str, old: str, new: str) -> str | None:
+    """The equation with its claimed value changed: the last number equal to `old`."""
+    for match in reversed(list(re.finditer(rf"-?(?:{NUMBER.pattern})(?:/[0-9]+)?", equation))):
+        try:
+            if evaluate(match.group()) == evaluate(old):
+                return equation[: match.start()] + new + equation[match.end():]
+        except ArithmeticTextError:
+            continue
+    return None
+
+
+def followed(parent: nx.DiGraph, child: nx.DiGraph, intervention: dict) -> bool | None:
+    """Whether every later line of the child does with the new value what the parent did
+    with the old one.
+
+    A dependent line must have the parent's operands with the propagated values in place of
+    the old ones (in any order: a sum may be turned round), every other later line must be
+    unchanged, and no line may be missing or added. None where the parent's line has no
+    dependent, or what depends on it cannot be worked out.
+    """
+    step, new = intervention["step"], evaluate(str(intervention["new"]))
+    if parent.graph["unreadable"] or ("step", step) not in parent:
+        return None
+    dependents = _later_dependents(parent, ("step", step))
+    values = propagate(parent, step, new)
+    if not dependents or values is None:
+        return None
+    if child.graph["unreadable"]:
+        return False
+    before, after = _lines(parent), _lines(child)
+
+    def stated(graph, line):
+        return [(graph.nodes[n]["tree"], graph.nodes[n]["value"]) for n in _lines(graph)[line]]
+
+    if before.keys() != after.keys():
+        return False
+    for line in (line for line in before if line > step):
+        if line not in dependents:
+            if stated(parent, line) != stated(child, line):
+                return False
+            continue
+        expected = [v for node in before[line] for v in _operands(parent, node, values)]
+        found = [v for node in after[line] for v, _ in child.nodes[node]["operands"]]
+        if sorted(expected) != sorted(found):
+            return False
+    return True
+
+
+def _lines(graph: nx.DiGraph) -> dict[int, list[tuple]]:
+    """The step nodes of each line, in order."""
+    lines: dict[int, list[tuple]] = {}
+    for node, kind in graph.nodes(data="kind"):
+        if kind == "step":
+            lines.setdefault(node[1], []).append(node)
+    return lines
+
+
+OPERATIONS = {"+": "addition", "-": "subtraction", "*": "multiplication", "/": "division",
+              "^": "power"}
+COPY, SEVERAL, UNKNOWN = "a number alone", "several", "not known"
+
+
+@dataclass(frozen=True)
+class Case:
+    """One intervention: whether it was followed, and which line was changed.
+
+    problem: the id of its problem. right: whether its parent's answer is. operation: of the
+    changed line, a value of OPERATIONS, `several`, `a number alone`, or `not known` in a row
+    without texts. depth: 1 for a line that uses quantities of the question alone, else one
+    more than the deepest line that it uses; None where it is not known.
+    """
+
+    problem: str
+    right: bool
+    followed: bool
+    operation: str
+    depth: int | None
+
+
+def judge_interventions(rows: Iterable[Mapping], parents: Mapping[tuple, tuple[Mapping, bool]]
+                        ) -> tuple[list[Case], dict[str, list[str]]]:
+    """The cases of intervened rows, and the names of rows left out, by reason.
+
+    parents: (problem_id, sample) -> (natural row, whether its answer is right).
+    """
+    cases: list[Case] = []
+    left_out: dict[str, list[str]] = {}
+    for row in rows:
+        key = str(row.get("problem_id", row.get("id"))), str(row.get("parent_sample"))
+        if key not in parents:
+            left_out.setdefault("intervention without its parent", []).append(name_of(row))
+            continue
+        parent, right = parents[key]
+        outcome, operation, depth = _judge(row, parent)
+        if outcome is None:
+            left_out.setdefault("intervention without dependents", []).append(name_of(row))
+        else:
+            cases.append(Case(key[0], right, outcome, operation, depth))
+    return cases, left_out
+
+
+def _judge(row: Mapping, parent: Mapping) -> tuple[bool | None, str, int | None]:
+    if row.get("text") is None or parent.get("text") is None:
+        scores = row.get("scores") or {}
+        return (scores.get("followed"), scores.get("operation") or UNKNOWN,
+                scores.get("depth"))
+    before = graph_of(parent["text"], parent["question"])
+    after = graph_of(row["text"], parent["question"])
+    outcome = followed(before, after, row["intervention"])
+    if outcome is None:
+        return None, UNKNOWN, None
+    node = "step", row["intervention"]["step"]
+    return outcome, operation_of(before.nodes[node]["tree"]), depth_of(before, node)
+
+
+def operation_of(tree: Node) -> str:
+    """The name of what an expression computes; `several` where it has unlike operators."""
+    found, waiting = set(), [tree]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, Negative):
+            waiting.append(node.operand)
+        elif isinstance(node, Binary):
+            found.add(node.op)
+            waiting += [node.left, node.right]
+    return COPY if not found else OPERATIONS[found.pop()] if len(found) == 1 else SEVERAL
+
+
+def depth_of(graph: nx.DiGraph, step: tuple) -> int:
+    """How many steps the longest chain that ends in this step has, itself included."""
+    depth: dict[tuple, int] = {}
+    for node in nx.topological_sort(graph.subgraph(nx.ancestors(graph, step) | {step})):
+        below = max((depth[source] for source in graph.predecessors(node)), default=0)
+        depth[node] = below + (node[0] == "step")
+    return depth[step]
+
+
+def by_kind_of_line(cases: Iterable[Case]) -> dict[str, dict[str, dict]]:
+    """{"operation": {name: score}, "depth": {"1": score}}: followed / interventions.
+
+    A score is {value, counts, interval, null: None}, see `scorecard.rate_of`. Cases of which
+    operation or depth is not known stand under `not known`.
+    """
+    cases = list(cases)
+    order = [*OPERATIONS.values(), SEVERAL, COPY, UNKNOWN]
+    names = sorted({case.operation for case in cases}, key=lambda name: (
+        order.index(name) if name in order else len(order), name))
+    depths = sorted({case.depth for case in cases if case.depth is not None})
+    groups = {
+        "operation": {name: [c for c in cases if c.operation == name] for name in names},
+        "depth": {str(depth): [c for c in cases if c.depth == depth] for depth in depths},
+    }
+    unknown = [case for case in cases if case.depth is None]
+    if unknown:
+        groups["depth"][UNKNOWN] = unknown
+    return {by: {name: _score(found) for name, found in part.items()}
+            for by, part in groups.items()}
+
+
+def _score(cases: list[Case]) -> dict:
+    return rate_of([case.followed for case in cases], [case.problem for case in cases])

@@ -1,0 +1,197 @@
+"""The untouched base asked for the four stages: a prompt chosen on dev, then the test rows.
+
+A base that was never shown the form cannot write it, so beside a tuned model it would lose
+by form alone. Here it is told the form, or shown it by worked examples of the project's own,
+and the prompt that does best on dev problems is the one that it is measured under. A base
+that goes on after its answer is cut there: what follows is no part of the trace.
+
+Left out on purpose: prompts tuned by hand for one base, and any choice made on test.
+"""
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from itertools import islice
+
+from nanoreason import environment
+from nanoreason.data.errors import plant
+from nanoreason.data.problem import Problem
+from nanoreason.data.procedural import problems as make_problems
+from nanoreason.data.sources import load_problems
+from nanoreason.data.verify_lines import procedural_trace
+from nanoreason.evaluation.generate import (begin, beside, decoding_context,
+                                            generate_traces, natural_rows, planned_rows)
+from nanoreason.evaluation.rows import read_row
+from nanoreason.model.base import load_base
+from nanoreason.params.sets import EvaluateParams
+from nanoreason.runs import Run, find_run
+from nanoreason.stages import ANSWER, Stage, TraceError
+from nanoreason.trace import parse_trace, render_trace
+
+CHUNK = 64  # rows that are appended to the file at a time
+DEV_PROBLEMS = 32
+EXAMPLE_SEED = 11
+CRITERION = ("most right `Answer:` lines on dev problems, then most whole traces, then the "
+             "earlier in the list")
+FORM = """Solve the problem in four stages, each under its tag.
+[UNDERSTAND] holds a line "Given:" with the quantities and a line "Find:".
+[PLAN] holds numbered steps in words.
+[EXECUTE] holds one numbered equation for each step and ends with "Result:".
+[VERIFY] holds numbered checks up to the first wrong step, then "Verdict: correct" or
+"Verdict: step k is wrong", after an error the repaired lines, and last "Answer:".
+"""
+
+
+def _examples() -> tuple[str, str]:
+    """Two worked examples of the project's own: one without an error, one that repairs one."""
+    made = [(problem, procedural_trace(problem))
+            for problem in make_problems("train", 40, EXAMPLE_SEED)]
+    first = next((p, t) for p, t in made if len(t.plan) == 2)
+    second = next((p, planted[0]) for p, t in made if len(t.plan) == 3
+                  and (planted := plant(p, t, EXAMPLE_SEED, {"arithmetic_slip": 1.0})))
+    return tuple(f"Problem: {p.question}\n{render_trace(t)}\n"
+                 for p, t in (first, second))
+
+
+def _prompt(*parts: str) -> Callable[[str], str]:
+    """question -> the prompt: these parts, then the question."""
+    return lambda question: "\n".join([*parts, f"Problem: {question}"])
+
+
+@lru_cache(maxsize=1)
+def candidates() -> dict[str, Callable[[str], str]]:
+    """The prompts to choose from, by name: question -> what the base is asked."""
+    first, second = _examples()
+    return {"the form, told": _prompt(FORM), "told, one example": _prompt(FORM, first),
+            "told, two examples": _prompt(FORM, first, second),
+            "two examples alone": _prompt(first, second)}
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A candidate on the dev problems. right: `Answer:` lines; whole: texts that are whole
+    traces; n: problems."""
+
+    right: int
+    whole: int
+    n: int
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The prompt chosen, by name, and what every candidate did on dev."""
+
+    name: str
+    tried: dict[str, Tried]
+
+    def ask(self, question: str) -> str:
+        """The question as the base is asked it."""
+        return candidates()[self.name](question)
+
+
+def complete(model, tokenizer, rows: Sequence[dict], ask: Callable[[str], str],
+             max_new_tokens: int, batch_tokens: int, seed: int = 0,
+             label: str = "prompted") -> Iterator[dict]:
+    """Natural rows written greedily under a prompt, each cut after its first answer."""
+    asked = [row | {"question": ask(row["question"]), "asked": row["question"]} for row in rows]
+    for row in generate_traces(model, tokenizer, asked, max_new_tokens, batch_tokens,
+                               seed=seed, label=label):
+        question = row.pop("asked")
+        yield row | {"question": question, "text": until_answer(row["text"])}
+
+
+def until_answer(text: str) -> str:
+    """A text up to and with its first `Answer:` line under VERIFY; all of it without one."""
+    lines, verifying = text.split("\n"), False
+    for place, line in enumerate(lines):
+        verifying = verifying or line.strip().startswith(Stage.VERIFY.tag)
+        if verifying and line.lstrip().startswith(ANSWER):
+            return "\n".join(lines[:place + 1])
+    return text
+
+
+def choose_prompt(model, tokenizer, problems: Iterable[Problem], max_new_tokens: int = 448,
+                  batch_tokens: int = 16384, seed: int = 0) -> Choice:
+    """The candidate with the most right answers on these (dev) problems, see `CRITERION`.
+
+    Raises ValueError without problems.
+    """
+    problems = list(problems)
+    if not problems:
+        raise ValueError("no dev problems to choose a prompt on: give at least one")
+    tried = {}
+    for name, ask in candidates().items():
+        rows = list(complete(model, tokenizer, natural_rows(problems, {}), ask, max_new_tokens,
+                             batch_tokens, seed, f"prompt: {name}"))
+        tried[name] = Tried(sum(read_row(row).second for row in rows),
+                            sum(_is_trace(row["text"]) for row in rows), len(rows))
+    best = max(tried, key=lambda name: (tried[name].right, tried[name].whole))
+    return Choice(best, tried)
+
+
+def _is_trace(text: str) -> bool:
+    try:
+        return parse_trace(text) is not None
+    except TraceError:
+        return False
+
+
+def dev_problems(params: EvaluateParams) -> list[Problem]:
+    """DEV_PROBLEMS problems of the dev part, drawn by seed from the first ones of the source."""
+    found = load_problems(params.data, params.data_path, "dev", count=4 * DEV_PROBLEMS,
+                          seed=params.seed, language=params.language)
+    found = list(islice((p for p in found if isinstance(p, Problem)), 4 * DEV_PROBLEMS))
+    rng = random.Random(f"prompt/{params.seed}")
+    return rng.sample(found, min(DEV_PROBLEMS, len(found)))
+
+
+def evaluate_prompted(params: EvaluateParams, run: Run, base: str, model, tokenizer,
+                      rows: Sequence[dict]) -> None:
+    """Choose a prompt on dev and append what `run` lacks of these natural rows.
+
+    run: `<run>-prompted`; base: the model's name. The choice, its counts and the prompt
+    stand in the run's params.yaml; with the same parameters a stopped run goes on under the
+    same prompt.
+    """
+    known = run.read_params() if run.path("params.yaml").exists() else {}
+    path = run.path("generations.jsonl")
+    if path.exists() and known.get("prompt") in candidates():
+        ask = candidates()[known["prompt"]]
+    else:
+        choice = choose_prompt(model, tokenizer, dev_problems(params), params.max_new_tokens,
+                               params.batch_tokens, params.seed)
+        ask = choice.ask
+        run.write_params({
+            "base": base, "quantisation": params.quantisation,
+            "prompt": choice.name, "prompt_text": ask("{question}"), "criterion": CRITERION,
+            "dev": {name: asdict(tried) for name, tried in choice.tried.items()}})
+    done = {(row["split"], row["problem_id"], row["sample"])
+            for row in (run.read_generations() if path.exists() else ())}
+    left = [row for row in rows if (row["split"], row["problem_id"], row["sample"]) not in done]
+    made = complete(model, tokenizer, left, ask, params.max_new_tokens, params.batch_tokens,
+                    params.seed, "base, prompted")
+    while chunk := list(islice(made, CHUNK)):
+        run.append_generations(chunk)
+
+
+def prompt_base(params: EvaluateParams) -> Run:
+    """The natural rows of a run's untouched base under a four-stage prompt chosen on dev.
+
+    They stand in `<run>-prompted`, which is returned; the run itself stays as it is.
+    """
+    began, run = time.perf_counter(), find_run(params.run)
+    base = run.read_params()["base"]
+    prompted = beside(run, "prompted")
+    begin(prompted, params)
+    rows = [row for label, found in planned_rows(params) if label.startswith("natural")
+            for row in found]
+    model, tokenizer = load_base(base, params.quantisation)
+    context, decoding = decoding_context(model, params)
+    with context:
+        evaluate_prompted(params, prompted, base, model, tokenizer, rows)
+    facts = environment.describe(seconds=time.perf_counter() - began)
+    prompted.write_environment(facts | {"decoding": decoding})
+    return prompted

@@ -1,0 +1,323 @@
+"""The figures, drawn from the files of runs and from nothing else.
+
+Each function takes axes and what it draws (metrics.csv, summary.json, or one row), and
+returns the axes. Stages have their colours everywhere, with a marker or a hatch beside the
+colour; every estimate has its 95 % interval; a null stands beside what it is the null of.
+`save_figure` writes PDF and PNG with fixed metadata, so the same run gives the same bytes.
+"""
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from nanoreason import paths
+from nanoreason.figures.trace_view import MARK_COLOURS
+from nanoreason.files import write_json
+from nanoreason.stages import GROUPS, SPLITS, Stage
+
+COLUMN, PAGE = 3.3, 6.8  # inches: the width of one column and of the page
+GREY, RED = "#666666", MARK_COLOURS[False]
+COLOURS = {stage.value.lower(): stage.colour for stage in Stage} | {"transition": GREY}
+MARKERS = dict(zip(GROUPS, "os^Dx"))
+A1, A2 = Stage.EXECUTE.colour, Stage.VERIFY.colour  # who states it: EXECUTE's result, VERIFY's
+SPLIT_LABELS = {"test": "test", "test_template": "new situations", "test_ood": "more steps"}
+SMOOTHED = 20  # steps of the running mean, as many as the dynamic weights look back
+
+
+def use_style() -> None:
+    """Switch matplotlib to the project's one style file."""
+    plt.style.use(paths.asset("style.mplstyle"))
+
+
+def save_figure(figure: Figure, folder: Path, name: str, caption: str,
+                smoke: bool = False) -> tuple[Path, Path]:
+    """Write <name>.pdf and <name>.png (200 dpi) and put the caption into captions.json.
+
+    caption: what is seen, and the runs by name. smoke: a run too small for a result, which
+    figure and caption then say. Raises ValueError for an empty caption.
+    """
+    if not caption.strip():
+        raise ValueError(f"figure {name!r} has no caption: say what it shows and of which run")
+    if smoke:
+        caption = f"SMOKE run, too few traces for a result. {caption}"
+        figure.supxlabel("SMOKE RUN", x=0.99, ha="right", fontsize=8, color=RED)
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    pdf, png = folder / f"{name}.pdf", folder / f"{name}.png"
+    figure.savefig(pdf, metadata={"Creator": "nanoreason", "Producer": "matplotlib",
+                                  "CreationDate": None})
+    figure.savefig(png, dpi=200, metadata={"Software": "nanoreason"})
+    captions = folder / "captions.json"
+    there = json.loads(captions.read_text(encoding="utf-8")) if captions.exists() else {}
+    write_json(captions, dict(sorted({**there, name: " ".join(caption.split())}.items())))
+    return pdf, png
+
+
+def plot_loss(metrics, axes: Axes) -> Axes:
+    """Mean loss of each group (nats per token, logarithmic) over optimiser steps.
+
+    metrics: the DataFrame of metrics.csv. Thin: each step; thick: running mean of 20.
+    """
+    _plot_groups(metrics, axes, "loss")
+    axes.set_ylabel("loss (nats per token)")
+    axes.set_yscale("log")  # tags start above 10 nats, copied tokens end below 0.1
+    axes.yaxis.set_major_formatter("{x:g}")
+    return axes
+
+
+def plot_token_accuracy(metrics, axes: Axes) -> Axes:
+    """Share of each group's supervised tokens predicted right, over optimiser steps."""
+    _plot_groups(metrics, axes, "accuracy")
+    axes.set_ylabel("tokens predicted right")
+    axes.set_ylim(0, 1.02)
+    axes.yaxis.set_major_formatter("{x:.0%}")
+    return axes
+
+
+def _plot_groups(metrics, axes: Axes, what: str) -> None:
+    window = max(1, min(SMOOTHED, len(metrics) // 5))
+    for place, group in enumerate(GROUPS):
+        values = metrics[f"{group}_{what}"]
+        if values.isna().all():  # a group without supervised tokens in this phase
+            continue
+        mean = values.rolling(window, min_periods=1, center=True).mean()
+        every = max(1, len(metrics) // 8)
+        axes.plot(metrics["step"], values, color=COLOURS[group], linewidth=0.4, alpha=0.3)
+        axes.plot(metrics["step"], mean, color=COLOURS[group], label=group.upper(),
+                  marker=MARKERS[group], markevery=(place * every // 5, every), markersize=3.5)
+    axes.set_xlabel("optimiser step")
+
+
+def plot_accuracy(summary: Mapping, axes: Axes) -> Axes:
+    """Share right by EXECUTE's result (a1), VERIFY's answer (a2) and last number, per split.
+
+    Hollow: the untouched base; filled: tuned. The base was never shown the four stages, so
+    the last number of its text is the fair reading of it. Whiskers: Wilson 95 %.
+    """
+    series = [(part, name, filled) for part, filled in (("base", False), ("accuracy", True))
+              for name in ("a1", "a2", "lenient")]
+    looks = {"a1": (A1, "o"), "a2": (A2, "D"), "lenient": (GREY, "s")}
+    for place, (part, name, filled) in enumerate(series):
+        points = [(x + 0.13 * (place - 2.5), section[part][name])
+                  for x, section in _sections(summary) if section[part]]
+        label = f"{'tuned' if filled else 'base'}, {name.replace('lenient', 'last number')}"
+        draw_scores(axes, points, *looks[name], label, filled)
+    _split_ticks(axes, summary)
+    draw_percent(axes, "traces that are right")
+    return axes
+
+
+def plot_verdicts(section: Mapping | None, axes: Axes, title: str = "") -> Axes:
+    """How often each case occurs: a1 right or not, verdict, a2 right or not.
+
+    section: a mapping with `cells` (a split of summary.json, or its `given`), None = not
+    run. Rows are what EXECUTE came to and what VERIFY said; the framed cells are the two
+    successes of SVR.
+    """
+    if not section or not section.get("cells"):
+        return draw_not_run(axes, title)
+    rows = [(first, error) for first in (False, True) for error in (True, False)]
+    count = {(c["a1_right"], c["verdict_error"], c["a2_right"]): c["count"]
+             for c in section["cells"]}
+    largest = max(1, *count.values())
+    for y, (first, error) in enumerate(rows):
+        for x, second in enumerate((True, False)):
+            n = count[first, error, second]
+            success = second and first is not error
+            axes.add_patch(Rectangle((x, y), 1, 1, facecolor=plt.cm.Greys(0.65 * n / largest),
+                                     edgecolor="white", linewidth=1))
+            axes.text(x + 0.5, y + 0.5, str(n), ha="center", va="center", fontsize=8,
+                      color="white" if n / largest > 0.75 else "#222222",
+                      fontweight="bold" if success else "normal")
+            if success:
+                axes.add_patch(Rectangle((x + 0.05, y + 0.05), 0.9, 0.9, fill=False,
+                                         edgecolor=A2, linewidth=1.5))
+    axes.set(xlim=(0, 2), ylim=(4, 0), xticks=(0.5, 1.5), yticks=(0.5, 1.5, 2.5, 3.5))
+    axes.set_xticklabels(["a2 right", "a2 wrong"])
+    axes.set_yticklabels([f"a1 {'right' if first else 'wrong'},\nverdict "
+                          f"{'error' if error else 'correct'}" for first, error in rows])
+    axes.tick_params(length=0)
+    axes.grid(False)
+    axes.spines[:].set_visible(False)
+    axes.set_title(f"{title} (n={sum(count.values())})".strip())
+    return axes
+
+
+def plot_svr(summary: Mapping, axes: Axes) -> Axes:
+    """SVR per split for the model's own traces, and for given ones, each with its null."""
+    own = [(x, section["verification"]["svr"]) for x, section in _sections(summary)
+           if section["verification"]]
+    given = [(x + 0.3, section["given"]["verification"]["svr"])
+             for x, section in _sections(summary) if section["given"]]
+    draw_scores(axes, [(x - 0.1, score) for x, score in own], A2, "D", "own answers")
+    draw_scores(axes, [(x - 0.1, score) for x, score in given], A2, "s", "planted and clean", False)
+    _nulls(axes, [(x - 0.1, score) for x, score in own + given])
+    _split_ticks(axes, summary)
+    draw_percent(axes, "SVR")
+    return axes
+
+
+def plot_faithfulness(section: Mapping | None, axes: Axes) -> Axes:
+    """Edge F1 with its null, causal rate and RFS, over all traces and by their answer.
+
+    section: the `faithfulness` of one split of summary.json, None = not run.
+    """
+    if not section:
+        return draw_not_run(axes, "faithfulness")
+    names = ("edge_f1", "causal_rate", "rfs")
+    nulls = []
+    for shift, (side, colour, marker, filled) in zip((-0.22, 0, 0.22), [
+            ("all traces", "#222222", "o", True), ("right answers", GREY, "^", True),
+            ("wrong answers", GREY, "v", False)]):
+        scores = section if side == "all traces" else section[side.split()[0]]
+        points = [(x + shift, scores[name]) for x, name in enumerate(names) if scores[name]]
+        draw_scores(axes, points, colour, marker, side, filled)
+        nulls += points
+    _nulls(axes, nulls)
+    for x, name in enumerate(names):
+        if section[name] is None:
+            axes.text(x, 0.03, "not run", ha="center", fontsize=7, color=GREY)
+    axes.set_xticks(range(3), ["edge F1", "causal rate", "RFS"])
+    axes.set_xlim(-0.5, 2.5)
+    draw_percent(axes, "faithfulness")
+    return axes
+
+
+def draw_not_run(axes: Axes, title: str) -> Axes:
+    """Axes that say `not run` under a title."""
+    axes.set_title(title)
+    axes.set_axis_off()
+    axes.text(0.5, 0.5, "not run", ha="center", transform=axes.transAxes, color=GREY)
+    return axes
+
+
+def _sections(summary: Mapping) -> list[tuple[int, Mapping]]:
+    """(place on the axis, section) of the splits that were run."""
+    return [(x, summary["splits"][split]) for x, split in enumerate(SPLITS)
+            if summary["splits"].get(split)]
+
+
+def _split_ticks(axes: Axes, summary: Mapping) -> None:
+    labels = []
+    for split in SPLITS:
+        section = summary["splits"].get(split)
+        labels.append(f"{SPLIT_LABELS[split]}\n" + (f"n={section['n']}" if section else "not run"))
+    axes.set_xticks(range(len(SPLITS)), labels)
+    axes.set_xlim(-0.5, len(SPLITS) - 0.5)
+
+
+def draw_scores(axes: Axes, points: Sequence[tuple], colour: str, marker: str, label: str,
+            filled: bool = True) -> None:
+    """Scores at their places, with intervals; a score over nothing is written as n/a."""
+    for x, score in points:
+        if score["value"] is None:
+            axes.text(x, 0.03, "n/a", ha="center", fontsize=7, color=GREY)
+    points = [(x, score) for x, score in points if score["value"] is not None]
+    limits = [score["interval"] or (score["value"],) * 2 for _, score in points]
+    values = [score["value"] for _, score in points]
+    # A percentile interval may leave out the value itself by a hair.
+    below = [max(0, value - low) for value, (low, _) in zip(values, limits)]
+    above = [max(0, high - value) for value, (_, high) in zip(values, limits)]
+    axes.errorbar([x for x, _ in points], values, [below, above], fmt=marker, color=colour,
+                  markerfacecolor=colour if filled else "white", elinewidth=0.9, capsize=2,
+                  label=label)
+
+
+def _nulls(axes: Axes, points: Sequence[tuple]) -> None:
+    found = [(x, score["null"]) for x, score in points if score["null"] is not None]
+    axes.scatter([x for x, _ in found], [y for _, y in found], marker="_", s=60, color=RED,
+                 linewidths=1.4, label="null", zorder=3)
+
+
+def draw_percent(axes: Axes, label: str) -> None:
+    """A vertical axis from 0 to 100 %."""
+    axes.set_ylim(-0.02, 1.02)
+    axes.set_ylabel(label)
+    axes.yaxis.set_major_formatter("{x:.0%}")
+
+
+FOUND = {"detected": ("verdict is an error", GREY, "o", True),
+         "located": ("right step blamed", A1, "^", True),
+         "repaired": ("answer repaired", A2, "D", True)}
+COMPARED = {"a1": ("result of EXECUTE (a1)", A1, "o"), "a2": ("answer (a2)", A2, "D"),
+            "lenient": ("last number", GREY, "s")}
+
+
+def plot_kinds(kinds: Mapping | None, axes: Axes) -> Axes:
+    """By kind of planted error: shares detected, located and repaired, Wilson 95 %.
+
+    kinds: `given.kinds` of a split of summary.json, None = not run.
+    """
+    if not kinds:
+        return draw_not_run(axes, "planted errors")
+    names = list(kinds)
+    for shift, (score, (label, *look)) in zip((-0.22, 0, 0.22), FOUND.items()):
+        points = [(x + shift, kinds[name][score]) for x, name in enumerate(names)]
+        draw_scores(axes, points, *look[:2], label, look[2])
+    labels = [f"{name.replace('_', ' ').replace(' ', chr(10))}\nn={kinds[name]['detected']['counts'][1]}"
+              for name in names]
+    axes.set_xticks(range(len(names)), labels, parse_math=False)
+    axes.set_xlim(-0.5, len(names) - 0.5)
+    draw_percent(axes, "planted errors")
+    return axes
+
+
+def plot_causal(causal: Mapping | None, axes: Axes) -> Axes:
+    """The causal rate by operation and by depth of the changed line, Wilson 95 %.
+
+    causal: `faithfulness.causal` of a split of summary.json, None = not run.
+    """
+    if not causal or not causal["operation"]:
+        return draw_not_run(axes, "causal rate")
+    names = [*causal["operation"], *causal["depth"]]
+    scores = [*causal["operation"].values(), *causal["depth"].values()]
+    split = len(causal["operation"])
+    places = [x + (x >= split) * 0.6 for x in range(len(names))]
+    for part, colour, marker, label in ((slice(0, split), "#222222", "o", "by operation"),
+                                        (slice(split, None), A1, "^", "by depth")):
+        draw_scores(axes, list(zip(places, scores))[part], colour, marker, label)
+    labels = [name if x < split or not name.isdigit() else f"depth {name}"
+              for x, name in enumerate(names)]
+    axes.set_xticks(places, [f"{label} (n={score['counts'][1]})"
+                             for label, score in zip(labels, scores)],
+                    rotation=35, ha="right", rotation_mode="anchor", parse_math=False)
+    axes.set_xlim(-0.5, places[-1] + 0.5)
+    draw_percent(axes, "changes that are followed")
+    return axes
+
+
+def plot_differences(summary: Mapping, axes: Axes) -> Axes:
+    """This run less another on the same problems: difference, paired bootstrap 95 %.
+
+    By result of EXECUTE, answer and last number; the base on every split that was run, and
+    the further runs of `others` on the split test. Right of zero this run is better.
+    """
+    found = [(f"{SPLIT_LABELS[split]}, base", section["comparison"])
+             for split in SPLITS if (section := summary["splits"].get(split))
+             and section["comparison"]]
+    found += [(f"test, {name}", result) for name, result in summary["others"].items() if result]
+    if not found:
+        return draw_not_run(axes, "difference")
+    axes.axvline(0, color=RED, linewidth=0.9)
+    for shift, (of, (label, colour, marker)) in zip((-0.22, 0, 0.22), COMPARED.items()):
+        points = [(y + shift, result[of]) for y, (_, result) in enumerate(found)
+                  if result.get(of) and result[of]["n"]]
+        values = [result["difference"] for _, result in points]
+        limits = [result["interval"] for _, result in points]
+        axes.errorbar(values, [y for y, _ in points], xerr=[
+            [max(0, v - low) for v, (low, _) in zip(values, limits)],
+            [max(0, high - v) for v, (_, high) in zip(values, limits)]],
+            fmt=marker, color=colour, elinewidth=0.9, capsize=2, label=label)
+    names = [f"{name}\nn={result['a1']['n']}" for name, result in found]
+    axes.set_yticks(range(len(found)), names, parse_math=False)
+    axes.set_ylim(len(found) - 0.5, -0.5)
+    axes.set_xlim(-1.02, 1.02)
+    axes.set_xlabel("points of accuracy, this run less the other")
+    axes.xaxis.set_major_formatter(lambda value, _: f"{100 * value:+.0f}" if value else "0")
+    return axes

@@ -1,0 +1,212 @@
+"""A trace to look at: its stages in colour, and what is true of each line.
+
+The marks are the program's, never the model's: ✓ or ✗ says whether a line's equations are
+true, whether `Result:` and `Answer:` equal the gold answer, and whether the verdict is the
+right one. What the model itself claims is the text. The page is static HTML with inline
+style; every character of the trace is escaped, nothing is loaded and nothing is run.
+"""
+from __future__ import annotations
+
+import html
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from nanoreason.arithmetic.answers import same_answer
+from nanoreason.arithmetic.equations import read_equations
+from nanoreason.evaluation.rows import read_row
+from nanoreason.stages import ANSWER, MARKER, NUMBERED, RESULT, VERDICT, Stage, closing_of
+from nanoreason.trace import Trace, read_claims, render_trace
+
+MARKS = {True: "✓", False: "✗", None: ""}
+HIDDEN = {"Cc", "Cf", "Cs", "Cn", "Co", "Zl", "Zp"}  # Unicode categories without a shape
+JOINERS = "\u200c\u200d"  # parts of letters and emoji
+MARK_COLOURS = {True: "#1B7837", False: "#B2182B", None: "#333333"}
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a trace: its stage (None before the first tag), text, mark and note.
+
+    mark: True, False or None where nothing can be said; note: why, in a few words.
+    """
+
+    stage: Stage | None
+    text: str
+    mark: bool | None = None
+    note: str = ""
+    is_tag: bool = False
+
+
+def read_lines(text: str, question: str = "", gold: str | None = None,
+               wrong_step: int | None = None) -> list[Line]:
+    """The lines of any text, as a trace would be read; never raises.
+
+    gold: the right answer, None if not known: then results, answers and verdicts carry no
+    mark. wrong_step: EXECUTE's first wrong step, where it is known from a teacher.
+    """
+    claims, lines, stage, step = read_claims(text), [], None, 0
+    first = None if gold is None else same_answer(claims.a1, gold)
+    for raw in text.replace("\r\n", "\n").replace("\r", "\n").split("\n"):
+        bare = raw.strip()
+        marker = MARKER.match(bare)
+        if marker and marker.lastgroup != "end":
+            stage, step = Stage[marker[marker.lastgroup]], 0
+            lines.append(Line(stage, bare, is_tag=True))
+            continue
+        if not bare:
+            continue
+        keyword = closing_of(raw)
+        if keyword:
+            step = 0
+            lines.append(Line(stage, bare, *_closing(keyword, bare, gold, first, claims,
+                                                     wrong_step)))
+            continue
+        number = NUMBERED.match(raw)
+        step = int(number[1]) if number else step
+        mark = _holds(raw) if stage in (Stage.EXECUTE, Stage.VERIFY) else None
+        note = "" if mark is not False else "false equation"
+        if stage is Stage.EXECUTE and number and step == wrong_step:
+            mark, note = False, note or "not what this step should do"
+        lines.append(Line(stage, raw.rstrip(), mark, note))
+    return lines
+
+
+def _closing(keyword, bare, gold, first, claims, wrong_step) -> tuple[bool | None, str]:
+    """Mark and note of a closing line."""
+    if gold is None:
+        return None, ""
+    if keyword in (RESULT, ANSWER):
+        right = same_answer(bare[len(keyword):].strip() or None, gold)
+        return right, "" if right else f"right is {gold}"
+    if keyword == VERDICT and not claims.verdict_readable:
+        return False, "unreadable verdict"
+    said = claims.verdict is not None
+    if said == first:
+        return False, "false alarm" if said else "missed error"
+    if said and wrong_step is not None and claims.verdict != wrong_step:
+        return False, f"the first wrong step is {wrong_step}"
+    return True, ""
+
+
+def _holds(text: str) -> bool | None:
+    """Whether every readable equation of a line is true; None without any."""
+    found = [equation.holds for equation in read_equations(text) if equation.holds is not None]
+    return all(found) if found else None
+
+
+@dataclass(frozen=True)
+class TraceView:
+    """A trace as notebooks show it: HTML where that is possible, else plain text."""
+
+    text: str
+    question: str = ""
+    gold: str | None = None
+    wrong_step: int | None = None
+    title: str = ""
+
+    @classmethod
+    def of_row(cls, row: Mapping) -> TraceView:
+        """The view of a row of generations.jsonl, its first wrong step where known.
+
+        Raises ValueError for a row whose text may not be passed on.
+        """
+        if row.get("text") is None:
+            raise ValueError(f"row {row.get('problem_id')} holds no text: its source keeps "
+                             "the rights to it, so there is nothing to show")
+        return cls(row["text"], row["question"], str(row["gold"]), read_row(row).wrong_step,
+                   f"{row['problem_id']}, {row['setting']}")
+
+    @classmethod
+    def of_trace(cls, trace: Trace, question: str = "", gold: str | None = None) -> TraceView:
+        """The view of a `Trace`, e.g. of `nanoreason.solve`."""
+        return cls(render_trace(trace), question, gold)
+
+    @property
+    def lines(self) -> list[Line]:
+        """The trace's lines with their marks; see `read_lines`."""
+        return read_lines(self.text, self.question, self.gold, self.wrong_step)
+
+    def _repr_html_(self) -> str:
+        return trace_html(self)
+
+    def __repr__(self):
+        head = [part for part in (self.title, self.question) if part]
+        body = [f"{line.text}  {MARKS[line.mark]}" + (f" ({line.note})" if line.note else "")
+                for line in self.lines]
+        return "\n".join(part.rstrip() for part in (*head, *body))
+
+
+def find_example(rows: Iterable[Mapping], setting: str, *, right: bool,
+                 objects: bool) -> Mapping | None:
+    """The first row of a setting with these outcomes and a text to show, None without one.
+
+    right: whether the final answer is right; objects: whether the verdict is an error. An
+    error that is found and repaired counts only where the step blamed is the wrong one.
+    """
+    for row in rows:
+        if row["setting"] == setting and row.get("text") is not None:
+            reading = read_row(row)
+            if (reading.second, reading.error) != (right, objects):
+                continue
+            if not (right and objects) or reading.blamed == reading.wrong_step:
+                return row
+    return None
+
+
+def trace_html(view: TraceView) -> str:
+    """One trace as an HTML fragment: a coloured block a stage, a mark a line."""
+    parts = ['<div style="max-width:46em;font:13px/1.45 sans-serif;color:#222222;'
+             'background:#ffffff;padding:6px">']
+    if view.title:
+        parts.append(f'<div style="color:#666666">{safe(view.title)}</div>')
+    if view.question:
+        parts.append(f'<p style="margin:4px 0 8px 0;white-space:pre-wrap">'
+                     f'{safe(view.question)}</p>')
+    blocks: list[tuple[Stage | None, list[Line]]] = []
+    for line in view.lines:
+        if line.is_tag or not blocks:
+            blocks.append((line.stage, []))
+        blocks[-1][1].append(line)
+    parts += [_block(stage, lines) for stage, lines in blocks]
+    parts.append("</div>")
+    return "".join(parts)
+
+
+def _block(stage: Stage | None, lines: Sequence[Line]) -> str:
+    colour = stage.colour if stage else "#888888"
+    rows = []
+    for line in lines:
+        if line.is_tag:
+            rows.append(f'<div style="color:{colour};font-weight:bold">{safe(line.text)}</div>')
+            continue
+        mark = (f'<span style="color:{MARK_COLOURS[line.mark]};font-weight:bold">'
+                f'{MARKS[line.mark]}</span> <span style="color:#666666">{safe(line.note)}</span>'
+                if line.mark is not None else "")
+        rows.append(f'<div style="white-space:pre-wrap;overflow-wrap:anywhere">'
+                    f'{safe(line.text)} {mark}</div>')
+    return (f'<div style="border-left:4px solid {colour};padding:1px 0 1px 8px;'
+            f'margin:3px 0">{"".join(rows)}</div>')
+
+
+def safe(text: object) -> str:
+    """A text as it may stand in HTML, in an element or a quoted attribute: `visible`, and
+    what would be markup escaped."""
+    return html.escape(visible(text), quote=True)
+
+
+def visible(text: object) -> str:
+    """A text with characters that control rather than show written out: `␛`, `⟨U+202E⟩`.
+
+    Such are nulls, escape sequences, changes of writing direction and halves of pairs.
+    """
+    return "".join(map(_shown, str(text)))
+
+
+def _shown(character: str) -> str:
+    place = ord(character)
+    if character in "\n\t" + JOINERS or unicodedata.category(character) not in HIDDEN:
+        return character
+    if place < 0x20 or place == 0x7F:
+        return chr(0x2421 if place == 0x7F else 0x2400 + place)
+    return f"⟨U+{place:04X}⟩"

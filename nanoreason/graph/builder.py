@@ -1,0 +1,224 @@
+"""The dependency graph of EXECUTE: which value is computed from which.
+
+A node stands for each quantity used and each value computed, an edge for each operand of
+each value. EXECUTE only shows numbers, so where an operand comes from is a matter of one
+rule, `provenance`, which teacher, filter and scores share; where PLAN names the sources of
+a line (see `naming`), an operand of such a value comes from there. Nodes are tuples:
+
+| node                                | stands for                                       |
+|-------------------------------------|--------------------------------------------------|
+| ("given", 0)                        | the question's first quantity                    |
+| ("step", 2)                         | the value of EXECUTE's line 2                    |
+| ("step", 2, 1)                      | the first of several equations in line 2         |
+| ("constant", "12")                  | a named constant, such as 12 a dozen             |
+| ("unknown", "line 2 operand 1")     | a number that nothing explains                   |
+
+Node attributes: `kind` (the first entry), `value` (a Fraction: for a step the value that
+the line claims, right or wrong), `canonical` (its expression over the givens); steps also
+have `holds` (whether the equation is true), `operands` ((value, node), in order), `tree`
+(the parsed expression, its operands as Numbers) and `dead` (whether the result does not
+depend on it). Every edge runs from an earlier node to a later one, so there is no cycle.
+A line without a readable equation makes the graph useless as a whole, because what
+follows may depend on it: `graph.graph["unreadable"]` then says which line and why.
+"""
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+
+import networkx as nx
+
+from nanoreason.arithmetic.equations import Equation
+from nanoreason.arithmetic.expression import ArithmeticTextError, Negative, Node, Number, evaluate
+from nanoreason.graph.matching import (Form, combine, negate)
+from nanoreason.graph.operands import Operands, divisor, readable
+from nanoreason.graph.provenance import assigned, constants_of, named_sources, provenance
+from nanoreason.graph.quantities import quantities
+from nanoreason.graph.roles import Place, Roles
+from nanoreason.trace import Trace
+
+
+class GraphError(ValueError):
+    """A line of EXECUTE cannot be read. `line` counts from 1, 0 = there is no line."""
+
+    def __init__(self, line: int, reason: str):
+        super().__init__(line, reason)
+        self.line, self.reason = line, reason
+
+    def __str__(self):
+        return f"EXECUTE line {self.line}: {self.reason}" if self.line else self.reason
+
+
+class _Builder:
+    """Reads lines in order and grows the graph."""
+
+    def __init__(self, question: str):
+        self.given, self.constants = quantities(question), constants_of(question)
+        self.graph = nx.DiGraph(unreadable=None, doubtful=[])
+        self.results: dict[tuple, Fraction] = {}
+        self.used: set[tuple] = set()
+        self.forms: dict[tuple, Form] = {}
+        self.operands, self.roles = Operands(self.given), Roles(question)
+        self.named: list[tuple] = []
+
+    def add_line(self, line: int, text: str, following: str, plan: str) -> None:
+        """following: the text of the next line; plan: PLAN's line, "" for none."""
+        self.named = named_sources(plan)
+        found = readable(text)
+        if not found:
+            raise GraphError(line, f"no readable equation in {text[:60]!r}")
+        after = [left for _, left, _ in found[1:] + readable(following)[:1]] + [None]
+        for position, (equation, left, value) in enumerate(found, 1):
+            node = ("step", line) if position == len(found) else ("step", line, position)
+            self.roles.next_divisor = divisor(after[position - 1], value)
+            self.add_equation(node, equation, left, value)
+
+    def add_equation(self, node: tuple, equation: Equation, left: Node, value: Fraction):
+        tree, numbers = self.operands.read(left, self.results.values())
+        sources = self.sources(node, numbers)
+        form = self.form(tree, iter(sources))
+        self.used.update(sources)
+        self.forms[node], self.results[node] = form, value
+        self.roles.learn(node, [place for _, place in numbers], sources)
+        self.graph.add_node(
+            node, kind="step", value=value, canonical=form.key, holds=equation.holds, tree=tree,
+            operands=tuple((number.value, source)
+                           for (number, _), source in zip(numbers, sources)),
+        )
+        self.graph.add_edges_from((source, node) for source in sources)
+
+    def form(self, tree: Node, sources: Iterator[tuple]) -> Form:
+        """The canonical form of an expression whose operands come from `sources`, in order."""
+        if isinstance(tree, Number):
+            return self.forms[next(sources)]
+        if isinstance(tree, Negative):
+            return negate(self.form(tree.operand, sources))
+        left = self.form(tree.left, sources)
+        return combine(tree.op, left, self.form(tree.right, sources))
+
+    def sources(self, target: tuple, numbers: Sequence[tuple[Number, Place]]) -> list[tuple]:
+        """The node of each operand, in order.
+
+        Those that can only come from one place are traced first: they tell what the line is
+        about, which helps to choose for the others. These follow in an order of their own,
+        not that of the text: `2 + 3` and `3 + 2` are one step.
+        """
+        found = assigned(self.named, [number for number, _ in numbers], self.given,
+                         self.results, self.constants)
+        for k in sorted(range(len(numbers)), key=lambda k: self._turn(*numbers[k])):
+            number, place = numbers[k]
+            here = list(found.values())
+            used = self.used.union(here)
+            source = found.get(k) or provenance(
+                number.value, self.results, used, self.given, number.percent, self.constants,
+                lambda node: self.roles.cost(node, place, here, used),
+                lambda node: self.roles.gives_way(node, place, here), here)
+            if source == ("constant", "1") and k not in found:
+                source = self.roles.stated_one(place) or source
+            kind, name = source[0], f"line {target[1]} operand {k + 1}"
+            if kind in ("given", "step") and self.roles.doubtful(
+                    source, place, here, used, number.value in self.results.values()):
+                self.graph.graph["doubtful"].append(name)
+            if kind == "unknown":
+                source = ("unknown", name)
+            if source not in self.graph:
+                names = {"given": f"q{source[1]}", "constant": str(source[1])}
+                self.forms[source] = Form.atom(names.get(kind, f"?{number.value}"))
+                self.graph.add_node(source, kind=kind, value=number.value,
+                                    canonical=self.forms[source].key)
+            found[k] = source
+        return [found[k] for k in range(len(numbers))]
+
+    def _turn(self, number: Number, place: Place) -> tuple:
+        """When an operand is traced; the same wherever a sum or a product has it."""
+        undoes = place.right and place.operator in ("-", "/")
+        return self.choices(number) > 1, place.operator in ("*", "/"), undoes, -place.value
+
+    def choices(self, number: Number) -> int:
+        """How many results and quantities have the value of a number."""
+        return (sum(number.value == value for value in self.results.values())
+                + sum(number.value in quantity.values for quantity in self.given))
+
+
+def execute_graph(lines: Sequence[str], question: str, result: str | None = None,
+                  plan: Sequence[str] = ()) -> nx.DiGraph:
+    """The dependency graph of EXECUTE's lines (without numbers); see the module.
+
+    result: what EXECUTE states as its result, which is then the last step of this value
+    (of lines after it nothing is needed); else, and without one, it is the last step.
+    plan: PLAN's lines; the sources that they name count where each has a line of EXECUTE.
+    Never raises for text that a model wrote: `graph.graph["unreadable"]` is None, or the
+    reason, and then the graph holds what came before the unreadable line.
+    """
+    builder = _Builder(question)
+    try:
+        if not lines:
+            raise GraphError(0, "EXECUTE has no lines")
+        told = plan if len(plan) == len(lines) else [""] * len(lines)
+        for line, texts in enumerate(zip(lines, [*lines[1:], ""], told), 1):
+            builder.add_line(line, *texts)
+    except GraphError as error:
+        builder.graph.graph["unreadable"] = str(error)
+    _mark_dead(builder.graph, result)
+    return builder.graph
+
+
+def _mark_dead(graph: nx.DiGraph, result: str | None) -> None:
+    steps = _steps(graph)
+    if not steps:
+        return
+    try:
+        stated = None if result is None else evaluate(result)
+    except ArithmeticTextError:
+        stated = None
+    same = [node for node in steps if graph.nodes[node]["value"] == stated]
+    last = same[-1] if same else steps[-1]
+    alive = nx.ancestors(graph, last) | {last}
+    for node in steps:
+        graph.nodes[node]["dead"] = node not in alive
+
+
+def _steps(graph: nx.DiGraph) -> list[tuple]:
+    return [node for node, kind in graph.nodes(data="kind") if kind == "step"]
+
+
+def sources_of(graph: nx.DiGraph) -> list[list[tuple]]:
+    """The node that each operand comes from, line after line; of a line, its last equation."""
+    lines = max((node[1] for node in _steps(graph)), default=0)
+    return [[source for _, source in graph.nodes["step", line]["operands"]]
+            for line in range(1, lines + 1)]
+
+
+def dependency_graph(trace, question: str) -> nx.DiGraph:
+    """The dependency graph of a `Trace` or of the `Claims` of a model's text."""
+    result = trace.result if isinstance(trace, Trace) else trace.a1
+    return execute_graph(trace.execute, question, result, trace.plan)
+
+
+def canonical(graph: nx.DiGraph, node: tuple) -> str:
+    """The expression of a node over the givens, sums and products in a fixed order.
+
+    `q0` is the question's first quantity; subtraction and division are signed terms of
+    sums and products, so `a - b - c` equals `a - (b + c)`; nothing is multiplied out.
+    """
+    return graph.nodes[node]["canonical"]
+
+
+def dead_steps(graph: nx.DiGraph) -> list[int]:
+    """The numbers of the lines that the result does not depend on: nothing uses what they
+    compute, or only other such lines do."""
+    steps = _steps(graph)
+    alive = {node[1] for node in steps if not graph.nodes[node]["dead"]}
+    return sorted({node[1] for node in steps} - alive)
+
+
+def dead_share(graph: nx.DiGraph) -> tuple[int, int] | None:
+    """(dead lines, lines) of a graph, None where it is unreadable."""
+    if graph.graph["unreadable"]:
+        return None
+    return len(dead_steps(graph)), len({node[1] for node in _steps(graph)})
+
+
+def unknown_operands(graph: nx.DiGraph) -> list[str]:
+    """The operands without a source, as "line 2 operand 1", in order."""
+    return [node[1] for node, kind in graph.nodes(data="kind") if kind == "unknown"]

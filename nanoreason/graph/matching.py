@@ -1,0 +1,234 @@
+"""Canonical expressions: one spelling for all ways to write the same sums and products.
+
+Commutative and associative operations are ordered, with subtraction and division as signed
+terms, so `a - b - c` and `a - (c + b)` are one expression. Nothing is multiplied out and
+nothing is cancelled: how a value is composed is what is compared, not what it comes to.
+"""
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from dataclasses import dataclass
+
+import networkx as nx
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+LONGEST_KEY = 200  # characters; a longer key is hashed
+
+
+@dataclass(frozen=True)
+class Form:
+    """One canonical expression; two are the same exactly when their `key` is.
+
+    kind: "sum", "product" or "atom". terms: (key, sign) -> how often it occurs; sign -1
+    means subtracted or divided by.
+    """
+
+    kind: str
+    terms: Counter
+    key: str
+
+    @classmethod
+    def of(cls, kind: str, terms: Counter) -> Form:
+        """A sum or product of terms, written in a fixed order."""
+        if sum(terms.values()) == 1 and kind != "atom":
+            (key, sign), = terms
+            if sign > 0:
+                return cls("atom", terms, key)
+        parts = [
+            ("+-" if kind == "sum" else "*/")[sign < 0] + (f"{count}x" if count > 1 else "") + key
+            for (key, sign), count in sorted(terms.items())
+        ]
+        key = f"({' '.join(parts)})"
+        if len(key) > LONGEST_KEY:  # repeated squaring must not grow without bound
+            key = "#" + hashlib.sha256(key.encode()).hexdigest()[:24]
+        return cls(kind, terms, key)
+
+    @classmethod
+    def atom(cls, key: str) -> Form:
+        """What is not taken apart: a quantity, a power."""
+        return cls("atom", Counter({(key, 1): 1}), key)
+
+
+def combine(operator: str, left: Form, right: Form) -> Form:
+    """`left operator right`; sums of sums and products of products become one."""
+    if operator == "^":
+        return Form.atom(f"({left.key} ^ {right.key})")
+    kind = "sum" if operator in "+-" else "product"
+    terms: Counter = Counter()
+    for form, turn in ((left, 1), (right, -1 if operator in "-/" else 1)):
+        if form.kind == kind:
+            for (key, sign), count in form.terms.items():
+                terms[key, sign * turn] += count
+        else:
+            terms[form.key, turn] += 1
+    return Form.of(kind, terms)
+
+
+def negate(form: Form) -> Form:
+    """`-form`, a sum of its own."""
+    return combine("-", Form("sum", Counter(), ""), form)
+
+
+SAME_EXPRESSION, SAME_VALUE = 2, 1
+
+
+def align(student: nx.DiGraph, teacher: nx.DiGraph) -> dict:
+    """One-to-one map of student nodes to teacher nodes of maximum total weight.
+
+    Ties go by order (givens, steps, constants, numbers without a source; each in reading
+    order, but of steps that compute the same the most used one first): of the maps of equal
+    weight the one that takes the earliest nodes on both sides and crosses least is chosen,
+    so the result never depends on the solver.
+    """
+    ours, theirs = _in_order(student), _in_order(teacher)
+    if not ours or not theirs:
+        return {}
+    weight = np.zeros((len(ours), len(theirs)))
+    for attribute, gain in (("value", SAME_VALUE), ("canonical", SAME_EXPRESSION)):
+        places: dict = {}
+        for column, node in enumerate(theirs):
+            key = teacher.nodes[node].get(attribute)
+            if key is not None:
+                places.setdefault(key, []).append(column)
+        for row, node in enumerate(ours):
+            weight[row, places.get(student.nodes[node].get(attribute), [])] = gain
+    # Only pairs with a weight may take part. Their order decides last: any pair's bonus
+    # is too small to outweigh one unit of weight over the whole assignment.
+    rows = np.arange(len(ours))[:, None] / len(ours)
+    columns = np.arange(len(theirs))[None, :] / len(theirs)
+    size = min(len(ours), len(theirs))
+    early = (2 - rows - columns) / (4 * size)  # the sum over an assignment is below 1/2
+    level = rows * columns / (64 * size * size * len(ours) * len(theirs))
+    score = np.where(weight > 0, weight + early + level, 0.0)
+    chosen = zip(*linear_sum_assignment(score, maximize=True))
+    return {ours[row]: theirs[column] for row, column in chosen if weight[row, column] > 0}
+
+
+def _in_order(graph: nx.DiGraph) -> list:
+    kinds = ("given", "step", "constant", "unknown")
+    places = {kind: place for place, kind in enumerate(kinds)}
+    order = sorted(graph, key=lambda node: places.get(graph.nodes[node].get("kind"), len(kinds)))
+    return _with_twins_ranked(graph, order)
+
+
+def _with_twins_ranked(graph: nx.DiGraph, order: list) -> list:
+    """The order with lines that compute the same (twins) put in one by what they are for.
+
+    Which of two twins a later line uses is a matter of their places in the text, which must
+    not count: the most used twin comes first, then the one that uses earlier twins.
+    """
+    groups: dict[tuple, list[int]] = {}  # (kind, canonical) -> places
+    for place, node in enumerate(order):
+        if graph.nodes[node].get("canonical") is not None:
+            key = graph.nodes[node].get("kind"), graph.nodes[node]["canonical"]
+            groups.setdefault(key, []).append(place)
+    twins = [places for places in groups.values() if len(places) > 1]
+    uses = {order[place]: _uses(graph, order[place]) for places in twins for place in places}
+    for _ in twins:  # twins of twins: what one group comes to decides the next
+        rank = {order[place]: number for places in twins for number, place in enumerate(places)}
+        for places in twins:
+            ranked = sorted((order[place] for place in places), key=lambda node: (
+                uses[node], sorted((str(graph.nodes[source].get("canonical")), rank.get(source, 0))
+                                   for source in graph.predecessors(node))))
+            for place, node in zip(places, ranked):
+                order[place] = node
+    return order
+
+
+def _uses(graph: nx.DiGraph, node) -> tuple[int, list[str], list[str]]:
+    """A sort key, most used first: what is computed from a node, whatever its number."""
+    far, near = (sorted(str(graph.nodes[other].get("canonical")) for other in found)
+                 for found in (nx.descendants(graph, node), graph.successors(node)))
+    return -len(far) - len(near), far, near
+
+
+def matched_edges(student: nx.DiGraph, teacher: nx.DiGraph) -> set[tuple]:
+    """The student's edges whose aligned ends are joined by an edge of the teacher's."""
+    partner = align(student, teacher)
+    return {
+        (source, target) for source, target in student.edges
+        if source in partner and target in partner
+        and teacher.has_edge(partner[source], partner[target])
+    }
+
+
+def edge_f1(student: nx.DiGraph, teacher: nx.DiGraph) -> float:
+    """2 * matched edges / (student edges + teacher edges), between 0 and 1.
+
+    0 where either graph is marked unreadable, and where neither has an edge.
+    """
+    edges = student.number_of_edges() + teacher.number_of_edges()
+    if student.graph.get("unreadable") or teacher.graph.get("unreadable") or not edges:
+        return 0.0
+    return 2 * len(matched_edges(student, teacher)) / edges
+
+
+def rewired_edge_f1(
+    student: nx.DiGraph, teacher: nx.DiGraph, draws: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Edge F1 of `draws` copies of the student with every operand drawn anew, (draws,).
+
+    Each operand is replaced by a uniformly drawn earlier node: a quantity that the graph
+    uses, or the value of an earlier step. Nodes keep their values and their partners, so
+    this is what the wiring alone earns: the score of the right nodes joined at random.
+    """
+    edges = list(student.edges)
+    if student.graph.get("unreadable") or teacher.graph.get("unreadable") or not edges:
+        return np.zeros(draws)
+    place = {node: index for index, node in enumerate(student)}
+    steps = _lines(student)
+    quantities = [place[node] for node in student if student.nodes[node]["kind"] != "step"]
+    earlier = {
+        step: np.array(quantities + [place[other] for other in steps[:number]])
+        for number, step in enumerate(steps)
+    }
+    partner = align(student, teacher)
+    size = len(place)
+    right = np.zeros((size, size), dtype=bool)  # the student's pairs that the teacher joins
+    for target in steps:
+        for source in student:
+            right[place[source], place[target]] = (
+                source in partner and target in partner
+                and teacher.has_edge(partner[source], partner[target])
+            )
+    drawn = np.zeros((draws, size, size), dtype=bool)
+    for _, target in edges:
+        sources = rng.choice(earlier[target], size=draws)
+        drawn[np.arange(draws), sources, place[target]] = True  # a set: doubles merge
+    matched = (drawn & right).sum(axis=(1, 2))
+    return 2 * matched / (drawn.sum(axis=(1, 2)) + teacher.number_of_edges())
+
+
+def first_wrong_step(student: nx.DiGraph, teacher: nx.DiGraph) -> int | None:
+    """The number of the first wrong step of a wrong answer, None if no step is found wrong.
+
+    A line is wrong if an equation of it is false, or if its value is not that of an
+    aligned teacher's step. A step that the student skipped is wrong under its own number:
+    one that no line is aligned with, in a student of fewer lines, unless what depends on it
+    is there all the same (two steps in one line). Meant for wrong answers: a right one may
+    come by steps that the teacher does not have. None for unreadable graphs.
+    """
+    if student.graph.get("unreadable") or teacher.graph.get("unreadable"):
+        return None
+    partner = align(student, teacher)
+    lines, steps = _lines(student), _lines(teacher)
+    wrong = []
+    for node in lines:
+        data, other = student.nodes[node], partner.get(node)
+        same = other in steps and teacher.nodes[other]["value"] == data["value"]
+        # An inner value of a line (a chain written out) may be the student's own.
+        if not data["holds"] or (len(node) == 2 and not same):
+            wrong.append(node[1])
+    if lines and steps and lines[-1][1] < steps[-1][1]:
+        done = set(partner.values())
+        reached = {other for node, other in partner.items()
+                   if student.nodes[node]["canonical"] == teacher.nodes[other]["canonical"]}
+        wrong += [node[1] for node in steps if node not in done
+                  and not reached.intersection(nx.descendants(teacher, node))]
+    return min(wrong, default=None)
+
+
+def _lines(graph: nx.DiGraph) -> list[tuple]:
+    return [node for node, kind in graph.nodes(data="kind") if kind == "step"]

@@ -1,0 +1,340 @@
+"""Rows that are decoded side by side, each with its own route; new ones may join on the way.
+
+Each row goes through `reasoning` until its VERIFY tag is complete, then through
+`verification`. The cache is never recomputed at the switch, because keys and values were
+made under the route that their token has in training.
+
+Rows are left-padded: the last column of the cache is the newest token of every row, however
+long ago the row joined. A row that has ended leaves its place at the next `retire`, and so
+do columns that no row needs any more.
+"""
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+
+import torch
+from torch.nn.functional import pad
+from tqdm.auto import tqdm
+from transformers.cache_utils import Cache
+
+from nanoreason.model.kv_cache import growing_cache, join_caches, keep_rows
+from nanoreason.model.router import RouteState
+
+ALIKE = 0.8  # of the longest: how short a request read together with it may be
+
+
+@dataclass(frozen=True)
+class Request:
+    """One text to be continued.
+
+    input_ids: question, and for a given setting the trace so far. prompt_length: how many
+    of them are the question (the tag is searched behind it). seed: of this sample alone,
+    so that what is drawn does not depend on the rows it is decoded with.
+    """
+
+    input_ids: list[int]
+    prompt_length: int
+    seed: int = 0
+
+
+@dataclass
+class _Rows:
+    """All that is known of B rows, in one order.
+
+    tokens, real, searched: (B, W), what the columns of the cache hold, where they are not
+    padding, and where the tag may stand. pending: (B,), chosen and not yet fed. written:
+    (B, max_new_tokens), of which the first `count` (B,) hold; running: (B,) bool.
+    """
+
+    keys: list[int]
+    generators: list[torch.Generator]
+    tokens: torch.Tensor
+    real: torch.Tensor
+    searched: torch.Tensor
+    pending: torch.Tensor
+    written: torch.Tensor
+    count: torch.Tensor
+    running: torch.Tensor
+    cache: Cache | None = None
+
+
+class Decoder:
+    """`admit` rows, `step` token by token, `retire` those that have ended.
+
+    A base model without adapters is decoded as it is. max_new_tokens: of each row.
+    stop_at_tag: end a row with its tag, before the verification adapter writes anything.
+    Raises `ValueError` for a negative temperature, and for `stop_at_tag` where no adapter
+    ever takes over at the tag.
+    """
+
+    def __init__(self, model, tag_ids: list[int], end_id: int, pad_id: int,
+                 max_new_tokens: int, temperature: float = 0.0, stop_at_tag: bool = False):
+        if temperature < 0:
+            raise ValueError(f"temperature is {temperature}; give 0 (greedy) or more")
+        self.router = getattr(model, "router", None)
+        if stop_at_tag and (self.router is None or self.router.routing == "single"):
+            raise ValueError("stop_at_tag needs a model whose second adapter takes over at "
+                             "the tag")
+        self.model, self.tag_ids, self.end_id, self.pad_id = model, tag_ids, end_id, pad_id
+        self.max_new_tokens, self.temperature = max_new_tokens, temperature
+        self.stop_at_tag = stop_at_tag
+        # Rows cannot join in a cache of the model's own, which may hold windows.
+        self.joins = growing_cache(model.config) is not None
+        self.rows: _Rows | None = None
+        self.state: RouteState | None = None
+
+    @property
+    def held(self) -> int:
+        """Rows that have a place, ended ones included."""
+        return len(self.rows.keys) if self.rows else 0
+
+    @property
+    def columns(self) -> int:
+        """Positions of the cache that each row takes."""
+        return self.rows.tokens.shape[1] if self.rows else 0
+
+    @property
+    def running(self) -> list[int]:
+        """Keys of the rows that still write."""
+        if not self.rows:
+            return []
+        return [key for key, on in zip(self.rows.keys, self.rows.running.tolist()) if on]
+
+    @torch.inference_mode()
+    def admit(self, requests: Mapping[int, Request]) -> int:
+        """Read these requests, choose their first tokens; returns how many end with that."""
+        if self.rows and not self.joins:
+            raise RuntimeError(f"{self.held} rows are held, and the cache of this model takes "
+                               "no others beside them; retire them first")
+        new, ended = None, 0
+        for group in _alike(requests) if self.joins else [requests]:
+            rows = self._laid_out(group)
+            state = self._state(len(group))
+            positions = (rows.real.cumsum(1) - 1).clamp(min=0)
+            logits, rows.cache = self._forward(state, rows.tokens, rows.searched, rows.real,
+                                               positions, growing_cache(self.model.config))
+            ended += self._take(rows, logits, state)
+            new = _joined(new, rows, self.pad_id) if new else rows
+        self.rows = _joined(self.rows, new, self.pad_id) if self.rows else new
+        self._read_again()
+        return ended
+
+    @torch.inference_mode()
+    def step(self) -> int:
+        """Feed every row its newest token and choose the next; returns how many end."""
+        rows, tokens = self.rows, self.rows.pending[:, None]
+        one = torch.ones_like(tokens)
+        positions = rows.real.sum(1, keepdim=True)
+        rows.tokens = torch.cat([rows.tokens, tokens], 1)
+        rows.real = torch.cat([rows.real, one], 1)
+        rows.searched = torch.cat([rows.searched, one.bool()], 1)
+        logits, rows.cache = self._forward(self.state, tokens, None, rows.real, positions,
+                                           rows.cache)
+        return self._take(rows, logits, self.state)
+
+    @torch.inference_mode()
+    def retire(self) -> list[tuple[int, list[int]]]:
+        """The rows that have ended leave: their keys and new tokens, the end token left out."""
+        rows = self.rows
+        if not rows:
+            return []
+        gone = (~rows.running).nonzero().flatten().tolist()
+        counts, written = rows.count.tolist(), rows.written.tolist()
+        texts = [(rows.keys[place], written[place][:counts[place]]) for place in gone]
+        stay = rows.running.nonzero().flatten()
+        self.rows = _kept(rows, stay, self.joins) if len(stay) else None
+        if self.rows:
+            self._read_again()
+        return texts
+
+    def _laid_out(self, requests: Mapping[int, Request]) -> _Rows:
+        """The rows of new requests before their first forward, left-padded."""
+        width, device = max(len(r.input_ids) for r in requests.values()), self.model.device
+        tokens = torch.full((len(requests), width), self.pad_id)
+        real = torch.zeros_like(tokens)
+        searched = torch.zeros(tokens.shape, dtype=torch.bool)
+        for row, request in enumerate(requests.values()):
+            start = width - len(request.input_ids)
+            tokens[row, start:] = torch.tensor(request.input_ids)
+            real[row, start:] = 1
+            searched[row, start + request.prompt_length:] = True
+        empty = torch.zeros(len(requests), dtype=torch.long, device=device)
+        return _Rows(list(requests), [torch.Generator().manual_seed(r.seed)
+                                      for r in requests.values()],
+                     tokens.to(device), real.to(device), searched.to(device), empty,
+                     torch.full((len(requests), self.max_new_tokens), self.end_id,
+                                device=device), empty.clone(), empty == 0)
+
+    def _state(self, count: int) -> RouteState | None:
+        return self.router and RouteState(count, self.tag_ids, self.router.routing,
+                                          self.model.device)
+
+    def _read_again(self) -> None:
+        """The routes of rows that have come together, read from what they hold."""
+        self.state = self._state(self.held)
+        if self.state:
+            self.state.feed(self.rows.tokens, self.rows.searched)
+
+    def _forward(self, state, tokens, searched, real, positions, cache):
+        """Logits (B, V) of the next tokens, and the cache with these columns in it."""
+        routed = (self.router.cached(state, tokens, cache, searched) if self.router
+                  else nullcontext())
+        with routed:
+            output = self.model(input_ids=tokens, attention_mask=real, position_ids=positions,
+                                past_key_values=cache, use_cache=True, logits_to_keep=1)
+        return output.logits[:, -1], output.past_key_values
+
+    def _take(self, rows: _Rows, logits: torch.Tensor, state: RouteState | None) -> int:
+        """Choose the next token of every row; returns how many rows end with it."""
+        chosen = _choose(logits, self.temperature, rows.generators)  # (B,)
+        before = rows.running
+        writes = before & (chosen != self.end_id)
+        if self.stop_at_tag:
+            writes &= ~state.seen
+        last = rows.count.clamp(max=self.max_new_tokens - 1)[:, None]
+        kept = rows.written.gather(1, last)[:, 0]
+        rows.written.scatter_(1, last, chosen.where(writes, kept)[:, None])
+        rows.count = rows.count + writes
+        rows.running = writes & (rows.count < self.max_new_tokens)
+        rows.pending = chosen.where(rows.running, self.pad_id)
+        return int(before.sum() - rows.running.sum())
+
+
+def _alike(requests: Mapping[int, Request]) -> list[dict[int, Request]]:
+    """The requests in groups of similar length, so that little padding is read."""
+    groups: list[dict[int, Request]] = []
+    longest = 0
+    for key in sorted(requests, key=lambda key: -len(requests[key].input_ids)):
+        length = len(requests[key].input_ids)
+        if not groups or length < ALIKE * longest:
+            groups.append({})
+            longest = length
+        groups[-1][key] = requests[key]
+    return groups
+
+
+def _choose(logits: torch.Tensor, temperature: float, generators) -> torch.Tensor:
+    """Next token of each row. logits: (B, V). Greedy at temperature 0, else sampled."""
+    if temperature == 0:
+        return logits.argmax(-1)
+    noise = torch.stack([torch.rand(logits.shape[1], generator=g) for g in generators])
+    gumbel = -torch.log(-torch.log(noise.clamp(1e-20, 1 - 1e-7)))
+    return (logits.float() / temperature + gumbel.to(logits.device)).argmax(-1)
+
+
+def _kept(rows: _Rows, places: torch.Tensor, trim: bool) -> _Rows:
+    """These rows alone; with `trim` without the columns that none of them needs."""
+    real = rows.real[places]
+    start = int(real.any(0).int().argmax()) if trim else 0
+    keep_rows(rows.cache, places, start)
+    stay = places.tolist()
+    return _Rows([rows.keys[place] for place in stay],
+                 [rows.generators[place] for place in stay],
+                 rows.tokens[places, start:], real[:, start:], rows.searched[places, start:],
+                 rows.pending[places], rows.written[places], rows.count[places],
+                 rows.running[places], rows.cache)
+
+
+def _joined(first: _Rows, second: _Rows, pad_id: int) -> _Rows:
+    """Rows of both, the shorter ones padded on the left."""
+    width = max(first.tokens.shape[1], second.tokens.shape[1])
+
+    def below(name: str, value) -> torch.Tensor:
+        return torch.cat([pad(getattr(rows, name), (width - rows.tokens.shape[1], 0), value=value)
+                          for rows in (first, second)])
+
+    def beside(name: str) -> torch.Tensor:
+        return torch.cat([getattr(first, name), getattr(second, name)])
+
+    join_caches(first.cache, second.cache)
+    return _Rows(first.keys + second.keys, first.generators + second.generators,
+                 below("tokens", pad_id), below("real", 0), below("searched", False),
+                 *map(beside, ("pending", "written", "count", "running")), first.cache)
+
+
+REFILL_AT = 1 / 8  # let others join when so many of the places are free
+SHRINK_AT = 0.7  # with none waiting, drop ended rows when fewer than this share is running
+
+
+def rows_that_fit(running: Iterable[int], waiting: Sequence[int], max_new_tokens: int,
+                  batch_tokens: int) -> int:
+    """How many of the waiting requests, in their order, may join those that are running.
+
+    Both are given by their lengths in tokens. Together they may hold at most
+    `batch_tokens` positions of the cache, new tokens included; one request alone may
+    always be decoded.
+    """
+    lengths = list(running)
+    count, widest = len(lengths), max(lengths, default=0)
+    for fit, length in enumerate(waiting):
+        widest, count = max(widest, length), count + 1
+        if count > 1 and count * (widest + max_new_tokens) > batch_tokens:
+            return fit
+    return len(waiting)
+
+
+def continue_batch(model, requests: Sequence[Request], tag_ids: list[int], end_id: int,
+                   pad_id: int, max_new_tokens: int, temperature: float = 0.0,
+                   stop_at_tag: bool = False) -> list[list[int]]:
+    """New tokens of each request, without the end token, all decoded side by side.
+
+    temperature, stop_at_tag: see `Decoder`.
+    """
+    decoder = Decoder(model, tag_ids, end_id, pad_id, max_new_tokens, temperature, stop_at_tag)
+    unlimited = len(requests) * (max(len(r.input_ids) for r in requests) + max_new_tokens)
+    texts = dict(pair for ended in _decoded(decoder, requests, unlimited, lambda count: None)
+                 for pair in ended)
+    return [texts[index] for index in range(len(requests))]
+
+
+def generate(model, tokenizer, requests: Sequence[Request], tag_ids: list[int],
+             max_new_tokens: int, batch_tokens: int, temperature: float = 0.0,
+             label: str = "generation", num_beams: int = 1, stop_at_tag: bool = False
+             ) -> Iterator[list[tuple[int, list[int]]]]:
+    """Yield [(index of the request, its new tokens), ...] as texts come to their ends.
+
+    A progress bar counts them and shows the time that is left. batch_tokens: cache
+    positions that may be held at once (memory), new tokens included. stop_at_tag: see
+    `Decoder`. Raises `ValueError` for num_beams other than 1.
+    """
+    if num_beams != 1:
+        raise ValueError(
+            f"num_beams is {num_beams}: beam search moves rows between sequences, and a row's "
+            "route with them; decode greedily (temperature 0) or draw samples")
+    decoder = Decoder(model.eval(), tag_ids, tokenizer.eos_token_id, tokenizer.pad_token_id,
+                      max_new_tokens, temperature, stop_at_tag)
+    return _with_bar(decoder, requests, batch_tokens, label)
+
+
+def _with_bar(decoder, requests, batch_tokens, label):
+    with tqdm(total=len(requests), desc=label, unit="trace") as bar:
+        yield from _decoded(decoder, requests, batch_tokens, bar.update)
+
+
+def _decoded(decoder: Decoder, requests: Sequence[Request], batch_tokens: int, report
+             ) -> Iterator[list[tuple[int, list[int]]]]:
+    """All requests through one decoder. report: called with the number that has just ended."""
+    lengths = [len(request.input_ids) for request in requests]
+    waiting = deque(sorted(range(len(requests)), key=lambda index: -lengths[index]))
+    while waiting or decoder.held:
+        running = [lengths[index] for index in decoder.running]
+        joining = 0
+        if decoder.joins or not running:
+            joining = rows_that_fit(running, [lengths[index] for index in waiting],
+                                    decoder.max_new_tokens, batch_tokens)
+        refill = joining and joining >= REFILL_AT * (len(running) + joining)
+        shrink = not waiting and len(running) < SHRINK_AT * decoder.held
+        # Columns of a long row that has ended count against the budget until it leaves.
+        trim = running and decoder.columns > max(running) + decoder.max_new_tokens
+        if refill or shrink or trim or not running:
+            ended = decoder.retire()
+            if refill:
+                new = [waiting.popleft() for _ in range(joining)]
+                report(decoder.admit({index: requests[index] for index in new}))
+            if ended:
+                yield ended
+        if decoder.running:
+            report(decoder.step())

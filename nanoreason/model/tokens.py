@@ -1,0 +1,156 @@
+"""From a trace to tokens: which token is predicted under which loss group.
+
+A trace is cut into segments, each is tokenised on its own, and the pieces are
+concatenated: a tag with its newline therefore always has the same token ids, which is
+what the route searches for, and no token belongs to two groups. The question and the
+padding carry no loss; tags, closing words and the end of the sequence form the group
+TRANSITION. Where EXECUTE is wrong on purpose, nothing of it after its tag is learned.
+"""
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+
+from nanoreason.model.freeform import prompt_text
+from nanoreason.stages import GROUPS, Stage
+from nanoreason.trace import Trace
+
+IGNORE = -1  # the group of a token that belongs to none (question, padding)
+UNDERSTAND, PLAN, EXECUTE, VERIFY, TRANSITION = range(len(GROUPS))
+_CUTS = re.compile("(" + "|".join(
+    [rf"^{re.escape(stage.tag)}\n" for stage in Stage] + ["^Result:", "^Verdict:", "^Answer:"]
+) + ")", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """One training row. input_ids, groups: lists of one length.
+
+    groups[t] is the loss group of the token at position t (the one that is predicted from
+    what stands before it), or IGNORE; the first `prompt_length` tokens are the question.
+    """
+
+    input_ids: list[int]
+    groups: list[int]
+    prompt_length: int
+
+    def __len__(self) -> int:
+        return len(self.input_ids)
+
+
+def prompt_ids(tokenizer, question: str) -> list[int]:
+    """The question as the model is asked it, in training and in generation alike."""
+    if getattr(tokenizer, "chat_template", None):
+        text = tokenizer.apply_chat_template([{"role": "user", "content": question}],
+                                             add_generation_prompt=True, tokenize=False)
+    else:
+        text = prompt_text(question)
+    return text_ids(tokenizer, text)
+
+
+def text_ids(tokenizer, text: str) -> list[int]:
+    """Token ids of a text, nothing added."""
+    return list(tokenizer(text, add_special_tokens=False).input_ids)
+
+
+def tag_ids(tokenizer, stage: Stage = Stage.VERIFY) -> list[int]:
+    """The ids of a stage's tag with its newline; the route looks for VERIFY's."""
+    return text_ids(tokenizer, f"{stage.tag}\n")
+
+
+def _numbered(lines: Iterable[str], first: int = 1) -> str:
+    return "".join(f"{number}. {line}\n" for number, line in enumerate(lines, first))
+
+
+def given_part(trace: Trace) -> str:
+    """The text of a trace up to and with its VERIFY tag: what the given settings start from."""
+    text = ""
+    for piece, _ in segments(trace):
+        text += piece
+        if piece == f"{Stage.VERIFY.tag}\n":
+            break
+    return text
+
+
+def segments(trace: Trace) -> list[tuple[str, int]]:
+    """(text, group) pieces of a trace; together they are its rendered text."""
+    verdict = "correct" if trace.verdict is None else f"step {trace.verdict} is wrong"
+    pieces = [(f"{Stage.UNDERSTAND.tag}\n", TRANSITION),
+              ("".join(f"{line}\n" for line in trace.understand), UNDERSTAND),
+              (f"{Stage.PLAN.tag}\n", TRANSITION), (_numbered(trace.plan), PLAN),
+              (f"{Stage.EXECUTE.tag}\n", TRANSITION), (_numbered(trace.execute), EXECUTE),
+              ("Result:", TRANSITION), (f" {trace.result}\n", EXECUTE),
+              (f"{Stage.VERIFY.tag}\n", TRANSITION), (_numbered(trace.checks), VERIFY),
+              ("Verdict:", TRANSITION), (f" {verdict}\n", VERIFY)]
+    if trace.repairs:
+        pieces.append((_numbered(trace.repairs, trace.verdict), VERIFY))
+    return pieces + [("Answer:", TRANSITION), (f" {trace.answer}\n", VERIFY)]
+
+
+def encode(tokenizer, question: str, trace: Trace, max_length: int, wrong_execute: bool = False
+           ) -> Encoded | None:
+    """Tokens and groups of one trace; None if it is longer than `max_length` tokens.
+
+    wrong_execute: EXECUTE holds a planted or on-policy error and carries no loss after
+    its tag. A trace that is too long is left out (count the Nones), never cut.
+    """
+    ids = prompt_ids(tokenizer, question)
+    groups = [IGNORE] * len(ids)
+    prompt_length, inside_execute = len(ids), False
+    pieces = segments(trace)
+    # Each for itself, all in one call: calls cost more than what they do.
+    cut = tokenizer([text for text, _ in pieces], add_special_tokens=False).input_ids
+    for (text, group), piece in zip(pieces, cut):
+        silent = wrong_execute and inside_execute and text != f"{Stage.VERIFY.tag}\n"
+        if text == f"{Stage.EXECUTE.tag}\n":
+            inside_execute = True
+        elif text == f"{Stage.VERIFY.tag}\n":
+            inside_execute = False
+        ids += piece
+        groups += [IGNORE if silent else group] * len(piece)
+    ids.append(tokenizer.eos_token_id)
+    groups.append(TRANSITION)
+    return Encoded(ids, groups, prompt_length) if len(ids) <= max_length else None
+
+
+def free_text(trace: Trace) -> str:
+    """EXECUTE's lines in a row and the answer, without stages, tags, plan or checks.
+
+    The control: what is left of a right trace where only the solution itself is learned, in
+    the loose form that the base has read.
+    """
+    return " ".join(f"{line}." for line in trace.execute) + f" The answer is {trace.answer}."
+
+
+def encode_free(tokenizer, question: str, trace: Trace, max_length: int) -> Encoded | None:
+    """Tokens of a right trace in `free_text`, all in the group EXECUTE; None if too long."""
+    prompt = prompt_ids(tokenizer, question)
+    solution = text_ids(tokenizer, free_text(trace))
+    ids = prompt + solution + [tokenizer.eos_token_id]
+    groups = [IGNORE] * len(prompt) + [EXECUTE] * len(solution) + [TRANSITION]
+    return Encoded(ids, groups, len(prompt)) if len(ids) <= max_length else None
+
+
+def partial_ids(tokenizer, question: str, text: str) -> list[int]:
+    """Question and the beginning of a trace, cut into the segments that `encode` uses."""
+    ids = prompt_ids(tokenizer, question)
+    for piece in _CUTS.split(text):
+        if piece:
+            ids += text_ids(tokenizer, piece)
+    return ids
+
+
+def collate(rows: list[Encoded], pad_id: int) -> dict[str, torch.Tensor]:
+    """Right-padded batch: input_ids, attention_mask, groups (B, T); prompt_lengths (B,)."""
+    width = max(map(len, rows))
+
+    def padded(lists, filler):
+        return torch.tensor([values + [filler] * (width - len(values)) for values in lists])
+
+    return {"input_ids": padded([row.input_ids for row in rows], pad_id),
+            "attention_mask": padded([[1] * len(row) for row in rows], 0),
+            "groups": padded([row.groups for row in rows], IGNORE),
+            "prompt_lengths": torch.tensor([row.prompt_length for row in rows])}

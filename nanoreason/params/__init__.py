@@ -1,0 +1,7 @@
+"""One typed, validated set of parameters a notebook, and the profiles they start from."""
+from nanoreason.params.sets import (AblateParams, BaseParams, DataParams, EvaluateParams,
+                                    FiguresParams, MetricsParams, TrainParams, read_parameters)
+from nanoreason.params.validation import ParameterError
+
+__all__ = ["AblateParams", "BaseParams", "DataParams", "EvaluateParams",
+           "FiguresParams", "MetricsParams", "ParameterError", "TrainParams", "read_parameters"]

@@ -1,0 +1,270 @@
+"""One typed, validated parameter set per notebook.
+
+What is given beats the profile, the profile beats the defaults below; None means "not
+given". Each set is built directly, `TrainParams(profile="nano", verify_weight=2.0)`, or by
+`read_parameters("train", globals())` from a notebook, which also refuses misspelt names:
+papermill only warns about those and goes on without them.
+
+Left out on purpose: nested sets and interpolation. One flat set per notebook is what
+papermill can pass.
+"""
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from nanoreason.data.errors import KINDS as ERRORS, check_mix
+from nanoreason.data.mixture import NAMES, read_mixture
+from nanoreason.data.procedural import LANGUAGES
+from nanoreason.params.profiles import load_profile, profile_names
+from nanoreason.params.validation import (KINDS, Count, CountOrNone, Name, ParameterError,
+                                          Params, Positive, Quantisation, Seed, Share, Weight,
+                                          as_names, bad_value, form_fault, given_names, owners,
+                                          phase_fault, unknown)
+from nanoreason.stages import SPLITS
+
+SOURCES = NAMES
+ON_POLICY_SHARE = 0.5  # of the wrong traces, in phase verification
+SETTINGS = ("natural", "injected", "clean")
+WEIGHTS = ("understand_weight", "plan_weight", "execute_weight", "verify_weight",
+           "transition_weight")
+
+
+class _WithData(Params):
+    data: str = Field("procedural", description=f"one of {', '.join(SOURCES)}, the path of a "
+                      "file that is there, or (01 and 02) several in shares: gsm8k:2+math:1")
+    data_path: str | None = Field(None, description="a file or folder to read instead of the hub")
+    language: Literal[LANGUAGES] = Field(
+        "en", description=f"of procedural problems, one of {', '.join(LANGUAGES)}")
+
+    @field_validator("data")
+    @classmethod
+    def _known_sources(cls, value: str) -> str:
+        several = bool(read_mixture(value)) and cls.kind in ("data", "train")
+        if value not in SOURCES and not several and not Path(value).is_file():
+            raise ValueError("no such source and no such file")
+        return value
+
+
+class _Prepares(_WithData):
+    error_share: Share = Field(0.5, description="the share of traces with a planted error, 0 to 1")
+    error_kinds: dict[str, float] | None = Field(
+        None, description=f"weights of {', '.join(ERRORS)}, 0 or more and not all 0; None: alike")
+    allow_fewer: bool = Field(False, description="True or False")
+
+    @field_validator("error_kinds")
+    @classmethod
+    def _known_kinds(cls, value: dict | None) -> dict | None:
+        check_mix(value)
+        return value
+
+
+class BaseParams(Params):
+    """Notebook 00: the nano base, its hash, and (with `retrain`) its training from nothing."""
+
+    kind: ClassVar[str] = "base"
+    retrain: bool = Field(False, description="True or False")
+    seed: Seed | None = Field(None, description="a whole number from 0 on; None: the recipe's")
+    steps: Count = Field(50, description="optimiser steps of the short check, 1 or more")
+
+
+class DataParams(_Prepares):
+    """Notebook 01: problems, teacher, filter, planted errors."""
+
+    kind: ClassVar[str] = "data"
+    total: Count = Field(1000, description="number of traces, 1 or more")
+    base: str = Field("nano", min_length=1, description="nano, or a model of the hub or a folder")
+    teacher: Literal["rules", "llm", "recorded"] = Field(
+        "rules", description="rules, llm or recorded")
+    teacher_model: str | None = Field(None, description="the name of a model, for teacher llm")
+    teacher_url: str | None = Field(
+        None, description="an endpoint's address, local, or None for the hub's providers")
+    teacher_path: str | None = Field(None, description="a file, for teacher recorded")
+    teacher_parallel: Count = Field(4, description="requests at one time, 1 or more")
+
+
+class TrainParams(_Prepares):
+    """Notebook 02: the two adapters, the step-aware loss, the optimiser."""
+
+    kind: ClassVar[str] = "train"
+    base: str = Field("nano", min_length=1, description="nano, or a model of the hub or a folder")
+    quantisation: Quantisation = Field("nf4", description="nf4 or none")
+    traces: Count = Field(3000, description="number of training traces, 1 or more")
+    max_length: Annotated[int, Field(ge=16)] = Field(
+        1024, description="tokens of a trace with its question, 16 or more")
+
+    understand_weight: Weight = Field(1.0, description="a number, 0 or more")
+    plan_weight: Weight = Field(1.0, description="a number, 0 or more")
+    execute_weight: Weight = Field(1.0, description="a number, 0 or more")
+    verify_weight: Weight = Field(1.0, description="a number, 0 or more")
+    transition_weight: Weight = Field(0.1, description="a number, 0 or more")
+    dynamic: Literal["none", "dwa"] = Field("none", description="none or dwa")
+    normalise: Literal["stage", "token"] = Field("stage", description="stage or token")
+
+    routing: Literal["switch", "stack", "single"] = Field(
+        "switch", description="switch, stack or single")
+    form: Literal["staged", "free"] = Field(
+        "staged", description="staged or free (one stage, in prose; the control)")
+    phase: Literal["joint", "reasoning", "verification"] = Field(
+        "joint", description="joint, reasoning or verification")
+    reasoning_run: Name | None = Field(
+        None, description="the name of a finished run, in phase verification only")
+    on_policy_share: Share = Field(
+        0.0, description="a share of the wrong traces, 0 to 1; in phase verification only")
+    on_policy_temperature: Positive = Field(1.0, description="a number above 0")
+    on_policy_samples: Count = Field(4, description="texts a problem at most, 1 or more")
+    rank: Count = Field(16, description="a whole number, 1 or more")
+    alpha: Positive = Field(32.0, description="a number above 0")
+    dropout: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.05, description="a number from 0 to below 1")
+
+    learning_rate: Positive = Field(2e-4, description="a number above 0")
+    epochs: Count = Field(2, description="a whole number, 1 or more")
+    batch_size: Count = Field(16, description="traces in an optimiser step, 1 or more")
+    micro_batch_size: Count = Field(
+        4, description="traces in one forward pass of one process at most, 1 or more")
+    micro_batch_tokens: Annotated[int, Field(ge=16)] = Field(
+        4096, description="tokens of those with their padding at most, 16 or more")
+    optimiser: Literal["adamw", "adamw_8bit"] = Field(
+        "adamw", description="adamw or adamw_8bit")
+    gradient_checkpointing: bool = Field(True, description="True or False")
+    unpack: bool = Field(False, description="True or False")
+    processes: Count | None = Field(
+        None, description="a whole number, 1 or more; None: one a GPU, or 1 without any")
+    report_to: str = Field(
+        "none", min_length=1, description="none, or a logger that transformers knows")
+
+    fresh: bool = Field(False, description="True or False")
+    max_minutes: Positive | None = Field(
+        None, description="a number above 0, in minutes; None: no limit")
+    checkpoint_minutes: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
+        10.0, description="minutes between checkpoints, 0 for one after each step")
+    checkpoint_gigabytes: Positive = Field(
+        3.0, description="a number above 0, of all checkpoints that are kept together")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _share_of_phase(cls, values: dict) -> dict:
+        share = ON_POLICY_SHARE if values.get("phase") == "verification" else 0.0
+        return {"on_policy_share": share} | values
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> TrainParams:
+        if not any(getattr(self, name) for name in WEIGHTS):
+            raise ValueError(f"all of {', '.join(WEIGHTS)} are 0: at least one must be above 0")
+        fault = phase_fault(self.phase, self.run, self.reasoning_run, self.routing,
+                            self.on_policy_share)
+        fault = fault or form_fault(self.form, self.phase, self.error_share)
+        if fault:
+            raise ValueError(fault)
+        return self
+
+
+class EvaluateParams(_WithData):
+    """Notebook 03: generated traces in the settings asked for, and interventions."""
+
+    kind: ClassVar[str] = "evaluate"
+    quantisation: Quantisation = Field("nf4", description="nf4 or none")
+    n: Count = Field(200, description="problems per setting, 1 or more")
+    settings: tuple[Literal[SETTINGS], ...] = Field(
+        SETTINGS, min_length=1, description=f"a list of {', '.join(SETTINGS)}")
+    splits: tuple[Literal[SPLITS], ...] = Field(
+        SPLITS, min_length=1, description=f"a list of {', '.join(SPLITS)}")
+    interventions: CountOrNone = Field(
+        100, description="traces to intervene in, 0 or more")
+    samples: Count = Field(1, description="traces of each problem, 1 or more")
+    temperature: Weight = Field(0.0, description="0 (the likeliest token) or a number above 0")
+    baseline: bool = Field(True, description="True or False")
+    prompted: bool = Field(False, description="True or False")
+    batch_tokens: Count = Field(
+        16384, description="tokens held by one decoding batch, 1 or more")
+    max_new_tokens: Count = Field(512, description="tokens generated at most, 1 or more")
+    unpack: bool = Field(True, description="True or False")
+
+    @field_validator("settings", "splits", mode="before")
+    @classmethod
+    def _settings(cls, value: Any) -> Any:
+        return as_names(value)
+
+    @model_validator(mode="after")
+    def _samples_differ(self) -> EvaluateParams:
+        if self.samples > 1 and not self.temperature:
+            raise ValueError(f"samples={self.samples} of temperature=0.0 are all the same: "
+                             "give a temperature above 0, for example 0.7")
+        return self
+
+
+class _OverRuns(Params):
+    runs: tuple[Name, ...] = Field((), description="a list of run names; empty: `run` alone")
+
+    @field_validator("runs", mode="before")
+    @classmethod
+    def _runs(cls, value: Any) -> Any:
+        return as_names(value)
+
+    @property
+    def run_names(self) -> tuple[str, ...]:
+        """The runs to read: `runs`, or `run` alone where there are none."""
+        return self.runs or (self.run,)
+
+
+class MetricsParams(_OverRuns):
+    """Notebook 04: scores with intervals from the rows of one or more runs."""
+
+    kind: ClassVar[str] = "metrics"
+
+
+class FiguresParams(_OverRuns):
+    """Notebook 05: figures and tables from the files of one or more runs."""
+
+    kind: ClassVar[str] = "figures"
+
+
+class AblateParams(Params):
+    """Notebook 06: the grid of conditions and seeds; see `conditions` and `grid`."""
+
+    kind: ClassVar[str] = "ablate"
+    run: Name = Field("ablations", description="text of letters, digits, dots, _ and -: the "
+                      "name of the grid")
+    seed: Seed = Field(1001, description="a whole number from 0 on: of the test problems, a "
+                       "draw that no other run has read")
+    conditions: tuple[Name, ...] = Field(
+        (), description="a list of files of params/ablations; empty: all")
+    seeds: Count = Field(5, description="runs of each condition, 1 or more")
+    train_traces: Count = Field(4500, description="traces of each run, 1 or more")
+    test_problems: Count = Field(500, description="problems of each run, 1 or more")
+    run_missing: bool = Field(False, description="True or False")
+    workers: Count | None = Field(
+        None, description="a whole number, 1 or more; None: one a core")
+    max_minutes: Positive | None = Field(
+        None, description="a number above 0, in minutes; None: no limit")
+
+    @field_validator("conditions", mode="before")
+    @classmethod
+    def _conditions(cls, value: Any) -> Any:
+        return as_names(value)
+
+
+def read_parameters(kind: str | type[Params], namespace: Mapping[str, Any]) -> Params:
+    """The resolved parameters of a notebook, from its `globals()`.
+
+    kind: a key of `KINDS` or a set. Names of other notebooks are let pass only if they come
+    with a profile's own value, as `papermill -f params/<profile>.yaml` brings them.
+    Raises ParameterError for a name that nothing knows, a wrong type or a value out of range.
+    """
+    set_ = KINDS.get(kind) if isinstance(kind, str) else kind
+    if set_ is None:
+        raise ParameterError(bad_value("kind", kind, f"one of {', '.join(KINDS)}"))
+    profile = namespace.get("profile")
+    of_profile = load_profile(profile) if profile in profile_names() else {}
+    given = {}
+    for name in given_names(namespace):
+        value = namespace[name]
+        if name in set_.model_fields:
+            given[name] = value
+        elif not (owners(name) and name in of_profile and of_profile[name] == value):
+            raise ParameterError(unknown(name, set_))
+    return set_(**given)

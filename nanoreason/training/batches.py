@@ -1,0 +1,159 @@
+"""The batches of training: a plan of every optimiser step, made before the first one.
+
+A step is `batch_size` traces, over all processes. They are drawn so that nearly nothing is
+padding and no step is short or long as a whole: the shuffled traces are sorted by length
+within blocks of sixteen steps and cut into cells of `micro_batch_size` rows; the cells of a
+block fall into as many strata as a step has cells, and each step takes one cell of every
+stratum, at random. The traces that fill no step form one of their own, drawn at random.
+(With one cell a step, a step is traces of one length; each still comes once an epoch.)
+
+Which traces make a step depends on the lengths, the two batch sizes, the seed and the epoch
+alone, so ablations of the same data, and any number of processes, see the same steps. Only
+then is a step cut into micro-batches, of at most `micro_batch_tokens` padded tokens, and
+these are dealt out to the processes, which may end up with unequal numbers of them.
+
+Left out on purpose: packing several traces into one row, which needs an attention kernel
+that keeps them apart.
+"""
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+
+import torch
+
+from nanoreason.model.tokens import IGNORE, Encoded, collate
+
+BLOCK = 16  # steps whose traces are sorted together
+MicroBatch = list[int]  # indices of rows
+
+
+class StepBatches(torch.utils.data.Sampler):
+    """Yields one process's micro-batches, lists of row indices, of each optimiser step.
+
+    lengths: tokens of each row. batch_size: rows of a step over all processes.
+    micro_batch_size: rows of a micro-batch at most. micro_batch_tokens: its rows times its
+    longest row at most; a single longer row is a micro-batch of its own. Where a step has
+    fewer rows than there are processes, those without a row get one empty micro-batch.
+    Raises ValueError unless micro_batch_size divides batch_size.
+    """
+
+    def __init__(self, lengths: list[int], batch_size: int, micro_batch_size: int,
+                 micro_batch_tokens: int, seed: int, processes: int = 1, rank: int = 0):
+        if batch_size % micro_batch_size:
+            raise ValueError(f"batch_size = {batch_size} is no multiple of micro_batch_size = "
+                             f"{micro_batch_size}; an optimiser step is whole micro-batches")
+        if batch_size < processes:
+            raise ValueError(f"batch_size = {batch_size} is less than processes = {processes}; "
+                             "each process needs a trace in every step")
+        self.lengths = lengths
+        self.batch_size = batch_size
+        self.rows = micro_batch_size
+        self.tokens = micro_batch_tokens
+        self.seed = seed
+        self.processes, self.rank = processes, rank
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Every epoch has an order of its own."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return -(-len(self.lengths) // self.batch_size)
+
+    def __iter__(self) -> Iterator[list[MicroBatch]]:
+        for step in self.steps():
+            yield self.shares(step)[self.rank]
+
+    def steps(self) -> list[list[MicroBatch]]:
+        """The cells of every step of this epoch, in order; together all rows, each once."""
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
+
+        def shuffled(count: int) -> list[int]:
+            return torch.randperm(count, generator=generator).tolist()
+
+        order, steps = shuffled(len(self.lengths)), []
+        whole = len(order) - len(order) % self.batch_size
+        for start in range(0, whole, BLOCK * self.batch_size):
+            cells = self._cells(order[start:min(start + BLOCK * self.batch_size, whole)])
+            count = len(cells) * self.rows // self.batch_size  # steps of this block
+            strata = [cells[i:i + count] for i in range(0, len(cells), count)]
+            for stratum in strata[1:]:  # the first may stay: the steps are shuffled below
+                stratum[:] = [stratum[i] for i in shuffled(count)]
+            steps += [list(step) for step in zip(*strata)]
+        if whole < len(order):
+            steps.append(self._cells(order[whole:]))
+        return [steps[i] for i in shuffled(len(steps))]
+
+    def sha256(self) -> str:
+        """Hexadecimal sha256 of this epoch's steps: which rows, in which order."""
+        return hashlib.sha256(repr(self.steps()).encode()).hexdigest()
+
+    def shares(self, step: list[MicroBatch]) -> list[list[MicroBatch]]:
+        """The micro-batches of each process, in order of its rank, longest first.
+
+        step: the cells of one step. A cell is cut where its tokens ask for it, and where a
+        process would else have nothing. Dealt by padded tokens, the largest first.
+        """
+        most = min(self.rows, -(-sum(map(len, step)) // self.processes))
+        parts = [part for cell in step for part in self._cut(cell, most)]
+        shares: list[list[MicroBatch]] = [[] for _ in range(self.processes)]
+        loads = [0] * self.processes
+        for part in sorted(parts, key=self.padded, reverse=True):
+            least = loads.index(min(loads))
+            shares[least].append(part)
+            loads[least] += self.padded(part)
+        return [share or [[]] for share in shares]
+
+    def padded(self, rows: MicroBatch) -> int:
+        """Positions of a micro-batch: its rows times its longest row."""
+        return len(rows) * max((self.lengths[i] for i in rows), default=0)
+
+    def padding_share(self) -> float:
+        """Padding positions / all positions over this epoch and all processes."""
+        padded = sum(self.padded(part) for step in self.steps()
+                     for share in self.shares(step) for part in share)
+        return 1 - sum(self.lengths) / padded
+
+    def _cells(self, rows: list[int]) -> list[MicroBatch]:
+        ordered = sorted(rows, key=lambda i: self.lengths[i])
+        return [ordered[i:i + self.rows] for i in range(0, len(ordered), self.rows)]
+
+    def _cut(self, cell: MicroBatch, most: int) -> list[MicroBatch]:
+        parts: list[MicroBatch] = []
+        for index in cell:  # in order of length: the new row is the longest
+            if parts and len(parts[-1]) < most \
+                    and self.lengths[index] * (len(parts[-1]) + 1) <= self.tokens:
+                parts[-1].append(index)
+            else:
+                parts.append([index])
+        return parts
+
+
+class MicroBatches(torch.utils.data.Dataset):
+    """Rows by micro-batch: indexed with a list of row indices, gives the collated tensors.
+
+    An empty list gives two tokens without loss: what a process computes, to take part in
+    the exchange of gradients, where a step has no row for it.
+    """
+
+    def __init__(self, rows: list[Encoded], pad_id: int):
+        self.rows, self.pad_id = rows, pad_id
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, indices: MicroBatch) -> dict[str, torch.Tensor]:
+        rows = [self.rows[i] for i in indices]
+        return collate(rows or [Encoded([self.pad_id] * 2, [IGNORE] * 2, 2)], self.pad_id)
+
+
+class StepLoader(torch.utils.data.DataLoader):
+    """One item per optimiser step: the list of this process's collated micro-batches."""
+
+    def __init__(self, rows: list[Encoded], pad_id: int, plan: StepBatches):
+        super().__init__(MicroBatches(rows, pad_id), batch_sampler=plan, collate_fn=list)
+
+    def set_epoch(self, epoch: int) -> None:
+        """The Trainer's word for it; reaches the plan."""
+        self.batch_sampler.set_epoch(epoch)

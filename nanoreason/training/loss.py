@@ -1,0 +1,318 @@
+"""The step-aware loss: cross-entropy weighed by the stage that a token belongs to.
+
+Let l_t be the cross-entropy of token t (nats), s its group (the four stages and the tags
+between them, TRANSITION), w_s the group's weight, c_s its dynamic multiplier and N_s the
+supervised tokens of the group in the whole optimiser step.
+
+    stage:  L = sum_s c_s w_s (1/N_s) sum_{t in s} l_t  /  sum_{s: N_s > 0} c_s w_s
+    token:  L = sum_t c w l_t  /  sum_s c_s w_s N_s
+
+Both are sums over groups, k_s * sum_{t in s} l_t, with coefficients k_s that need the
+counts only. So the counts of the whole step (all micro-batches, all processes) are taken
+first, and the shares of the micro-batches add up to the loss of the one large batch.
+
+The logits of a batch are never held in float32: supervised positions only, a chunk at a
+time, recomputed in backward. `step_aware_loss` takes logits; `step_aware_loss_from_hidden`
+takes hidden states and the output head, so that the (B, T, V) logits do not exist at all.
+"""
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch.utils.checkpoint import checkpoint
+
+from nanoreason.model.tokens import IGNORE
+from nanoreason.stages import GROUPS
+
+UNSUPERVISED = -100  # the label of a token that carries no loss
+NORMALISATIONS = ("stage", "token")
+CHUNK_LOGITS = 256 * 151_936  # logits in one chunk (float32: 156 MB); 256 tokens of Qwen2.5
+
+
+@dataclass(frozen=True)
+class StepLoss:
+    """The loss of one micro-batch and the parts that it was made of.
+
+    total: scalar with gradient, nats per token; this micro-batch's share, times processes.
+    sums: (5,) float32, nats summed over the supervised tokens of each group, no gradient.
+    correct: (5,) int64, tokens whose most likely prediction was right.
+    counts: (5,) int64, supervised tokens of this micro-batch.
+    The last three add up over micro-batches and processes; `combine` makes the total of
+    the step from them.
+    """
+
+    total: torch.Tensor
+    sums: torch.Tensor
+    correct: torch.Tensor
+    counts: torch.Tensor
+
+
+def check_weights(weights):
+    """The five weights as floats in the order of GROUPS.
+
+    weights: a mapping with exactly the names of GROUPS, or five numbers in their order.
+    Raises ValueError, naming the value, if one is negative or not finite, or all are zero.
+    """
+    if isinstance(weights, Mapping):
+        if set(weights) != set(GROUPS):
+            raise ValueError(f"weights name {sorted(weights)}; give exactly {list(GROUPS)}")
+        weights = [weights[name] for name in GROUPS]
+    values = [float(value) for value in weights]
+    if len(values) != len(GROUPS):
+        raise ValueError(f"{len(values)} weights {values}; give {len(GROUPS)}, for {GROUPS}")
+    for name, value in zip(GROUPS, values):
+        if not math.isfinite(value) or value < 0:
+            raise ValueError(f"{name}_weight is {value}; a weight is a finite number, 0 or more")
+    if not any(values):
+        raise ValueError(f"all weights are zero ({dict(zip(GROUPS, values))}), so nothing "
+                         "would be learned; set at least one above 0")
+    return values
+
+
+def group_counts(labels, groups):
+    """Supervised tokens of each group: (5,) int64 on the labels' device.
+
+    labels, groups: (B, T) as `step_aware_loss` takes them. Summed over all micro-batches
+    and processes of an optimiser step this is its `counts`.
+    """
+    return _count(groups[:, 1:][_supervised(labels, groups)])
+
+
+def step_counts(batches):
+    """`group_counts` summed over the (labels, groups) of a whole optimiser step.
+
+    Also over the processes of torch.distributed where it is initialised; every process
+    must call it at the same point. batches: the micro-batches of this process.
+    """
+    each = [group_counts(labels, groups) for labels, groups in batches]
+    if not each:
+        raise ValueError("an optimiser step without a micro-batch has no counts")
+    counts = torch.stack(each).sum(0)
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.all_reduce(counts)
+    return counts
+
+
+def coefficients(counts, weights, normalise="stage", multipliers=None):
+    """(5,) float64 k_s on the CPU, such that the loss is sum_s k_s * (nats of group s).
+
+    A group without tokens has k_s = 0. If no group with tokens has a weight, all are 0.
+    """
+    if normalise not in NORMALISATIONS:
+        raise ValueError(f"normalise is {normalise!r}; choose one of {NORMALISATIONS}")
+    weight = torch.tensor(check_weights(weights), dtype=torch.float64)
+    if multipliers is not None:
+        factor = torch.as_tensor(multipliers, dtype=torch.float64).cpu()
+        if factor.shape != weight.shape or not bool((factor.isfinite() & (factor > 0)).all()):
+            raise ValueError(f"multipliers are {factor.tolist()}; give {len(GROUPS)} finite "
+                             "numbers above 0")
+        weight = weight * factor
+    count = counts.detach().to("cpu", torch.float64)
+    weight = weight * (count > 0)
+    share = weight / count.clamp(min=1) if normalise == "stage" else weight
+    whole = weight.sum() if normalise == "stage" else (weight * count).sum()
+    return share / whole if whole > 0 else share
+
+
+def combine(sums, counts, weights, normalise="stage", multipliers=None):
+    """The loss of a whole step (nats per token, a float) from its logged parts.
+
+    sums, counts: (5,), added over all micro-batches and processes of the step.
+    """
+    sums = torch.as_tensor(sums, dtype=torch.float64).cpu()
+    return float((coefficients(torch.as_tensor(counts), weights, normalise, multipliers)
+                  * sums).sum())
+
+
+def step_aware_loss(logits, labels, groups, weights, normalise="stage", *, multipliers=None,
+                    counts=None, processes=1, chunk=None):
+    """The loss of one micro-batch, from logits.
+
+    logits: (B, T, V), any float type; position t predicts token t + 1, as models return
+        them: the shift is made here. labels: (B, T) int64, the token at each position,
+        -100 = not supervised. groups: (B, T) int64, index into GROUPS of the token at each
+        position, -1 = none. A token counts if it has both, and a predecessor.
+    weights: see `check_weights`. normalise: "stage" or "token". multipliers: (5,) c_s.
+    counts: (5,) N_s of the whole optimiser step, see `step_counts`; None: this batch is
+        the step. processes: P; the total is P times this micro-batch's share, because DDP
+        averages gradients.
+    chunk: supervised positions whose float32 logits exist at one time; None: as many as
+        make CHUNK_LOGITS logits. Where one chunk holds them all, nothing is recomputed.
+    Returns a StepLoss. Its total is 0, with zero gradients, where no token has weight.
+    Raises ValueError for shapes, weights, groups or counts that cannot be.
+    """
+    return step_aware_loss_from_hidden(
+        logits, _identity, labels, groups, weights, normalise, multipliers=multipliers,
+        counts=counts, processes=processes, chunk=chunk)
+
+
+def step_aware_loss_from_hidden(hidden, head, labels, groups, weights, normalise="stage", *,
+                                multipliers=None, counts=None, processes=1, chunk=None):
+    """The same loss, from the last hidden states and the output head.
+
+    hidden: (B, T, H), see `last_hidden`. head: maps (n, H) to (n, V) logits and is all
+    that stands between them, `model.get_output_embeddings()`; its parameters get gradients
+    if they are trainable. The rest as in `step_aware_loss`; nothing of size B * T * V is made.
+    """
+    if hidden.ndim != 3 or labels.shape != hidden.shape[:2] or groups.shape != labels.shape:
+        raise ValueError(
+            f"shapes {tuple(hidden.shape)}, labels {tuple(labels.shape)}, groups "
+            f"{tuple(groups.shape)}; expected (B, T, features), (B, T), (B, T)")
+    if processes > 1 and counts is None:
+        raise ValueError(f"processes is {processes} but counts is None; give the counts of "
+                         "all processes, see step_counts")
+    rows, columns = _supervised(labels, groups).nonzero(as_tuple=True)
+    target = labels[rows, columns + 1]  # (n,)
+    group = groups[rows, columns + 1]  # (n,)
+    local = _count(group)
+    whole = local if counts is None else torch.as_tensor(counts).to(local.device)
+    if bool((whole < local).any()):
+        raise ValueError(f"counts {whole.tolist()} are below this micro-batch's own "
+                         f"{local.tolist()}; count the whole optimiser step")
+    share = coefficients(whole, weights, normalise, multipliers) * processes
+    picked = hidden[rows, columns]  # (n, H)
+    sums, correct = picked[:0].float().sum(), torch.zeros_like(local)
+    chunk = chunk or _positions(head, picked)
+    for start in range(0, len(target), chunk):
+        part = slice(start, start + chunk)
+        nats, hits = (_chunk_nats(head, picked, target) if chunk >= len(target) else
+                      checkpoint(_chunk_nats, head, picked[part], target[part],
+                                 use_reentrant=False, preserve_rng_state=False))
+        member = _membership(group[part])
+        # where, not a product: an infinite loss in one group must not reach the others.
+        sums = sums + torch.where(member, nats[:, None], 0.0).sum(0)  # (5,)
+        correct = correct + (member & hits[:, None]).sum(0)
+    sums = sums.expand(len(GROUPS))
+    total = (sums * share.to(sums)).sum()
+    return StepLoss(total, sums.detach().clone(), correct, local)
+
+
+def last_hidden(model, **inputs):
+    """Run a causal model (plain, PEFT or DDP) up to its head: (B, T, H) hidden states.
+
+    The model's own forward is called, so that DDP and PEFT see it, but it makes the logits
+    of one position only. The states are what the head takes, after the final norm.
+    """
+    inputs = {"use_cache": False, **inputs, "logits_to_keep": 1}
+    kept = []
+    inner = getattr(model, "module", model)  # the model inside DDP
+    inner = inner.get_base_model() if hasattr(inner, "get_base_model") else inner
+    hook = inner.get_decoder().register_forward_hook(
+        lambda module, arguments, output: kept.append(output.last_hidden_state))
+    try:
+        model(**inputs)
+    finally:
+        hook.remove()
+    return kept[0]
+
+
+def _identity(logits):
+    return logits
+
+
+def _positions(head, hidden):
+    """How many positions a chunk of CHUNK_LOGITS logits has, at least one."""
+    with torch.no_grad():
+        return max(1, CHUNK_LOGITS // head(hidden[:1]).shape[-1]) if len(hidden) else 1
+
+
+def _supervised(labels, groups):
+    """(B, T - 1) bool: whether the token after each position carries loss."""
+    lowest, highest = groups.aminmax() if groups.numel() else (groups.new_zeros(()),) * 2
+    if int(lowest) < IGNORE or int(highest) >= len(GROUPS):
+        raise ValueError(f"groups hold {int(lowest)} to {int(highest)}; give 0 to "
+                         f"{len(GROUPS) - 1} in the order {GROUPS}, or {IGNORE} for none")
+    return (labels[:, 1:] != UNSUPERVISED) & (groups[:, 1:] != IGNORE)
+
+
+def _membership(group):
+    """(n, 5) bool, one True a row. A sum over it is the same every time, on any device."""
+    return group[:, None] == torch.arange(len(GROUPS), device=group.device)
+
+
+def _count(group):
+    return _membership(group).sum(0)
+
+
+def _chunk_nats(head, hidden, target):
+    """Cross-entropy (nats) and whether the best guess is right, both (n,)."""
+    weight = getattr(head, "weight", None)
+    if weight is not None and weight.is_floating_point():
+        hidden = hidden.to(weight.dtype)  # autocast ends with the model's own forward
+    logits = head(hidden).float()  # (n, V)
+    nats = torch.nn.functional.cross_entropy(logits, target, reduction="none")
+    return nats, logits.detach().argmax(-1) == target
+
+
+MODES = ("none", "dwa")
+WINDOW = 20  # optimiser steps
+TEMPERATURE = 2.0
+LOWEST, HIGHEST = 0.5, 2.0
+
+
+class DynamicWeights:
+    """c_s of every optimiser step, from the losses of the 40 steps before it.
+
+    r_s = mean loss of group s over the last 20 steps / the mean over the 20 before;
+    c_s = 5 * softmax(r / 2)_s, clipped to [0.5, 2]; 1 before step 40 (steps count from 0).
+
+    The mean over a window is that of the steps' means (nats per token), over the steps in
+    which the group had tokens and a finite loss. A group that had none in one of the two
+    windows, or a mean of 0 in the earlier one, has r_s = 1: nothing is known of its pace.
+
+    Read `multipliers` before a step, call `update` once after it with the sums and counts
+    of the whole step (all processes, so that all keep the same weights). Mode "none"
+    always gives 1. `state_dict` belongs into the checkpoint; it is plain JSON.
+    """
+
+    def __init__(self, mode="dwa"):
+        if mode not in MODES:
+            raise ValueError(f"dynamic is {mode!r}; choose one of {MODES}")
+        self.mode = mode
+        self._history = deque(maxlen=2 * WINDOW)  # per step: 5 x (nats per token or None)
+
+    def update(self, sums, counts):
+        """Record one optimiser step. sums: (5,) nats, counts: (5,) supervised tokens."""
+        means = [float(total) / int(count) if count else None
+                 for total, count in zip(sums, counts, strict=True)]
+        if len(means) != len(GROUPS):
+            raise ValueError(f"{len(means)} sums; give {len(GROUPS)}, for {GROUPS}")
+        self._history.append([mean if mean is not None and math.isfinite(mean) else None
+                              for mean in means])
+
+    @property
+    def multipliers(self):
+        """Five floats in the order of GROUPS, for the step that comes next."""
+        if self.mode == "none" or len(self._history) < 2 * WINDOW:
+            return (1.0,) * len(GROUPS)
+        steps = list(self._history)
+        ratios = [_ratio(_mean(steps[WINDOW:], group), _mean(steps[:WINDOW], group))
+                  for group in range(len(GROUPS))]
+        highest = max(ratios)
+        powers = [math.exp((ratio - highest) / TEMPERATURE) for ratio in ratios]
+        return tuple(min(max(len(GROUPS) * power / sum(powers), LOWEST), HIGHEST)
+                     for power in powers)
+
+    def state_dict(self):
+        """{"mode", "history": the last 40 steps, oldest first, None where nothing was}."""
+        return {"mode": self.mode, "history": [list(step) for step in self._history]}
+
+    def load_state_dict(self, state):
+        """Go on where `state_dict` stopped; the mode must be the same."""
+        if state["mode"] != self.mode:
+            raise ValueError(f"the checkpoint has dynamic {state['mode']!r}, this run "
+                             f"{self.mode!r}; use the same")
+        self._history = deque((list(step) for step in state["history"]), maxlen=2 * WINDOW)
+
+
+def _mean(steps, group):
+    values = [step[group] for step in steps if step[group] is not None]
+    return sum(values) / len(values) if values else None
+
+
+def _ratio(last, earlier):
+    return 1.0 if last is None or not earlier else last / earlier

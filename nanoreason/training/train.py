@@ -1,0 +1,224 @@
+"""The records that a training learns from, and what its environment.json says of them."""
+from __future__ import annotations
+
+import hashlib
+import time
+from collections import Counter
+from contextlib import nullcontext
+
+from transformers import set_seed
+
+from nanoreason import environment, paths
+from nanoreason.data.prepare import prepare
+from nanoreason.environment import choose_device, choose_dtype
+from nanoreason.model.adapters import (adapter_parameters, attach_adapters, load_adapters,
+                                       save_adapters, unpacked)
+from nanoreason.model.base import Location, base_name, load_base, load_tokenizer, locate
+from nanoreason.model.tokens import IGNORE, Encoded, encode, encode_free
+from nanoreason.params.sets import TrainParams
+from nanoreason.runs import Run, RunError, find_run
+from nanoreason.stages import GROUPS
+from nanoreason.trace import parse_trace
+from nanoreason.training.forecast import download_text, forecast_text
+from nanoreason.training.on_policy import FILE, add_on_policy
+from nanoreason.training.processes import (first_before_others, gathered, process_count, rank,
+                                           train_in_processes)
+from nanoreason.training.resume import (Standing, find_reasoning, identity, locked,
+                                        open_training, reasoning_sha256, replace_folder,
+                                        require_finished, take_reasoning)
+from nanoreason.training.trainer import tune
+
+
+def training_records(params: TrainParams, reasoning: Run | None, tokenizer, device
+                     ) -> tuple[list[dict], dict]:
+    """The prepared records, and `data`, in phase verification also `on_policy`, `reasoning`.
+
+    reasoning: the run whose reasoning adapter is frozen, which then also gives a share of
+    the wrong traces; None outside phase verification.
+    """
+    report: dict = {}
+    records = prepare(params.data, total=params.traces, error_share=params.error_share,
+                      seed=params.seed, path=params.data_path, kinds=params.error_kinds,
+                      language=params.language, allow_fewer=params.allow_fewer, report=report)
+    facts: dict = {"data": {key: report[key] for key in ("read", "kept", "reasons", "planted")}}
+    folder = Run(paths.RUNS / params.run)
+    if reasoning is None:
+        folder.path(FILE).unlink(missing_ok=True)  # of an earlier run of this name
+        return records, facts
+    records, counts = add_on_policy(records, tokenizer, params, reasoning, folder, device)
+    left = Counter(record["planted"]["kind"] for record in records
+                   if record["planted"] and record["planted"]["origin"] == "planted")
+    facts["data"]["planted"] = dict(sorted(left.items()))
+    facts["on_policy"] = counts
+    facts["reasoning"] = {"run": reasoning.name, "sha256": reasoning_sha256(reasoning)}
+    if counts["filled_with_planted"] and rank() == 0:
+        print(f"on-policy errors: {counts['kept']} of {counts['wanted']} wanted came from "
+              f"{counts['sampled']} samples; planted ones stay in place of the rest")
+    return records, facts
+
+
+
+
+def encode_records(tokenizer, records: list[dict], max_length: int, form: str = "staged"
+                   ) -> tuple[list[Encoded], dict]:
+    """Training rows of prepared records, and what there is of them.
+
+    form: "staged", or "free" for `tokens.encode_free`.
+
+    The counts: traces, planted (their EXECUTE carries no loss), too_long (left out), and
+    supervised tokens by loss group.
+    """
+    rows, counts = [], Counter(traces=len(records), planted=0, too_long=0)
+    for record in records:
+        wrong, trace = record["planted"] is not None, parse_trace(record["trace"])
+        row = encode_free(tokenizer, record["question"], trace, max_length) \
+            if form == "free" else encode(tokenizer, record["question"], trace, max_length,
+                                          wrong_execute=wrong)
+        if row is None:
+            counts["too_long"] += 1
+            continue
+        rows.append(row)
+        counts["planted"] += wrong
+        for group in row.groups:
+            if group != IGNORE:
+                counts[f"{GROUPS[group]}_tokens"] += 1
+    return rows, dict(counts)
+
+
+def rows_sha256(rows: list[Encoded]) -> str:
+    """Hexadecimal sha256 of the tokens and groups, in order: what was trained on."""
+    digest = hashlib.sha256()
+    for row in rows:
+        digest.update(repr((row.input_ids, row.groups)).encode())
+    return digest.hexdigest()
+
+
+def adapters_sha256(model) -> str:
+    """Hexadecimal sha256 of all adapter weights, by name: equal runs have equal hashes."""
+    digest = hashlib.sha256()
+    for name in model.router.names:
+        for key, parameter in sorted(adapter_parameters(model, name)):
+            digest.update(key.encode())
+            digest.update(parameter.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def train(params: TrainParams) -> Run:
+    """Train both adapters as `params` say and write the run's files; returns the run.
+
+    With one seed and one machine the adapters come out bit for bit the same, also where the
+    training was killed or stopped by `max_minutes` and called again with the same
+    parameters (see `standing`). The base is loaded quantised where `quantisation` says so;
+    the adapters are float32. More than one process (`processes`, None: one a GPU) is started
+    beside this one; one trains right here. Raises `ProcessError` with the message of the
+    process that failed, `RunError` where another training of this run is under way.
+    """
+    processes = process_count(params.processes)
+    if processes == 1:
+        return train_here(params)
+    train_in_processes(params.as_dict(), processes)
+    return find_run(params.run)
+
+
+def train_here(params: TrainParams) -> Run | None:
+    """`train` in this process, which may be one of a group; only its process 0 writes files.
+
+    Returns the run in process 0, None in the others.
+    """
+    began = time.monotonic()
+    set_seed(params.seed)
+    device = choose_device()
+    dtype, reason = choose_dtype(device)
+    reasoning = find_reasoning(params)
+    if reasoning is not None:
+        check_base(reasoning, locate(params.base))
+    with first_before_others():
+        tokenizer = load_tokenizer(params.base)
+        records, of_data = training_records(params, reasoning, tokenizer, device)
+    rows, counts = encode_records(tokenizer, records, params.max_length, params.form)
+    what = identity(params, rows_sha256(rows), locate(params.base), device.type,
+                    str(dtype).removeprefix("torch."), len(gathered(None)))
+    if reasoning is not None:
+        what["reasoning_sha256"] = reasoning_sha256(reasoning)
+    main = rank() == 0
+    with locked(Run(paths.RUNS / params.run)) if main else nullcontext():
+        with first_before_others():
+            standing = open_training(params, what, main)
+            if not standing.finished:
+                if main:
+                    print(download_text(locate(params.base)))
+                model, _ = load_base(params.base, params.quantisation, device)
+        if standing.finished:
+            return standing.run if main else None
+        if main:
+            standing.run.write_params(params)
+        model = attach_adapters(model, params.rank, params.alpha, params.dropout, params.seed,
+                                params.routing)
+        if reasoning is not None:
+            take_reasoning(model, reasoning)
+        if params.gradient_checkpointing:
+            model.router.enable_checkpointing(model)
+        with unpacked(model) if params.unpack else nullcontext():
+            if rows:  # every process measures at the same time, as they will train
+                text = forecast_text(model, tokenizer, rows, params, len(gathered(None)))
+                if main:
+                    print(text)
+            steps, summary = tune(model, tokenizer, rows, params, standing, began)
+        peaks = gathered(environment.peak_memory()), gathered(environment.peak_gpu_memory())
+        if not main:
+            return None
+        facts = environment.describe(dtype=what["dtype"], dtype_reason=reason,
+                                     seconds=summary["seconds"])
+        facts["base"] = locate(params.base).as_dict()
+        facts["training"] = summary | counts | of_data | {
+            "process_peak_memory_bytes": peaks[0], "process_peak_gpu_memory_bytes": peaks[1],
+            "parameters": {name: sum(p.numel() for _, p in adapter_parameters(model, name))
+                           for name in model.router.names},
+            "weights": {group: getattr(params, f"{group}_weight") for group in GROUPS},
+            "rows_sha256": what["rows_sha256"], "adapters_sha256": adapters_sha256(model),
+            "base_version": what["base_version"]}
+        _write(standing, model, base_name(params.base), steps, facts)
+        if not summary["finished"]:
+            print(f"run {params.run} stops here, before max_minutes={params.max_minutes:g}, at "
+                  f"step {summary['optimiser_steps']} of {summary['planned_steps']}: the same "
+                  "parameters go on from there")
+    return standing.run
+
+
+def _write(standing: Standing, model, base: str, steps: list[dict], facts: dict) -> None:
+    """The files of a run, each whole or not at all; the seal, if it is finished, comes last."""
+    run = standing.run
+    run.write_metrics(steps)
+    replace_folder(run.path("adapters"), lambda folder: save_adapters(model, folder, base))
+    run.write_environment(facts)
+    if facts["training"]["finished"]:
+        standing.seal()
+
+
+def check_base(run: Run, found: Location) -> None:
+    """Refuse weights of the same name other than those that a run's adapters were made for.
+
+    Raises `RunError`. A run that did not record its base passes.
+    """
+    there = run.path("environment.json").exists()
+    made_for = run.read_environment().get("base") if there else None
+    if made_for and made_for["version"] != found.version:
+        raise RunError(f"run {run.name} was trained on {made_for['base']} from the "
+                       f"{made_for['source']} ({made_for['version']}), but here it comes from "
+                       f"the {found.source} ({found.version}): bring the same weights, or "
+                       "train again")
+
+
+def load_run(name: str, quantisation: str | None = None):
+    """(model with both adapters, tokenizer, parameters as a mapping) of a finished run.
+
+    quantisation: None takes what the run was trained on. Raises `RunError` if there is no
+    such run, its training is not finished, or the base found here is not the one it was
+    trained on, `FileNotFoundError` if it has no adapters.
+    """
+    run = find_run(name)
+    require_finished(run)
+    params = run.read_params()
+    check_base(run, locate(params["base"]))
+    model, tokenizer = load_base(params["base"], quantisation or params["quantisation"])
+    return load_adapters(model, run.path("adapters")), tokenizer, params

@@ -1,0 +1,70 @@
+"""A scratch run becomes a run of reference: python scripts/publish.py SCRATCH NAME.
+
+Copies `build/runs/SCRATCH` (and the base's rows in `SCRATCH-base`) to `results/NAME`. Rows
+of any source but the project's own problems lose their texts on the way: what stays is
+the id, the question's hash, the answers, and the scores that only the text could tell.
+"""
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+import yaml
+
+from nanoreason import paths
+from nanoreason.evaluation.generate import EVALUATED
+from nanoreason.evaluation.rows import compact_row
+from nanoreason.files import write_text
+from nanoreason.runs import Run, RunError, create_run
+
+
+def publish(scratch: str, name: str, replace: bool = False) -> Run:
+    """Copy a scratch run to results; returns the run of reference.
+
+    Raises `RunError` if the scratch run is not there or not evaluated, or if `name` exists
+    and `replace` is False.
+    """
+    source = Run(paths.RUNS / scratch)
+    if not source.path(EVALUATED).is_file():
+        raise RunError(f"run {scratch!r} has no {EVALUATED} in {paths.relative(source.folder)}: "
+                       "evaluate it with notebook 03_evaluate first")
+    own = yaml.safe_load(source.path(EVALUATED).read_text())["data"] == "procedural"
+    rows = source.read_generations()
+    run = create_run(name, scratch=False, replace=replace)
+    for file in ("environment.json", "metrics.csv", "summary.json"):
+        if source.path(file).is_file():
+            shutil.copyfile(source.path(file), run.path(file))
+    for file in ("params.yaml", EVALUATED):
+        values = yaml.safe_load(source.path(file).read_text())
+        write_text(run.path(file), yaml.safe_dump(_portable(values, name), sort_keys=False))
+    if source.path("adapters").is_dir():
+        shutil.copytree(source.path("adapters"), run.path("adapters"), dirs_exist_ok=True)
+    run.append_generations(rows if own else [compact_row(row) for row in rows])
+    return run
+
+
+def _portable(values: dict, name: str) -> dict:
+    """Parameters under the new name, with files by their name: a folder would not travel."""
+    shorter = {key: Path(values[key]).name for key in ("data", "data_path") if values.get(key)}
+    return values | shorter | ({"run": name} if "run" in values else {})
+
+
+def main() -> int:
+    """Publish a run, and the rows of its untouched base if there are any."""
+    if len(sys.argv) not in (3, 4):
+        print("usage: python scripts/publish.py SCRATCH NAME [--replace]", file=sys.stderr)
+        return 2
+    scratch, name, replace = sys.argv[1], sys.argv[2], "--replace" in sys.argv
+    try:
+        print(paths.relative(publish(scratch, name, replace).folder))
+        if (paths.RUNS / f"{scratch}-base").is_dir():
+            print(paths.relative(publish(f"{scratch}-base", f"{name}-base", replace).folder))
+    except RunError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
