@@ -196,6 +196,19 @@ def test_a_run_of_few_traces_is_marked_smoke_in_every_table(four, n, smoke):
         assert make(summary).title.startswith("SMOKE") is smoke, make.__name__
 
 
+def test_all_tables_of_a_run_are_written_in_both_forms(workspace, summary):
+    run = make_run(n=2)
+    paths = score_tables.write_tables(summary, run, faults=["line 7: no JSON"])
+    assert len(paths) == 28 and all(path.parent == run.tables for path in paths)
+    names = {path.stem for path in paths}
+    assert {"accuracy", "verification_given", "kinds_scores", "steps_given"} <= names
+    assert {(run.tables / f"{name}.{form}").is_file() for name in names
+            for form in ("md", "csv")} == {True}
+    assert "line 7: no JSON" in (run.tables / "left_out.md").read_text()
+    scores = score_tables.scores_table(summary).csv()
+    assert (run.tables / "scores.csv").read_text() == scores
+
+
 def test_summary_is_read_back_as_it_was_returned(workspace, rows, summary):
     run = make_run(n=2)
     run.write_summary(summary)

@@ -2,9 +2,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
+from nanoreason.figures.tables import (NOTHING, NOT_RUN, Table, arrow, kinds_scores_table, show,
+                                       show_counts, show_value, steps_table, verifiers_table)
+from nanoreason.runs import Run
 from nanoreason.stages import SPLITS
-from nanoreason.figures.tables import NOTHING, NOT_RUN, Table, arrow, show, show_counts, show_value
 
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 NAMES = {
@@ -229,6 +232,30 @@ def claims_table(summary: Mapping) -> Table:
         _part(summary, "test", "faithfulness", "causal_rate"), 0.5)
     return Table(_title(summary, "Claims and evidence"), ("claim", "evidence", "verdict"),
                  tuple(rows))
+
+
+def write_tables(summary: Mapping, run: Run, faults: Iterable[str] = ()) -> list[Path]:
+    """Write every table of a summary into the run's folder, as Markdown and as CSV.
+
+    faults: see `left_out_table`. Returns the files' paths, the Markdown of a table first.
+    """
+    tables = {
+        "accuracy": accuracy_table(summary),
+        "verification": verification_table(summary),
+        "verification_given": verification_table(summary, given=True),
+        "verifiers": verifiers_table(summary),
+        "verifiers_given": verifiers_table(summary, "given"),
+        "kinds": kinds_table(summary),
+        "kinds_scores": kinds_scores_table(summary),
+        "steps": steps_table(summary),
+        "steps_given": steps_table(summary, "given"),
+        "faithfulness": faithfulness_table(summary),
+        "causal": causal_table(summary),
+        "comparison": comparison_table(summary),
+        "left_out": left_out_table(summary, faults),
+        "scores": scores_table(summary),
+    }
+    return [path for name, table in tables.items() for path in table.save(run.tables, name)]
 
 
 def _judge(score: Mapping | None, nothing: float | None) -> str:
