@@ -11,9 +11,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from nanoreason import paths
-from nanoreason.params.profiles import comment_lines, flat_mapping
 from nanoreason.params.sets import AblateParams, TrainParams
-from nanoreason.params.validation import ParameterError
+from nanoreason.params.validation import ParameterError, read_mapping
 from nanoreason.training.resume import OTHERWISE
 
 FOLDER = "ablations"
@@ -72,11 +71,7 @@ def load_condition(name: str) -> Condition:
     if name not in names:
         raise ParameterError(f"conditions={name!r} is refused: there is no params/{FOLDER}/"
                              f"{name}.yaml; choose from {', '.join(names)}")
-    text = (paths.PARAMS / FOLDER / f"{name}.yaml").read_text(encoding="utf-8")
-    try:
-        values = flat_mapping(text, f"params/{FOLDER}/{name}.yaml")
-    except ValueError as error:
-        raise ParameterError(f"{error}; {{}} for no difference") from None
+    values, comments = read_mapping(f"{FOLDER}/{name}")
     odd = next((key for key in values if key in OF_THE_GRID), None)
     if odd:
         raise ParameterError(f"params/{FOLDER}/{name}.yaml: {odd} is set by the grid for all "
@@ -84,7 +79,7 @@ def load_condition(name: str) -> Condition:
     if values.get("reasoning_run") == name:
         raise ParameterError(f"params/{FOLDER}/{name}.yaml: reasoning_run={name!r} is the "
                              "condition itself; name the one that it builds on")
-    return Condition(name, values, " ".join(comment_lines(text)))
+    return Condition(name, values, " ".join(comments))
 
 
 def chosen(params: AblateParams) -> list[Condition]:

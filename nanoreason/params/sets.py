@@ -3,7 +3,8 @@
 What is given beats the profile, the profile beats the defaults below; None means "not
 given". Each set is built directly, `TrainParams(profile="nano", verify_weight=2.0)`, or by
 `read_parameters("train", globals())` from a notebook, which also refuses misspelt names:
-papermill only warns about those and goes on without them.
+papermill only warns about those and goes on without them. A field's description, its own
+or its type's, is what a refusal says would be right.
 
 Left out on purpose: nested sets and interpolation. One flat set per notebook is what
 papermill can pass.
@@ -14,23 +15,39 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from nanoreason.data.errors import KINDS as ERRORS, check_mix
-from nanoreason.data.mixture import NAMES, read_mixture
+from nanoreason.data.mixture import NAMES as SOURCES, read_mixture
 from nanoreason.data.procedural import LANGUAGES
-from nanoreason.params.profiles import load_profile, profile_names
-from nanoreason.params.validation import (KINDS, Count, CountOrNone, Name, ParameterError,
-                                          Params, Positive, Quantisation, Seed, Share, Weight,
-                                          as_names, bad_value, form_fault, given_names, owners,
-                                          phase_fault, unknown)
+from nanoreason.params.validation import (KINDS, Name, ParameterError, Params, Seed, bad_value,
+                                          given_names, load_profile, owners, profile_names,
+                                          unknown)
 from nanoreason.stages import SPLITS
 
-SOURCES = NAMES
 ON_POLICY_SHARE = 0.5  # of the wrong traces, in phase verification
 SETTINGS = ("natural", "injected", "clean")
 WEIGHTS = ("understand_weight", "plan_weight", "execute_weight", "verify_weight",
            "transition_weight")
+
+Count = Annotated[int, Field(ge=1, description="a whole number, 1 or more")]
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False, description="a number, 0 or more")]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False, description="a number above 0")]
+Share = Annotated[float, Field(ge=0, le=1)]
+Base = Annotated[str, Field(min_length=1,
+                            description="nano, or a model of the hub or a folder")]
+Minutes = Annotated[Positive | None, Field(
+    description="a number above 0, in minutes; None: no limit")]
+
+
+def _as_names(value: Any) -> Any:
+    """A list of names given as list, or as text with commas (papermill -p), as a tuple."""
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return tuple(value) if isinstance(value, list) else value
+
+
+AsNames = BeforeValidator(_as_names)
 
 
 class _WithData(Params):
@@ -53,7 +70,7 @@ class _Prepares(_WithData):
     error_share: Share = Field(0.5, description="the share of traces with a planted error, 0 to 1")
     error_kinds: dict[str, float] | None = Field(
         None, description=f"weights of {', '.join(ERRORS)}, 0 or more and not all 0; None: alike")
-    allow_fewer: bool = Field(False, description="True or False")
+    allow_fewer: bool = False
 
     @field_validator("error_kinds")
     @classmethod
@@ -66,7 +83,7 @@ class BaseParams(Params):
     """Notebook 00: the nano base, its hash, and (with `retrain`) its training from nothing."""
 
     kind: ClassVar[str] = "base"
-    retrain: bool = Field(False, description="True or False")
+    retrain: bool = False
     seed: Seed | None = Field(None, description="a whole number from 0 on; None: the recipe's")
     steps: Count = Field(50, description="optimiser steps of the short check, 1 or more")
 
@@ -76,9 +93,8 @@ class DataParams(_Prepares):
 
     kind: ClassVar[str] = "data"
     total: Count = Field(1000, description="number of traces, 1 or more")
-    base: str = Field("nano", min_length=1, description="nano, or a model of the hub or a folder")
-    teacher: Literal["rules", "llm", "recorded"] = Field(
-        "rules", description="rules, llm or recorded")
+    base: Base = "nano"
+    teacher: Literal["rules", "llm", "recorded"] = "rules"
     teacher_model: str | None = Field(None, description="the name of a model, for teacher llm")
     teacher_url: str | None = Field(
         None, description="an endpoint's address, local, or None for the hub's providers")
@@ -90,57 +106,52 @@ class TrainParams(_Prepares):
     """Notebook 02: the two adapters, the step-aware loss, the optimiser."""
 
     kind: ClassVar[str] = "train"
-    base: str = Field("nano", min_length=1, description="nano, or a model of the hub or a folder")
-    quantisation: Quantisation = Field("nf4", description="nf4 or none")
+    base: Base = "nano"
+    quantisation: Literal["nf4", "none"] = "nf4"
     traces: Count = Field(3000, description="number of training traces, 1 or more")
-    max_length: Annotated[int, Field(ge=16)] = Field(
-        1024, description="tokens of a trace with its question, 16 or more")
+    max_length: int = Field(
+        1024, ge=16, description="tokens of a trace with its question, 16 or more")
 
-    understand_weight: Weight = Field(1.0, description="a number, 0 or more")
-    plan_weight: Weight = Field(1.0, description="a number, 0 or more")
-    execute_weight: Weight = Field(1.0, description="a number, 0 or more")
-    verify_weight: Weight = Field(1.0, description="a number, 0 or more")
-    transition_weight: Weight = Field(0.1, description="a number, 0 or more")
-    dynamic: Literal["none", "dwa"] = Field("none", description="none or dwa")
-    normalise: Literal["stage", "token"] = Field("stage", description="stage or token")
+    understand_weight: Weight = 1.0
+    plan_weight: Weight = 1.0
+    execute_weight: Weight = 1.0
+    verify_weight: Weight = 1.0
+    transition_weight: Weight = 0.1
+    dynamic: Literal["none", "dwa"] = "none"
+    normalise: Literal["stage", "token"] = "stage"
 
-    routing: Literal["switch", "stack", "single"] = Field(
-        "switch", description="switch, stack or single")
+    routing: Literal["switch", "stack", "single"] = "switch"
     form: Literal["staged", "free"] = Field(
         "staged", description="staged or free (one stage, in prose; the control)")
-    phase: Literal["joint", "reasoning", "verification"] = Field(
-        "joint", description="joint, reasoning or verification")
+    phase: Literal["joint", "reasoning", "verification"] = "joint"
     reasoning_run: Name | None = Field(
         None, description="the name of a finished run, in phase verification only")
     on_policy_share: Share = Field(
         0.0, description="a share of the wrong traces, 0 to 1; in phase verification only")
-    on_policy_temperature: Positive = Field(1.0, description="a number above 0")
+    on_policy_temperature: Positive = 1.0
     on_policy_samples: Count = Field(4, description="texts a problem at most, 1 or more")
-    rank: Count = Field(16, description="a whole number, 1 or more")
-    alpha: Positive = Field(32.0, description="a number above 0")
-    dropout: Annotated[float, Field(ge=0, lt=1)] = Field(
-        0.05, description="a number from 0 to below 1")
+    rank: Count = 16
+    alpha: Positive = 32.0
+    dropout: float = Field(0.05, ge=0, lt=1, description="a number from 0 to below 1")
 
-    learning_rate: Positive = Field(2e-4, description="a number above 0")
-    epochs: Count = Field(2, description="a whole number, 1 or more")
+    learning_rate: Positive = 2e-4
+    epochs: Count = 2
     batch_size: Count = Field(16, description="traces in an optimiser step, 1 or more")
     micro_batch_size: Count = Field(
         4, description="traces in one forward pass of one process at most, 1 or more")
-    micro_batch_tokens: Annotated[int, Field(ge=16)] = Field(
-        4096, description="tokens of those with their padding at most, 16 or more")
-    optimiser: Literal["adamw", "adamw_8bit"] = Field(
-        "adamw", description="adamw or adamw_8bit")
-    gradient_checkpointing: bool = Field(True, description="True or False")
-    unpack: bool = Field(False, description="True or False")
+    micro_batch_tokens: int = Field(
+        4096, ge=16, description="tokens of those with their padding at most, 16 or more")
+    optimiser: Literal["adamw", "adamw_8bit"] = "adamw"
+    gradient_checkpointing: bool = True
+    unpack: bool = False
     processes: Count | None = Field(
         None, description="a whole number, 1 or more; None: one a GPU, or 1 without any")
     report_to: str = Field(
         "none", min_length=1, description="none, or a logger that transformers knows")
 
-    fresh: bool = Field(False, description="True or False")
-    max_minutes: Positive | None = Field(
-        None, description="a number above 0, in minutes; None: no limit")
-    checkpoint_minutes: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
+    fresh: bool = False
+    max_minutes: Minutes = None
+    checkpoint_minutes: Weight = Field(
         10.0, description="minutes between checkpoints, 0 for one after each step")
     checkpoint_gigabytes: Positive = Field(
         3.0, description="a number above 0, of all checkpoints that are kept together")
@@ -155,39 +166,51 @@ class TrainParams(_Prepares):
     def _fit_together(self) -> TrainParams:
         if not any(getattr(self, name) for name in WEIGHTS):
             raise ValueError(f"all of {', '.join(WEIGHTS)} are 0: at least one must be above 0")
-        fault = phase_fault(self.phase, self.run, self.reasoning_run, self.routing,
-                            self.on_policy_share)
-        fault = fault or form_fault(self.form, self.phase, self.error_share)
-        if fault:
-            raise ValueError(fault)
+        if self.phase == "verification":
+            self._can_verify()
+        for name in ("reasoning_run", "on_policy_share"):
+            if self.phase != "verification" and getattr(self, name):
+                raise ValueError(f"{name}={getattr(self, name)!r} is of phase=verification, but "
+                                 f"phase={self.phase!r}; leave it out")
+        if self.form == "free" and self.error_share:
+            raise ValueError("form='free' has no VERIFY that could find an error, but "
+                             f"error_share={self.error_share!r}: give error_share=0")
+        if self.form == "free" and self.phase != "joint":
+            raise ValueError(f"form='free' has one stage, but phase={self.phase!r}: leave the "
+                             "phase out")
         return self
+
+    def _can_verify(self) -> None:
+        if self.routing == "single":
+            raise ValueError("phase='verification' trains the second adapter, which "
+                             "routing='single' does not have: take switch or stack")
+        if self.reasoning_run is None:
+            raise ValueError("phase='verification' builds on a reasoning adapter: name in "
+                             "reasoning_run a run that was trained with phase='reasoning' (or "
+                             "'joint')")
+        if self.reasoning_run == self.run:
+            raise ValueError(f"reasoning_run and run are both {self.run!r}: give the new run "
+                             "another name, or it would write over the adapter that it builds on")
 
 
 class EvaluateParams(_WithData):
     """Notebook 03: generated traces in the settings asked for, and interventions."""
 
     kind: ClassVar[str] = "evaluate"
-    quantisation: Quantisation = Field("nf4", description="nf4 or none")
+    quantisation: Literal["nf4", "none"] = "nf4"
     n: Count = Field(200, description="problems per setting, 1 or more")
-    settings: tuple[Literal[SETTINGS], ...] = Field(
+    settings: Annotated[tuple[Literal[SETTINGS], ...], AsNames] = Field(
         SETTINGS, min_length=1, description=f"a list of {', '.join(SETTINGS)}")
-    splits: tuple[Literal[SPLITS], ...] = Field(
+    splits: Annotated[tuple[Literal[SPLITS], ...], AsNames] = Field(
         SPLITS, min_length=1, description=f"a list of {', '.join(SPLITS)}")
-    interventions: CountOrNone = Field(
-        100, description="traces to intervene in, 0 or more")
+    interventions: int = Field(100, ge=0, description="traces to intervene in, 0 or more")
     samples: Count = Field(1, description="traces of each problem, 1 or more")
     temperature: Weight = Field(0.0, description="0 (the likeliest token) or a number above 0")
-    baseline: bool = Field(True, description="True or False")
-    prompted: bool = Field(False, description="True or False")
-    batch_tokens: Count = Field(
-        16384, description="tokens held by one decoding batch, 1 or more")
+    baseline: bool = True
+    prompted: bool = False
+    batch_tokens: Count = Field(16384, description="tokens held by one decoding batch, 1 or more")
     max_new_tokens: Count = Field(512, description="tokens generated at most, 1 or more")
-    unpack: bool = Field(True, description="True or False")
-
-    @field_validator("settings", "splits", mode="before")
-    @classmethod
-    def _settings(cls, value: Any) -> Any:
-        return as_names(value)
+    unpack: bool = True
 
     @model_validator(mode="after")
     def _samples_differ(self) -> EvaluateParams:
@@ -197,13 +220,12 @@ class EvaluateParams(_WithData):
         return self
 
 
-class _OverRuns(Params):
-    runs: tuple[Name, ...] = Field((), description="a list of run names; empty: `run` alone")
+class MetricsParams(Params):
+    """Notebook 04: scores with intervals from the rows of one or more runs."""
 
-    @field_validator("runs", mode="before")
-    @classmethod
-    def _runs(cls, value: Any) -> Any:
-        return as_names(value)
+    kind: ClassVar[str] = "metrics"
+    runs: Annotated[tuple[Name, ...], AsNames] = Field(
+        (), description="a list of run names; empty: `run` alone")
 
     @property
     def run_names(self) -> tuple[str, ...]:
@@ -211,13 +233,7 @@ class _OverRuns(Params):
         return self.runs or (self.run,)
 
 
-class MetricsParams(_OverRuns):
-    """Notebook 04: scores with intervals from the rows of one or more runs."""
-
-    kind: ClassVar[str] = "metrics"
-
-
-class FiguresParams(_OverRuns):
+class FiguresParams(MetricsParams):
     """Notebook 05: figures and tables from the files of one or more runs."""
 
     kind: ClassVar[str] = "figures"
@@ -231,21 +247,14 @@ class AblateParams(Params):
                       "name of the grid")
     seed: Seed = Field(1001, description="a whole number from 0 on: of the test problems, a "
                        "draw that no other run has read")
-    conditions: tuple[Name, ...] = Field(
+    conditions: Annotated[tuple[Name, ...], AsNames] = Field(
         (), description="a list of files of params/ablations; empty: all")
     seeds: Count = Field(5, description="runs of each condition, 1 or more")
     train_traces: Count = Field(4500, description="traces of each run, 1 or more")
     test_problems: Count = Field(500, description="problems of each run, 1 or more")
-    run_missing: bool = Field(False, description="True or False")
-    workers: Count | None = Field(
-        None, description="a whole number, 1 or more; None: one a core")
-    max_minutes: Positive | None = Field(
-        None, description="a number above 0, in minutes; None: no limit")
-
-    @field_validator("conditions", mode="before")
-    @classmethod
-    def _conditions(cls, value: Any) -> Any:
-        return as_names(value)
+    run_missing: bool = False
+    workers: Count | None = Field(None, description="a whole number, 1 or more; None: one a core")
+    max_minutes: Minutes = None
 
 
 def read_parameters(kind: str | type[Params], namespace: Mapping[str, Any]) -> Params:

@@ -1,5 +1,8 @@
-"""What stands under the parameter sets: types, ranges, the names a notebook was given,
-refusals.
+"""How a parameter set comes together: what is given, the profile's values, refusals.
+
+A profile is a file of `params/`: a flat mapping of parameter names to values, for all
+notebooks at once and also good for `papermill -f`; its comment lines say what it is for, how
+it is launched and what it needs. `auto` is no file: it picks one by the hardware found.
 
 A refusal is one sentence with the name, the value and what would be right. The names that
 a notebook was given are found in its own cells, because papermill only warns about a name
@@ -9,149 +12,91 @@ from __future__ import annotations
 
 import ast
 import difflib
-from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Annotated, Any, ClassVar, NamedTuple, get_args
 
+import yaml
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
+from pydantic.fields import FieldInfo
 
-from nanoreason.params.profiles import choose_profile, load_profile, profile_names
+from nanoreason import paths
 
-Count = Annotated[int, Field(ge=1)]
-CountOrNone = Annotated[int, Field(ge=0)]
-Seed = Annotated[int, Field(ge=0, lt=2**32)]
-Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Share = Annotated[float, Field(ge=0, le=1)]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
-Quantisation = Literal["nf4", "none"]
-
+GIB = 2**30
 LITERALS = (bool, int, float, str, list, tuple, dict, type(None))
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
+Seed = Annotated[int, Field(ge=0, lt=2**32, description="a whole number from 0 on")]
 
 
 class ParameterError(ValueError):
     """A parameter that does not exist or has a value that makes no sense, in one sentence."""
 
 
-def unknown_name(name: str, kind: str, known: Iterable[str], elsewhere: Mapping) -> str:
-    """The sentence for a name that set `kind` lacks.
+class Gpu(NamedTuple):
+    """One CUDA device: its name, memory in bytes and compute capability, e.g. (7, 5)."""
 
-    known: names of the set; elsewhere: name -> kinds of the other sets that have it.
+    name: str
+    memory: int
+    capability: tuple[int, int]
+
+
+def profile_names() -> tuple[str, ...]:
+    """The profiles there are, in alphabetical order, without `auto`."""
+    return tuple(sorted(path.stem for path in paths.PARAMS.glob("*.yaml")))
+
+
+def load_profile(name: str) -> dict:
+    """The values of profile `name` as they stand in its file, `profile` itself among them.
+
+    Raises ParameterError if the file is no flat mapping; the caller knows that it exists.
     """
-    sentence = f"unknown parameter {name} for {kind}"
-    if name in elsewhere:
-        return f"{sentence}: it belongs to {', '.join(elsewhere[name])}"
-    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
-    if close:
-        return f"{sentence}: did you mean {close[0]}?"
-    return f"{sentence}: it has {', '.join(known)}"
+    return read_mapping(name)[0]
 
 
-def bad_value(name: str, value: Any, right: str, origin: str = "") -> str:
-    """The sentence for a value that cannot be.
+def read_mapping(name: str) -> tuple[dict, list[str]]:
+    """The values of params/<name>.yaml, and its comment lines without their marks.
 
-    right: what would be right, e.g. "a number, 0 or more"; origin: where the value stood.
+    Raises ParameterError if the file is no YAML or no flat mapping.
     """
-    sentence = f"{name}={value!r}{origin} is refused: {name} must be {right}"
-    if isinstance(value, str) and _is_number(value):
-        sentence += " (text here; in YAML write 1.0e-4, since 1e-4 is text)"
-    return sentence
-
-
-def _is_number(text: str) -> bool:
+    text = (paths.PARAMS / f"{name}.yaml").read_text(encoding="utf-8")
     try:
-        float(text)
-    except ValueError:
-        return False
-    return True
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ParameterError(f"params/{name}.yaml is no YAML: {' '.join(str(error).split())}"
+                             ) from None
+    if not isinstance(values, dict) or any(isinstance(v, dict) for v in values.values()):
+        raise ParameterError(f"params/{name}.yaml must be a flat mapping of names to values; "
+                             "{} for none")
+    return values, [line.lstrip("# ") for line in text.splitlines() if line.startswith("#")]
 
 
-def as_names(value: Any) -> Any:
-    """A list of names given as list, or as text with commas (papermill -p), as a tuple."""
-    if isinstance(value, str):
-        return tuple(part.strip() for part in value.split(",") if part.strip())
-    return tuple(value) if isinstance(value, list) else value
+def detect_gpus() -> tuple[Gpu, ...]:
+    """The CUDA devices that torch sees, in order; () without any."""
+    import torch  # here, so that reading parameters does not load torch
+
+    found = [torch.cuda.get_device_properties(k) for k in range(torch.cuda.device_count())]
+    return tuple(Gpu(gpu.name, gpu.total_memory, (gpu.major, gpu.minor)) for gpu in found)
 
 
-def given_names(namespace: Mapping[str, Any]) -> list[str]:
-    """The public names in a notebook's namespace that stand for parameters, in order.
+def choose_profile(gpus: tuple[Gpu, ...] | None = None) -> tuple[str, str]:
+    """The profile for this hardware, and the reason in one sentence.
 
-    In a kernel: what is assigned in cells that hold nothing but literal assignments (the
-    tagged parameters cell and papermill's injected one). Elsewhere, in a plain mapping
-    or in a kernel that keeps no history (nbval's): every public name with a literal value.
+    gpus: what to choose for; None looks at the machine. bf16 is native from compute
+    capability 8.0 on: what torch says of a T4 is emulation.
     """
-    cells = namespace.get("In")
-    names = []
-    if isinstance(cells, list) and "get_ipython" in namespace:
-        names = [name for cell in cells for name in literal_assignments(cell)]
-    if not names:
-        names = [name for name, value in namespace.items()
-                 if name not in ("In", "Out") and isinstance(value, LITERALS)]
-    unique = dict.fromkeys(name for name in names if name in namespace)
-    return [name for name in unique if not name.startswith("_")]
-
-
-def literal_assignments(cell: str) -> list[str]:
-    """The names that `cell` assigns if it holds only `name = literal` lines, else []."""
-    try:
-        body = ast.parse(cell).body
-    except SyntaxError:  # a cell with magics is no parameters cell
-        return []
-    names = []
-    for statement in body:
-        match statement:
-            case ast.Expr(value=ast.Constant(value=str())):
-                continue
-            case ast.Assign(targets=[ast.Name(id=name)], value=value):
-                pass
-            case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value):
-                pass
-            case _:
-                return []
-        if not _is_literal(value):
-            return []
-        names.append(name)
-    return names
-
-
-def _is_literal(node: ast.expr) -> bool:
-    match node:
-        case ast.Call(func=ast.Name(id="float"), args=[ast.Constant(value=str())]):
-            return True  # how papermill writes nan and infinity
-    try:
-        ast.literal_eval(node)
-    except (ValueError, TypeError):
-        return False
-    return True
-
-
-def phase_fault(phase: str, run: str, reasoning_run: str | None, routing: str,
-                on_policy_share: float) -> str | None:
-    """Why these parameters of a training do not go together; None if they do."""
-    if phase != "verification":
-        given = {"reasoning_run": reasoning_run, "on_policy_share": on_policy_share}
-        odd = next((name for name, value in given.items() if value), None)
-        return odd and (f"{odd}={given[odd]!r} is of phase=verification, but phase={phase!r}; "
-                        "leave it out")
-    if routing == "single":
-        return ("phase='verification' trains the second adapter, which routing='single' does "
-                "not have: take switch or stack")
-    if reasoning_run is None:
-        return ("phase='verification' builds on a reasoning adapter: name in reasoning_run a "
-                "run that was trained with phase='reasoning' (or 'joint')")
-    if reasoning_run == run:
-        return (f"reasoning_run and run are both {run!r}: give the new run another name, or it "
-                "would write over the adapter that it builds on")
-    return None
-
-
-def form_fault(form: str, phase: str, error_share: float) -> str | None:
-    """Why a free form does not go with these parameters; None if it does."""
-    if form == "free" and error_share:
-        return (f"form='free' has no VERIFY that could find an error, but error_share="
-                f"{error_share!r}: give error_share=0")
-    if form == "free" and phase != "joint":
-        return f"form='free' has one stage, but phase={phase!r}: leave the phase out"
-    return None
+    gpus = detect_gpus() if gpus is None else gpus
+    if not gpus:
+        return "nano", "nano, because torch sees no CUDA device"
+    first = gpus[0]
+    here = f"{len(gpus)} x {first.name} ({first.memory / GIB:.1f} GiB)"
+    if first.memory >= 22 * GIB and first.capability >= (8, 0):
+        return "gpu-bf16", f"gpu-bf16, because of {here} with native bf16"
+    if first.memory < 14 * GIB:
+        return "smollm2", f"smollm2, because {here} is too small for the 3B model"
+    if len(gpus) > 1:
+        return "kaggle-2xt4", f"kaggle-2xt4, because of {here}"
+    return "t4", f"t4, because of {here} and 4 bits fit it"
 
 
 KINDS: dict[str, type[Params]] = {}  # every set by its kind, in order of definition
@@ -170,7 +115,7 @@ class Params(BaseModel):
     profile: str = Field("nano", description="a file of params/, or auto")
     run: Name = Field("scratch", description="text of letters, digits, "
                       "dots, _ and - (papermill -r passes digits as text)")
-    seed: Seed = Field(0, description="a whole number from 0 on")
+    seed: Seed = 0
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
@@ -182,12 +127,29 @@ class Params(BaseModel):
         for name in given:
             if name not in type(self).model_fields:
                 raise ParameterError(unknown(name, type(self)))
-        profile, reason = _profile(given.get("profile", "nano"))
-        merged = {**_profile_values(profile, type(self)), **given, "profile": profile}
+        profile, names = given.get("profile", "nano"), profile_names()
+        reason = f"{profile}, asked for by name"
+        if profile == "auto":
+            profile, reason = choose_profile()
+        elif profile not in names:
+            raise ParameterError(bad_value("profile", profile,
+                                           f"auto or one of {', '.join(names)}"))
+        of_profile = load_profile(profile)
+        for name in of_profile:
+            if not owners(name):
+                raise ParameterError(f"params/{profile}.yaml: {unknown(name, type(self))}")
+        values = {name: value for name, value in of_profile.items()
+                  if name in type(self).model_fields} | given
         try:
-            super().__init__(**merged)
+            super().__init__(**values | {"profile": profile})
         except ValidationError as error:
-            raise ParameterError(_sentence(error, type(self), given, profile)) from None
+            first = error.errors(include_url=False)[0]
+            if not first["loc"]:
+                raise ParameterError(first["msg"].removeprefix("Value error, ")) from None
+            name = first["loc"][0]
+            raise ParameterError(bad_value(
+                name, values[name], _right(type(self).model_fields[name]),
+                "" if name in given else f" in params/{profile}.yaml")) from None
         self._profile_reason = reason
 
     @property
@@ -206,36 +168,78 @@ def owners(name: str) -> list[str]:
 
 
 def unknown(name: str, set_: type[Params]) -> str:
-    """The sentence for a name that a set lacks."""
-    elsewhere = {name: owners(name)} if owners(name) else {}
-    return unknown_name(name, set_.kind, set_.model_fields, elsewhere)
+    """The sentence for a name that a set lacks: where it belongs, or what is close to it."""
+    sentence, known = f"unknown parameter {name} for {set_.kind}", list(set_.model_fields)
+    if owners(name):
+        return f"{sentence}: it belongs to {', '.join(owners(name))}"
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    return f"{sentence}: did you mean {close[0]}?" if close else \
+        f"{sentence}: it has {', '.join(known)}"
 
 
-def _profile(name: Any) -> tuple[str, str]:
-    """The profile's file name, and the reason for it."""
-    names = profile_names()
-    if name == "auto":
-        return choose_profile()
-    if name not in names:
-        raise ParameterError(bad_value("profile", name, f"auto or one of {', '.join(names)}"))
-    return name, f"{name}, asked for by name"
+def bad_value(name: str, value: Any, right: str, origin: str = "") -> str:
+    """The sentence for a value that cannot be.
+
+    right: what would be right, e.g. "a number, 0 or more"; origin: where the value stood.
+    """
+    sentence = f"{name}={value!r}{origin} is refused: {name} must be {right}"
+    with suppress(ValueError):
+        if isinstance(value, str) and float(value) is not None:
+            sentence += " (text here; in YAML write 1.0e-4, since 1e-4 is text)"
+    return sentence
 
 
-def _profile_values(profile: str, set_: type[Params]) -> dict[str, Any]:
-    """What the profile says about the parameters of `set_`."""
-    values = load_profile(profile)
-    for name in values:
-        if not owners(name):
-            raise ParameterError(f"params/{profile}.yaml: {unknown(name, set_)}")
-    return {name: value for name, value in values.items() if name in set_.model_fields}
+def _right(field: FieldInfo) -> str:
+    """What would be right for a field: as it is described, or the values that it may have."""
+    if field.description:
+        return field.description
+    *others, last = get_args(field.annotation) or (True, False)
+    return f"{', '.join(map(str, others))} or {last}"
 
 
-def _sentence(error: ValidationError, set_: type[Params], given: Mapping, profile: str) -> str:
-    """The first of pydantic's complaints, as one sentence."""
-    first = error.errors(include_url=False)[0]
-    if not first["loc"]:
-        return first["msg"].removeprefix("Value error, ")
-    name = first["loc"][0]
-    values = given if name in given else load_profile(profile)
-    origin = "" if name in given else f" in params/{profile}.yaml"
-    return bad_value(name, values[name], set_.model_fields[name].description, origin)
+def given_names(namespace: Mapping[str, Any]) -> list[str]:
+    """The public names in a notebook's namespace that stand for parameters, in order.
+
+    In a kernel: what is assigned in cells that hold nothing but literal assignments (the
+    tagged parameters cell and papermill's injected one). Elsewhere, in a plain mapping
+    or in a kernel that keeps no history (nbval's): every public name with a literal value.
+    """
+    cells, names = namespace.get("In"), []
+    if isinstance(cells, list) and "get_ipython" in namespace:
+        names = [name for cell in cells for name in literal_assignments(cell)]
+    if not names:
+        names = [name for name, value in namespace.items()
+                 if name not in ("In", "Out") and isinstance(value, LITERALS)]
+    return [name for name in dict.fromkeys(names)
+            if name in namespace and not name.startswith("_")]
+
+
+def literal_assignments(cell: str) -> list[str]:
+    """The names that `cell` assigns if it holds only `name = literal` lines, else []."""
+    try:
+        body = ast.parse(cell).body
+    except SyntaxError:  # a cell with magics is no parameters cell
+        return []
+    names = []
+    for statement in body:
+        match statement:
+            case ast.Expr(value=ast.Constant(value=str())):
+                pass
+            case (ast.Assign(targets=[ast.Name(id=name)], value=value)
+                  | ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value)
+                  ) if _is_literal(value):
+                names.append(name)
+            case _:
+                return []
+    return names
+
+
+def _is_literal(node: ast.expr) -> bool:
+    match node:
+        case ast.Call(func=ast.Name(id="float"), args=[ast.Constant(value=str())]):
+            return True  # how papermill writes nan and infinity
+    try:
+        ast.literal_eval(node)
+    except (ValueError, TypeError):
+        return False
+    return True
