@@ -3,11 +3,13 @@
 A notebook session may end at any moment (Kaggle's do, without warning). What is written at
 once goes to a neighbour first and is then renamed, so a reader sees the old file or the
 new one; what grows by lines can at worst lose its last line, which is cut off before the
-next one is added.
+next one is added. What is committed and large is kept gzipped, as `<name>.gz`, and read
+under its plain name.
 """
 from __future__ import annotations
 
 import dataclasses
+import gzip
 import json
 import os
 import shutil
@@ -19,12 +21,19 @@ from typing import Any
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write `text` to `path` in UTF-8, all or nothing; folders are made."""
+    """Write `text` to `path` in UTF-8, all or nothing; folders are made.
+
+    A path that ends in `.gz` is gzipped, without name and time: the same text gives the
+    same bytes.
+    """
+    content = text.encode("utf-8")
+    if path.suffix == ".gz":
+        content = gzip.compress(content, mtime=0)
     path.parent.mkdir(parents=True, exist_ok=True)
     neighbour = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with neighbour.open("w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
+        with neighbour.open("wb") as file:
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         if path.exists():
@@ -32,6 +41,25 @@ def write_text(path: Path, text: str) -> None:
         os.replace(neighbour, path)
     finally:
         neighbour.unlink(missing_ok=True)
+
+
+def stored(path: Path) -> Path:
+    """The file that holds what `path` names: `path` itself, or `<path>.gz` if only that is there."""
+    packed = path.with_name(f"{path.name}.gz")
+    return packed if packed.is_file() and not path.is_file() else path
+
+
+def read_text(path: Path) -> str:
+    """The UTF-8 text of a file that is stored plain or gzipped, line breaks as they are."""
+    path = stored(path)
+    content = path.read_bytes()
+    return (gzip.decompress(content) if path.suffix == ".gz" else content).decode("utf-8")
+
+
+def pack(path: Path) -> None:
+    """Gzip a plain file in place: `<path>.gz` takes its place."""
+    write_text(path.with_name(f"{path.name}.gz"), read_text(path))
+    path.unlink()
 
 
 def to_json(value: Any, indent: int | None = None) -> str:

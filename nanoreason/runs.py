@@ -2,7 +2,8 @@
 
 A run is a folder: `params.yaml`, `environment.json`, `metrics.csv`, `generations.jsonl`,
 `summary.json`. Scratch runs lie in build/runs/ (ignored by git), runs of reference in
-results/ (committed). Figures, tables and scores read these files and nothing else.
+results/ (committed), where the metrics and the rows are gzipped (`<name>.gz`). Figures,
+tables and scores read these files and nothing else.
 """
 from __future__ import annotations
 
@@ -18,10 +19,11 @@ from typing import Any
 import yaml
 
 from nanoreason import paths
-from nanoreason.files import drop_half_line, to_json, write_json, write_text
+from nanoreason.files import drop_half_line, pack, read_text, stored, to_json, write_json, write_text
 from nanoreason.stages import SETTINGS
 
 FILES = ("params.yaml", "environment.json", "metrics.csv", "generations.jsonl", "summary.json")
+PACKED = ("metrics.csv", "generations.jsonl")  # gzipped in a run of reference
 ALWAYS = ("problem_id", "sample", "setting", "gold")
 FULL = ("question", "teachers", "text", "planted", "intervention")
 SCORED = ("question_sha256", "a1", "v", "a2")  # rows without the texts of others
@@ -58,6 +60,10 @@ class Run:
         """Path of a file or folder of the run, there or not."""
         return self.folder / name
 
+    def has(self, name: str) -> bool:
+        """Whether the run holds this file, plain or gzipped."""
+        return stored(self.path(name)).is_file()
+
     # -- writing
 
     def write_params(self, params: Any) -> None:
@@ -71,7 +77,7 @@ class Run:
         part: None for the run itself (its training); else values go below this key, e.g.
         "evaluate", and the rest of the file stays.
         """
-        before = self.read_environment() if self.path("environment.json").exists() else {}
+        before = self.read_environment() if self.has("environment.json") else {}
         if part is None:
             values = {**before, **values}
         else:
@@ -99,9 +105,13 @@ class Run:
         """Add rows to generations.jsonl, each checked first; the number of rows added.
 
         A last line without its end (a session that was cut off) is dropped with a warning.
-        Raises RunError for a row that lacks a field.
+        Raises RunError for a row that lacks a field, and where the rows are gzipped: a run of
+        reference is whole.
         """
         path = self.path("generations.jsonl")
+        if stored(path) != path:
+            raise RunError(f"{paths.relative(stored(path))} is the rows of a run of reference, "
+                           "and nothing is added to it: choose another name for the run")
         lines = []
         for number, row in enumerate(rows, 1):
             fault = row_fault(row)
@@ -112,6 +122,12 @@ class Run:
         with path.open("a", encoding="utf-8") as file:
             file.write("".join(lines))
         return len(lines)
+
+    def pack(self) -> None:
+        """Gzip the files that grow large, as a run of reference keeps them."""
+        for name in PACKED:
+            if self.path(name).is_file():
+                pack(self.path(name))
 
     def write_summary(self, values: Mapping[str, Any]) -> None:
         """Write the scores, with counts and intervals, to summary.json."""
@@ -136,9 +152,9 @@ class Run:
         """metrics.csv as a pandas DataFrame, a row per logged step; empty fields are NaN."""
         import pandas
 
-        self._text("metrics.csv")
+        text = io.StringIO(self._text("metrics.csv"))
         try:
-            return pandas.read_csv(self.path("metrics.csv"))
+            return pandas.read_csv(text)
         except (pandas.errors.ParserError, pandas.errors.EmptyDataError) as error:
             where = paths.relative(self.path("metrics.csv"))
             raise RunError(f"{where} is no table: {error}") from None
@@ -172,12 +188,11 @@ class Run:
         return rows, faults
 
     def _text(self, name: str) -> str:
-        path = self.path(name)
-        if not path.is_file():
+        if not self.has(name):
             there = ", ".join(sorted(p.name for p in self.folder.glob("*"))) or "nothing"
             raise RunError(f"run {self.name} has no {name}: {paths.relative(self.folder)} "
                            f"holds {there}")
-        return path.read_text(encoding="utf-8")
+        return read_text(self.path(name))
 
     def _json(self, name: str) -> Any:
         try:
@@ -221,7 +236,8 @@ def create_run(name: str, *, scratch: bool = True, resume: bool = False,
     if not _NAME.fullmatch(name):
         raise RunError(f"run name {name!r}: use letters, digits, dots, _ and - only")
     run = Run((paths.RUNS if scratch else paths.RESULTS) / name)
-    there = [run.path(file) for file in FILES if run.path(file).exists()]
+    there = [run.path(file) for file in (*FILES, *(f"{name}.gz" for name in PACKED))
+             if run.path(file).exists()]
     if there and not resume:
         if not scratch and not replace:
             raise RunError(f"{paths.relative(run.folder)} holds a run already: choose another "
@@ -249,7 +265,7 @@ def list_runs() -> list[str]:
     """The names of all runs, scratch and reference, in alphabetical order."""
     folders = [folder for parent in (paths.RUNS, paths.RESULTS) for folder in parent.glob("*")]
     return sorted({folder.name for folder in folders
-                   if any((folder / name).exists() for name in FILES)})
+                   if any(map(Run(folder).has, FILES))})
 
 
 def _made(folder: Path) -> Path:

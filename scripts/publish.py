@@ -3,6 +3,7 @@
 Copies `build/runs/SCRATCH` (and the base's rows in `SCRATCH-base`) to `results/NAME`. Rows
 of any source but the project's own problems lose their texts on the way: what stays is
 the id, the question's hash, the answers, and the scores that only the text could tell.
+Metrics and rows are gzipped.
 """
 from __future__ import annotations
 
@@ -41,6 +42,7 @@ def publish(scratch: str, name: str, replace: bool = False) -> Run:
     if source.path("adapters").is_dir():
         shutil.copytree(source.path("adapters"), run.path("adapters"), dirs_exist_ok=True)
     run.append_generations(rows if own else [compact_row(row) for row in rows])
+    run.pack()
     return run
 
 

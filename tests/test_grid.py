@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 
 import pytest
 
@@ -141,7 +142,9 @@ def test_a_row_written_twice_is_refused(done):
 
 def test_published_runs_are_found_without_the_scratch_ones(done):
     copied = publish_grid("small", done.runs)
-    assert len(copied) == 2 * len(done.runs)
+    conditions = {run.condition for run in done.runs}
+    assert len(copied) == len(done.runs) + len(conditions)
+    assert all(path.suffix == ".gz" for path in copied)
     (paths.BUILD / "small").rename(paths.BUILD / "away")
     try:
         found = open_grid(asked())
@@ -152,6 +155,25 @@ def test_published_runs_are_found_without_the_scratch_ones(done):
         (paths.BUILD / "away").rename(paths.BUILD / "small")
     with pytest.raises(RunError, match="no run of the grid 'small' is in build/small"):
         publish_grid("small", [])
+
+
+def test_seeds_published_one_after_the_other_share_a_table_in_their_own_order(done):
+    run = done.of("free")[0]
+    other = dataclasses.replace(run, seed=1, facts=run.facts | {"seed": 1})
+    lines = (run.folder / "seed-0.csv").read_text().splitlines(keepends=True)
+    path = run.folder / "seed-1.csv"
+    path.write_text("".join([lines[0], *lines[:1:-1]]))  # turned around, and one row less
+    try:
+        publish_grid("small", [run])
+        publish_grid("small", [other])
+        for wanted in (run, other):
+            published = dataclasses.replace(wanted, folder=paths.RESULTS / "small" / "free")
+            assert published.rows() == wanted.rows()
+        with pytest.raises(RunError, match="rows.csv.gz has no row of seed 2"):
+            dataclasses.replace(published, seed=2).rows()
+    finally:
+        path.unlink()
+        shutil.rmtree(paths.RESULTS / "small")
 
 
 def test_rows_of_other_problems_are_named(done):

@@ -103,7 +103,7 @@ def imported(tree):
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
 def test_module_imports_what_the_metadata_declares(path):
-    names = {"yaml": "pyyaml", "math_verify": "math-verify"}
+    names = {"yaml": "pyyaml", "PIL": "pillow", "math_verify": "math-verify"}
     for name, line in imported(ast.parse(path.read_text())):
         if name not in sys.stdlib_module_names and name != "nanoreason":
             assert canonicalize_name(names.get(name, name)) in DECLARED, f"{path.name}:{line}"

@@ -10,6 +10,7 @@ from nanoreason import paths
 from nanoreason.evaluation.generate import EVALUATED, make_row
 from nanoreason.data.procedural import problems
 from publish import publish
+from nanoreason.files import read_text
 from nanoreason.runs import RunError, create_run
 from nanoreason.evaluation import accuracy
 from nanoreason.data.verify_lines import procedural_trace
@@ -43,7 +44,7 @@ def test_own_rows_are_published_whole(scratch):
 def test_rows_of_other_sources_lose_their_texts_and_keep_their_scores(scratch):
     rows = scratch("/somewhere/else/test.jsonl.gz").read_generations()
     run = publish("tried", "real")
-    text = run.path("generations.jsonl").read_text()
+    text = read_text(run.path("generations.jsonl.gz"))
     for row in rows:
         assert row["question"] not in text and row["text"][:40] not in text
     assert accuracy(run.read_generations()).strict == accuracy(rows).strict == 1.0

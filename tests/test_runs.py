@@ -9,7 +9,7 @@ import numpy
 import pytest
 
 from nanoreason import environment, paths
-from nanoreason.files import to_json, write_text
+from nanoreason.files import read_text, to_json, write_text
 from nanoreason.params import TrainParams
 from nanoreason.runs import FILES, Run, RunError, create_run, find_run, list_runs, row_fault
 
@@ -96,6 +96,34 @@ def test_half_a_line_is_dropped_with_a_warning(workspace):
     with pytest.warns(UserWarning, match="unfinished last line of 20 bytes"):
         run.append_generations([row(sample=2)])
     assert [r["sample"] for r in run.read_generations()] == [0, 2]
+
+
+def test_packed_files_are_read_under_their_plain_names_and_stay_as_they_are(workspace):
+    run = create_run("first", scratch=False)
+    rows = [row(), row(sample=1)]
+    run.append_generations(rows)
+    run.write_metrics([{"step": 1, "loss": 1.0}])
+    run.pack()
+    run.pack()  # nothing is left to do
+    assert sorted(p.name for p in run.folder.iterdir()) == ["generations.jsonl.gz",
+                                                            "metrics.csv.gz"]
+    assert run.has("generations.jsonl") and not run.has("summary.json")
+    assert run.read_generations() == rows and run.read_metrics()["loss"].tolist() == [1.0]
+    assert list_runs() == ["first"]
+    with pytest.raises(RunError, match="nothing is added to it"):
+        run.append_generations([row(sample=2)])
+    with pytest.raises(RunError, match="holds a run already"):
+        create_run("first", scratch=False)
+    assert not create_run("first", scratch=False, replace=True).has("generations.jsonl")
+
+
+def test_the_same_text_is_gzipped_to_the_same_bytes_whatever_its_name_and_time(tmp_path):
+    one, two = tmp_path / "one.gz", tmp_path / "two.gz"
+    for path in (one, two):
+        write_text(path, "a,b\r\n1,2\n")
+    assert one.read_bytes() == two.read_bytes()
+    assert one.read_bytes()[3:8] == bytes(5)  # no flag for a name, time 0
+    assert read_text(tmp_path / "one") == read_text(one) == "a,b\r\n1,2\n"
 
 
 def test_a_row_of_metrics_keeps_the_columns(workspace):
@@ -186,10 +214,10 @@ def test_committed_runs_are_whole():
     """Each run of reference in the repository has its five files, all readable.
 
     The rows of an untouched base, prompted or not, have no training and no scores of their own;
-    a grid's folder (it holds problems.csv) is read by tests/test_ablation_results.py.
+    a grid's folder (it holds problems.csv.gz) is read by tests/test_ablation_results.py.
     """
     folders = [folder for folder in (paths.CHECKOUT / "results").glob("*")
-               if folder.is_dir() and not (folder / "problems.csv").exists()]
+               if folder.is_dir() and not (folder / "problems.csv.gz").exists()]
     assert len(folders) >= 3
     for folder in folders:
         run = Run(folder)

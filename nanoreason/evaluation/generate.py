@@ -23,7 +23,7 @@ from nanoreason.data.sources import load_problems
 from nanoreason.data.teachers import teach
 from nanoreason.data.verify_lines import procedural_trace
 from nanoreason.evaluation.interventions import choose_intervention, intervene
-from nanoreason.files import drop_half_line
+from nanoreason.files import drop_half_line, stored
 from nanoreason.model.adapters import fits, unpacked, unpacked_bytes
 from nanoreason.model.base import load_base, locate
 from nanoreason.model.decoding import Request, generate
@@ -161,8 +161,7 @@ def _key(row: dict) -> tuple:
 def _complete(run: Run, model, tokenizer, rows: list[dict], params: EvaluateParams,
               label: str) -> None:
     """Append what the file does not hold yet, batch by batch."""
-    path = run.path("generations.jsonl")
-    done = {_key(row) for row in run.read_generations()} if path.exists() else set()
+    done = {_key(row) for row in run.read_generations()} if run.has("generations.jsonl") else ()
     rows = [row for row in rows if _key(row) not in done]
     for batch in _batches(model, tokenizer, rows, params.max_new_tokens, params.batch_tokens,
                           params.temperature, params.seed, label):
@@ -174,12 +173,12 @@ def begin(run: Run, params: EvaluateParams) -> None:
 
     A half line at the end of the file, of an evaluation that was cut off, is dropped too.
     """
-    path, rows = run.path(EVALUATED), run.path("generations.jsonl")
+    path, rows = run.path(EVALUATED), stored(run.path("generations.jsonl"))
     if rows.exists() and path.exists():
         before = yaml.safe_load(path.read_text())
         # A parameter that the file does not name yet is at its default.
         if _asked(EvaluateParams(**before)) == _asked(params):
-            drop_half_line(rows)
+            drop_half_line(run.path("generations.jsonl"))
             return
     if rows.exists():
         print(f"run {run.name}: the rows there are of other parameters; starting anew")

@@ -156,9 +156,9 @@ def evaluate_prompted(params: EvaluateParams, run: Run, base: str, model, tokeni
     stand in the run's params.yaml; with the same parameters a stopped run goes on under the
     same prompt.
     """
-    known = run.read_params() if run.path("params.yaml").exists() else {}
-    path = run.path("generations.jsonl")
-    if path.exists() and known.get("prompt") in candidates():
+    known = run.read_params() if run.has("params.yaml") else {}
+    begun = run.has("generations.jsonl")
+    if begun and known.get("prompt") in candidates():
         ask = candidates()[known["prompt"]]
     else:
         choice = choose_prompt(model, tokenizer, dev_problems(params), params.max_new_tokens,
@@ -169,7 +169,7 @@ def evaluate_prompted(params: EvaluateParams, run: Run, base: str, model, tokeni
             "prompt": choice.name, "prompt_text": ask("{question}"), "criterion": CRITERION,
             "dev": {name: asdict(tried) for name, tried in choice.tried.items()}})
     done = {(row["split"], row["problem_id"], row["sample"])
-            for row in (run.read_generations() if path.exists() else ())}
+            for row in (run.read_generations() if begun else ())}
     left = [row for row in rows if (row["split"], row["problem_id"], row["sample"]) not in done]
     made = complete(model, tokenizer, left, ask, params.max_new_tokens, params.batch_tokens,
                     params.seed, "base, prompted")

@@ -42,7 +42,7 @@ def open_run(name: str, *files: str) -> Run:
         first = MAKERS[files[0]] if files else "02_train"
         raise RunError(f"{error}. To make it, run notebook {first} with run = {name!r}") from None
     for file in files:
-        if not run.path(file).is_file():
+        if not run.has(file):
             raise RunError(f"{paths.relative(run.folder)} has no {file}: run notebook "
                            f"{MAKERS[file]} with run = {name!r} first")
     return run

@@ -7,6 +7,7 @@ colour; every estimate has its 95 % interval; a null stands beside what it is th
 """
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from PIL import Image
 
 from nanoreason import paths
 from nanoreason.figures.trace_view import MARK_COLOURS
@@ -52,7 +54,10 @@ def save_figure(figure: Figure, folder: Path, name: str, caption: str,
     pdf, png = folder / f"{name}.pdf", folder / f"{name}.png"
     figure.savefig(pdf, metadata={"Creator": "nanoreason", "Producer": "matplotlib",
                                   "CreationDate": None})
-    figure.savefig(png, dpi=200, metadata={"Software": "nanoreason"})
+    pixels = io.BytesIO()
+    figure.savefig(pixels, dpi=200)
+    few = Image.open(pixels).convert("RGB").quantize(256, dither=Image.Dither.NONE)
+    few.save(png, optimize=True, dpi=(200, 200))  # a third of the size, and looks the same
     captions = folder / "captions.json"
     there = json.loads(captions.read_text(encoding="utf-8")) if captions.exists() else {}
     write_json(captions, dict(sorted({**there, name: " ".join(caption.split())}.items())))
