@@ -4,7 +4,7 @@ from __future__ import annotations
 import torch
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
-from nanoreason.training.loss import last_hidden, step_aware_loss_from_hidden, step_counts
+from nanoreason.training.loss import group_counts, last_hidden
 from nanoreason.training import attach_adapters, route, step_aware_loss
 
 DEFAULT = {"understand": 1, "plan": 1, "execute": 1, "verify": 1, "transition": 0.1}
@@ -67,9 +67,9 @@ def backward(model, rows, counts, processes=1, normalise="stage", chunked=False)
     with router.full(route(ids, attention, lengths, TAG, router.routing)):
         if chunked:
             hidden = last_hidden(model, input_ids=ids, attention_mask=attention)
-            loss = step_aware_loss_from_hidden(
-                hidden, inner.get_output_embeddings(), labels, groups, DEFAULT, normalise,
-                counts=counts, processes=processes, chunk=16)
+            loss = step_aware_loss(hidden, labels, groups, DEFAULT, normalise, counts=counts,
+                                   head=inner.get_output_embeddings(), processes=processes,
+                                   chunk=16)
         else:
             logits = model(input_ids=ids, attention_mask=attention, use_cache=False).logits
             loss = step_aware_loss(logits, labels, groups, DEFAULT, normalise, counts=counts,
@@ -87,7 +87,11 @@ def parts(rows, size):
 
 
 def counts_of(batches):
-    return step_counts([collate(batch)[2:4] for batch in batches])
+    """N_s of a step: over its micro-batches, and over the processes where there are some."""
+    counts = sum(group_counts(*collate(batch)[2:4]) for batch in batches)
+    if torch.distributed.is_initialized():
+        torch.distributed.all_reduce(counts)
+    return counts
 
 
 def difference(found, expected):

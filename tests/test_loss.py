@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from nanoreason.stages import GROUPS
 from nanoreason.training.loss import (DynamicWeights, check_weights, coefficients, combine,
-                                      group_counts, last_hidden, step_aware_loss_from_hidden)
+                                      group_counts, last_hidden)
 from nanoreason.training import route, step_aware_loss
 from nanoreason.model.adapters import adapter_parameters
 
@@ -190,8 +190,8 @@ def test_chunks_from_hidden_states_equal_the_plain_loss(normalise):
     expected = torch.autograd.grad(total, [hidden, head.weight, head.bias])
     for chunk in (1, 7, 1000):
         for loss in (step_aware_loss(head(hidden), labels, groups, WEIGHTS, normalise, chunk=chunk),
-                     step_aware_loss_from_hidden(hidden, head, labels, groups, WEIGHTS,
-                                                 normalise, chunk=chunk)):
+                     step_aware_loss(hidden, labels, groups, WEIGHTS, normalise, head=head,
+                                     chunk=chunk)):
             assert float(loss.total.detach()) == pytest.approx(float(total.detach()), rel=1e-6)
             found = torch.autograd.grad(loss.total, [hidden, head.weight, head.bias])
             for a, b in zip(found, expected):
@@ -227,7 +227,7 @@ def test_memory_is_that_of_a_chunk():
         return tensor
 
     with Largest() as largest, torch.autograd.graph.saved_tensors_hooks(keep, lambda t: t):
-        loss = step_aware_loss_from_hidden(hidden, head, labels, groups, DEFAULT, chunk=chunk)
+        loss = step_aware_loss(hidden, labels, groups, DEFAULT, head=head, chunk=chunk)
         saved.pop(head.weight.untyped_storage().data_ptr(), None)
         assert sum(saved.values()) < 1e6  # not even one chunk's logits wait for backward
         loss.total.backward()
@@ -248,8 +248,8 @@ def peak_bytes(positions, chunk):
                                 profile_memory=True) as profile:
         with model.router.full(torch.zeros_like(ids, dtype=torch.bool)):
             hidden = last_hidden(model, input_ids=ids)
-        step_aware_loss_from_hidden(hidden, model.get_output_embeddings(), ids, groups, DEFAULT,
-                                    chunk=chunk).total.backward()
+        step_aware_loss(hidden, ids, groups, DEFAULT, head=model.get_output_embeddings(),
+                        chunk=chunk).total.backward()
     held = peak = 0
     for event in profile.profiler.kineto_results.events():
         if event.name() == "[memory]":

@@ -18,7 +18,7 @@ from nanoreason.model.base import Location
 from nanoreason.model.router import route
 from nanoreason.model.tokens import Encoded, collate, tag_ids
 from nanoreason.training.batches import StepBatches
-from nanoreason.training.loss import CHUNK_LOGITS, last_hidden, step_aware_loss_from_hidden
+from nanoreason.training.loss import CHUNK_LOGITS, last_hidden, step_aware_loss
 
 GIB = 2**30
 # Weights as published, in 10**9 bytes.
@@ -81,9 +81,8 @@ def seconds_per_token(model, rows: list[Encoded], batches: list[list[int]], tag:
             with torch.autocast(device.type, model.dtype if half else None, enabled=half), \
                     model.router.full(mask):
                 hidden = last_hidden(model, input_ids=batch["input_ids"])
-                loss = step_aware_loss_from_hidden(
-                    hidden, model.get_output_embeddings(), batch["input_ids"],
-                    batch["groups"], [1.0] * 5)
+                loss = step_aware_loss(hidden, batch["input_ids"], batch["groups"], [1.0] * 5,
+                                       head=model.get_output_embeddings())
             loss.total.backward()
             tokens += batch["input_ids"].numel() if number else 0
     _wait(device)

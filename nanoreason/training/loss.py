@@ -12,8 +12,8 @@ counts only. So the counts of the whole step (all micro-batches, all processes) 
 first, and the shares of the micro-batches add up to the loss of the one large batch.
 
 The logits of a batch are never held in float32: supervised positions only, a chunk at a
-time, recomputed in backward. `step_aware_loss` takes logits; `step_aware_loss_from_hidden`
-takes hidden states and the output head, so that the (B, T, V) logits do not exist at all.
+time, recomputed in backward. Given hidden states and the output head, as the trainer gives
+them, `step_aware_loss` never makes the (B, T, V) logits at all.
 """
 from __future__ import annotations
 
@@ -82,21 +82,6 @@ def group_counts(labels, groups):
     return _count(groups[:, 1:][_supervised(labels, groups)])
 
 
-def step_counts(batches):
-    """`group_counts` summed over the (labels, groups) of a whole optimiser step.
-
-    Also over the processes of torch.distributed where it is initialised; every process
-    must call it at the same point. batches: the micro-batches of this process.
-    """
-    each = [group_counts(labels, groups) for labels, groups in batches]
-    if not each:
-        raise ValueError("an optimiser step without a micro-batch has no counts")
-    counts = torch.stack(each).sum(0)
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        torch.distributed.all_reduce(counts)
-    return counts
-
-
 def coefficients(counts, weights, normalise="stage", multipliers=None):
     """(5,) float64 k_s on the CPU, such that the loss is sum_s k_s * (nats of group s).
 
@@ -128,43 +113,36 @@ def combine(sums, counts, weights, normalise="stage", multipliers=None):
                   * sums).sum())
 
 
-def step_aware_loss(logits, labels, groups, weights, normalise="stage", *, multipliers=None,
-                    counts=None, processes=1, chunk=None):
-    """The loss of one micro-batch, from logits.
+def step_aware_loss(predictions, labels, groups, weights, normalise="stage", *, head=None,
+                    multipliers=None, counts=None, processes=1, chunk=None):
+    """The loss of one micro-batch, from its logits, or from hidden states and the head.
 
-    logits: (B, T, V), any float type; position t predicts token t + 1, as models return
-        them: the shift is made here. labels: (B, T) int64, the token at each position,
-        -100 = not supervised. groups: (B, T) int64, index into GROUPS of the token at each
-        position, -1 = none. A token counts if it has both, and a predecessor.
-    weights: see `check_weights`. normalise: "stage" or "token". multipliers: (5,) c_s.
-    counts: (5,) N_s of the whole optimiser step, see `step_counts`; None: this batch is
-        the step. processes: P; the total is P times this micro-batch's share, because DDP
-        averages gradients.
+    predictions: (B, T, V) logits, any float type; or, with `head`, the (B, T, H) hidden
+        states that it takes, see `last_hidden`. Position t predicts token t + 1, as models
+        return them: the shift is made here.
+    labels: (B, T) int64, the token at each position, -100 = not supervised. groups: (B, T)
+        int64, index into GROUPS of the token at each position, -1 = none. A token counts if
+        it has both, and a predecessor.
+    weights: see `check_weights`. normalise: "stage" or "token".
+    head: maps (n, H) to (n, V) logits and is all that stands between them,
+        `model.get_output_embeddings()`; trainable parameters of it get gradients. Nothing of
+        size B * T * V is made then.
+    multipliers: (5,) c_s. counts: (5,) N_s of the whole optimiser step, `group_counts` summed
+        over its micro-batches and processes; None: this batch is the step. processes: P; the
+        total is P times this micro-batch's share, because DDP averages gradients.
     chunk: supervised positions whose float32 logits exist at one time; None: as many as
         make CHUNK_LOGITS logits. Where one chunk holds them all, nothing is recomputed.
     Returns a StepLoss. Its total is 0, with zero gradients, where no token has weight.
     Raises ValueError for shapes, weights, groups or counts that cannot be.
     """
-    return step_aware_loss_from_hidden(
-        logits, _identity, labels, groups, weights, normalise, multipliers=multipliers,
-        counts=counts, processes=processes, chunk=chunk)
-
-
-def step_aware_loss_from_hidden(hidden, head, labels, groups, weights, normalise="stage", *,
-                                multipliers=None, counts=None, processes=1, chunk=None):
-    """The same loss, from the last hidden states and the output head.
-
-    hidden: (B, T, H), see `last_hidden`. head: maps (n, H) to (n, V) logits and is all
-    that stands between them, `model.get_output_embeddings()`; its parameters get gradients
-    if they are trainable. The rest as in `step_aware_loss`; nothing of size B * T * V is made.
-    """
-    if hidden.ndim != 3 or labels.shape != hidden.shape[:2] or groups.shape != labels.shape:
+    shape = predictions.shape
+    if len(shape) != 3 or labels.shape != shape[:2] or groups.shape != labels.shape:
         raise ValueError(
-            f"shapes {tuple(hidden.shape)}, labels {tuple(labels.shape)}, groups "
+            f"shapes {tuple(shape)}, labels {tuple(labels.shape)}, groups "
             f"{tuple(groups.shape)}; expected (B, T, features), (B, T), (B, T)")
     if processes > 1 and counts is None:
-        raise ValueError(f"processes is {processes} but counts is None; give the counts of "
-                         "all processes, see step_counts")
+        raise ValueError(f"processes is {processes} but counts is None; give the "
+                         "group_counts of all processes, summed")
     rows, columns = _supervised(labels, groups).nonzero(as_tuple=True)
     target = labels[rows, columns + 1]  # (n,)
     group = groups[rows, columns + 1]  # (n,)
@@ -174,7 +152,7 @@ def step_aware_loss_from_hidden(hidden, head, labels, groups, weights, normalise
         raise ValueError(f"counts {whole.tolist()} are below this micro-batch's own "
                          f"{local.tolist()}; count the whole optimiser step")
     share = coefficients(whole, weights, normalise, multipliers) * processes
-    picked = hidden[rows, columns]  # (n, H)
+    picked = predictions[rows, columns]  # (n, H), or (n, V) without a head
     sums, correct = picked[:0].float().sum(), torch.zeros_like(local)
     chunk = chunk or _positions(head, picked)
     for start in range(0, len(target), chunk):
@@ -210,14 +188,12 @@ def last_hidden(model, **inputs):
     return kept[0]
 
 
-def _identity(logits):
-    return logits
-
-
-def _positions(head, hidden):
+def _positions(head, picked):
     """How many positions a chunk of CHUNK_LOGITS logits has, at least one."""
+    if not len(picked):
+        return 1
     with torch.no_grad():
-        return max(1, CHUNK_LOGITS // head(hidden[:1]).shape[-1]) if len(hidden) else 1
+        return max(1, CHUNK_LOGITS // _logits(head, picked[:1]).shape[-1])
 
 
 def _supervised(labels, groups):
@@ -238,12 +214,18 @@ def _count(group):
     return _membership(group).sum(0)
 
 
-def _chunk_nats(head, hidden, target):
-    """Cross-entropy (nats) and whether the best guess is right, both (n,)."""
+def _logits(head, picked):
+    if head is None:
+        return picked
     weight = getattr(head, "weight", None)
     if weight is not None and weight.is_floating_point():
-        hidden = hidden.to(weight.dtype)  # autocast ends with the model's own forward
-    logits = head(hidden).float()  # (n, V)
+        picked = picked.to(weight.dtype)  # autocast ends with the model's own forward
+    return head(picked)
+
+
+def _chunk_nats(head, picked, target):
+    """Cross-entropy (nats) and whether the best guess is right, both (n,)."""
+    logits = _logits(head, picked).float()  # (n, V)
     nats = torch.nn.functional.cross_entropy(logits, target, reduction="none")
     return nats, logits.detach().argmax(-1) == target
 

@@ -18,7 +18,7 @@ from nanoreason.model.tokens import IGNORE, Encoded, tag_ids
 from nanoreason.stages import GROUPS
 from nanoreason.training.batches import StepBatches, StepLoader
 from nanoreason.training.loss import (DynamicWeights, combine, group_counts, last_hidden,
-                                      step_aware_loss_from_hidden)
+                                      step_aware_loss)
 from nanoreason.training.processes import grouped
 from nanoreason.training.resumable import Clock, ResumableTrainer
 
@@ -133,9 +133,9 @@ class StepAwareTrainer(ResumableTrainer):
         # plainly causal, which every backend has its fastest kernel for.
         with self.router.full(mask):
             hidden = last_hidden(model, input_ids=inputs["input_ids"])
-        return step_aware_loss_from_hidden(
-            hidden, head, inputs["input_ids"], inputs["groups"], self.weights,
-            self.normalise, counts=num_items_in_batch, multipliers=self.dynamic.multipliers,
+        return step_aware_loss(
+            hidden, inputs["input_ids"], inputs["groups"], self.weights, self.normalise,
+            head=head, counts=num_items_in_batch, multipliers=self.dynamic.multipliers,
             processes=self.accelerator.num_processes)
 
     def _clip_grad_norm(self, model):
