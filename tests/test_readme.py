@@ -10,11 +10,10 @@ import yaml
 from nanoreason import paths
 from nanoreason.evaluation.generate import EVALUATED
 from nanoreason.runs import Run
-from nanoreason.figures.score_tables import put_results
 from nanoreason.evaluation import accuracy
 from study import cost_table
 from nanoreason.evaluation.summary import find_others, find_prompted, lacks_verify_loss, summarise
-from nanoreason.figures.tables import show
+from nanoreason.figures.tables import put_results, show
 
 README = (paths.ROOT / "README.md").read_text(encoding="utf-8")
 REFERENCE = Run(paths.RESULTS / "nano-reference")

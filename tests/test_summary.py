@@ -1,18 +1,14 @@
 """summary.json and the tables: counts by hand, nothing pooled, nothing invented."""
-import csv
-import io
-
 import pytest
 from synthetic import make_rows, make_run
 
-from nanoreason.figures import score_tables
 from nanoreason.data.errors import KINDS
 from nanoreason.runs import RunError
 from nanoreason.evaluation import self_verification
 from nanoreason.evaluation.statistics import harmonic_mean, wilson
 from nanoreason.evaluation.summary import (count_kinds, find_base, find_others, find_prompted,
                                            lacks_verify_loss, open_run, summarise)
-from nanoreason.figures.tables import Table, show
+from nanoreason.figures.tables import make_tables
 
 
 @pytest.fixture(scope="module")
@@ -96,8 +92,8 @@ def test_further_runs_are_compared_on_the_natural_test_traces(rows, four):
     others = summarise([*four, *elsewhere], others={"silent": other})["others"]
     assert others["silent"]["a1"]["n"] == 4
     assert others["silent"]["a1"]["only_first"] == 2
-    assert "test, silent" in score_tables.comparison_table(
-        summarise(four, others={"silent": other})).markdown()
+    assert "test, silent" in make_tables(
+        summarise(four, others={"silent": other}))["comparison"].markdown()
 
 
 @pytest.mark.parametrize("change, said", [
@@ -138,12 +134,12 @@ def test_what_was_not_generated_is_none_and_says_not_run(four):
     assert section["given"] is None and section["base"] is None
     assert section["faithfulness"]["causal_rate"] is None
     assert summary["splits"]["test_ood"] is None
-    table = score_tables.faithfulness_table(summary)
-    cells = {row[0]: row[2:] for row in table.rows}
+    tables = make_tables(summary)
+    cells = {row[0]: row[2:] for row in tables["faithfulness"].rows}
     assert cells["causal rate"] == ("not run",) * 3
     # There are traces, but no teacher to compare them with: measured over nothing.
     assert cells["edge F1"] == ("n/a (n=0)", "not run", "not run")
-    assert "not run" in score_tables.kinds_table(summary).markdown()
+    assert "not run" in tables["kinds"].markdown()
 
 
 def test_injected_rows_without_clean_ones_are_not_scored(rows):
@@ -184,31 +180,6 @@ def test_kinds_of_several_samples_are_clustered_by_problem():
     assert high - low > 0.5  # Wilson's of 50 in 100 is 0.19 wide
 
 
-@pytest.mark.parametrize("n, smoke", [(49, True), (50, False)])
-def test_a_run_of_few_traces_is_marked_smoke_in_every_table(four, n, smoke):
-    many = [four[i % 4] | {"sample": i} for i in range(n)]
-    summary = summarise(many)
-    assert summary["smoke"] is smoke
-    for make in (score_tables.accuracy_table, score_tables.verification_table,
-                 score_tables.kinds_table, score_tables.faithfulness_table,
-                 score_tables.comparison_table, score_tables.scores_table,
-                 score_tables.readme, score_tables.claims_table):
-        assert make(summary).title.startswith("SMOKE") is smoke, make.__name__
-
-
-def test_all_tables_of_a_run_are_written_in_both_forms(workspace, summary):
-    run = make_run(n=2)
-    paths = score_tables.write_tables(summary, run, faults=["line 7: no JSON"])
-    assert len(paths) == 28 and all(path.parent == run.tables for path in paths)
-    names = {path.stem for path in paths}
-    assert {"accuracy", "verification_given", "kinds_scores", "steps_given"} <= names
-    assert {(run.tables / f"{name}.{form}").is_file() for name in names
-            for form in ("md", "csv")} == {True}
-    assert "line 7: no JSON" in (run.tables / "left_out.md").read_text()
-    scores = score_tables.scores_table(summary).csv()
-    assert (run.tables / "scores.csv").read_text() == scores
-
-
 def test_summary_is_read_back_as_it_was_returned(workspace, rows, summary):
     run = make_run(n=2)
     run.write_summary(summary)
@@ -226,58 +197,3 @@ def test_a_missing_run_or_file_names_the_notebook_that_makes_it(workspace):
     assert find_base(run).name == "nano-base"
     make_run("half-base", n=2, base=True)
     assert find_base(run).name == "half-base"
-
-
-def test_every_number_of_the_readme_table_is_in_the_summary(summary):
-    text = score_tables.readme_table(summary)
-    section = summary["splits"]["test"]
-    for score in (section["accuracy"]["a1"], section["accuracy"]["a2"], section["base"]["lenient"],
-                  section["given"]["verification"]["svr"]):
-        assert f"{100 * score['value']:.1f} %" in text
-        assert f"{100 * score['interval'][0]:.1f}–{100 * score['interval'][1]:.1f}" in text
-    readme = f"# Title\n{score_tables.BEGIN}\nold\n{score_tables.END}\nafter\n"
-    once = score_tables.put_results(readme, summary)
-    assert "old" not in once and once.endswith("\nafter\n")
-    assert score_tables.put_results(once, summary) == once
-    with pytest.raises(ValueError, match="once each"):
-        score_tables.put_results("no markers", summary)
-
-
-def test_scores_table_holds_every_score_bare(summary):
-    text = score_tables.scores_table(summary).csv()
-    found = {tuple(row[:3]): row for row in csv.reader(io.StringIO(text))}
-    row = found["test", "verification", "svr"]
-    svr = summary["splits"]["test"]["verification"]["svr"]
-    assert [float(row[i]) for i in (4, 6, 7, 8)] == [svr["value"], *svr["interval"], svr["null"]]
-    assert row[3] == "↑" and found["test", "verification", "c_to_i"][3] == "↓"
-
-
-def test_claims_follow_from_the_intervals():
-    def verdict(value, interval, null):
-        score = {"value": value, "interval": interval, "counts": None, "null": null}
-        return score_tables._judge(score, null)
-
-    assert verdict(0.5, [0.4, 0.6], 0.3) == "shown"
-    assert verdict(0.5, [0.2, 0.6], 0.3) == "not shown"
-    assert verdict(0.1, [0.0, 0.2], 0.3) == "contradicted"
-    assert verdict(None, None, 0.3) == "n/a (n=0)"
-    assert score_tables._judge(None, 0.3) == "not run"
-
-
-def test_cells_survive_markdown_and_csv():
-    table = Table("Which?", ("a", "b"), (("x|y", "1,5"), ("two\nlines", "")))
-    assert table.markdown().split("\n")[4:] == ["| x\\|y | 1,5 |", "| two lines |  |"]
-    assert list(csv.reader(io.StringIO(table.csv())))[1] == ["x|y", "1,5"]
-    with pytest.raises(ValueError, match="row 1 of 'Which\\?' has 1 cells for 2"):
-        Table("Which?", ("a", "b"), (("x",),))
-
-
-def test_a_score_is_written_with_counts_interval_and_null():
-    score = {"value": 78 / 500, "counts": [78, 500], "interval": wilson(78, 500), "null": None}
-    assert show("a2", score) == "15.6 % (78/500) [12.7–19.0]"
-    composite = {"value": 0.5, "counts": [[1, 2], [1, 2]], "interval": [0.1, 0.9], "null": 0.25}
-    assert show("svr", composite) == "50.0 % (1/2; 1/2) [10.0–90.0], null 25.0 %"
-    assert show("svr", composite | {"value": None}) == "n/a (n=0)"
-    assert show("delta", {"value": -0.021, "counts": None, "interval": (-0.05, 0.01)}) == (
-        "-2.1 points [-5.0 to +1.0]")
-    assert show("delta", {"value": 0.021, "counts": None, "interval": None}) == "+2.1 points"

@@ -14,7 +14,7 @@ from nanoreason.evaluation.rows import read_row
 from nanoreason.evaluation import self_verification
 from nanoreason.evaluation.summary import summarise
 from nanoreason.trace import parse_trace, read_claims
-from nanoreason.figures.tables import kinds_scores_table, steps_table, verifiers_table
+from nanoreason.figures.tables import make_tables
 from nanoreason.evaluation.verifiers import before_verify, graph_oracle, step_checker, with_verify
 
 QUESTION = "Ann has 12 apples. She buys 9 more and gives 5 away. Bob has 4. How many have they?"
@@ -207,14 +207,16 @@ def test_the_summary_holds_what_stands_beside_the_run(rows):
     assert set(found) == {PROMPTED, "plain", "step checker", "graph oracle"}
     assert found["plain"] == found[PROMPTED] != found["step checker"]
     assert summary["verifiers"]["given"]["plain"] is None  # no rows with EXECUTE given
-    text = verifiers_table(summary).markdown()
+    tables = make_tables(summary)
+    text = tables["verifiers"].markdown()
     assert "plain, without VERIFY loss" in text and "this run" in text
-    assert "not run" in verifiers_table(summary, "given").markdown()
+    assert "not run" in tables["verifiers_given"].markdown()
     section = summary["splits"]["test"]
     assert section["given"]["by_kind"].keys() <= section["given"]["kinds"].keys()
-    for table in (kinds_scores_table(summary), steps_table(summary), steps_table(summary, "given")):
-        assert table.title.startswith("SMOKE") and len(table.rows) > 1
-    assert "not run" in steps_table(summary, split="test_ood").markdown()
+    for name in ("kinds_scores", "steps", "steps_given"):
+        assert tables[name].title.startswith("SMOKE") and len(tables[name].rows) > 1
+    elsewhere = make_tables(summarise([row | {"split": "test_ood"} for row in natural]))
+    assert all("not run" in elsewhere[name].markdown() for name in ("steps", "kinds_scores"))
 
 
 def test_rules_are_none_where_the_texts_may_not_be_kept(rows):

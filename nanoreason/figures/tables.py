@@ -1,26 +1,31 @@
-"""Tables of results: one writer for Markdown and CSV, one way to write a score.
+"""The tables of a run, from its summary alone, in Markdown and CSV.
 
-A score is a mapping {value, counts, interval, null}, as `summary.summarise` makes them.
-It is written with its raw counts and its interval, `15.6 % (78/500) [12.7–19.0]`. What was
-not measured says so: `n/a (n=0)` is a rate over nothing, `not run` is a setting that was
-never generated.
+Each table answers one question, its title. Most are described as data: a row a score and a
+column a split (`ACROSS_SPLITS`), or a row a case and a column a score. A score is a mapping
+{value, counts, interval, null}, as `summary.summarise` makes them. It is written with its
+raw counts and its interval, `15.6 % (78/500) [12.7–19.0]`. What was not measured says so:
+`n/a (n=0)` is a rate over nothing, `not run` is a setting that was never generated.
 """
 from __future__ import annotations
 
 import csv
 import html
 import io
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from nanoreason.evaluation.report import BETTER
 from nanoreason.evaluation.self_verification import NO_VERIFY_LOSS
 from nanoreason.files import write_text
+from nanoreason.runs import Run
+from nanoreason.stages import SETTINGS, SPLITS
 
 NOT_RUN, NOTHING = "not run", "n/a (n=0)"
 SIGNED = ("delta", "youden_j", "difference")  # differences, in points, with their sign
 RIGHT = ("a1", "a2", "detected", "located", "repaired")  # more is better in these too
+BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 
 
 @dataclass(frozen=True, repr=False)
@@ -49,18 +54,15 @@ class Table:
         def plain(cell: str) -> str:
             return html.escape(" ".join(cell.split()), quote=False).replace("|", "\\|")
 
-        def line(cells: Iterable[str]) -> str:
-            return "| " + " | ".join(map(plain, cells)) + " |"
-
         head = [f"**{plain(self.title)}**", ""] if title else []
-        rule = "|" + "---|" * len(self.columns)
-        return "\n".join([*head, line(self.columns), rule, *map(line, self.rows)])
+        columns, *rows = (f"| {' | '.join(map(plain, cells))} |"
+                          for cells in (self.columns, *self.rows))
+        return "\n".join([*head, columns, "|" + "---|" * len(self.columns), *rows])
 
     def csv(self) -> str:
         """The table as comma-separated values, columns first."""
         text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerows([self.columns, *self.rows])
+        csv.writer(text, lineterminator="\n").writerows([self.columns, *self.rows])
         return text.getvalue()
 
     def save(self, folder: Path, name: str) -> tuple[Path, Path]:
@@ -70,11 +72,10 @@ class Table:
         write_text(paths[1], self.csv())
         return paths
 
-    def _repr_markdown_(self) -> str:
-        return self.markdown()
-
     def __repr__(self):
         return self.markdown()
+
+    _repr_markdown_ = __repr__
 
 
 def show_counts(counts) -> str:
@@ -102,20 +103,17 @@ def show_interval(name: str, interval) -> str:
     return form.format(*(100 * limit + 0.0 for limit in interval))
 
 
-def show(name: str, score: Mapping | None, null: bool = True) -> str:
+def show(name: str, score: Mapping | None) -> str:
     """A score in one cell: value, counts, interval and, if it has one, its null."""
     if score is None:
         return NOT_RUN
     if score["value"] is None:
         return NOTHING
-    parts = [show_value(name, score["value"])]
-    if score.get("counts") is not None:
-        parts.append(f"({show_counts(score['counts'])})")
-    parts.append(show_interval(name, score.get("interval")))
-    cell = " ".join(part for part in parts if part)
-    if null and score.get("null") is not None:
-        cell += f", null {show_value(name, score['null'])}"
-    return cell
+    counts = f"({show_counts(score['counts'])})" if score.get("counts") is not None else ""
+    parts = show_value(name, score["value"]), counts, show_interval(name, score.get("interval"))
+    null = score.get("null")
+    return " ".join(filter(None, parts)) + (
+        "" if null is None else f", null {show_value(name, null)}")
 
 
 def arrow(name: str) -> str:
@@ -123,54 +121,240 @@ def arrow(name: str) -> str:
     return "↑" if name in RIGHT else BETTER.get(name, "")
 
 
-COLUMNS = (("svr", "SVR"), ("recall", "recall"), ("specificity", "specificity"),
-           ("first_wrong_step", "first wrong step"),
-           ("first_wrong_step_near", "first wrong step ±1"), ("delta", "a2 less a1"),
-           ("accuracy_a1", "a1"), ("ritual_rate", "ritual rate"))
-WHERE = {"natural": "the model's own traces", "given": "EXECUTE given, injected and clean"}
+NAMES = {
+    "a1": "result of EXECUTE (a1)", "a2": "answer after VERIFY (a2)",
+    "lenient": "last number of the text", "svr": "SVR", "youden_j": "Youden's J",
+    "recall": "recall of the verdict", "specificity": "specificity of the verdict",
+    "first_wrong_step": "first wrong step found", "i_to_c": "wrong to right",
+    "c_to_i": "right to wrong", "delta": "gain of VERIFY, a2 less a1",
+    "ritual_rate": "ritual rate", "edge_f1": "edge F1", "causal_rate": "causal rate",
+    "rfs": "RFS", "plan_infeasible": "infeasible plans",
+    "dead_step_rate": "traces with a dead step", "dead_step_share": "dead steps of all steps",
+    "accuracy_a1": "result of EXECUTE (a1)", "accuracy_a2": "answer after VERIFY (a2)",
+}
+OF_VERDICTS = ("svr", "recall", "specificity", "youden_j", "first_wrong_step", "accuracy_a1",
+               "accuracy_a2", "i_to_c", "c_to_i", "delta", "ritual_rate")
+OF_GRAPHS = ("edge_f1", "causal_rate", "rfs", "plan_infeasible", "dead_step_rate",
+             "dead_step_share")
+OWN, GIVEN = "the model's own traces", "EXECUTE given, injected and clean"
+ACROSS_SPLITS = {  # table -> (title, first column, rows: (label, path of the score in a split))
+    "accuracy": ("Is it right?", "share of all traces", [
+        (f"{model}: {NAMES[name]}", (part, name)) for name in ("a1", "a2", "lenient")
+        for model, part in (("tuned", "accuracy"), ("base", "base"))]),
+    "verification": (f"Does VERIFY help or hurt? ({OWN})", "score", [
+        (NAMES[name], ("verification", name)) for name in OF_VERDICTS]),
+    "verification_given": (f"Does VERIFY help or hurt? ({GIVEN})", "score", [
+        (NAMES[name], ("given", "verification", name)) for name in OF_VERDICTS]),
+    "faithfulness": ("Does the reasoning follow the dependencies?", "score", [
+        *((NAMES[name], ("faithfulness", name)) for name in OF_GRAPHS),
+        *((f"{NAMES[name]}, {side} answers", ("faithfulness", side, name))
+          for side in ("right", "wrong") for name in ("edge_f1", "causal_rate", "rfs"))]),
+}
+README = [
+    ("right last number, untouched base", ("base", "lenient")),
+    ("right last number, tuned", ("accuracy", "lenient")),
+    ("right result of EXECUTE (a1)", ("accuracy", "a1")),
+    ("right answer after VERIFY (a2)", ("accuracy", "a2")),
+    ("gain of VERIFY, a2 less a1", ("verification", "delta")),
+    ("SVR, the model's own answers", ("verification", "svr")),
+    ("SVR, planted errors and clean", ("given", "verification", "svr")),
+    *((NAMES[name], ("faithfulness", name)) for name in OF_GRAPHS[:4]),
+]
+VERIFIED = {"svr": "SVR", "recall": "recall", "specificity": "specificity",
+            "first_wrong_step": "first wrong step",
+            "first_wrong_step_near": "first wrong step ±1", "delta": "a2 less a1",
+            "accuracy_a1": "a1", "ritual_rate": "ritual rate"}
+CAUGHT = {"detected": "verdict is an error", "located": "right step blamed",
+          "repaired": "answer repaired"}
 
 
-def _table(summary: Mapping, title: str, first: str, lines: Mapping[str, Mapping | None]) -> Table:
-    title = f"SMOKE run, too few traces for a result. {title}" if summary["smoke"] else title
-    rows = [(label, *(NOT_RUN if scores is None else show(name, scores[name])
-                      for name, _ in COLUMNS)) for label, scores in lines.items()]
-    return Table(title, (first, *(f"{label} {arrow(name)}".strip() for name, label in COLUMNS)),
-                 tuple(rows))
+def make_tables(summary: Mapping, faults: Iterable[str] = ()) -> dict[str, Table]:
+    """Every table of a summary, by the name of its files; those of one split are of `test`.
 
-
-def _own(summary: Mapping, part: str, split: str = "test") -> Mapping | None:
-    section = summary["splits"].get(split)
-    if section is None or part == "natural":
-        return section
-    return section["given"]
-
-
-def verifiers_table(summary: Mapping, part: str = "natural") -> Table:
-    """Is VERIFY better than a rule: the run, what it is measured against, and the ceiling.
-
-    part: "natural" or "given" (EXECUTE given); the split test.
+    faults: "line k: why" of the lines of generations.jsonl that are no rows.
     """
-    own = _own(summary, part)
-    lines = {"this run": own and own["verification"]}
-    for name, scores in summary["verifiers"][part].items():
-        label = f"{name}, {NO_VERIFY_LOSS}" if name in summary["no_verify_loss"] else name
-        lines[label] = scores
-    return _table(summary, f"Is VERIFY better than a rule? ({WHERE[part]}, test)", "VERIFY by",
-                  lines)
+    own, given = _part(summary, "test"), _part(summary, "test", "given")
+    verifiers = {}
+    for part, section in (("natural", own), ("given", given)):
+        verifiers[part] = {"this run": section and section["verification"]}
+        for name, scores in summary["verifiers"][part].items():
+            without = f", {NO_VERIFY_LOSS}" * (name in summary["no_verify_loss"])
+            verifiers[part][name + without] = scores
+    causal = _part(summary, "test", "faithfulness", "causal") or {}
+    changed = {label.format(name): {"causal_rate": score}
+               for part, label in (("operation", "{}"), ("depth", "depth {}"))
+               for name, score in causal.get(part, {}).items()} if causal else None
+    tables = {name: _across_splits(summary, *table) for name, table in ACROSS_SPLITS.items()}
+    for name, title, first, none, columns, lines in (
+            ("verifiers", f"Is VERIFY better than a rule? ({OWN}, test)", "VERIFY by", "",
+             VERIFIED, verifiers["natural"]),
+            ("verifiers_given", f"Is VERIFY better than a rule? ({GIVEN}, test)", "VERIFY by", "",
+             VERIFIED, verifiers["given"]),
+            ("kinds", "Which errors does it catch? (planted, test)", "kind of error",
+             "all kinds", CAUGHT, given and given["kinds"]),
+            ("kinds_scores", "How well is each kind of error verified? (planted and clean, test)",
+             "kind of error", "all kinds", VERIFIED, given and given["by_kind"]),
+            ("steps", f"Does VERIFY hold up with longer problems? ({OWN}, test)", "steps", "any",
+             VERIFIED, own and own["by_steps"]),
+            ("steps_given", f"Does VERIFY hold up with longer problems? ({GIVEN}, test)", "steps",
+             "any", VERIFIED, given and given["by_steps"]),
+            ("causal", "What is followed when a value is changed? (test)", "changed line",
+             "all lines", {"causal_rate": "causal rate"}, changed)):
+        rows = [(label.replace("_", " ") if "kind" in first else label,
+                 *(NOT_RUN if scores is None else show(score, scores[score])
+                   for score in columns))
+                for label, scores in ({none: None} if lines is None else lines).items()]
+        tables[name] = _table(summary, title, (first, *(
+            f"{label} {arrow(score)}".strip() for score, label in columns.items())), rows)
+    return tables | {"comparison": _comparison_table(summary),
+                     "left_out": _left_out_table(summary, list(faults)),
+                     "scores": _scores_table(summary)}
 
 
-def kinds_scores_table(summary: Mapping) -> Table:
-    """How well is each kind of error verified: planted rows with the clean ones, test."""
-    own = _own(summary, "given")
-    lines = {"all kinds": None} if own is None else {
-        kind.replace("_", " "): scores for kind, scores in own["by_kind"].items()}
-    return _table(summary, "How well is each kind of error verified? (planted and clean, test)",
-                  "kind of error", lines)
+def write_tables(summary: Mapping, run: Run, faults: Iterable[str] = ()) -> list[Path]:
+    """Write every table of a summary into the run's folder, as Markdown and as CSV.
+
+    faults: see `make_tables`. Returns the files' paths, the Markdown of a table first.
+    """
+    return [path for name, table in make_tables(summary, faults).items()
+            for path in table.save(run.tables, name)]
 
 
-def steps_table(summary: Mapping, part: str = "natural", split: str = "test") -> Table:
-    """Does VERIFY hold up with longer problems: by the number of the teacher's steps."""
-    own = _own(summary, part, split)
-    lines = {"any": None} if own is None else own["by_steps"]
-    return _table(summary, f"Does VERIFY hold up with longer problems? ({WHERE[part]}, {split})",
-                  "steps", lines)
+def _part(summary: Mapping, split: str, *path: str):
+    """What lies at a path below a split, None where some part of it was not run."""
+    found = summary["splits"].get(split)
+    for name in path:
+        found = None if found is None else found[name]
+    return found
+
+
+def _table(summary: Mapping, title: str, columns: Sequence[str], rows: Iterable[tuple]) -> Table:
+    smoke = "SMOKE run, too few traces for a result. " * summary["smoke"]
+    return Table(smoke + title, tuple(columns), tuple(rows))
+
+
+def _across_splits(summary: Mapping, title: str, first: str, lines: Iterable[tuple]) -> Table:
+    """One row a score, one column a split. lines: (label, path; its end is the score's name)."""
+    return _table(summary, title, (first, "", *SPLITS), [
+        (label, arrow(path[-1]), *(show(path[-1], _part(summary, split, *path))
+                                   for split in SPLITS)) for label, path in lines])
+
+
+def _left_out_table(summary: Mapping, faults: list[str]) -> Table:
+    """Which rows no score counts: how many, why, and the first of them by name."""
+    rows = [("file", "all", str(len(faults)), "no row", "; ".join(faults[:5]))] if faults else []
+    for split in SPLITS:
+        for name, path in (("verification", ("verification",)),
+                           ("faithfulness", ("faithfulness",)), ("given", ("given", "verification"))):
+            scores = _part(summary, split, *path)
+            rows += [(split, name, str(names["n"]), reason, ", ".join(names["first"]))
+                     for reason, names in (scores["left_out"] if scores else {}).items()]
+    return _table(summary, "Which rows are not counted?",
+                  ("split", "scores", "rows", "reason", "such as"),
+                  rows or [("all", "all", "0", "", "")])
+
+
+def _comparison_table(summary: Mapping) -> Table:
+    """Is the difference real: against the base, and further runs, on the same problems."""
+    pairs = [(f"{split}, base", _part(summary, split, "comparison")) for split in SPLITS]
+    pairs += [(f"test, {name}", found) for name, found in summary["others"].items()]
+    rows = []
+    for label, comparisons in pairs:
+        if comparisons is None:
+            rows.append((label, "all", *[NOT_RUN] * 6))
+        for of, result in (comparisons or {}).items():
+            rows.append((label, NAMES[of], str(result["n"]), show_value(of, result["first"]),
+                         show_value(of, result["second"]),
+                         show("difference", {**result, "value": result["difference"]}),
+                         f"{result['only_first']} / {result['only_second']}",
+                         f"{result['p_value']:.2g}" if result["n"] else NOTHING))
+    return _table(summary, "Is the difference real? (same problems, exact McNemar)",
+                  ("split, compared with", "right by", "n", "this run", "other",
+                   "difference ↑", "only this / only other", "p"), rows)
+
+
+def _scores_table(summary: Mapping) -> Table:
+    """Every score of summary.json in long form, numbers bare: one row a score."""
+    rows = []
+    for split in SPLITS:
+        parts = {part: (part,) for part in ("accuracy", "base", "verification", "faithfulness")}
+        parts |= {f"faithfulness, {side} answers": ("faithfulness", side)
+                  for side in ("right", "wrong")} | {"given": ("given", "verification")}
+        parts |= {f"given, {kind}": ("given", "kinds", kind)
+                  for kind in _part(summary, split, "given", "kinds") or {}}
+        for part, path in parts.items():
+            for name, score in (_part(summary, split, *path) or {}).items():
+                if isinstance(score, dict) and "value" in score:
+                    cells = (score["value"], show_counts(score["counts"]),
+                             *(score["interval"] or (None, None)), score["null"])
+                    rows.append((split, part, name, arrow(name),
+                                 *("" if cell is None else str(cell) for cell in cells)))
+    return _table(summary, "All scores", ("split", "part", "score", "better", "value", "counts",
+                                          "low", "high", "null"), rows)
+
+
+def results_table(summary: Mapping) -> Table:
+    """The results table of the README: one row a score, one column a split."""
+    names = f"Run {summary['run']}, base {summary['base_run'] or NOT_RUN}"
+    return _across_splits(summary, f"{names}: value (counts) [95 % interval]", "score", README)
+
+
+def put_results(text: str, summary: Mapping) -> str:
+    """A text with what stands between the two markers replaced by `results_table`.
+
+    Raises ValueError where the text does not hold each marker once, in order.
+    """
+    head, begin, rest = text.partition(BEGIN)
+    old, end, tail = rest.partition(END)
+    if not begin or not end or BEGIN in rest or END in tail:
+        raise ValueError(f"the text needs the markers {BEGIN} and {END} once each, in order")
+    return f"{head}{BEGIN}\n{results_table(summary).markdown()}\n{END}{tail}"
+
+
+def claims_table(summary: Mapping) -> Table:
+    """What the run claims and whether its rows show it.
+
+    A claim is held against the value that would mean nothing: the score's null, zero for a
+    difference, one half for the causal rate; see `judge`.
+    """
+    claims = []
+    for split, where in zip(SPLITS, ("new problems", "new situations", "more steps")):
+        # By the last number: the base cannot know the form, and form is no reasoning.
+        found = _part(summary, split, "comparison", "lenient")
+        score = found and {"value": found["difference"], "interval": found["interval"]}
+        claims.append((f"Tuning makes more last numbers right: {where}", "difference", score, 0.0))
+    for claim, path, nothing in (
+            ("VERIFY adds right answers", ("verification", "delta"), 0.0),
+            ("VERIFY beats its own verdicts shuffled: own answers", ("verification", "svr"), None),
+            ("VERIFY beats its own verdicts shuffled: planted errors and clean",
+             ("given", "verification", "svr"), None),
+            ("Steps depend on each other as the teacher's do, more than shuffled ones",
+             ("faithfulness", "edge_f1"), None),
+            ("Most changed values are carried on", ("faithfulness", "causal_rate"), 0.5)):
+        score = _part(summary, "test", *path)
+        claims.append((claim, path[-1], score,
+                       score["null"] if score and nothing is None else nothing))
+    return _table(summary, "Claims and evidence", ("claim", "evidence", "verdict"), [
+        (claim, show(name, score), judge(score, nothing))
+        for claim, name, score, nothing in claims])
+
+
+def judge(score: Mapping | None, nothing: float | None) -> str:
+    """A claim's verdict. nothing: the value that would mean nothing.
+
+    "shown": the 95 % interval lies above it; "contradicted": below; else "not shown".
+    """
+    if score is None:
+        return NOT_RUN
+    if score["interval"] is None or nothing is None:
+        return NOTHING if score["value"] is None else "not shown"
+    low, high = score["interval"]
+    return "shown" if low > nothing else "contradicted" if high < nothing else "not shown"
+
+
+def rows_table(rows: Iterable[Mapping]) -> Table:
+    """How many rows of each setting there are in each split."""
+    counts = Counter((row.get("split") or "test", row["setting"]) for row in rows)
+    return Table("Rows of the run", ("split", *SETTINGS), tuple(
+        (split, *(str(counts[split, setting] or NOT_RUN) for setting in SETTINGS))
+        for split in SPLITS))

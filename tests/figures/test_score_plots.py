@@ -5,9 +5,9 @@ import pytest
 from matplotlib import pyplot as plt
 from synthetic import make_rows
 
-from nanoreason.figures import plots as figures, plots as score_figures, score_tables
+from nanoreason.figures import plots as figures, plots as score_figures
 from nanoreason.evaluation.summary import summarise
-from nanoreason.figures.tables import Table
+from nanoreason.figures.tables import Table, make_tables
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def test_the_causal_rate_is_drawn_by_operation_and_depth(summary, axes):
                               for part in ("operation", "depth")}
     labels = [label.get_text().split(" (")[0] for label in axes.get_xticklabels()]
     assert labels == [*causal["operation"], *(f"depth {k}" for k in causal["depth"])]
-    table = score_tables.causal_table(summary)
+    table = make_tables(summary)["causal"]
     assert [row[0] for row in table.rows] == labels
     total = summary["splits"]["test"]["faithfulness"]["causal_rate"]["counts"][1]
     assert sum(int(row[1].split("/")[1].split(")")[0]) for row in table.rows) == 2 * total
@@ -90,9 +90,9 @@ def test_rows_that_are_not_counted_are_counted_and_named():
     rows = make_rows(4)
     rows += [rows[0] | {"gold": "", "problem_id": "without"},
              next(r for r in rows if r["setting"] == "intervened") | {"parent_sample": 9}]
-    table = score_tables.left_out_table(summarise(rows), ["line 7: no JSON"])
+    table = make_tables(summarise(rows), ["line 7: no JSON"])["left_out"]
     assert table.rows[0] == ("file", "all", "1", "no row", "line 7: no JSON")
     assert ("test", "verification", "1", "no gold answer", "without/0/natural") in table.rows
     assert any(row[:4] == ("test", "faithfulness", "1", "intervention without its parent")
                for row in table.rows)
-    assert score_tables.left_out_table(summarise(rows[:9])).rows == (("all", "all", "0", "", ""),)
+    assert make_tables(summarise(rows[:9]))["left_out"].rows == (("all", "all", "0", "", ""),)

@@ -1,0 +1,99 @@
+"""Tables: every score with its counts, nothing that was not measured, cells that stay text."""
+import csv
+import io
+
+import pytest
+from synthetic import make_rows, make_run
+
+from nanoreason.evaluation.statistics import wilson
+from nanoreason.evaluation.summary import summarise
+from nanoreason.figures.tables import (BEGIN, END, Table, claims_table, judge, make_tables,
+                                       put_results, results_table, show, write_tables)
+
+
+@pytest.fixture(scope="module")
+def rows():
+    return make_rows(10)
+
+
+@pytest.fixture(scope="module")
+def summary(rows):
+    return summarise(rows, make_rows(10, seed=1, base=True), run="synthetic",
+                     base_run="nano-base")
+
+
+@pytest.mark.parametrize("n, smoke", [(49, True), (50, False)])
+def test_a_run_of_few_traces_is_marked_smoke_in_every_table(rows, n, smoke):
+    natural = next(row for row in rows if row["setting"] == "natural")
+    summary = summarise([natural | {"sample": i} for i in range(n)])
+    assert summary["smoke"] is smoke
+    for table in (*make_tables(summary).values(), results_table(summary), claims_table(summary)):
+        assert table.title.startswith("SMOKE") is smoke, table.title
+
+
+def test_all_tables_of_a_run_are_written_in_both_forms(workspace, summary):
+    run = make_run(n=2)
+    paths = write_tables(summary, run, faults=["line 7: no JSON"])
+    assert len(paths) == 28 and all(path.parent == run.tables for path in paths)
+    names = {path.stem for path in paths}
+    assert {"accuracy", "verification_given", "kinds_scores", "steps_given"} <= names
+    assert {(run.tables / f"{name}.{form}").is_file() for name in names
+            for form in ("md", "csv")} == {True}
+    assert "line 7: no JSON" in (run.tables / "left_out.md").read_text()
+    scores = make_tables(summary)["scores"].csv()
+    assert (run.tables / "scores.csv").read_text() == scores
+
+
+def test_every_number_of_the_readme_table_is_in_the_summary(summary):
+    text = results_table(summary).markdown()
+    section = summary["splits"]["test"]
+    for score in (section["accuracy"]["a1"], section["accuracy"]["a2"], section["base"]["lenient"],
+                  section["given"]["verification"]["svr"]):
+        assert f"{100 * score['value']:.1f} %" in text
+        assert f"{100 * score['interval'][0]:.1f}–{100 * score['interval'][1]:.1f}" in text
+    readme = f"# Title\n{BEGIN}\nold\n{END}\nafter\n"
+    once = put_results(readme, summary)
+    assert "old" not in once and once.endswith("\nafter\n")
+    assert put_results(once, summary) == once
+    with pytest.raises(ValueError, match="once each"):
+        put_results("no markers", summary)
+
+
+def test_scores_table_holds_every_score_bare(summary):
+    text = make_tables(summary)["scores"].csv()
+    found = {tuple(row[:3]): row for row in csv.reader(io.StringIO(text))}
+    row = found["test", "verification", "svr"]
+    svr = summary["splits"]["test"]["verification"]["svr"]
+    assert [float(row[i]) for i in (4, 6, 7, 8)] == [svr["value"], *svr["interval"], svr["null"]]
+    assert row[3] == "↑" and found["test", "verification", "c_to_i"][3] == "↓"
+
+
+def test_claims_follow_from_the_intervals():
+    def verdict(value, interval, null):
+        score = {"value": value, "interval": interval, "counts": None, "null": null}
+        return judge(score, null)
+
+    assert verdict(0.5, [0.4, 0.6], 0.3) == "shown"
+    assert verdict(0.5, [0.2, 0.6], 0.3) == "not shown"
+    assert verdict(0.1, [0.0, 0.2], 0.3) == "contradicted"
+    assert verdict(None, None, 0.3) == "n/a (n=0)"
+    assert judge(None, 0.3) == "not run"
+
+
+def test_cells_survive_markdown_and_csv():
+    table = Table("Which?", ("a", "b"), (("x|y", "1,5"), ("two\nlines", "")))
+    assert table.markdown().split("\n")[4:] == ["| x\\|y | 1,5 |", "| two lines |  |"]
+    assert list(csv.reader(io.StringIO(table.csv())))[1] == ["x|y", "1,5"]
+    with pytest.raises(ValueError, match="row 1 of 'Which\\?' has 1 cells for 2"):
+        Table("Which?", ("a", "b"), (("x",),))
+
+
+def test_a_score_is_written_with_counts_interval_and_null():
+    score = {"value": 78 / 500, "counts": [78, 500], "interval": wilson(78, 500), "null": None}
+    assert show("a2", score) == "15.6 % (78/500) [12.7–19.0]"
+    composite = {"value": 0.5, "counts": [[1, 2], [1, 2]], "interval": [0.1, 0.9], "null": 0.25}
+    assert show("svr", composite) == "50.0 % (1/2; 1/2) [10.0–90.0], null 25.0 %"
+    assert show("svr", composite | {"value": None}) == "n/a (n=0)"
+    assert show("delta", {"value": -0.021, "counts": None, "interval": (-0.05, 0.01)}) == (
+        "-2.1 points [-5.0 to +1.0]")
+    assert show("delta", {"value": 0.021, "counts": None, "interval": None}) == "+2.1 points"
