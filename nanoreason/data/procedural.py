@@ -1,8 +1,9 @@
 """Word problems made to order, each with the dependency graph of its answer.
 
 A problem strings together events of one situation (start, gain, loss, groups, a
-fraction or a percentage, a comparison, sharing, a price), see `events`, in English or
-Vietnamese words.
+fraction or a percentage, a comparison, sharing, a price), in English or Vietnamese words
+(see `stories`). An event says what happens, names the quantities that it gives and adds its
+steps.
 
 Splits. A hash of the question decides between train, dev and test, so no seed can put
 the same question into two of them; the base model's own text is drawn from the train
@@ -12,13 +13,11 @@ it never shows, and `test_ood` one step more than training has.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from fractions import Fraction
 
-from nanoreason.data import vietnamese
-from nanoreason.data.english import ENGLISH
-from nanoreason.data.problem import Problem, question_sha256
-from nanoreason.data.stories import (EVENTS, NAMES, SHE, SITUATIONS, TEST_NAMES, RejectedStory,
-                                     Scale, Situation, Story, story_line)
+from nanoreason.data.problem import Operand, Problem, question_sha256
+from nanoreason.data.stories import RejectedStory, Scale, Situation, Story, load_words
 from nanoreason.data.verify_lines import write_number
 
 SPLITS = ("train", "dev", "test", "test_template", "test_ood")
@@ -29,33 +28,187 @@ OOD_STEPS = 6
 # so that VERIFY has errors of the model's own to find.
 BASE_SCALE = Scale(99, (6, 70), (3, 50))
 SCALE = Scale(199, (6, 150), (3, 110))
-_WORDINGS = {"en": ENGLISH, "vi": vietnamese.WORDING}
-_SITUATIONS = {"en": SITUATIONS, "vi": vietnamese.SITUATIONS}
-_NAMES = {"en": (NAMES, TEST_NAMES), "vi": (vietnamese.NAMES, vietnamese.TEST_NAMES)}
+PERCENTAGES = (10, 20, 25, 40, 75)
 
 
-def make_problem(rng: random.Random, situation: Situation, steps: int, names: tuple[str, ...],
+def _start(story: Story) -> None:
+    n = story.draw(*story.scale.start)
+    story.current = story.take(n)
+    story.happens(story.situation.start, n)
+    story.give("start", n=n)
+
+
+def _groups(story: Story, key: str, given: str) -> Operand:
+    """`k` groups of `m` items: two quantities, one product."""
+    form = story.form(key)
+    count = story.draw(2, 9)
+    left = story.take(count)
+    size = story.draw(2, 12)
+    right = story.take(size)
+    story.say(story.fill(form, k=story.word(count), m=size))
+    story.give(given, n=count)
+    story.give("group", n=size)
+    return story.step(left, "*", right, "groups_plan")
+
+
+def _start_groups(story: Story) -> None:
+    key = "start_groups" if story.situation.other else "start_groups_person"
+    _groups(story, key, "start_groups")
+
+
+def _gain(story: Story) -> None:
+    n, gained = story.draw(*story.scale.gain), story.situation.gained
+    before, operand = story.current, story.take(n)
+    story.happens(story.situation.gain, n)
+    story.given.append(story.text("given", n=n, what=gained))
+    story.step(before, "+", operand, "gain_plan", what=gained)
+
+
+def _lose(story: Story) -> None:
+    before, lost = story.current, story.situation.lost
+    n = story.draw(2, max(2, int(before.value) - 2))
+    operand = story.take(n)
+    story.happens(story.situation.lose, n)
+    story.given.append(story.text("given", n=n, what=lost))
+    story.step(before, "-", operand, "lose_plan", what=lost)
+
+
+def _halve(story: Story) -> None:
+    operand = story.take(2, Fraction(1, 2))
+    story.tell("halve")
+    story.step(story.current, "/", operand, "halve_plan")
+
+
+def _gain_groups(story: Story) -> None:
+    before = story.current
+    product = _groups(story, "gain_groups", "gain_groups")
+    story.step(before, "+", product, "gain_groups_plan")
+
+
+def _lose_each(story: Story) -> None:
+    before = story.current
+    days = story.draw(2, 7)
+    left = story.take(days)
+    each = story.draw(2, 9)
+    right = story.take(each)
+    story.say(story.text("lose_each", k=story.word(days), n=each))
+    story.give("days", n=days)
+    story.give("each", n=each)
+    product = story.step(left, "*", right, "lose_each_plan")
+    story.step(before, "-", product, "lose_all_plan")
+
+
+def _lose_fraction(story: Story) -> None:
+    before = story.current
+    parts, words = story.choose(list(story.words.parts.items()))
+    operand = story.take(parts, Fraction(1, parts))
+    story.tell("lose_fraction", words=words)
+    part = story.step(before, "/", operand, "part_plan", words=words)
+    story.step(before, "-", part, "lose_fraction_plan")
+
+
+def _lose_percent(story: Story) -> None:
+    before = story.current
+    rate = story.rng.choice(PERCENTAGES)
+    operand = story.take(Fraction(rate, 100), rate)
+    operand = Operand("given", operand.index, operand.value, f"{rate}%")
+    story.tell("lose_percent", rate=rate)
+    part = story.step(before, "*", operand, "part_plan", words=f"{rate}%")
+    story.step(before, "-", part, "lose_percent_plan")
+
+
+def _now(story: Story) -> None:
+    story.ask("now")
+
+
+def _share(story: Story) -> None:
+    n = story.draw(2, 9)
+    operand = story.take(n)
+    story.tell("boxes", k=story.word(n), n=n)
+    story.ask("share")
+    story.step(story.current, "/", operand, "share_plan")
+
+
+def _price(story: Story) -> None:
+    n = story.draw(2, 9)
+    value, written = story.price(n)
+    operand = story.take(value)
+    story.tell("price_each", price=written)
+    story.ask("price")
+    story.step(story.current, "*", operand, "price_plan",
+               largest=story.scale.largest * max(1, int(value) // n))
+
+
+def _need(story: Story) -> None:
+    before = story.current
+    n = story.draw(int(before.value) + 2, story.scale.largest)
+    operand = story.take(n)
+    story.tell("goal", n=n)
+    story.ask("need")
+    story.step(operand, "-", before, "need_plan")
+
+
+def _more_than(story: Story) -> None:
+    before = story.current
+    n = story.draw(2, 30)
+    sign, word = story.choose(list(story.words.more.items()))
+    operand = story.take(n)
+    story.tell("more_than", n=n, word=word)
+    theirs = story.step(before, sign, operand, "other_plan")
+    story.step(before, "+", theirs, "both_plan")
+    story.ask("together")
+
+
+def _times_as_many(story: Story) -> None:
+    before = story.current
+    times, word = story.choose(list(story.words.times.items()))
+    operand = story.take(times)
+    story.tell("times", word=word)
+    theirs = story.step(before, "*", operand, "other_plan")
+    story.step(before, "+", theirs, "both_plan")
+    story.ask("together")
+
+
+# What may open, continue and end a story, and how many steps each event adds.
+OPENINGS = {_start: 0, _start_groups: 1}
+MIDDLES = {_gain: 1, _lose: 1, _halve: 1, _gain_groups: 2, _lose_each: 2, _lose_fraction: 2,
+           _lose_percent: 2}
+ENDINGS = {_now: 0, _share: 1, _price: 1, _need: 1, _more_than: 2, _times_as_many: 2}
+
+
+def _story_line(steps: int, rng: random.Random) -> list[Callable[[Story], None]]:
+    """A random series of events with exactly `steps` steps."""
+    while True:
+        opening, ending = rng.choice(list(OPENINGS)), rng.choice(list(ENDINGS))
+        left = steps - OPENINGS[opening] - ENDINGS[ending]
+        middles = []
+        while left > 0:
+            middles.append(rng.choice([event for event, size in MIDDLES.items() if size <= left]))
+            left -= MIDDLES[middles[-1]]
+        if left == 0 and len(set(middles)) == len(middles):
+            return [opening, *middles, ending]
+
+
+def make_problem(rng: random.Random, situation: Situation, steps: int, names: list[str],
                  split: str, scale: Scale = SCALE, language: str = "en") -> Problem:
     """One problem with exactly `steps` steps; numbers are redrawn until they work out."""
-    wording = _WORDINGS[language]
+    words = load_words(language)
     while True:
-        subject = rng.choice(names)
-        pronoun = ("she" if subject in SHE else "he") if situation.person else "it"
-        story = Story(rng, situation, scale, wording, subject,
-                      pronoun if language == "en" else subject)
-        events = story_line(steps, rng)
+        story = Story(rng, situation, scale, words, rng.choice(names))
+        events = _story_line(steps, rng)
         distractor = rng.randrange(1, len(events)) if rng.random() < 0.3 else 0
         try:
-            for position, name in enumerate(events):
+            for position, event in enumerate(events):
                 if position and position == distractor:
                     n = story.draw(2, 60)
                     story.take(n)
-                    story.say(rng.choice(wording.distractors).format(n=n))
-                EVENTS[name](story)
+                    story.say(rng.choice(words.distractors).format(n=n))
+                event(story)
         except RejectedStory:
             continue
         question = " ".join(story.sentences)
-        details = {"given": tuple(story.given), "find": story.find, "events": tuple(events),
+        details = {"given": tuple(story.given), "find": story.find,
+                   "events": tuple(event.__name__.removeprefix("_") for event in events),
                    "situation": situation.key, "distractor": bool(distractor)}
         return Problem(f"procedural-{question_sha256(question)[:12]}", "procedural", split,
                        language, question, write_number(story.steps[-1].value),
@@ -84,15 +237,16 @@ def problems(split: str, count: int, seed: int, steps: tuple[int, ...] | None = 
 def _problems(split: str, count: int, seed: int, steps: tuple[int, ...] | None,
               languages: list[str]) -> Iterator[Problem]:
     rng = random.Random(f"procedural/{split}/{seed}")
-    held_out, unseen_names = split == "test_template", split not in ("train", "dev")
+    wanted = split if split in ("train", "dev") else "test"
     steps = steps or ((OOD_STEPS,) if split == "test_ood" else TRAIN_STEPS)
     seen: set[str] = set()
     while len(seen) < count:
         language = languages[0] if len(languages) == 1 else rng.choice(languages)
-        situations = [s for s in _SITUATIONS[language] if s.held_out == held_out]
-        problem = make_problem(rng, rng.choice(situations), rng.choice(steps),
-                               _NAMES[language][unseen_names], split, language=language)
-        wanted = split if split in ("train", "dev") else "test"
+        words = load_words(language)
+        situations = [s for s in words.situations if s.held_out == (split == "test_template")]
+        names = words.names.test if wanted == "test" else words.names.base + words.names.train
+        problem = make_problem(rng, rng.choice(situations), rng.choice(steps), names, split,
+                               language=language)
         if problem.id not in seen and hash_split(problem.question) == wanted:
             seen.add(problem.id)
             yield problem

@@ -12,7 +12,7 @@ from fractions import Fraction
 
 from nanoreason.data.problem import Operand, Problem, Step
 from nanoreason.data.procedural import BASE_SCALE, TRAIN_STEPS, hash_split, make_problem
-from nanoreason.data.stories import BASE_NAMES, SITUATIONS
+from nanoreason.data.stories import load_words
 from nanoreason.data.verify_lines import (compute, draw_kinds, equation, slip, write_check,
                                           write_number)
 
@@ -52,7 +52,7 @@ def _solution(problem: Problem, rng: random.Random) -> str:
 def _story(rng: random.Random, situations) -> tuple[str, str]:
     while True:
         problem = make_problem(rng, rng.choice(situations), rng.choice(TRAIN_STEPS),
-                               BASE_NAMES, "train", BASE_SCALE)
+                               load_words("en").names.base, "train", BASE_SCALE)
         if hash_split(problem.question) == "train":
             break
     if rng.random() < 0.12:
@@ -127,7 +127,7 @@ def _claims(rng: random.Random) -> tuple[str, str]:
 def documents(seed: int) -> Iterator[tuple[str, str]]:
     """An endless, seeded stream of (prompt, solution) pairs for the base model."""
     rng = random.Random(f"freeform/{seed}")
-    situations = [s for s in SITUATIONS if not s.held_out]
+    situations = [s for s in load_words("en").situations if not s.held_out]
     while True:
         draw = rng.random()
         if draw < 0.6:
