@@ -208,9 +208,9 @@ def check_record(record: dict, place: str) -> None:
     if missing:
         raise RecordError(f"{place}: no field {missing[0]!r}; a prepared record has the "
                           f"fields {', '.join(FIELDS)}")
-    for field in FIELDS[:-1]:
-        if not isinstance(record[field], str):
-            raise RecordError(f"{place}: {field} must be text, not {record[field]!r}")
+    for name in FIELDS[:-1]:
+        if not isinstance(record[name], str):
+            raise RecordError(f"{place}: {name} must be text, not {record[name]!r}")
     try:
         trace = parse_trace(record["trace"])
     except TraceError as error:
