@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: help setup study test test-slow figures ablate address clean
+.PHONY: help setup study test test-slow figures ablate readme address clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -40,6 +40,9 @@ figures: $(STAMP) ## figures and tables of one run: make figures RUN=nano-refere
 ablate: $(STAMP) ## the ablations: runs what their grid lacks, hours; stopped, it goes on
 	@$(BIN)/python scripts/study.py --only 06 --profile $(PROFILE) \
 		--run $(or $(RUN),ablations) -p run_missing true
+
+readme: $(STAMP) ## picture and tables of README and docs/, made anew from results/
+	@$(BIN)/python scripts/readme.py
 
 address: $(STAMP) ## another public address: make address URL=https://github.com/owner/name
 	@$(BIN)/python scripts/address.py "$(URL)"

@@ -110,21 +110,25 @@ def cost(seconds: dict[str, float]) -> dict:
 
 
 def cost_table(costs: dict) -> str:
-    """The README's sentences on time and memory, from `results/costs.json`.
+    """Seconds of each notebook, from `results/costs.json` (`study`: what `cost` returned)."""
+    lines = ["| notebook | seconds |", "|---|---|"]
+    lines += [f"| `{name}` | {value:.0f} |" for name, value in costs["study"]["seconds"].items()]
+    return "\n".join(lines)
+
+
+def cost_sentence(costs: dict) -> str:
+    """Time and memory of study and tests, with the machine they were measured on.
 
     costs: study (what `cost` returned), install_seconds, test_seconds.
     """
     study = costs["study"]
-    lines = ["| notebook | seconds |", "|---|---|"]
-    lines += [f"| `{name}` | {value:.0f} |" for name, value in study["seconds"].items()]
     minutes = study["total_seconds"] / 60
     with_set_up = minutes + costs["install_seconds"] / 60
-    return "\n".join(lines) + (
-        f"\n\n`make study` takes {minutes:.1f} minutes, {with_set_up:.1f} with the installation; "
-        f"its largest process holds {study['peak_memory_bytes'] / 2**30:.1f} GiB. `make test` "
-        f"takes {costs['test_seconds'] / 60:.1f} minutes after the installation. Measured on "
-        f"{study['hardware']['cores']} cores of a shared machine ({study['hardware']['cpu']}), "
-        f"commit {study['commit'][:10]}.")
+    return (f"`make study` takes {minutes:.1f} minutes, {with_set_up:.1f} with the installation; "
+            f"its largest process holds {study['peak_memory_bytes'] / 2**30:.1f} GiB. `make test` "
+            f"takes {costs['test_seconds'] / 60:.1f} minutes after the installation. Measured on "
+            f"{study['hardware']['cores']} cores of a shared machine "
+            f"({study['hardware']['cpu']}), commit {study['commit'][:10]}.")
 
 
 def describe_outputs(run: str, executed: list[Path]) -> str:

@@ -1,15 +1,12 @@
 """The shipped base: its hash, its recipe, and the tokens that its text never held."""
 from __future__ import annotations
 
-import json
-
 import pytest
 import torch
 from safetensors.torch import load_file
 from torch.nn.functional import normalize
 
 from nanoreason.model import nano as base
-from nanoreason import paths
 from nanoreason.model.nano import (NANO, RESERVED, build_tokenizer, read_recipe,
                                    settle_embeddings, unread_tokens, weights_sha256)
 from nanoreason.model.base import load_base, load_tokenizer
@@ -62,15 +59,3 @@ def test_settling_again_changes_nothing_that_was_read(unread, monkeypatch):
         weight[tokenizer.convert_tokens_to_ids(";")] = 0
     settle_embeddings(model, tokenizer, recipe)
     assert torch.equal(weight, before)
-
-
-def test_what_the_readme_says_of_making_the_base_again():
-    again = json.loads((paths.RESULTS / "base-again.json").read_text())
-    shipped, losses = dict(map(tuple, read_recipe()["loss"])), dict(map(tuple, again["loss"]))
-    early = max(abs(loss - shipped[step]) for step, loss in losses.items() if step <= 200)
-    assert early <= 1e-4 and again["sha256"] != read_recipe()["sha256"]
-    last = read_recipe()["recipe"]["steps"]
-    readme = (paths.ROOT / "README.md").read_text()
-    assert (f"({again['seconds'] / 60:.0f} minutes on two busy cores)" in readme
-            and f"ended at {losses[last]:.4f} nats per token, where the shipped base ended at "
-            f"{shipped[last]:.4f}" in readme)

@@ -43,19 +43,12 @@ def test_medians_and_ratios_are_those_of_the_rounds(results):
     assert_worked_out(results)
 
 
-def test_the_sentence_about_the_embedded_base_is_that_of_its_own_files():
-    training, decoding = (json.loads((paths.RESULTS / f"{name}-speed-nano.json").read_text())
-                          for name in ("training", "decoding"))
-    assert_worked_out([training, decoding])
-    for found in (training, decoding):
+def test_those_of_the_embedded_base_are_worked_out_again():
+    nano = [json.loads((paths.RESULTS / f"{name}-speed-nano.json").read_text())
+            for name in ("training", "decoding")]
+    assert_worked_out(nano)
+    for found in nano:
         assert not found["environment"]["dirty"] and found["base"] == "nano"
-    loops, evaluation = training["ours_to_other"], decoding["ours_to_other"]
-    traces = {name: f"{loops[name]['samples_per_second']['median']:.2f} ×" for name in loops}
-    assert (f"come to {traces['original']} (padded to 1,024), {traces['original_longest']} (padded "
-            f"to the longest), {traces['original_unpadded']} (not padded) and {traces['trl']} (TRL) "
-            f"in traces per second, {evaluation['decoding']['median']:.2f} × in decoding and "
-            f"{evaluation['evaluation_plain_4']['median']:.2f} × in a whole evaluation") in (
-        paths.ROOT / "README.md").read_text()
 
 
 def test_every_training_round_did_the_whole_work(results):
@@ -86,24 +79,9 @@ def test_they_are_of_smollm2_in_three_rounds_of_a_clean_tree(results):
     assert "trl" in results[0]["environment"]["packages"]
 
 
-def test_the_readme_holds_their_table(results):
-    import speed_table
-
-    readme = (paths.ROOT / "README.md").read_text()
-    between = readme.split(f"{speed_table.BEGIN}\n")[1].split(f"\n{speed_table.END}")[0]
-    assert between == speed_table.speed_table(*results)
-
-
 def test_the_figure_is_theirs(results):
     import speed_figure
 
     captions = json.loads((paths.FIGURES / "speed" / "captions.json").read_text())
     assert captions["speed"] == " ".join(speed_figure.caption(*results).split())
     assert (paths.FIGURES / "speed" / "speed.png").exists()
-
-
-def test_the_memory_that_the_larger_batch_takes_stands_in_the_readme(decoding):
-    ours, plain = (decoding["medians"][name]["peak_bytes_above_model"]["median"] / 2**30
-                   for name in ("ours", "plain_4"))
-    assert f"{ours:.2f} GiB above the model against {plain:.2f} GiB" in (
-        paths.ROOT / "README.md").read_text()

@@ -25,14 +25,6 @@ def test_shares_are_those_of_their_counts_and_meet_the_bars(result):
     assert not result["environment"]["dirty"]
 
 
-def test_the_readme_says_so(result):
-    readme = (paths.ROOT / "README.md").read_text()
-    read, true, slips = (100 * result[name]["value"] for name in NAMES)
-    assert (f"reads {read:.1f} % of the {result['read']['counts'][1]:,} lines" in readme
-            and f"judges {true:.1f} % of those true and {slips:.1f} % of planted slips false"
-            in readme)
-
-
 @pytest.mark.slow
 def test_the_measurement_is_made_again(result, gsm8k):
     place = paths.ROOT / "benchmarks" / "step_checker.py"

@@ -25,7 +25,6 @@ from nanoreason.stages import SETTINGS, SPLITS
 NOT_RUN, NOTHING = "not run", "n/a (n=0)"
 SIGNED = ("delta", "youden_j", "difference")  # differences, in points, with their sign
 RIGHT = ("a1", "a2", "detected", "located", "repaired")  # more is better in these too
-BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 
 
 @dataclass(frozen=True, repr=False)
@@ -297,18 +296,6 @@ def results_table(summary: Mapping) -> Table:
     """The results table of the README: one row a score, one column a split."""
     names = f"Run {summary['run']}, base {summary['base_run'] or NOT_RUN}"
     return _across_splits(summary, f"{names}: value (counts) [95 % interval]", "score", README)
-
-
-def put_results(text: str, summary: Mapping) -> str:
-    """A text with what stands between the two markers replaced by `results_table`.
-
-    Raises ValueError where the text does not hold each marker once, in order.
-    """
-    head, begin, rest = text.partition(BEGIN)
-    old, end, tail = rest.partition(END)
-    if not begin or not end or BEGIN in rest or END in tail:
-        raise ValueError(f"the text needs the markers {BEGIN} and {END} once each, in order")
-    return f"{head}{BEGIN}\n{results_table(summary).markdown()}\n{END}{tail}"
 
 
 def claims_table(summary: Mapping) -> Table:

@@ -7,8 +7,8 @@ from synthetic import make_rows, make_run
 
 from nanoreason.evaluation.statistics import wilson
 from nanoreason.evaluation.summary import summarise
-from nanoreason.figures.tables import (BEGIN, END, Table, claims_table, judge, make_tables,
-                                       put_results, results_table, show, write_tables)
+from nanoreason.figures.tables import (Table, claims_table, judge, make_tables, results_table,
+                                       show, write_tables)
 
 
 @pytest.fixture(scope="module")
@@ -51,12 +51,6 @@ def test_every_number_of_the_readme_table_is_in_the_summary(summary):
                   section["given"]["verification"]["svr"]):
         assert f"{100 * score['value']:.1f} %" in text
         assert f"{100 * score['interval'][0]:.1f}–{100 * score['interval'][1]:.1f}" in text
-    readme = f"# Title\n{BEGIN}\nold\n{END}\nafter\n"
-    once = put_results(readme, summary)
-    assert "old" not in once and once.endswith("\nafter\n")
-    assert put_results(once, summary) == once
-    with pytest.raises(ValueError, match="once each"):
-        put_results("no markers", summary)
 
 
 def test_scores_table_holds_every_score_bare(summary):

@@ -1,0 +1,166 @@
+"""What README and docs show of the committed results, written anew between their markers.
+
+    make readme
+
+`<!-- name:begin -->` and `<!-- name:end -->` frame what `SECTIONS` makes from the files of
+results/ and params/; other markers are left alone. Numbers of the prose are not written here:
+tests/test_readme.py works each of them out again and names those that have moved.
+"""
+from __future__ import annotations
+
+import csv
+import json
+import re
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import yaml
+
+import pipeline_figure
+from nanoreason import paths
+from nanoreason.evaluation import accuracy
+from nanoreason.evaluation.statistics import wilson
+from nanoreason.figures.tables import Table, results_table
+from nanoreason.files import write_text
+from nanoreason.params import BaseParams, DataParams, EvaluateParams, TrainParams
+from nanoreason.runs import Run
+from study import cost_sentence, cost_table
+
+sys.path.append(str(paths.ROOT / "benchmarks"))
+from speed_table import speed_table  # noqa: E402
+
+REFERENCE = Run(paths.RESULTS / "nano-reference")
+PARAMETER_SETS = (BaseParams, DataParams, TrainParams, EvaluateParams)
+PROFILES = ("nano", "smollm2", "t4", "kaggle-2xt4", "gpu-bf16")
+GSM8K_RUNS = ("nano-gsm8k", "smollm2-gsm8k")
+_FRAMED = re.compile(r"(<!-- (?P<name>[\w-]+):begin -->\n).*?(<!-- (?P=name):end -->)", re.DOTALL)
+
+
+def read_json(name: str) -> dict:
+    """A JSON file of results/."""
+    return json.loads((paths.RESULTS / name).read_text(encoding="utf-8"))
+
+
+def ablation_rows(name: str) -> list[dict[str, str]]:
+    """The lines of a committed table of the ablations: claims, answers or conditions."""
+    with (paths.RESULTS / "ablations" / "tables" / f"{name}.csv").open(encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def trace() -> str:
+    """The question and the text of the row that the picture shows, too."""
+    row = pipeline_figure.example_row()
+    return f"> {row['question']}\n\n```\n{row['text'].strip()}\n```"
+
+
+def results() -> str:
+    """The scores of the run of reference, by split."""
+    return results_table(REFERENCE.read_summary()).markdown()
+
+
+def claims() -> str:
+    """Each claim of the original card beside the comparison that decides it."""
+    rows = ablation_rows("claims")
+    return Table("", tuple(rows[0]), tuple(tuple(row.values()) for row in rows)).markdown(False)
+
+
+def attempts(part: str) -> str:
+    """Recall and specificity of VERIFY in the forms that were tried."""
+    tried = read_json("verify-attempts.json")[part]
+    columns = [name for name in tried[0] if name not in ("recall", "specificity")]
+    rows = [(*(str(each[name]) for name in columns),
+             *(f"{100 * right / asked:.1f} % ({right}/{asked})"
+               for right, asked in (each["recall"], each["specificity"]))) for each in tried]
+    return Table("", (*(name.replace("_", " ") for name in columns), "recall ↑", "specificity ↑"),
+                 tuple(rows)).markdown(False)
+
+
+def speed(suffix: str = "") -> str:
+    """Ratios of this training and decoding to other ways."""
+    return speed_table(*(read_json(f"{name}-speed{suffix}.json")
+                         for name in ("training", "decoding")))
+
+
+def original() -> str:
+    """The accuracy that the original study's notebooks print, with intervals."""
+    rows = []
+    for row in read_json("original-study.json")["rows"]:
+        low, high = (100 * limit for limit in wilson(row["correct"], row["asked"]))
+        rows.append((row["model"], f"{100 * row['correct'] / row['asked']:.2f} % "
+                     f"({row['correct']}/{row['asked']}) [{low:.1f}–{high:.1f}]",
+                     f"{row['minutes']}"))
+    return Table("", ("model", "right answers ↑", "minutes"), tuple(rows)).markdown(False)
+
+
+def gsm8k_runs() -> str:
+    """What two bases learn from a few hundred rule-made traces of GSM8K."""
+    rows = []
+    for name in GSM8K_RUNS:
+        run = Run(paths.RESULTS / name)
+        facts, found = run.read_environment(), run.read_generations()
+        counts, training = accuracy(found).counts, facts["training"]
+        reached = sum(bool(row["scores"]["reached_verify"]) for row in found)
+        shares = (f"{right}/{asked}" for right, asked in
+                  (counts["strict"], counts["lenient"], (reached, len(found))))
+        rows.append((f"`{name}`", str(training["traces"] - training["too_long"]),
+                     str(training["optimiser_steps"]), f"{facts['seconds'] / 60:.0f}", *shares))
+    return Table("", ("run", "traces", "steps", "minutes", "strict ↑", "lenient ↑",
+                      "reach VERIFY ↑"), tuple(rows)).markdown(False)
+
+
+def profiles() -> str:
+    """What each profile sets, beside the package's default; the base stands in the prose."""
+    values = {name: yaml.safe_load((paths.PARAMS / f"{name}.yaml").read_text(encoding="utf-8"))
+              for name in PROFILES}
+    fields = [field for each in PARAMETER_SETS for field in each.model_fields]
+    wanted = dict.fromkeys(field for field in fields if field not in ("profile", "base")
+                           and any(field in each for each in values.values()))
+    rows = [(f"`{field}`", _default(field),
+             *(str(each.get(field, "")) for each in values.values())) for field in wanted]
+    return Table("", ("parameter", "default", *PROFILES), tuple(rows)).markdown(False)
+
+
+def _default(field: str) -> str:
+    found = {str(each.model_fields[field].default) for each in PARAMETER_SETS
+             if field in each.model_fields}
+    return ", ".join(sorted(found))
+
+
+SECTIONS: Mapping[str, Callable[[], str]] = {
+    "trace": trace, "results": results, "claims": claims, "attempts": lambda: attempts("attempts"),
+    "screened": lambda: attempts("screened"), "speed": speed, "speed-nano": lambda: speed("-nano"),
+    "cost": lambda: cost_table(read_json("costs.json")),
+    "time": lambda: cost_sentence(read_json("costs.json")),
+    "original": original, "gsm8k-runs": gsm8k_runs, "profiles": profiles,
+}
+
+
+def pages() -> list[Path]:
+    """README and the pages of docs/."""
+    return [paths.ROOT / "README.md", *sorted((paths.ROOT / "docs").glob("*.md"))]
+
+
+def rewrite(text: str) -> str:
+    """A page with all that stands between markers of `SECTIONS` made anew."""
+    def fresh(match: re.Match) -> str:
+        make = SECTIONS.get(match["name"])
+        return match[0] if make is None else f"{match[1]}{make()}\n{match[3]}"
+
+    return _FRAMED.sub(fresh, text)
+
+
+def main() -> int:
+    """Draw the picture and rewrite every page; prints what has changed."""
+    pipeline_figure.main()
+    for page in pages():
+        old = page.read_text(encoding="utf-8")
+        new = rewrite(old)
+        if new != old:
+            write_text(page, new)
+            print(paths.relative(page))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
