@@ -70,7 +70,7 @@ def new_model(recipe: dict, tokenizer) -> Qwen2ForCausalLM:
     return Qwen2ForCausalLM(config)
 
 
-def _batches(tokenizer, recipe: dict) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+def pretraining_batches(tokenizer, recipe: dict) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Endless (input_ids, labels), both (B, T) int64; labels are -100 on prompt and padding.
 
     Sixteen steps' worth of documents are sorted by length and then dealt out in random
@@ -111,7 +111,7 @@ def pretrain(recipe: dict, tokenizer=None, model=None, stop_after: int | None = 
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: min(
         (step + 1) / warmup, 0.5 * (1 + math.cos(math.pi * step / steps)) + 1e-3))
     log, recent, tokens, began = [], [], 0, time.perf_counter()
-    bar = tqdm(islice(_batches(tokenizer, recipe), stop_after or steps),
+    bar = tqdm(islice(pretraining_batches(tokenizer, recipe), stop_after or steps),
                total=stop_after or steps, desc="base model")
     for step, (ids, labels) in enumerate(bar, 1):
         places = (labels[:, 1:] != -100).nonzero(as_tuple=True)
