@@ -150,6 +150,7 @@ def quotes(summary, grid):
         "a1 of the weight": [mean("single_verify_4", "a1"), mean("staged", "a1")],
         "repaired, spoiled": [own["i_to_c"]["counts"][0], own["c_to_i"]["counts"][0],
                               own["i_to_c"]["counts"][1]],
+        "wrong and repaired": [own["svr"]["counts"][0][1], own["svr"]["counts"][0][0]],
         "gain of VERIFY": show("delta", own["delta"]).replace(
             counts("delta", own["delta"]), "{:+.1f}".format(100 * own["delta"]["value"])),
         "recall": counts("recall", given["recall"]),
@@ -172,6 +173,7 @@ def quotes(summary, grid):
         "a1, ablations": difference("staged against reasoning"),
         "a1, ablations and seeds": f"{seeds} {difference('staged against reasoning')}",
         "seeds": [seeds], "problems": [problems], "conditions": [forms],
+        "seeds and problems": [seeds, problems],
         "comparisons": [len(answers)], "conditions and comparisons": [forms, len(answers)],
         "a1 over seeds": [f"{min(a1):.1f}", f"{max(a1):.1f}"],
         "traces and SVR": [recipe["traces"], REFERENCE.read_params()["traces"],
@@ -285,6 +287,29 @@ def test_every_link_leads_somewhere(page):
     places = [page.parent / target for target in targets if "://" not in target]
     places += [paths.ROOT / name for name in files]
     assert [str(place) for place in places if not place.exists()] == []
+
+
+def test_the_python_of_the_readme_prints_what_its_comment_says(capsys):
+    code = re.search(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)[1]
+    exec(code, {})
+    expected = re.search(r"# (.*?):", code)[1]
+    assert capsys.readouterr().out.strip() == expected
+
+
+@pytest.mark.parametrize("page", readme.pages(), ids=lambda page: page.name)
+def test_every_command_names_targets_and_parameters_that_exist(page):
+    blocks = re.findall(r"```\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    targets = re.findall(r"^([a-z-]+):", (paths.ROOT / "Makefile").read_text(), re.MULTILINE)
+    for line in "".join(blocks).replace("\\\n", " ").split("\n"):
+        if line.startswith("make "):
+            assert line.split()[1] in targets, line
+        if line.startswith("papermill "):
+            book = paths.ROOT / next(word for word in line.split() if word.endswith(".ipynb"))
+            cells = json.loads(book.read_text(encoding="utf-8"))["cells"]
+            known = next("".join(cell["source"]) for cell in cells
+                         if "parameters" in cell["metadata"].get("tags", []))
+            for name in re.findall(r"-p (\w+)", line):
+                assert re.search(rf"^{name}\b", known, re.MULTILINE), line
 
 
 def test_the_rooms_are_those_of_the_package_and_their_modules_are_there():
@@ -415,6 +440,8 @@ def test_what_the_pages_say_of_runs_in_words_holds():
     assert facts["dirty"] is False and SMOLLM2.read_params()["epochs"] == 1
     asked, minutes = facts["training"]["traces"], round(facts["seconds"] / 60)
     assert f"{asked} traces took {minutes} minutes" in (paths.PARAMS / "smollm2.yaml").read_text()
+    nano = readme.read_json("training-speed-nano.json")["ours_to_other"]["original_unpadded"]
+    assert nano["samples_per_second"]["median"] < 1  # "a plain loop is faster"
     remade, recipe = readme.read_json("base-again.json"), json.loads(
         (paths.asset("nano") / "recipe.json").read_text())
     shipped = dict(map(tuple, recipe["loss"]))
