@@ -18,7 +18,7 @@ that all do the same work whatever the adapters know.
   by its forward passes, as many in each batch as its longest trace has tokens, which are
   counted over all traces in the order of the problems.
 
-`dual` and `ours` decode under `unpacked`, as `03_evaluate` does; `plain` has one adapter of the
+`dual` and `ours` decode under `dequantized`, as `03_evaluate` does; `plain` has one adapter of the
 same rank, not merged, left padding and a cache, as one would write it down. A short decoding
 goes first and is not counted. Tokens are those written, the end token left out.
 """
@@ -43,7 +43,7 @@ from nanoreason.model.base import load_tokenizer
 from nanoreason.data.problem import Problem
 from nanoreason.training import attach_adapters
 from nanoreason.model.tokens import encode, prompt_ids, tag_ids
-from nanoreason.model.adapters import unpacked
+from nanoreason.model.adapters import dequantized
 
 QUESTIONS = 1319  # of GSM8K's test set
 SMALL = 4  # rows of the batch that is compared with
@@ -101,7 +101,7 @@ def measure(variant: str, job: dict) -> dict:
         texts = {tuple(row["prompt"]): row["tokens"] for row in rows}
         script = Script(model, {prompt: tokens[:4] for prompt, tokens in texts.items()},
                         tokenizer.eos_token_id, tokenizer.pad_token_id)
-        with unpacked(model) if variant in ("dual", "ours") else nullcontext():
+        with dequantized(model) if variant in ("dual", "ours") else nullcontext():
             decode(variant, model, tokenizer, rows[:SMALL], job)
             script.texts, script.written, script.steps = texts, 0, 0
             wait_for(model.device)

@@ -30,7 +30,7 @@ from nanoreason.stages import Stage
 from nanoreason.training.resume import Standing
 from nanoreason.model.tokens import Encoded
 from nanoreason.training.trainer import tune
-from nanoreason.model.adapters import unpacked
+from nanoreason.model.adapters import dequantized
 
 RANK, ALPHA, DROPOUT, RATE = 16, 32, 0.05, 1e-4
 ACCUMULATED = 4  # samples in an optimiser step of the original
@@ -64,7 +64,7 @@ def ours(model, tokenizer, job: dict, folder: Path) -> Loop:
     standing = Standing(Run(folder), Checkpoints(folder, {}, params.checkpoint_gigabytes), False)
 
     def train(rows: list[Encoded]) -> float:
-        with unpacked(model) if params.unpack else nullcontext():
+        with dequantized(model) if params.unpack else nullcontext():
             return tune(model, tokenizer, rows, params, standing, time.monotonic())[1]["seconds"]
 
     return train

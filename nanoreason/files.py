@@ -9,6 +9,7 @@ under its plain name.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import gzip
 import json
 import os
@@ -92,6 +93,12 @@ def _plain(value: Any) -> Any:
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as indented JSON with a last newline, all or nothing."""
     write_text(path, to_json(value, indent=2) + "\n")
+
+
+def file_sha256(path: Path) -> str:
+    """Hexadecimal sha256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def drop_half_line(path: Path) -> None:

@@ -75,12 +75,6 @@ def test_the_record_says_whether_the_weights_were_unpacked(pair, workspace, monk
     settings = {"settings": ("natural",), "splits": ("test",), "n": 1}
     said = evaluated(pair, "unpacked", **settings).read_environment()["evaluate"]["decoding"]
     assert said == {"unpacked": True}
-    monkeypatch.setattr(evaluation, "fits", lambda model: False)
+    monkeypatch.setattr(evaluation, "dequantized_fits", lambda model: False)
     said = evaluated(pair, "packed", **settings).read_environment()["evaluate"]["decoding"]
     assert said == {"unpacked": False}
-
-
-def test_beams_are_refused_before_anything_is_decoded(pair):
-    rows = evaluation.natural_rows([])
-    with pytest.raises(ValueError, match="num_beams is 4"):
-        next(evaluation.generate_traces(*pair, rows, 4, 100, num_beams=4))

@@ -47,7 +47,7 @@ class Unavailable(Exception):
         self.seconds = seconds
 
 
-class Refused(Exception):
+class Refused(ValueError):
     """The server refuses this very request; another problem's may be fine."""
 
 
@@ -57,7 +57,7 @@ class LlmTeacher:
 
     model: its name, part of each request. complete: sends one request (a mapping in the
     form of OpenAI's chat completions) and returns the answer as a mapping; raises
-    `Unavailable`, `Refused` or `TeacherError`. cache: folder of the kept answers.
+    `Unavailable`, `Refused` (or another ValueError) or `TeacherError`. cache: folder of the kept answers.
     parallel: requests under way at one time. attempts: how often a problem is asked, each
     time with another seed, until an answer is a trace. retries: tries of one request after
     the first, with waits that double from `wait` seconds, at random by a quarter.
@@ -117,7 +117,7 @@ class LlmTeacher:
             place = f"{self.model}, request {request_hash(request)[:16]}"
             try:
                 text = self._answer(request)
-            except (Unavailable, Refused) as error:
+            except (Unavailable, ValueError) as error:
                 code = "no_answer" if isinstance(error, Unavailable) else "refused"
                 return Rejection(problem.id, f"llm/{code}", place, str(error)[:300])
             try:

@@ -24,7 +24,7 @@ from nanoreason.data.teachers import teach
 from nanoreason.data.verify_lines import procedural_trace
 from nanoreason.evaluation.interventions import choose_intervention, intervene
 from nanoreason.files import drop_half_line, stored
-from nanoreason.model.adapters import fits, unpacked, unpacked_bytes
+from nanoreason.model.adapters import dequantized, dequantized_bytes, dequantized_fits
 from nanoreason.model.base import load_base, locate
 from nanoreason.model.decoding import Request, generate
 from nanoreason.model.tokens import given_part, partial_ids, prompt_ids, tag_ids
@@ -96,20 +96,19 @@ def interventions(rows: Iterable[dict], seed: int) -> list[dict]:
 
 def generate_traces(model, tokenizer, rows: Sequence[dict], max_new_tokens: int,
                     batch_tokens: int, temperature: float = 0.0, seed: int = 0,
-                    label: str = "generation", num_beams: int = 1) -> Iterator[dict]:
+                    label: str = "generation") -> Iterator[dict]:
     """Complete the text of each row with the model; rows come as their batches finish.
 
     What stands in `text` is given and is continued. temperature 0 is greedy; else every
-    sample has a seed of its own. max_new_tokens, batch_tokens, num_beams: see
-    `generation.generate`.
+    sample has a seed of its own. max_new_tokens, batch_tokens: see `model.decoding.Decoder`.
     """
     for batch in _batches(model, tokenizer, rows, max_new_tokens, batch_tokens, temperature,
-                          seed, label, num_beams):
+                          seed, label):
         yield from batch
 
 
-def _batches(model, tokenizer, rows, max_new_tokens, batch_tokens, temperature, seed, label,
-             num_beams=1) -> Iterator[list[dict]]:
+def _batches(model, tokenizer, rows, max_new_tokens, batch_tokens, temperature, seed, label
+             ) -> Iterator[list[dict]]:
     requests = []
     for row in rows:
         ids = partial_ids(tokenizer, row["question"], row["text"])
@@ -117,7 +116,7 @@ def _batches(model, tokenizer, rows, max_new_tokens, batch_tokens, temperature, 
         own = random.Random(f"{seed}/{row['problem_id']}/{row['sample']}").getrandbits(60)
         requests.append(Request(ids, start, own))
     for batch in generate(model, tokenizer, requests, tag_ids(tokenizer), max_new_tokens,
-                          batch_tokens, temperature, label, num_beams):
+                          batch_tokens, temperature, label):
         texts = [rows[index]["text"] + tokenizer.decode(new, skip_special_tokens=True)
                  for index, new in batch]
         yield [rows[index] | {"text": text.rstrip("\n")}
@@ -192,12 +191,12 @@ def _asked(params: EvaluateParams) -> dict:
 
 
 def decoding_context(model, params: EvaluateParams):
-    """(context to decode in, what environment.json says of it); see `unpacked`."""
-    unpack = params.unpack and fits(model)
+    """(context to decode in, what environment.json says of it); see `dequantized`."""
+    unpack = params.unpack and dequantized_fits(model)
     if params.unpack and not unpack:
-        print(f"the 4-bit weights stay packed: {unpacked_bytes(model) / 2**30:.1f} GiB more "
+        print(f"the 4-bit weights stay packed: {dequantized_bytes(model) / 2**30:.1f} GiB more "
               "are not free twice over; the texts are the same, and come more slowly")
-    return unpacked(model) if unpack else nullcontext(), {"unpacked": unpack}
+    return dequantized(model) if unpack else nullcontext(), {"unpacked": unpack}
 
 
 def evaluate(params: EvaluateParams, model, tokenizer) -> Run:

@@ -43,12 +43,11 @@ from nanoreason.model.router import NAMES, Router, check_routing
 ROUTING_FILE = "routing.json"
 
 
-def attach_adapters(model, rank=8, alpha=16, dropout=0.0, seed=0, routing="switch",
-                    names=NAMES):
+def attach_adapters(model, rank=8, alpha=16, dropout=0.0, seed=0, routing="switch"):
     """Put float32 LoRA adapters on all linear maps of the blocks and install the router.
 
     The output head stays as it is. The base may be quantised (bitsandbytes). Under
-    `single` only the first name is attached. Each adapter starts from its own seed, so
+    `single` only `reasoning` is attached. Each adapter starts from its own seed, so
     `reasoning` starts from the same weights under every routing; `lora_B` starts at zero.
 
     model: a transformers causal language model. rank: rows of `lora_A`. alpha: the
@@ -60,10 +59,9 @@ def attach_adapters(model, rank=8, alpha=16, dropout=0.0, seed=0, routing="switc
     if isinstance(model, PeftModel):
         raise ValueError(f"the model already has the adapters {list(model.peft_config)}; "
                          "attach to the base model")
-    if rank < 1 or len(names) != 2:
-        raise ValueError(f"rank is {rank} and names are {names}; give a rank of 1 or more "
-                         "and two names")
-    names = tuple(names[:1]) if routing == "single" else tuple(names)
+    if rank < 1:
+        raise ValueError(f"rank is {rank}; give 1 or more")
+    names = NAMES[:1] if routing == "single" else NAMES
     # Only the CPU's generator: the adapters are drawn there, and torch.manual_seed would
     # also change the generators of all GPUs.
     random_state = torch.get_rng_state()
@@ -101,29 +99,21 @@ def save_adapters(model, folder, base_name=None):
     (Path(folder) / ROUTING_FILE).write_text(json.dumps(content, indent=2) + "\n")
 
 
-def load_adapters(model, folder, routing=None, trainable=False):
-    """Put the adapters of `folder` (see `save_adapters`) on a base model.
+def load_adapters(model, folder):
+    """Put the adapters of `folder` (see `save_adapters`) on a base model, not trainable.
 
-    routing: None takes the one they were trained with. trainable: whether to go on
-    training. Returns a PeftModel with its Router as `.router`.
-    Raises FileNotFoundError if the folder holds no routing file.
+    Returns a PeftModel with its Router as `.router`, of the routing that they were trained
+    with. Raises FileNotFoundError if the folder holds no routing file.
     """
     path = Path(folder) / ROUTING_FILE
     if not path.exists():
         raise FileNotFoundError(f"{path} is missing; give a folder that save_adapters wrote")
     content = json.loads(path.read_text())
-    routing, names = check_routing(routing or content["routing"]), content["adapters"]
-    if len(names) < 2 and routing != "single":
-        raise ValueError(f"{folder} holds {names} alone; routing {routing!r} needs two "
-                         "adapters, use 'single'")
-    for index, name in enumerate(names[:1] if routing == "single" else names):
-        source = str(Path(folder) / name)
-        if index == 0:
-            model = PeftModel.from_pretrained(model, source, adapter_name=name,
-                                              is_trainable=trainable)
-        else:
-            model.load_adapter(source, adapter_name=name, is_trainable=trainable)
-    return _install(model, tuple(model.peft_config), routing, trainable)
+    first, *others = content["adapters"]
+    model = PeftModel.from_pretrained(model, str(Path(folder) / first), adapter_name=first)
+    for name in others:
+        model.load_adapter(str(Path(folder) / name), adapter_name=name)
+    return _install(model, tuple(model.peft_config), content["routing"], trainable=False)
 
 
 def adapter_parameters(model, name):
@@ -168,24 +158,24 @@ def _install(model, names, routing, trainable):
     return model
 
 
-SPARE = 2  # memory that must be free, as a multiple of what the unpacked weights take
+SPARE = 2  # memory that must be free, as a multiple of what the dequantized weights take
 
 
-def unpacked_bytes(model) -> int:
-    """Memory that the 4-bit weights take once unpacked, in bytes; 0 if there are none."""
+def dequantized_bytes(model) -> int:
+    """Memory that the 4-bit weights take once dequantized, in bytes; 0 if there are none."""
     return sum(module.weight.quant_state.shape.numel() * _dtype(module).itemsize
                for module in model.modules() if isinstance(module, Linear4bit))
 
 
-def fits(model) -> bool:
-    """Whether twice what unpacking takes is free where the model is."""
+def dequantized_fits(model) -> bool:
+    """Whether twice what the dequantized weights take is free where the model is."""
     free = torch.cuda.mem_get_info(model.device)[0] if model.device.type == "cuda" \
         else psutil.virtual_memory().available
-    return SPARE * unpacked_bytes(model) <= free
+    return SPARE * dequantized_bytes(model) <= free
 
 
 @contextmanager
-def unpacked(model) -> Iterator[None]:
+def dequantized(model) -> Iterator[None]:
     """Within, the model works with plain linear maps; the base takes no gradient."""
     router, changed, inner = getattr(model, "router", None), [], set()
     for module in model.modules():  # a layer with adapters comes before the map inside it

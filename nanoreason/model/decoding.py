@@ -11,7 +11,7 @@ do columns that no row needs any more.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 
@@ -20,10 +20,12 @@ from torch.nn.functional import pad
 from tqdm.auto import tqdm
 from transformers.cache_utils import Cache
 
-from nanoreason.model.kv_cache import growing_cache, join_caches, keep_rows
+from nanoreason.model.kv_cache import growing_cache
 from nanoreason.model.router import RouteState
 
 ALIKE = 0.8  # of the longest: how short a request read together with it may be
+REFILL_AT = 1 / 8  # let others join when so many of the places are free
+SHRINK_AT = 0.7  # with none waiting, drop ended rows when fewer than this share is running
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ class _Rows:
 
 
 class Decoder:
-    """`admit` rows, `step` token by token, `retire` those that have ended.
+    """`decode` does it all: `admit` rows, `step` token by token, `retire` those that have ended.
 
     A base model without adapters is decoded as it is. max_new_tokens: of each row.
     stop_at_tag: end a row with its tag, before the verification adapter writes anything.
@@ -150,6 +152,36 @@ class Decoder:
             self._read_again()
         return texts
 
+    def decode(self, requests: Sequence[Request], batch_tokens: int,
+               report: Callable[[int], object] = lambda count: None
+               ) -> Iterator[list[tuple[int, list[int]]]]:
+        """Yield [(index of the request, its new tokens), ...] as texts come to their ends.
+
+        The end token is left out. batch_tokens: cache positions that may be held at once
+        (memory), new tokens included. report: called with the number that has just ended.
+        """
+        lengths = [len(request.input_ids) for request in requests]
+        waiting = deque(sorted(range(len(requests)), key=lambda index: -lengths[index]))
+        while waiting or self.held:
+            running = [lengths[index] for index in self.running]
+            joining = 0
+            if self.joins or not running:
+                joining = rows_that_fit(running, [lengths[index] for index in waiting],
+                                        self.max_new_tokens, batch_tokens)
+            refill = joining and joining >= REFILL_AT * (len(running) + joining)
+            shrink = not waiting and len(running) < SHRINK_AT * self.held
+            # Columns of a long row that has ended count against the budget until it leaves.
+            trim = running and self.columns > max(running) + self.max_new_tokens
+            if refill or shrink or trim or not running:
+                ended = self.retire()
+                if refill:
+                    new = [waiting.popleft() for _ in range(joining)]
+                    report(self.admit({index: requests[index] for index in new}))
+                if ended:
+                    yield ended
+            if self.running:
+                report(self.step())
+
     def _laid_out(self, requests: Mapping[int, Request]) -> _Rows:
         """The rows of new requests before their first forward, left-padded."""
         width, device = max(len(r.input_ids) for r in requests.values()), self.model.device
@@ -229,7 +261,10 @@ def _kept(rows: _Rows, places: torch.Tensor, trim: bool) -> _Rows:
     """These rows alone; with `trim` without the columns that none of them needs."""
     real = rows.real[places]
     start = int(real.any(0).int().argmax()) if trim else 0
-    keep_rows(rows.cache, places, start)
+    if trim:
+        rows.cache.keep(places, start)
+    else:
+        rows.cache.batch_select_indices(places)
     stay = places.tolist()
     return _Rows([rows.keys[place] for place in stay],
                  [rows.generators[place] for place in stay],
@@ -249,14 +284,10 @@ def _joined(first: _Rows, second: _Rows, pad_id: int) -> _Rows:
     def beside(name: str) -> torch.Tensor:
         return torch.cat([getattr(first, name), getattr(second, name)])
 
-    join_caches(first.cache, second.cache)
+    first.cache.join(second.cache)
     return _Rows(first.keys + second.keys, first.generators + second.generators,
                  below("tokens", pad_id), below("real", 0), below("searched", False),
                  *map(beside, ("pending", "written", "count", "running")), first.cache)
-
-
-REFILL_AT = 1 / 8  # let others join when so many of the places are free
-SHRINK_AT = 0.7  # with none waiting, drop ended rows when fewer than this share is running
 
 
 def rows_that_fit(running: Iterable[int], waiting: Sequence[int], max_new_tokens: int,
@@ -276,65 +307,15 @@ def rows_that_fit(running: Iterable[int], waiting: Sequence[int], max_new_tokens
     return len(waiting)
 
 
-def continue_batch(model, requests: Sequence[Request], tag_ids: list[int], end_id: int,
-                   pad_id: int, max_new_tokens: int, temperature: float = 0.0,
-                   stop_at_tag: bool = False) -> list[list[int]]:
-    """New tokens of each request, without the end token, all decoded side by side.
-
-    temperature, stop_at_tag: see `Decoder`.
-    """
-    decoder = Decoder(model, tag_ids, end_id, pad_id, max_new_tokens, temperature, stop_at_tag)
-    unlimited = len(requests) * (max(len(r.input_ids) for r in requests) + max_new_tokens)
-    texts = dict(pair for ended in _decoded(decoder, requests, unlimited, lambda count: None)
-                 for pair in ended)
-    return [texts[index] for index in range(len(requests))]
-
-
 def generate(model, tokenizer, requests: Sequence[Request], tag_ids: list[int],
              max_new_tokens: int, batch_tokens: int, temperature: float = 0.0,
-             label: str = "generation", num_beams: int = 1, stop_at_tag: bool = False
+             label: str = "generation", stop_at_tag: bool = False
              ) -> Iterator[list[tuple[int, list[int]]]]:
-    """Yield [(index of the request, its new tokens), ...] as texts come to their ends.
+    """`Decoder.decode` with the end and padding tokens of a tokenizer, and a progress bar.
 
-    A progress bar counts them and shows the time that is left. batch_tokens: cache
-    positions that may be held at once (memory), new tokens included. stop_at_tag: see
-    `Decoder`. Raises `ValueError` for num_beams other than 1.
+    The bar counts texts and shows the time that is left.
     """
-    if num_beams != 1:
-        raise ValueError(
-            f"num_beams is {num_beams}: beam search moves rows between sequences, and a row's "
-            "route with them; decode greedily (temperature 0) or draw samples")
     decoder = Decoder(model.eval(), tag_ids, tokenizer.eos_token_id, tokenizer.pad_token_id,
                       max_new_tokens, temperature, stop_at_tag)
-    return _with_bar(decoder, requests, batch_tokens, label)
-
-
-def _with_bar(decoder, requests, batch_tokens, label):
     with tqdm(total=len(requests), desc=label, unit="trace") as bar:
-        yield from _decoded(decoder, requests, batch_tokens, bar.update)
-
-
-def _decoded(decoder: Decoder, requests: Sequence[Request], batch_tokens: int, report
-             ) -> Iterator[list[tuple[int, list[int]]]]:
-    """All requests through one decoder. report: called with the number that has just ended."""
-    lengths = [len(request.input_ids) for request in requests]
-    waiting = deque(sorted(range(len(requests)), key=lambda index: -lengths[index]))
-    while waiting or decoder.held:
-        running = [lengths[index] for index in decoder.running]
-        joining = 0
-        if decoder.joins or not running:
-            joining = rows_that_fit(running, [lengths[index] for index in waiting],
-                                    decoder.max_new_tokens, batch_tokens)
-        refill = joining and joining >= REFILL_AT * (len(running) + joining)
-        shrink = not waiting and len(running) < SHRINK_AT * decoder.held
-        # Columns of a long row that has ended count against the budget until it leaves.
-        trim = running and decoder.columns > max(running) + decoder.max_new_tokens
-        if refill or shrink or trim or not running:
-            ended = decoder.retire()
-            if refill:
-                new = [waiting.popleft() for _ in range(joining)]
-                report(decoder.admit({index: requests[index] for index in new}))
-            if ended:
-                yield ended
-        if decoder.running:
-            report(decoder.step())
+        yield from decoder.decode(requests, batch_tokens, bar.update)

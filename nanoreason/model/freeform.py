@@ -15,11 +15,7 @@ from nanoreason.data.procedural import BASE_SCALE, TRAIN_STEPS, hash_split, make
 from nanoreason.data.stories import load_words
 from nanoreason.data.verify_lines import (compute, draw_kinds, equation, slip, write_check,
                                           write_number)
-
-
-def prompt_text(question: str) -> str:
-    """The frame around a question for a tokenizer that has no chat template."""
-    return f"Question: {question}\nSolution:\n"
+from nanoreason.model.tokens import prompt_text
 
 
 def _lower(text: str) -> str:

@@ -10,7 +10,6 @@ random, and a million parameters are better spent on the sums.
 """
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import time
@@ -23,10 +22,9 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_token
 from tqdm.auto import tqdm
 from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
-from nanoreason import paths
+from nanoreason.model.base import NANO, weights_sha256
 from nanoreason.model.freeform import documents
 
-NANO = paths.ASSETS / "nano"
 END, PAD = "<|endoftext|>", "<|pad|>"
 # Tags and closing words are one token each; the base never sees them.
 RESERVED = ("[UNDERSTAND]\n", "[PLAN]\n", "[EXECUTE]\n", "[VERIFY]\n", "Given:", "Find:",
@@ -147,7 +145,7 @@ def unread_tokens(tokenizer, recipe: dict) -> list[int]:
 
 
 @torch.no_grad()
-def settle_embeddings(model, tokenizer, recipe: dict) -> None:
+def settle_embeddings(model, tokenizer, unread: list[int], seed: int) -> None:
     """Give the tokens that the base never read embeddings like those of words it did.
 
     No loss ever touched them but to push them away, all in the same direction, so they
@@ -155,15 +153,14 @@ def settle_embeddings(model, tokenizer, recipe: dict) -> None:
     They are drawn anew around the mean of the rows that were read: with the spread of
     those rows, and RESERVED_SPREAD times that for the reserved tokens, which tuning must
     learn to write. With the plain spread the adapters need several times as many steps to
-    say those; with 4 times, the untuned base begins to.
+    say those; with 4 times, the untuned base begins to. unread: see `unread_tokens`.
     """
     weight = model.get_input_embeddings().weight  # (vocabulary, hidden), tied to lm_head
     reserved = torch.tensor(tokenizer.convert_tokens_to_ids(list(RESERVED)))
-    unread = torch.tensor(unread_tokens(tokenizer, recipe))
     read = torch.ones(len(weight), dtype=torch.bool)
     read[reserved] = read[unread] = False
     centre, spread = weight[read].mean(0), weight[read].std(0)
-    generator = torch.Generator().manual_seed(recipe["seed"])
+    generator = torch.Generator().manual_seed(seed)
     for rows, factor in ((reserved, RESERVED_SPREAD), (unread, 1.0)):
         noise = torch.randn(len(rows), weight.shape[1], generator=generator)
         weight[rows] = centre + factor * noise * spread
@@ -171,7 +168,7 @@ def settle_embeddings(model, tokenizer, recipe: dict) -> None:
 
 def read_recipe(folder: Path = NANO) -> dict:
     """What `recipe.json` records: sha256, recipe, loss [(step, nats)], tokens, seconds, ..."""
-    return json.loads((Path(folder) / "recipe.json").read_text())
+    return json.loads((folder / "recipe.json").read_text())
 
 
 def with_seed(recipe: dict, seed: int | None) -> dict:
@@ -179,17 +176,12 @@ def with_seed(recipe: dict, seed: int | None) -> dict:
     return recipe if seed is None else recipe | {"seed": seed}
 
 
-def weights_sha256(folder: Path = NANO) -> str:
-    """Hexadecimal sha256 of the weights file, as `recipe.json` records it."""
-    return hashlib.sha256((Path(folder) / "model.safetensors").read_bytes()).hexdigest()
-
-
 def save_base(model, tokenizer, log: dict, recipe: dict, folder: Path = NANO) -> None:
     """Write weights, tokenizer and recipe; the weights as safetensors in float32."""
-    settle_embeddings(model, tokenizer, recipe)
+    settle_embeddings(model, tokenizer, unread_tokens(tokenizer, recipe), recipe["seed"])
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     record = {"sha256": weights_sha256(folder), "recipe": recipe, **log,
               "parameters": sum(p.numel() for p in model.parameters()),
               "torch": torch.__version__, "threads": torch.get_num_threads()}
-    (Path(folder) / "recipe.json").write_text(json.dumps(record, indent=1) + "\n")
+    (folder / "recipe.json").write_text(json.dumps(record, indent=1) + "\n")

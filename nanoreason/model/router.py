@@ -49,8 +49,8 @@ def route(input_ids, attention_mask, prompt_lengths, tag_ids, routing="switch"):
 class RouteState:
     """What decoding has to remember of each row: whether the tag came, or its beginning.
 
-    Feed every column that goes through the model, in order and once. The rows keep their
-    places: use `keep` to drop finished ones, together with the rows of the cache.
+    Feed every column that goes through the model, in order and once. Rows that leave or join
+    begin a new state, which is fed what they hold.
     """
 
     def __init__(self, batch_size, tag_ids, routing="switch", device="cpu"):
@@ -92,20 +92,6 @@ class RouteState:
         self.seen = mask[:, -1]
         self._recent = packed[:, packed.shape[1] - earlier:]
         return mask
-
-    def keep(self, rows):
-        """Go on with these rows only (strictly increasing indices or a bool mask)."""
-        rows = torch.arange(len(self.seen), device=self.seen.device)[rows]
-        if (rows[1:] <= rows[:-1]).any():
-            self.reorder(rows)
-        self.seen, self._recent = self.seen[rows], self._recent[rows]
-
-    def reorder(self, rows):
-        """Refused: beam search moves rows between sequences."""
-        raise NotImplementedError(
-            f"rows {torch.as_tensor(rows).tolist()} reorder or repeat the batch; routed "
-            "decoding keeps rows in place, so beam search is not supported: decode greedily "
-            "or by sampling (num_beams=1)")
 
 
 NAMES = ("reasoning", "verification")
@@ -174,11 +160,11 @@ class Router:
             yield
 
     @contextmanager
-    def only(self, name):
-        """One adapter on every token of any forward; None: the base model alone."""
-        if name is not None and name not in self.names:
-            raise ValueError(f"no adapter {name!r}; attached are {self.names}")
-        with self._restored((None, {other: other == name for other in self.names}, False)):
+    def only(self, *names):
+        """These adapters on every token of any forward; none: the base model alone."""
+        if not set(names) <= set(self.names):
+            raise ValueError(f"no adapter {names}; attached are {self.names}")
+        with self._restored((None, {name: name in names for name in self.names}, False)):
             yield
 
     def enable_checkpointing(self, model):

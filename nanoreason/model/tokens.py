@@ -14,7 +14,6 @@ from dataclasses import dataclass
 
 import torch
 
-from nanoreason.model.freeform import prompt_text
 from nanoreason.stages import GROUPS, Stage
 from nanoreason.trace import Trace
 
@@ -39,6 +38,11 @@ class Encoded:
 
     def __len__(self) -> int:
         return len(self.input_ids)
+
+
+def prompt_text(question: str) -> str:
+    """The frame around a question for a tokenizer that has no chat template."""
+    return f"Question: {question}\nSolution:\n"
 
 
 def prompt_ids(tokenizer, question: str) -> list[int]:

@@ -11,8 +11,8 @@ from transformers import set_seed
 from nanoreason import environment, paths
 from nanoreason.data.prepare import prepare
 from nanoreason.environment import choose_device, choose_dtype
-from nanoreason.model.adapters import (adapter_parameters, attach_adapters, load_adapters,
-                                       save_adapters, unpacked)
+from nanoreason.model.adapters import (adapter_parameters, attach_adapters, dequantized,
+                                       load_adapters, save_adapters)
 from nanoreason.model.base import Location, base_name, load_base, load_tokenizer, locate
 from nanoreason.model.tokens import IGNORE, Encoded, encode, encode_free
 from nanoreason.params.sets import TrainParams
@@ -158,7 +158,7 @@ def train_here(params: TrainParams) -> Run | None:
             take_reasoning(model, reasoning)
         if params.gradient_checkpointing:
             model.router.enable_checkpointing(model)
-        with unpacked(model) if params.unpack else nullcontext():
+        with dequantized(model) if params.unpack else nullcontext():
             if rows:  # every process measures at the same time, as they will train
                 text = forecast_text(model, tokenizer, rows, params, len(gathered(None)))
                 if main:

@@ -136,7 +136,7 @@ class every_token:
     def __enter__(self):
         self.model.base_model.set_adapter(self.names)
         router = self.model.router
-        self.open = router._restored((None, {name: True for name in router.names}, False))
+        self.open = router.only(*router.names)
         self.open.__enter__()
 
     def __exit__(self, *error):
@@ -170,7 +170,8 @@ def cached_logits(model, prompts, completions, prefill=0, forget=False):
         place, searched = place[:, -1:] + 1, alive
         attention = torch.cat([attention, alive.long()], 1)
         if forget:
-            state.seen[:], state._recent[:] = False, -1
+            forgetful = RouteState(len(rows), TAG, model.router.routing)
+            forgetful.length, state = state.length, forgetful
     logits = torch.cat(collected, 1)
     return [line[kept.bool()] for line, kept in zip(logits, attention)]
 
@@ -228,17 +229,6 @@ def test_any_cutting_into_steps_gives_the_mask_of_the_whole(tag):
         pieces = [state.feed(ids[:, i:i + width], searched[:, i:i + width])
                   for i in range(0, 12, width)]
         assert torch.equal(torch.cat(pieces, 1), RouteState(40, tag).feed(ids, searched))
-
-
-def test_rows_that_are_done_can_be_dropped_but_not_moved():
-    state = RouteState(3, TAG)
-    state.feed(torch.tensor([[7, 8], [5, 5], [7, 8]]))
-    state.keep(torch.tensor([False, True, True]))
-    assert state.feed(torch.tensor([[9], [9]])).tolist() == [[False], [True]]
-    with pytest.raises(NotImplementedError, match="beam search"):
-        state.reorder([1, 0])
-    with pytest.raises(NotImplementedError, match=r"\[0, 0\]"):
-        state.keep(torch.tensor([0, 0]))
 
 
 # --- one forward, cached decoding, real switching ---------------------------------------
@@ -363,6 +353,21 @@ def test_a_prefilled_cache_is_refused(model):
         pass
 
 
+def test_a_cache_that_lacks_what_the_route_has_seen_is_refused(model):
+    state = RouteState(1, TAG)
+    state.feed(torch.tensor([TAG]))
+    for cache in (None, DynamicCache()):
+        with pytest.raises(RuntimeError, match="holds 0 positions, but the route was fed 3"), \
+                model.router.cached(state, torch.tensor([[5]]), cache):
+            pass
+
+
+def test_an_adapter_that_is_not_attached_cannot_be_asked_for(model):
+    with pytest.raises(ValueError, match="no adapter .*'planning'"), \
+            model.router.only("planning"):
+        pass
+
+
 def test_a_mask_of_another_shape_is_refused_even_when_constant(model):
     for mask in (torch.zeros(1, 3), torch.ones(1, 3), torch.tensor([[0, 0, 1]])):
         with pytest.raises(RuntimeError, match=r"route is for .*\(1, 3\)"), \
@@ -410,7 +415,8 @@ def test_checkpointing_without_the_route_is_refused_in_backward(base):
         loss = model(input_ids=ids, use_cache=False).logits.sum()
         with pytest.raises(RuntimeError, match="enable_checkpointing"):
             loss.backward()
-    assert model.router._route is None
+    with pytest.raises(RuntimeError, match="no route is set"):
+        model(input_ids=ids)
 
 
 def test_an_adapter_that_no_row_uses_computes_nothing_and_has_zero_gradients(base):
@@ -459,13 +465,11 @@ def test_saved_adapters_load_again_and_with_plain_peft(base, model, tmp_path):
     lengths = list(map(len, prompts))
     logits = full_logits(model, ids, attention, lengths)
     save_adapters(model, tmp_path, base_name="some/base")
-    again = load_adapters(base(), tmp_path).eval()
+    again = load_adapters(base(), tmp_path)
+    assert not again.training
     assert again.router.routing == "switch"
     assert torch.equal(full_logits(again, ids, attention, lengths), logits)
     assert not any(p.requires_grad for p in again.parameters())
-    further = load_adapters(base(), tmp_path, trainable=True)
-    assert sum(p.requires_grad for p in further.parameters()) == 84
-    assert list(load_adapters(base(), tmp_path, routing="single").peft_config) == ["reasoning"]
     for name in NAMES:
         plain = PeftModel.from_pretrained(keep_trainable_4bit(base()), tmp_path / name).eval()
         assert plain.peft_config["default"].base_model_name_or_path == "some/base"

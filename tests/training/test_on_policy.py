@@ -18,7 +18,7 @@ from nanoreason.data.prepare import prepare
 from nanoreason.data.errors import KINDS, read_steps
 from nanoreason.data import corrupt
 from nanoreason.data.filters import examine
-from nanoreason.model.decoding import Request, continue_batch
+from nanoreason.model.decoding import Decoder, Request
 from nanoreason.graph.builder import execute_graph
 from nanoreason.graph.matching import first_wrong_step
 from nanoreason.model.tokens import IGNORE
@@ -299,11 +299,13 @@ def test_decoding_stops_at_the_tag_with_the_same_text(made):
     tag = tag_ids(tokenizer)
 
     def written(**options):
-        return continue_batch(model, requests, tag, tokenizer.eos_token_id,
-                              tokenizer.pad_token_id, 180, **options)
+        decoder = Decoder(model, tag, tokenizer.eos_token_id, tokenizer.pad_token_id, 180,
+                          **options)
+        texts = dict(pair for ended in decoder.decode(requests, 10**6) for pair in ended)
+        return [texts[index] for index in range(len(requests))]
 
     whole, cut = written(), written(stop_at_tag=True)
     for long, short in zip(whole, cut, strict=True):
         assert short[-len(tag):] == tag and long[:len(short)] == short and len(long) > len(short)
     with pytest.raises(ValueError, match="second adapter takes over"):
-        continue_batch(load_base("nano", "nf4")[0], requests, tag, 0, 0, 5, stop_at_tag=True)
+        Decoder(load_base("nano", "nf4")[0], tag, 0, 0, 5, stop_at_tag=True)

@@ -7,15 +7,16 @@ import pytest
 import torch
 from bitsandbytes.nn import Linear4bit
 
-from nanoreason.model.decoding import Decoder, _alike
-from nanoreason.model.decoding import Request, _decoded, continue_batch, generate, rows_that_fit
-from nanoreason.model.base import load_base
 from nanoreason.data.procedural import problems
-from nanoreason.training import attach_adapters, route
 from nanoreason.data.verify_lines import procedural_trace
+from nanoreason.model.adapters import dequantized, dequantized_bytes
+from nanoreason.model.base import load_base
+from nanoreason.model.decoding import Decoder, Request, generate, rows_that_fit
 from nanoreason.model.router import RouteState
 from nanoreason.model.tokens import given_part, partial_ids, prompt_ids, tag_ids
-from nanoreason.model.adapters import unpacked, unpacked_bytes
+from nanoreason.training import attach_adapters, route
+
+NO_END = -1  # of no token: every row writes on
 
 
 @pytest.fixture(scope="module")
@@ -42,10 +43,14 @@ def requests(setup):
     return made
 
 
-def decode(setup, requests, temperature=0.0, count=12):
+def decode(setup, requests, temperature=0.0, end=None, count=12, batch_tokens=10**6,
+           kind=Decoder):
+    """New tokens of each request, in their order."""
     model, tokenizer = setup
-    return continue_batch(model, requests, tag_ids(tokenizer), tokenizer.eos_token_id,
-                          tokenizer.pad_token_id, count, temperature)
+    decoder = kind(model, tag_ids(tokenizer), tokenizer.eos_token_id if end is None else end,
+                   tokenizer.pad_token_id, count, temperature)
+    texts = dict(pair for ended in decoder.decode(requests, batch_tokens) for pair in ended)
+    return [texts[index] for index in range(len(requests))]
 
 
 def test_every_token_is_the_best_of_one_full_forward(setup, requests):
@@ -86,13 +91,9 @@ def test_a_sample_depends_on_its_seed_and_not_on_its_batch(setup, requests):
 
 def test_rows_that_end_early_leave_the_others_alone(setup, requests):
     """The end token of one row is taken to be what another row writes at some step."""
-    model, tokenizer = setup
-    no_end = -1  # of no token: every row writes on
-    free = continue_batch(model, requests, tag_ids(tokenizer), no_end,
-                          tokenizer.pad_token_id, 12)
+    free = decode(setup, requests, end=NO_END)
     end = free[0][3]
-    stopped = continue_batch(model, requests, tag_ids(tokenizer), end,
-                             tokenizer.pad_token_id, 12)
+    stopped = decode(setup, requests, end=end)
     for before, after in zip(free, stopped):
         assert after == (before[:before.index(end)] if end in before else before)
     assert len(stopped[0]) == free[0].index(end)
@@ -107,22 +108,24 @@ def test_rows_hold_a_bounded_number_of_positions():
     assert rows_that_fit([5], [], max_new_tokens=10, batch_tokens=120) == 0
 
 
-def test_requests_are_read_with_others_of_their_length():
+def test_requests_are_read_with_others_of_their_length(setup):
+    model, _ = setup
+    shapes = []
+    hook = model.register_forward_pre_hook(
+        lambda module, given, named: shapes.append(tuple(named["input_ids"].shape)),
+        with_kwargs=True)
     lengths = (5, 50, 20, 41, 22, 500, 16)
-    groups = _alike({k: Request([0] * length, 1) for k, length in enumerate(lengths)})
-    found = [[len(request.input_ids) for request in group.values()] for group in groups]
-    assert found == [[500], [50, 41], [22, 20], [16], [5]]
+    decode(setup, [Request([9] * length, 1) for length in lengths], count=1)
+    hook.remove()
+    assert shapes == [(1, 500), (2, 50), (2, 22), (1, 16), (1, 5)]
 
 
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
 def test_rows_that_join_on_the_way_write_what_they_write_alone(setup, requests, temperature):
     """The end token is one that ends them at many places, so that others join one by one."""
-    model, tokenizer = setup
     many = [Request(r.input_ids, r.prompt_length, seed) for seed, r in
             enumerate(list(requests) * 3)]
-    tag, none = tag_ids(tokenizer), -1
-    alone = [continue_batch(model, [r], tag, none, tokenizer.pad_token_id, 12, temperature)[0]
-             for r in many]
+    alone = [decode(setup, [r], temperature, NO_END)[0] for r in many]
 
     def cut(end):
         return [row[:row.index(end)] if end in row else row for row in alone]
@@ -133,46 +136,43 @@ def test_rows_that_join_on_the_way_write_what_they_write_alone(setup, requests, 
     assert len({len(row) for row in alone}) > 3
     budget = 4 * (max(len(r.input_ids) for r in many) + 12)
     sizes, counted = [], []
-    decoder = Decoder(model, tag, end, tokenizer.pad_token_id, 12, temperature)
-    admit, step = decoder.admit, decoder.step
 
-    def watched(requests):
-        sizes.append((len(decoder.running), len(requests)))
-        return admit(requests)
+    class Watched(Decoder):
+        def admit(self, requests):
+            sizes.append((len(self.running), len(requests)))
+            return super().admit(requests)
 
-    def bounded():
-        assert decoder.held * (decoder.columns + 1) <= budget
-        return step()
+        def step(self):
+            assert self.held * (self.columns + 1) <= budget
+            return super().step()
 
-    decoder.admit, decoder.step = watched, bounded
-    together = dict(pair for ended in _decoded(decoder, many, budget, counted.append)
-                    for pair in ended)
-    assert [together[index] for index in range(len(many))] == alone
+        def decode(self, requests, batch_tokens):
+            return super().decode(requests, batch_tokens, counted.append)
+
+    together = decode(setup, many, temperature, end, batch_tokens=budget, kind=Watched)
+    assert together == alone
     assert sum(counted) == len(many)
     assert any(running and joined for running, joined in sizes)  # some joined on the way
 
 
 def test_columns_of_a_long_row_go_when_it_has_ended(setup, requests):
     """Though the others, too many to be moved together for one that left, write on."""
-    model, tokenizer = setup
     long = Request(requests[0].input_ids * 4, 5)
-    decoder = Decoder(model, tag_ids(tokenizer), -1, tokenizer.pad_token_id, 40)
-    admit, step, columns = decoder.admit, decoder.step, []
+    columns = []
 
-    def admit_and_end_the_long(requests):
-        ended = admit(requests)
-        decoder.rows.running = torch.tensor([key != 0 for key in decoder.rows.keys])
-        return ended
+    class EndsTheLong(Decoder):
+        def admit(self, requests):
+            ended = super().admit(requests)
+            self.rows.running = torch.tensor([key != 0 for key in self.rows.keys])
+            return ended
 
-    def watched():
-        columns.append(decoder.columns)
-        return step()
+        def step(self):
+            columns.append(self.columns)
+            return super().step()
 
-    decoder.admit, decoder.step = admit_and_end_the_long, watched
     short = [request for request in requests if len(request.input_ids) < 60]
     assert len(short) > 3 and len(long.input_ids) > 100
-    for _ in _decoded(decoder, [long] + short, 10**6, lambda count: None):
-        pass
+    decode(setup, [long] + short, end=NO_END, count=40, kind=EndsTheLong)
     assert columns[0] > 100 and max(columns[1:]) <= 60 + 40
 
 
@@ -180,7 +180,7 @@ def test_a_cache_with_windows_takes_no_rows_on_the_way(setup, requests, monkeypa
     """Such a model decodes one batch after the other, with the cache of its own."""
     model, tokenizer = setup
     joined = decode(setup, requests)
-    monkeypatch.setattr("nanoreason.model.decoding.growing_cache", lambda config: None)
+    monkeypatch.setattr(model.config, "sliding_window", 10**4)
     batches = list(generate(model, tokenizer, requests, tag_ids(tokenizer), 12, 600))
     assert len(batches) > 1
     together = dict(pair for batch in batches for pair in batch)
@@ -203,10 +203,8 @@ def test_a_negative_temperature_is_refused(setup, requests):
         decode(setup, requests, temperature=-1)
 
 
-def test_beam_search_is_refused_wherever_it_is_asked_for(setup, requests):
-    model, tokenizer = setup
-    with pytest.raises(ValueError, match="num_beams is 2"):
-        generate(model, tokenizer, requests, tag_ids(tokenizer), 5, 600, num_beams=2)
+def test_beam_search_of_transformers_is_refused(setup, requests):
+    model, _ = setup
     with pytest.raises(RuntimeError, match="beam search moves rows"):
         model.generate(torch.tensor([requests[0].input_ids]), num_beams=2, max_new_tokens=4)
 
@@ -214,7 +212,7 @@ def test_beam_search_is_refused_wherever_it_is_asked_for(setup, requests):
 def test_a_cache_that_was_filled_elsewhere_is_refused(setup, requests):
     model, tokenizer = setup
     ids = torch.tensor([requests[0].input_ids])
-    with torch.no_grad(), model.router.only(None):
+    with torch.no_grad(), model.router.only():
         cache = model(ids, use_cache=True).past_key_values
     state = RouteState(1, tag_ids(tokenizer))
     with pytest.raises(RuntimeError, match="start the state and the cache together"):
@@ -223,7 +221,7 @@ def test_a_cache_that_was_filled_elsewhere_is_refused(setup, requests):
 
 
 @pytest.mark.parametrize("routed", [True, False])
-def test_unpacked_weights_give_the_same_and_are_put_back(setup, requests, routed):
+def test_dequantized_weights_give_the_same_and_are_put_back(setup, requests, routed):
     model, tokenizer = setup
     used = model if routed else load_base("nano", "nf4")[0].eval()
     ids = torch.tensor([requests[0].input_ids])
@@ -231,20 +229,20 @@ def test_unpacked_weights_give_the_same_and_are_put_back(setup, requests, routed
     packed = decode((used, tokenizer), requests)
     with torch.no_grad(), context:
         before = used(input_ids=ids).logits
-        with unpacked(used):
+        with dequantized(used):
             inside = used(input_ids=ids).logits
             changed = [m for m in used.modules() if "forward" in vars(m)]
     assert len(changed) == 4 * 7  # the maps of four layers, each once
     assert (before - inside).abs().max() < 1e-5
-    with unpacked(used):
+    with dequantized(used):
         assert decode((used, tokenizer), requests) == packed
     assert not [m for m in used.modules() if "forward" in vars(m)]
-    assert unpacked_bytes(used) == 4 * sum(
+    assert dequantized_bytes(used) == 4 * sum(
         m.weight.quant_state.shape.numel() for m in used.modules() if isinstance(m, Linear4bit))
 
 
 @pytest.mark.parametrize("checkpointing", [True, False])
-def test_unpacked_weights_give_the_adapters_the_same_gradients(requests, checkpointing):
+def test_dequantized_weights_give_the_adapters_the_same_gradients(requests, checkpointing):
     model, tokenizer = load_base("nano", "nf4")
     model = attach_adapters(model, rank=4, alpha=8, seed=0, routing="switch").train()
     if checkpointing:
@@ -265,7 +263,7 @@ def test_unpacked_weights_give_the_adapters_the_same_gradients(requests, checkpo
         return found
 
     packed = gradients()
-    with unpacked(model):
+    with dequantized(model):
         inside = gradients()
     assert packed.norm() > 0.1
     assert (packed - inside).norm() <= 1e-5 * packed.norm()

