@@ -17,10 +17,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from nanoreason import paths
-from nanoreason.figures.graph_plot import PAGE
-from nanoreason.figures.plots import save_figure, use_style
+from nanoreason.figures.plots import GREY, PAGE, save_figure, use_style
 from nanoreason.stages import Stage
-from nanoreason.figures.graph_plot import GREY
 
 GIB = 2**30
 OURS = Stage.UNDERSTAND.colour

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
+from itertools import product
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -19,16 +20,19 @@ from matplotlib.patches import Rectangle
 from PIL import Image
 
 from nanoreason import paths
+from nanoreason.figures.tables import CAUGHT
 from nanoreason.figures.trace_view import MARK_COLOURS
 from nanoreason.files import write_json
 from nanoreason.stages import GROUPS, SPLITS, Stage
 
 COLUMN, PAGE = 3.3, 6.8  # inches: the width of one column and of the page
-GREY, RED = "#666666", MARK_COLOURS[False]
+BLACK, GREY, RED = "#222222", "#666666", MARK_COLOURS[False]
 COLOURS = {stage.value.lower(): stage.colour for stage in Stage} | {"transition": GREY}
 MARKERS = dict(zip(GROUPS, "os^Dx"))
 A1, A2 = Stage.EXECUTE.colour, Stage.VERIFY.colour  # who states it: EXECUTE's result, VERIFY's
-SPLIT_LABELS = {"test": "test", "test_template": "new situations", "test_ood": "more steps"}
+ANSWERS = {"a1": ("result of EXECUTE (a1)", A1, "o"), "a2": ("answer (a2)", A2, "D"),
+           "lenient": ("last number", GREY, "s")}
+SPLIT_LABELS = dict(zip(SPLITS, ("test", "new situations", "more steps")))
 SMOOTHED = 20  # steps of the running mean, as many as the dynamic weights look back
 
 
@@ -69,8 +73,7 @@ def plot_loss(metrics, axes: Axes) -> Axes:
 
     metrics: the DataFrame of metrics.csv. Thin: each step; thick: running mean of 20.
     """
-    _plot_groups(metrics, axes, "loss")
-    axes.set_ylabel("loss (nats per token)")
+    _plot_groups(metrics, axes, "loss", "loss (nats per token)")
     axes.set_yscale("log")  # tags start above 10 nats, copied tokens end below 0.1
     axes.yaxis.set_major_formatter("{x:g}")
     return axes
@@ -78,25 +81,23 @@ def plot_loss(metrics, axes: Axes) -> Axes:
 
 def plot_token_accuracy(metrics, axes: Axes) -> Axes:
     """Share of each group's supervised tokens predicted right, over optimiser steps."""
-    _plot_groups(metrics, axes, "accuracy")
-    axes.set_ylabel("tokens predicted right")
+    _plot_groups(metrics, axes, "accuracy", "tokens predicted right")
     axes.set_ylim(0, 1.02)
     axes.yaxis.set_major_formatter("{x:.0%}")
     return axes
 
 
-def _plot_groups(metrics, axes: Axes, what: str) -> None:
-    window = max(1, min(SMOOTHED, len(metrics) // 5))
+def _plot_groups(metrics, axes: Axes, what: str, label: str) -> None:
+    window, every = max(1, min(SMOOTHED, len(metrics) // 5)), max(1, len(metrics) // 8)
     for place, group in enumerate(GROUPS):
         values = metrics[f"{group}_{what}"]
         if values.isna().all():  # a group without supervised tokens in this phase
             continue
         mean = values.rolling(window, min_periods=1, center=True).mean()
-        every = max(1, len(metrics) // 8)
         axes.plot(metrics["step"], values, color=COLOURS[group], linewidth=0.4, alpha=0.3)
         axes.plot(metrics["step"], mean, color=COLOURS[group], label=group.upper(),
                   marker=MARKERS[group], markevery=(place * every // 5, every), markersize=3.5)
-    axes.set_xlabel("optimiser step")
+    axes.set(xlabel="optimiser step", ylabel=label)
 
 
 def plot_accuracy(summary: Mapping, axes: Axes) -> Axes:
@@ -105,16 +106,13 @@ def plot_accuracy(summary: Mapping, axes: Axes) -> Axes:
     Hollow: the untouched base; filled: tuned. The base was never shown the four stages, so
     the last number of its text is the fair reading of it. Whiskers: Wilson 95 %.
     """
-    series = [(part, name, filled) for part, filled in (("base", False), ("accuracy", True))
-              for name in ("a1", "a2", "lenient")]
-    looks = {"a1": (A1, "o"), "a2": (A2, "D"), "lenient": (GREY, "s")}
-    for place, (part, name, filled) in enumerate(series):
-        points = [(x + 0.13 * (place - 2.5), section[part][name])
-                  for x, section in _sections(summary) if section[part]]
-        label = f"{'tuned' if filled else 'base'}, {name.replace('lenient', 'last number')}"
-        draw_scores(axes, points, *looks[name], label, filled)
-    _split_ticks(axes, summary)
-    draw_percent(axes, "traces that are right")
+    sections = _over_splits(summary, axes)
+    for place, (model, name) in enumerate(product(("base", "tuned"), ANSWERS)):
+        part, (label, *look) = "accuracy" if model == "tuned" else "base", ANSWERS[name]
+        draw_scores(axes, [(x + 0.13 * (place - 2.5), section[part][name])
+                           for x, section in sections if section[part]],
+                    *look, f"{model}, {label if name == 'lenient' else name}", model == "tuned")
+    _draw_percent(axes, "traces that are right")
     return axes
 
 
@@ -127,26 +125,26 @@ def plot_verdicts(section: Mapping | None, axes: Axes, title: str = "") -> Axes:
     """
     if not section or not section.get("cells"):
         return draw_not_run(axes, title)
-    rows = [(first, error) for first in (False, True) for error in (True, False)]
+    rows = list(product((False, True), (True, False)))  # a1 right, verdict an error
     count = {(c["a1_right"], c["verdict_error"], c["a2_right"]): c["count"]
              for c in section["cells"]}
     largest = max(1, *count.values())
-    for y, (first, error) in enumerate(rows):
-        for x, second in enumerate((True, False)):
-            n = count[first, error, second]
-            success = second and first is not error
-            axes.add_patch(Rectangle((x, y), 1, 1, facecolor=plt.cm.Greys(0.65 * n / largest),
-                                     edgecolor="white", linewidth=1))
-            axes.text(x + 0.5, y + 0.5, str(n), ha="center", va="center", fontsize=8,
-                      color="white" if n / largest > 0.75 else "#222222",
-                      fontweight="bold" if success else "normal")
-            if success:
-                axes.add_patch(Rectangle((x + 0.05, y + 0.05), 0.9, 0.9, fill=False,
-                                         edgecolor=A2, linewidth=1.5))
-    axes.set(xlim=(0, 2), ylim=(4, 0), xticks=(0.5, 1.5), yticks=(0.5, 1.5, 2.5, 3.5))
-    axes.set_xticklabels(["a2 right", "a2 wrong"])
-    axes.set_yticklabels([f"a1 {'right' if first else 'wrong'},\nverdict "
-                          f"{'error' if error else 'correct'}" for first, error in rows])
+    for (y, (first, error)), (x, second) in product(enumerate(rows), enumerate((True, False))):
+        n = count[first, error, second]
+        success = second and first is not error
+        axes.add_patch(Rectangle((x, y), 1, 1, facecolor=plt.cm.Greys(0.65 * n / largest),
+                                 edgecolor="white", linewidth=1))
+        axes.text(x + 0.5, y + 0.5, str(n), ha="center", va="center", fontsize=8,
+                  color="white" if n / largest > 0.75 else "#222222",
+                  fontweight="bold" if success else "normal")
+        if success:
+            axes.add_patch(Rectangle((x + 0.05, y + 0.05), 0.9, 0.9, fill=False,
+                                     edgecolor=A2, linewidth=1.5))
+    axes.set(xlim=(0, 2), ylim=(4, 0))
+    axes.set_xticks((0.5, 1.5), ["a2 right", "a2 wrong"])
+    axes.set_yticks((0.5, 1.5, 2.5, 3.5), [
+        f"a1 {'right' if first else 'wrong'},\nverdict {'error' if error else 'correct'}"
+        for first, error in rows])
     axes.tick_params(length=0)
     axes.grid(False)
     axes.spines[:].set_visible(False)
@@ -156,15 +154,15 @@ def plot_verdicts(section: Mapping | None, axes: Axes, title: str = "") -> Axes:
 
 def plot_svr(summary: Mapping, axes: Axes) -> Axes:
     """SVR per split for the model's own traces, and for given ones, each with its null."""
-    own = [(x, section["verification"]["svr"]) for x, section in _sections(summary)
+    sections = _over_splits(summary, axes)
+    own = [(x - 0.1, section["verification"]["svr"]) for x, section in sections
            if section["verification"]]
-    given = [(x + 0.3, section["given"]["verification"]["svr"])
-             for x, section in _sections(summary) if section["given"]]
-    draw_scores(axes, [(x - 0.1, score) for x, score in own], A2, "D", "own answers")
-    draw_scores(axes, [(x - 0.1, score) for x, score in given], A2, "s", "planted and clean", False)
-    _nulls(axes, [(x - 0.1, score) for x, score in own + given])
-    _split_ticks(axes, summary)
-    draw_percent(axes, "SVR")
+    given = [(x + 0.2, section["given"]["verification"]["svr"]) for x, section in sections
+             if section["given"]]
+    draw_scores(axes, own, A2, "D", "own answers")
+    draw_scores(axes, given, A2, "s", "planted and clean", False)
+    _draw_nulls(axes, own + given)
+    _draw_percent(axes, "SVR")
     return axes
 
 
@@ -175,22 +173,87 @@ def plot_faithfulness(section: Mapping | None, axes: Axes) -> Axes:
     """
     if not section:
         return draw_not_run(axes, "faithfulness")
-    names = ("edge_f1", "causal_rate", "rfs")
-    nulls = []
-    for shift, (side, colour, marker, filled) in zip((-0.22, 0, 0.22), [
-            ("all traces", "#222222", "o", True), ("right answers", GREY, "^", True),
-            ("wrong answers", GREY, "v", False)]):
-        scores = section if side == "all traces" else section[side.split()[0]]
+    names, nulls = ("edge_f1", "causal_rate", "rfs"), []
+    for shift, side, scores, *look, filled in (
+            (-0.22, "all traces", section, BLACK, "o", True),
+            (0, "right answers", section["right"], GREY, "^", True),
+            (0.22, "wrong answers", section["wrong"], GREY, "v", False)):
         points = [(x + shift, scores[name]) for x, name in enumerate(names) if scores[name]]
-        draw_scores(axes, points, colour, marker, side, filled)
+        draw_scores(axes, points, *look, side, filled)
         nulls += points
-    _nulls(axes, nulls)
+    _draw_nulls(axes, nulls)
     for x, name in enumerate(names):
         if section[name] is None:
             axes.text(x, 0.03, "not run", ha="center", fontsize=7, color=GREY)
     axes.set_xticks(range(3), ["edge F1", "causal rate", "RFS"])
     axes.set_xlim(-0.5, 2.5)
-    draw_percent(axes, "faithfulness")
+    _draw_percent(axes, "faithfulness")
+    return axes
+
+
+def plot_kinds(kinds: Mapping | None, axes: Axes) -> Axes:
+    """By kind of planted error: shares detected, located and repaired, Wilson 95 %.
+
+    kinds: `given.kinds` of a split of summary.json, None = not run.
+    """
+    if not kinds:
+        return draw_not_run(axes, "planted errors")
+    for shift, score, *look in ((-0.22, "detected", GREY, "o"), (0, "located", A1, "^"),
+                                (0.22, "repaired", A2, "D")):
+        points = [(x + shift, scores[score]) for x, scores in enumerate(kinds.values())]
+        draw_scores(axes, points, *look, CAUGHT[score])
+    labels = ["\n".join([*name.replace("_", " ").split(" "),
+                         f"n={scores['detected']['counts'][1]}"])
+              for name, scores in kinds.items()]
+    axes.set_xticks(range(len(labels)), labels, parse_math=False)
+    axes.set_xlim(-0.5, len(labels) - 0.5)
+    _draw_percent(axes, "planted errors")
+    return axes
+
+
+def plot_causal(causal: Mapping | None, axes: Axes) -> Axes:
+    """The causal rate by operation and by depth of the changed line, Wilson 95 %.
+
+    causal: `faithfulness.causal` of a split of summary.json, None = not run.
+    """
+    if not causal or not causal["operation"]:
+        return draw_not_run(axes, "causal rate")
+    places, labels = [], []
+    for part, gap, *look in (("operation", 0, BLACK, "o"), ("depth", 0.6, A1, "^")):
+        own = [len(places) + gap + x for x in range(len(causal[part]))]
+        draw_scores(axes, list(zip(own, causal[part].values())), *look, f"by {part}")
+        labels += [f"{'depth ' * (part == 'depth' and name.isdigit())}{name} "
+                   f"(n={score['counts'][1]})" for name, score in causal[part].items()]
+        places += own
+    axes.set_xticks(places, labels, rotation=35, ha="right", rotation_mode="anchor",
+                    parse_math=False)
+    axes.set_xlim(-0.5, places[-1] + 0.5)
+    _draw_percent(axes, "changes that are followed")
+    return axes
+
+
+def plot_differences(summary: Mapping, axes: Axes) -> Axes:
+    """This run less another on the same problems: difference, paired bootstrap 95 %.
+
+    By result of EXECUTE, answer and last number; the base on every split that was run, and
+    the further runs of `others` on the split test. Right of zero this run is better.
+    """
+    found = [(f"{label}, base", summary["splits"][split]["comparison"])
+             for split, label in SPLIT_LABELS.items() if summary["splits"].get(split)]
+    found += [(f"test, {name}", result) for name, result in summary["others"].items()]
+    found = [(name, result) for name, result in found if result]
+    if not found:
+        return draw_not_run(axes, "difference")
+    axes.axvline(0, color=RED, linewidth=0.9)
+    for shift, (of, (label, *look)) in zip((-0.22, 0, 0.22), ANSWERS.items()):
+        points = [(y + shift, {**result[of], "value": result[of]["difference"]})
+                  for y, (_, result) in enumerate(found) if result.get(of) and result[of]["n"]]
+        draw_scores(axes, points, *look, label, sideways=True)
+    axes.set_yticks(range(len(found)), [f"{name}\nn={result['a1']['n']}"
+                                        for name, result in found], parse_math=False)
+    axes.set(xlim=(-1.02, 1.02), ylim=(len(found) - 0.5, -0.5),
+             xlabel="points of accuracy, this run less the other")
+    axes.xaxis.set_major_formatter(lambda value, _: f"{100 * value:+.0f}" if value else "0")
     return axes
 
 
@@ -202,127 +265,46 @@ def draw_not_run(axes: Axes, title: str) -> Axes:
     return axes
 
 
-def _sections(summary: Mapping) -> list[tuple[int, Mapping]]:
-    """(place on the axis, section) of the splits that were run."""
-    return [(x, summary["splits"][split]) for x, split in enumerate(SPLITS)
-            if summary["splits"].get(split)]
+def draw_scores(axes: Axes, points: Iterable[tuple], colour: str, marker: str, label: str,
+                filled: bool = True, sideways: bool = False) -> None:
+    """Scores at their places, with intervals; a score over nothing is written as n/a.
 
-
-def _split_ticks(axes: Axes, summary: Mapping) -> None:
-    labels = []
-    for split in SPLITS:
-        section = summary["splits"].get(split)
-        labels.append(f"{SPLIT_LABELS[split]}\n" + (f"n={section['n']}" if section else "not run"))
-    axes.set_xticks(range(len(SPLITS)), labels)
-    axes.set_xlim(-0.5, len(SPLITS) - 0.5)
-
-
-def draw_scores(axes: Axes, points: Sequence[tuple], colour: str, marker: str, label: str,
-            filled: bool = True) -> None:
-    """Scores at their places, with intervals; a score over nothing is written as n/a."""
-    for x, score in points:
+    points: (place, mapping with `value` and `interval`). sideways: places are on the
+    vertical axis.
+    """
+    known = [(place, score) for place, score in points if score["value"] is not None]
+    for place, score in points:
         if score["value"] is None:
-            axes.text(x, 0.03, "n/a", ha="center", fontsize=7, color=GREY)
-    points = [(x, score) for x, score in points if score["value"] is not None]
-    limits = [score["interval"] or (score["value"],) * 2 for _, score in points]
-    values = [score["value"] for _, score in points]
+            axes.text(place, 0.03, "n/a", ha="center", fontsize=7, color=GREY)
+    places, values = [place for place, _ in known], [score["value"] for _, score in known]
+    limits = [score["interval"] or (score["value"],) * 2 for _, score in known]
     # A percentile interval may leave out the value itself by a hair.
-    below = [max(0, value - low) for value, (low, _) in zip(values, limits)]
-    above = [max(0, high - value) for value, (_, high) in zip(values, limits)]
-    axes.errorbar([x for x, _ in points], values, [below, above], fmt=marker, color=colour,
-                  markerfacecolor=colour if filled else "white", elinewidth=0.9, capsize=2,
-                  label=label)
+    reach = [[max(0, value - low) for value, (low, _) in zip(values, limits)],
+             [max(0, high - value) for value, (_, high) in zip(values, limits)]]
+    where = {"x": values, "y": places, "xerr": reach} if sideways else {
+        "x": places, "y": values, "yerr": reach}
+    axes.errorbar(**where, fmt=marker, color=colour, elinewidth=0.9, capsize=2, label=label,
+                  markerfacecolor=colour if filled else "white")
 
 
-def _nulls(axes: Axes, points: Sequence[tuple]) -> None:
-    found = [(x, score["null"]) for x, score in points if score["null"] is not None]
+def _draw_nulls(axes: Axes, points: Iterable[tuple]) -> None:
+    found = [(place, score["null"]) for place, score in points if score["null"] is not None]
     axes.scatter([x for x, _ in found], [y for _, y in found], marker="_", s=60, color=RED,
                  linewidths=1.4, label="null", zorder=3)
 
 
-def draw_percent(axes: Axes, label: str) -> None:
+def _over_splits(summary: Mapping, axes: Axes) -> list[tuple[int, Mapping]]:
+    """(place on the axis, section) of the splits that were run; all are named below the axis."""
+    sections = [summary["splits"].get(split) for split in SPLIT_LABELS]
+    axes.set_xticks(range(len(sections)), [
+        f"{label}\n" + (f"n={section['n']}" if section else "not run")
+        for label, section in zip(SPLIT_LABELS.values(), sections)])
+    axes.set_xlim(-0.5, len(sections) - 0.5)
+    return [(x, section) for x, section in enumerate(sections) if section]
+
+
+def _draw_percent(axes: Axes, label: str) -> None:
     """A vertical axis from 0 to 100 %."""
     axes.set_ylim(-0.02, 1.02)
     axes.set_ylabel(label)
     axes.yaxis.set_major_formatter("{x:.0%}")
-
-
-FOUND = {"detected": ("verdict is an error", GREY, "o", True),
-         "located": ("right step blamed", A1, "^", True),
-         "repaired": ("answer repaired", A2, "D", True)}
-COMPARED = {"a1": ("result of EXECUTE (a1)", A1, "o"), "a2": ("answer (a2)", A2, "D"),
-            "lenient": ("last number", GREY, "s")}
-
-
-def plot_kinds(kinds: Mapping | None, axes: Axes) -> Axes:
-    """By kind of planted error: shares detected, located and repaired, Wilson 95 %.
-
-    kinds: `given.kinds` of a split of summary.json, None = not run.
-    """
-    if not kinds:
-        return draw_not_run(axes, "planted errors")
-    names = list(kinds)
-    for shift, (score, (label, *look)) in zip((-0.22, 0, 0.22), FOUND.items()):
-        points = [(x + shift, kinds[name][score]) for x, name in enumerate(names)]
-        draw_scores(axes, points, *look[:2], label, look[2])
-    labels = [f"{name.replace('_', ' ').replace(' ', chr(10))}\nn={kinds[name]['detected']['counts'][1]}"
-              for name in names]
-    axes.set_xticks(range(len(names)), labels, parse_math=False)
-    axes.set_xlim(-0.5, len(names) - 0.5)
-    draw_percent(axes, "planted errors")
-    return axes
-
-
-def plot_causal(causal: Mapping | None, axes: Axes) -> Axes:
-    """The causal rate by operation and by depth of the changed line, Wilson 95 %.
-
-    causal: `faithfulness.causal` of a split of summary.json, None = not run.
-    """
-    if not causal or not causal["operation"]:
-        return draw_not_run(axes, "causal rate")
-    names = [*causal["operation"], *causal["depth"]]
-    scores = [*causal["operation"].values(), *causal["depth"].values()]
-    split = len(causal["operation"])
-    places = [x + (x >= split) * 0.6 for x in range(len(names))]
-    for part, colour, marker, label in ((slice(0, split), "#222222", "o", "by operation"),
-                                        (slice(split, None), A1, "^", "by depth")):
-        draw_scores(axes, list(zip(places, scores))[part], colour, marker, label)
-    labels = [name if x < split or not name.isdigit() else f"depth {name}"
-              for x, name in enumerate(names)]
-    axes.set_xticks(places, [f"{label} (n={score['counts'][1]})"
-                             for label, score in zip(labels, scores)],
-                    rotation=35, ha="right", rotation_mode="anchor", parse_math=False)
-    axes.set_xlim(-0.5, places[-1] + 0.5)
-    draw_percent(axes, "changes that are followed")
-    return axes
-
-
-def plot_differences(summary: Mapping, axes: Axes) -> Axes:
-    """This run less another on the same problems: difference, paired bootstrap 95 %.
-
-    By result of EXECUTE, answer and last number; the base on every split that was run, and
-    the further runs of `others` on the split test. Right of zero this run is better.
-    """
-    found = [(f"{SPLIT_LABELS[split]}, base", section["comparison"])
-             for split in SPLITS if (section := summary["splits"].get(split))
-             and section["comparison"]]
-    found += [(f"test, {name}", result) for name, result in summary["others"].items() if result]
-    if not found:
-        return draw_not_run(axes, "difference")
-    axes.axvline(0, color=RED, linewidth=0.9)
-    for shift, (of, (label, colour, marker)) in zip((-0.22, 0, 0.22), COMPARED.items()):
-        points = [(y + shift, result[of]) for y, (_, result) in enumerate(found)
-                  if result.get(of) and result[of]["n"]]
-        values = [result["difference"] for _, result in points]
-        limits = [result["interval"] for _, result in points]
-        axes.errorbar(values, [y for y, _ in points], xerr=[
-            [max(0, v - low) for v, (low, _) in zip(values, limits)],
-            [max(0, high - v) for v, (_, high) in zip(values, limits)]],
-            fmt=marker, color=colour, elinewidth=0.9, capsize=2, label=label)
-    names = [f"{name}\nn={result['a1']['n']}" for name, result in found]
-    axes.set_yticks(range(len(found)), names, parse_math=False)
-    axes.set_ylim(len(found) - 0.5, -0.5)
-    axes.set_xlim(-1.02, 1.02)
-    axes.set_xlabel("points of accuracy, this run less the other")
-    axes.xaxis.set_major_formatter(lambda value, _: f"{100 * value:+.0f}" if value else "0")
-    return axes

@@ -11,12 +11,13 @@ import html
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from nanoreason.arithmetic.answers import same_answer
 from nanoreason.arithmetic.equations import read_equations
 from nanoreason.evaluation.rows import read_row
-from nanoreason.stages import ANSWER, MARKER, NUMBERED, RESULT, VERDICT, Stage, closing_of
-from nanoreason.trace import Trace, read_claims, render_trace
+from nanoreason.stages import ANSWER, MARKER, NUMBERED, RESULT, Stage, closing_of
+from nanoreason.trace import Claims, Trace, read_claims, render_trace
 
 MARKS = {True: "✓", False: "✗", None: ""}
 HIDDEN = {"Cc", "Cf", "Cs", "Cn", "Co", "Zl", "Zp"}  # Unicode categories without a shape
@@ -24,8 +25,7 @@ JOINERS = "\u200c\u200d"  # parts of letters and emoji
 MARK_COLOURS = {True: "#1B7837", False: "#B2182B", None: "#333333"}
 
 
-@dataclass(frozen=True)
-class Line:
+class Line(NamedTuple):
     """One line of a trace: its stage (None before the first tag), text, mark and note.
 
     mark: True, False or None where nothing can be said; note: why, in a few words.
@@ -38,61 +38,52 @@ class Line:
     is_tag: bool = False
 
 
-def read_lines(text: str, question: str = "", gold: str | None = None,
-               wrong_step: int | None = None) -> list[Line]:
+def read_lines(text: str, gold: str | None = None, wrong_step: int | None = None) -> list[Line]:
     """The lines of any text, as a trace would be read; never raises.
 
     gold: the right answer, None if not known: then results, answers and verdicts carry no
     mark. wrong_step: EXECUTE's first wrong step, where it is known from a teacher.
     """
-    claims, lines, stage, step = read_claims(text), [], None, 0
-    first = None if gold is None else same_answer(claims.a1, gold)
+    lines, stage, step = [], None, 0
     for raw in text.replace("\r\n", "\n").replace("\r", "\n").split("\n"):
-        bare = raw.strip()
-        marker = MARKER.match(bare)
+        bare, mark, note = raw.strip(), None, ""
+        marker, keyword, number = MARKER.match(bare), closing_of(raw), NUMBERED.match(raw)
         if marker and marker.lastgroup != "end":
             stage, step = Stage[marker[marker.lastgroup]], 0
             lines.append(Line(stage, bare, is_tag=True))
             continue
         if not bare:
             continue
-        keyword = closing_of(raw)
         if keyword:
             step = 0
-            lines.append(Line(stage, bare, *_closing(keyword, bare, gold, first, claims,
-                                                     wrong_step)))
-            continue
-        number = NUMBERED.match(raw)
-        step = int(number[1]) if number else step
-        mark = _holds(raw) if stage in (Stage.EXECUTE, Stage.VERIFY) else None
-        note = "" if mark is not False else "false equation"
-        if stage is Stage.EXECUTE and number and step == wrong_step:
-            mark, note = False, note or "not what this step should do"
-        lines.append(Line(stage, raw.rstrip(), mark, note))
+            if gold is not None:
+                mark, note = _closing(keyword, bare, gold, read_claims(text), wrong_step)
+        else:
+            step = int(number[1]) if number else step
+            holds = [equation.holds for equation in read_equations(raw)
+                     if stage in (Stage.EXECUTE, Stage.VERIFY) and equation.holds is not None]
+            if holds:
+                mark, note = all(holds), "" if all(holds) else "false equation"
+            if stage is Stage.EXECUTE and number and step == wrong_step:
+                mark, note = False, note or "not what this step should do"
+        lines.append(Line(stage, bare if keyword else raw.rstrip(), mark, note))
     return lines
 
 
-def _closing(keyword, bare, gold, first, claims, wrong_step) -> tuple[bool | None, str]:
+def _closing(keyword: str, bare: str, gold: str, claims: Claims, wrong_step: int | None
+             ) -> tuple[bool, str]:
     """Mark and note of a closing line."""
-    if gold is None:
-        return None, ""
     if keyword in (RESULT, ANSWER):
         right = same_answer(bare[len(keyword):].strip() or None, gold)
         return right, "" if right else f"right is {gold}"
-    if keyword == VERDICT and not claims.verdict_readable:
+    if not claims.verdict_readable:
         return False, "unreadable verdict"
     said = claims.verdict is not None
-    if said == first:
+    if said == same_answer(claims.a1, gold):
         return False, "false alarm" if said else "missed error"
     if said and wrong_step is not None and claims.verdict != wrong_step:
         return False, f"the first wrong step is {wrong_step}"
     return True, ""
-
-
-def _holds(text: str) -> bool | None:
-    """Whether every readable equation of a line is true; None without any."""
-    found = [equation.holds for equation in read_equations(text) if equation.holds is not None]
-    return all(found) if found else None
 
 
 @dataclass(frozen=True)
@@ -125,10 +116,23 @@ class TraceView:
     @property
     def lines(self) -> list[Line]:
         """The trace's lines with their marks; see `read_lines`."""
-        return read_lines(self.text, self.question, self.gold, self.wrong_step)
+        return read_lines(self.text, self.gold, self.wrong_step)
 
-    def _repr_html_(self) -> str:
-        return trace_html(self)
+    def html(self) -> str:
+        """The trace as an HTML fragment: a coloured block a stage, a mark a line."""
+        blocks: list[tuple[Stage | None, list[Line]]] = []
+        for line in self.lines:
+            if line.is_tag or not blocks:
+                blocks.append((line.stage, []))
+            blocks[-1][1].append(line)
+        head = [f'<div style="color:#666666">{safe(self.title)}</div>' * bool(self.title),
+                f'<p style="margin:4px 0 8px 0;white-space:pre-wrap">{safe(self.question)}</p>'
+                * bool(self.question)]
+        return ('<div style="max-width:46em;font:13px/1.45 sans-serif;color:#222222;'
+                'background:#ffffff;padding:6px">'
+                + "".join([*head, *(_block(*block) for block in blocks)]) + "</div>")
+
+    _repr_html_ = html
 
     def __repr__(self):
         head = [part for part in (self.title, self.question) if part]
@@ -152,25 +156,6 @@ def find_example(rows: Iterable[Mapping], setting: str, *, right: bool,
             if not (right and objects) or reading.blamed == reading.wrong_step:
                 return row
     return None
-
-
-def trace_html(view: TraceView) -> str:
-    """One trace as an HTML fragment: a coloured block a stage, a mark a line."""
-    parts = ['<div style="max-width:46em;font:13px/1.45 sans-serif;color:#222222;'
-             'background:#ffffff;padding:6px">']
-    if view.title:
-        parts.append(f'<div style="color:#666666">{safe(view.title)}</div>')
-    if view.question:
-        parts.append(f'<p style="margin:4px 0 8px 0;white-space:pre-wrap">'
-                     f'{safe(view.question)}</p>')
-    blocks: list[tuple[Stage | None, list[Line]]] = []
-    for line in view.lines:
-        if line.is_tag or not blocks:
-            blocks.append((line.stage, []))
-        blocks[-1][1].append(line)
-    parts += [_block(stage, lines) for stage, lines in blocks]
-    parts.append("</div>")
-    return "".join(parts)
 
 
 def _block(stage: Stage | None, lines: Sequence[Line]) -> str:
@@ -200,13 +185,7 @@ def visible(text: object) -> str:
 
     Such are nulls, escape sequences, changes of writing direction and halves of pairs.
     """
-    return "".join(map(_shown, str(text)))
-
-
-def _shown(character: str) -> str:
-    place = ord(character)
-    if character in "\n\t" + JOINERS or unicodedata.category(character) not in HIDDEN:
-        return character
-    if place < 0x20 or place == 0x7F:
-        return chr(0x2421 if place == 0x7F else 0x2400 + place)
-    return f"⟨U+{place:04X}⟩"
+    return "".join(
+        shown if shown in "\n\t" + JOINERS or unicodedata.category(shown) not in HIDDEN
+        else chr(0x2400 + ord(shown)) if shown < " " else "␡" if shown == "\x7f"
+        else f"⟨U+{ord(shown):04X}⟩" for shown in str(text))

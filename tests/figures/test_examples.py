@@ -9,21 +9,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from synthetic import make_rows, make_run
 
-from nanoreason.figures.examples import CELLS, describe, examples_page, write_examples
+from nanoreason.figures.examples import CASES, describe, examples_page, write_examples
 from nanoreason.graph.builder import execute_graph
-from nanoreason.figures.graph_svg import graph_svg
-from nanoreason.figures.graph_plot import number_label
+from nanoreason.figures.graph_plot import graph_svg, number_label
 from nanoreason.evaluation.rows import compact_row, read_row
 from nanoreason.evaluation.summary import count_cells
 
 EVIL = ('<script>alert(1)</script>"><img src=x onerror=\'f()\'>&lt;b&gt; </svg></div> '
         "javascript:x \x00\x1b[31m\u202e\ud800 \u2028 ]]>")
-ELEMENTS = {"html", "head", "meta", "title", "body", "h1", "h2", "h3", "p", "b", "ul", "li",
-            "table", "tr", "td", "div", "span", "svg", "path", "polygon", "circle", "rect", "text"}
-ATTRIBUTES = {"lang", "charset", "http-equiv", "content", "style", "xmlns", "viewbox", "width",
-              "height", "role", "aria-label", "font-family", "font-size", "fill", "stroke",
-              "stroke-width", "stroke-dasharray", "d", "points", "cx", "cy", "r", "x", "y",
-              "text-anchor"}
+ELEMENTS = {"html", "head", "meta", "title", "body", "h1", "h2", "h3", "p", "b",
+            "div", "span", "svg", "defs", "style", "g", "path", "use", "text"}
+ATTRIBUTES = {"lang", "charset", "http-equiv", "content", "style", "xmlns", "xmlns:xlink",
+              "version", "viewbox", "width", "height", "role", "aria-label", "type", "id", "d",
+              "x", "y", "transform", "xlink:href"}
 
 
 class Page(HTMLParser):
@@ -56,6 +54,9 @@ def assert_safe(page):
     assert found.elements <= ELEMENTS, found.elements - ELEMENTS
     assert {name for name, _ in found.attributes} <= ATTRIBUTES
     assert not found.open
+    named = {value for name, value in found.attributes if name == "id"}
+    assert {value for name, value in found.attributes if name == "xlink:href"} <= {
+        f"#{name}" for name in named}  # nothing outside of the page
     assert not any(re.search(r"url|expression|import|javascript|[<>\\@]", value)
                    for name, value in found.attributes if name == "style")
     assert not any(ord(c) < 0x20 and c not in "\n\t" or c in "\x7f\u2028\u202e" or
@@ -107,11 +108,11 @@ def test_every_case_is_counted_and_shown_with_marks_and_graph(rows):
               for c in count_cells(natural)}
     part = page.split("<h2>")[1]
     assert part.startswith("test: the model's own traces (n=12)")
-    assert len(counts) == len(set(map(lambda c: describe(*c), CELLS))) == 8
+    assert len(counts) == len(set(map(lambda c: describe(*c), CASES))) == 8
     for cell, count in counts.items():
         assert f"<h3>{describe(*cell)}: {count} of 12</h3>" in part
         shown = part.split(f"<h3>{describe(*cell)}")[1].split("<h3>")[0]
-        assert shown.count("<svg") + shown.count("cannot be read") == min(count, 1)
+        assert shown.count("<svg") == min(count, 1)
     assert [h.split(" (n")[0] for h in re.findall("<h2>(.*?)</h2>", page)] == [
         "test: the model's own traces", "test: EXECUTE given, planted errors and clean",
         "test_template: the model's own traces", "test_ood: the model's own traces"]
@@ -121,7 +122,7 @@ def test_every_case_is_counted_and_shown_with_marks_and_graph(rows):
 def test_what_is_shown_stands_in_its_case_and_the_seed_draws_it(rows):
     natural = [r for r in rows if r["setting"] == "natural" and r["split"] == "test"]
     page = examples_page(natural, "synthetic", each=2)
-    cases = {describe(*cell): cell for cell in CELLS}
+    cases = {describe(*cell): cell for cell in CASES}
     for part in page.split("<h3>")[1:]:
         cell = cases[part.split(":")[0]]
         for row in natural:
@@ -160,11 +161,13 @@ def test_the_graph_has_every_number_and_marks_what_is_wrong_or_dead():
     graph = execute_graph(["12 + 9 = 21", "9 - 5 = 3", "21 + 60 = 81", "81 + 7919 = 8000"],
                           question)
     drawn = graph_svg(graph, wrong_step=3)
-    assert drawn.count("<circle") == 4 and drawn.count("<rect") == 3
-    assert drawn.count("<path") == graph.number_of_edges()
-    assert drawn.count('stroke="#B2182B"') == 4  # false, blamed, and two without source
-    assert drawn.count("dasharray") == 1
-    assert all(f">{number}<" in drawn for number in (12, 9, 5, 21, 3, 81, 7919, 8000, 60))
+    assert drawn == graph_svg(graph, wrong_step=3) != graph_svg(graph)
+    assert drawn.count("Q ") == graph.number_of_edges()
+    assert drawn.count("stroke: #b2182b") == 4  # false, blamed, and two without source
+    assert drawn.count("stroke: #4477aa") == 3 and drawn.count("dasharray") == 1
+    assert {text for text in Page(drawn).texts if text.strip()} == {
+        "*{stroke-linejoin: round; stroke-linecap: butt}", "12", "9", "5", "21", "3", "81", "60",
+        "7919", "8000", *(f"step {k}" for k in range(1, 5))}
     assert "cannot be read" in graph_svg(execute_graph([], question))
 
 
