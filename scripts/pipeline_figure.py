@@ -115,7 +115,7 @@ def _statements(axes, sections: Mapping[Stage, list[str]]) -> None:
         axes.text(middle, 27.2, text, ha="center", va="center", fontsize=8.5)
         _arrow(axes, (middle, 23.5), (middle, 17.5), stage.colour)
     _box(axes, (12, 23.5), (34.5, 7.5), Stage.EXECUTE.colour, "white")
-    axes.text(29.2, 27.2, "graph: which value from which", ha="center", va="center", fontsize=8.5)
+    axes.text(29.2, 27.2, "dependency graph of EXECUTE", ha="center", va="center", fontsize=8.5)
     axes.annotate("", (47, 27.2), (50, 37), arrowprops={
         "arrowstyle": "-|>", "color": Stage.EXECUTE.colour, "linewidth": 1.2, "shrinkA": 0,
         "shrinkB": 0, "connectionstyle": "angle,angleA=90,angleB=0"})
