@@ -17,6 +17,8 @@ from copy import deepcopy
 import nbformat
 import pytest
 from click.testing import CliRunner
+from keep_outputs import KeepError, keep_outputs, not_executed
+from nbformat.v4 import new_code_cell, new_notebook, new_output
 from papermill.cli import papermill as papermill_command
 
 from nanoreason import paths
@@ -74,6 +76,42 @@ def test_form(path):
     fields = set(KINDS[KIND[path.stem[:2]]].model_fields)
     assert {"profile", "run"} <= names <= fields, names ^ fields
     assert names == fields or path.stem[:2] in ("04", "05")
+
+
+@pytest.fixture
+def kept(tmp_path, monkeypatch):
+    """A notebook of one cell, and the same one executed: its source, its outputs."""
+    monkeypatch.setattr(paths, "NOTEBOOKS", tmp_path)
+    (tmp_path / "build").mkdir()
+
+    def make(source="print(1)", ran=None, text="1\n"):
+        cell = new_code_cell(source, id="one")
+        nbformat.write(new_notebook(cells=[cell]), tmp_path / "00_made.ipynb")
+        parts = [new_output("stream", name="stdout", text=part) for part in text]
+        done = [new_code_cell("run = 1", metadata={"tags": ["injected-parameters"]}),
+                new_code_cell(ran or source, id="one", outputs=parts, execution_count=2)]
+        nbformat.write(new_notebook(cells=done), tmp_path / "build" / "00_made.ipynb")
+        return tmp_path / "build" / "00_made.ipynb"
+    return make
+
+
+def test_kept_outputs_carry_the_hash_of_their_source(kept):
+    book = nbformat.read(keep_outputs(kept()), as_version=4)
+    cell, = book.cells
+    assert (cell.outputs[0].text, cell.execution_count) == ("1\n", 1)
+    assert len(cell.outputs) == 1 and not_executed(book) == []
+    cell.source = "print(2)"
+    assert not_executed(book) == ["one"]
+
+
+@pytest.mark.parametrize("made, sentence", [
+    ({"ran": "print(2)"}, "executed with other cells"),
+    ({"text": ["/home/ann/x.py: warning"]}, "names /home/ann of this machine")])
+def test_outputs_that_are_not_the_notebooks_own_are_refused(kept, made, sentence):
+    executed = kept(**made)
+    with pytest.raises(KeepError, match=sentence):
+        keep_outputs(executed)
+    assert nbformat.read(paths.NOTEBOOKS / executed.name, as_version=4).cells[0].outputs == []
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
