@@ -29,6 +29,8 @@ PAGES = [page for page in readme.pages() if page.name != "gsm8k.md"]  # that one
 REFERENCE = Run(paths.RESULTS / "nano-reference")
 BASE = Run(paths.RESULTS / "nano-reference-base")
 SMOLLM2 = Run(paths.RESULTS / "smollm2-gsm8k")
+ON_OWN, GIVEN = "SVR, natural ↑", "SVR, EXECUTE given ↑"  # columns of the audit
+A1_LESS = "a1 less the reference's ↑"
 
 NUMBER = re.compile(r"(?<![\w.,-])[+-]?(?:\d[\d,]*(?:\.\d+)?|\.\d+)")
 NO_PROSE = [re.compile(pattern, flags) for pattern, flags in (
@@ -222,9 +224,6 @@ def quotes(summary, grid):
     }
 
 
-ON_OWN, A1_LESS = "SVR, natural ↑", "a1 less the reference's ↑"
-
-
 def as_numbers(quote: str | list) -> list[str]:
     """A quote's numbers; those of a list are taken as they stand."""
     return numbers(quote) if isinstance(quote, str) else [str(value) for value in quote]
@@ -409,6 +408,10 @@ def test_what_the_pages_say_of_attempts_and_attacks_in_words_holds(summary):
     with (REFERENCE.folder / "tables" / "audit.csv").open() as file:
         audit = list(readme.csv.DictReader(file))[1:]
     assert {row["seen through"] for row in audit} == {"yes"}
+    coin = next(row for row in audit if row["VERIFY by"] == "re-solver, random verdict")
+    for name in (ON_OWN, GIVEN):  # … [low–high], null n: "not told apart from its null"
+        low, high, null = map(float, numbers(coin[name])[-3:])
+        assert low <= null <= high
 
 
 def test_what_the_pages_say_of_the_ablations_in_words_holds(grid):
