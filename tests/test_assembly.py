@@ -6,12 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from nanoreason.data.mixture import Part, ShortfallError, assemble, whole_shares
-from nanoreason.data import load_problems, teach
-from nanoreason.data.prepare import prepare
-from nanoreason.data.mixture import TestSets, shingles
-from nanoreason.data.errors import KINDS
-from nanoreason.data.errors import plant
+from nanoreason.data import load_problems
+from nanoreason.data.prepare import (Part, ShortfallError, TestSets, assemble, prepare, shingles,
+                                     whole_shares)
+from nanoreason.data.errors import KINDS, inject
 from nanoreason.data.problem import Problem
 from nanoreason.data.procedural import problems
 from nanoreason.data.problem import Rejection
@@ -37,11 +35,11 @@ LONG = "A shop sells 12 red and 9 blue kites a day and closes on Sunday, how man
     ("How many are there?", False),
 ])
 def test_thirteen_shared_words_are_too_many(train, contaminated):
-    tests = TestSets([question(LONG), question("How many?", "t2", "math"),
-                      Rejection("t3", "no_question", "line 3", "")])
+    tests = TestSets({"gsm8k": [question(LONG), Rejection("t3", "no_question", "line 3", "")],
+                      "math": [question("How many?", "t2", "math")], "vnhsge": None})
     (found,) = tests.clean([question(train, "p1")])
     assert isinstance(found, Rejection) is contaminated
-    assert tests.counts["questions"] == 2
+    assert tests.counts["questions"] == 2 and tests.absent == ["vnhsge"]
     if contaminated:
         owner = "t2" if len(train) < 12 else "t1"
         assert (found.problem_id, found.reason, found.place) == ("p1", "contaminated", owner)
@@ -64,15 +62,17 @@ def test_shares_are_whole_and_add_up():
 def part(name, count, share=1.0, seed=0, **changes):
     found = [replace(p, id=f"{name}-{p.id}", source=name, **changes)
              for p in problems("train", count, seed)]
-    return Part(name, found, share, teach)
+    return Part(name, found, share)
 
 
 def test_shares_errors_and_seeds_hold():
     def made(seed=0, error_share=0.25):
-        return assemble([part("one", 80, 3), part("two", 60, 1, 1)], 120, error_share, seed)
+        parts = [part("one", 80, 3), part("two", 60, 1, 1)]
+        return assemble(parts, 120, error_share, seed), parts
 
-    records, rejected, counts = made()
-    assert len(records) == 120 and rejected == []
+    records, parts = made()
+    counts = {part.name: part.counts for part in parts}
+    assert len(records) == 120 and not any(part.rejected for part in parts)
     assert Counter(r["source"] for r in records) == {"one": 90, "two": 30}
     planted = Counter(r["source"] for r in records if r["planted"])
     assert planted == {"one": 22, "two": 8} and counts["one"]["clean"] == 68
@@ -95,8 +95,8 @@ def test_a_shortfall_stops_with_a_table_unless_fewer_are_allowed():
     lines = str(error.value).splitlines()
     assert lines[2].split() == ["small", "30", "10", "10", "10", "10", "of", "10"]
     assert lines[3].split()[:5] == ["large", "30", "15", "15", "0"]
-    records, _, counts = assemble(parts, 60, allow_fewer=True)
-    assert len(records) == 50 and counts["small"]["wanted"] == 30
+    records = assemble(parts, 60, allow_fewer=True)
+    assert len(records) == 50 and parts[0].counts["wanted"] == 30
     assert Counter(Counter(r["id"] for r in records if r["source"] == "small").values()) == {2: 10}
 
 
@@ -104,14 +104,14 @@ def test_nothing_that_was_read_is_lost_and_test_questions_stay_out():
     train = list(problems("train", 20, 0))
     broken = [Rejection("", "not_json", "line 3", "{"),
               replace(train[0], id="x", answer="7 cows")]
-    tests = TestSets([question(train[4].question)])
-    records, rejected, counts = assemble(
-        [Part("mine", [*train, *broken], 1, teach)], 10, 0.5, tests=tests)
-    assert Counter(r.reason for r in rejected)["contaminated"] >= 1
-    assert {"not_json", "consistency/result_off_execute"} <= {r.reason for r in rejected}
-    assert counts["mine"]["read"] == 22 == counts["mine"]["kept"] + len(rejected)
+    tests, mine = TestSets({"gsm8k": [question(train[4].question)]}), Part(
+        "mine", [*train, *broken], 1)
+    records = assemble([mine], 10, 0.5, tests=tests)
+    found = {r.reason for r in mine.rejected}
+    assert {"contaminated", "not_json", "consistency/result_off_execute"} <= found
+    assert mine.counts["read"] == 22 == mine.counts["kept"] + len(mine.rejected)
     assert train[4].question not in {r["question"] for r in records}
-    assert counts["mine"]["reasons"]["contaminated"] == tests.counts["gsm8k"]
+    assert mine.counts["reasons"]["contaminated"] == tests.counts["gsm8k"]
 
 
 @pytest.mark.parametrize("changes, words", [
@@ -121,19 +121,18 @@ def test_nothing_that_was_read_is_lost_and_test_questions_stay_out():
     (dict(kinds={}), "all weights"),
 ])
 def test_impossible_requests_are_refused(changes, words):
-    with pytest.raises(ValueError, match=words):
-        assemble([part("one", 3)], **{"total": 2, **changes})
-    with pytest.raises(ValueError, match="share of one"):
-        assemble([part("one", 3, share=0)], 2)
+    for data in ("procedural", "procedural:2"):
+        with pytest.raises(ValueError, match=words):
+            prepare(data, **{"total": 2, **changes})
 
 
-def test_kinds_are_planted_in_the_proportions_asked_for():
+def test_kinds_are_injected_in_the_proportions_asked_for():
     pairs = [(p, procedural_trace(p)) for p in problems("train", 600, 0) if len(p.steps) > 2]
     mix = {"arithmetic_slip": 3, "wrong_operator": 1, "copying_slip": 0}
-    found = Counter(plant(problem, trace, 0, mix)[1] for problem, trace in pairs)
+    found = Counter(inject(problem, trace, 0, mix)[1]["kind"] for problem, trace in pairs)
     assert set(found) == {"arithmetic_slip", "wrong_operator"}
     assert found["arithmetic_slip"] / len(pairs) == pytest.approx(0.75, abs=0.07)
-    alike = Counter(plant(problem, trace, 0)[1] for problem, trace in pairs)
+    alike = Counter(inject(problem, trace, 0)[1]["kind"] for problem, trace in pairs)
     assert set(alike) == set(KINDS) and max(alike.values()) < 2.5 * min(alike.values())
     report = {}
     prepare("procedural", total=60, kinds={"skipped_step": 1}, report=report)
@@ -141,7 +140,7 @@ def test_kinds_are_planted_in_the_proportions_asked_for():
 
 
 def test_gsm8k_shares_hardly_anything_with_its_test_set(gsm8k):
-    tests = TestSets(load_problems("gsm8k", gsm8k / "test.jsonl.gz", "test"))
+    tests = TestSets({"gsm8k": load_problems("gsm8k", gsm8k / "test.jsonl.gz", "test")})
     found = list(tests.clean(load_problems("gsm8k", gsm8k, "train+dev")))
     assert len(found) == 7473 and tests.counts["questions"] == 1319
     assert sum(isinstance(p, Rejection) for p in found) == tests.counts["gsm8k"] < 75  # 1 %

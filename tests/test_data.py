@@ -42,9 +42,8 @@ def kinds(results):
     return [r.reason if isinstance(r, Rejection) else type(r) for r in results]
 
 
-@pytest.mark.filterwarnings("ignore:.*is not the published GSM8K file")
 def test_a_file_is_read_the_same_gzipped_or_not_whatever_its_name(file, tmp_path):
-    zipped = tmp_path / "train_socratic.jsonl"  # not the published file, and it is said
+    zipped = tmp_path / "train_socratic.jsonl"
     zipped.write_bytes(gzip.compress(file.read_bytes()))
     plain, packed = (list(load_problems("gsm8k", p, "train+dev")) for p in (file, zipped))
     assert plain == packed and len(plain) == 60

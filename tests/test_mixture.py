@@ -6,11 +6,10 @@ import json
 import pytest
 
 from nanoreason.figures import data_card
-from nanoreason.data.mixture import ShortfallError
 from nanoreason.data.problem import make_record, write_traces
 from nanoreason.data.prepare import prepare
 from nanoreason.data import teach
-from nanoreason.data.mixture import Entry, read_mixture
+from nanoreason.data.prepare import Entry, ShortfallError, read_mixture
 from nanoreason.model.base import load_tokenizer
 from nanoreason.params import DataParams, EvaluateParams, ParameterError, TrainParams
 from nanoreason.data.problem import Problem
@@ -67,11 +66,6 @@ def folder(tmp_path):
     return tmp_path
 
 
-def gsm8k_folder_warnings(function):
-    return pytest.mark.filterwarnings("ignore:.*not the published GSM8K file")(function)
-
-
-@gsm8k_folder_warnings
 def test_two_data_sets_become_one_training_set(folder):
     report = {}
     teacher = choose_teacher("recorded", path=str(folder / "recorded.jsonl"))
@@ -99,7 +93,6 @@ def test_two_data_sets_become_one_training_set(folder):
     assert len(prepare("gsm8k:1+math:1", Both(), 200, 0.5, 1, path=folder, allow_fewer=True)) < 200
 
 
-@gsm8k_folder_warnings
 def test_a_lone_file_has_no_test_set_and_that_is_said(folder):
     report = {}
     prepare("gsm8k", total=10, path=folder / "gsm8k" / "train.jsonl", report=report)

@@ -27,7 +27,8 @@ _OPTION = re.compile(r"[A-D]")  # of a multiple-choice question
 # `B`, `(b)`, `B.` and `B. 12` name an option; `Because` and `A and B` do not.
 _NAMED = re.compile(r"\(?\s*([A-D])\s*(?:\)?\s*|\)?\s*[.:].*|\)\s.*)", re.IGNORECASE | re.DOTALL)
 _LETTER = re.compile(r"(?<!\w)[A-D](?!\w)")
-_BOXED = re.compile(r"\\boxed\s*\{")
+_BOXES = re.compile(r"(?P<box>\\(?:boxed|fbox)(?![A-Za-z]))\s*(?P<brace>\{?)|\\.|[{}]", re.DOTALL)
+_BARE_END = re.compile(r"\$|\\\]|\\\)|\n")
 _DOLLARS = re.compile(r"\$([^$\n]{1,200})\$")
 _FORMULA = re.compile(r"[\\^=(\[{]")
 
@@ -95,26 +96,37 @@ def last_answer(text: str, gold: str) -> str | None:
     """The last thing in a text that could answer a question with this kind of answer.
 
     A gold letter from A to D asks for the last such letter that stands alone, a number for
-    the last number; anything else for the last `\\boxed{}`, else what stands last between
+    the last number; anything else for the last box, else what stands last between
     dollar signs, else the last number. None if there is none.
     """
     if _OPTION.fullmatch(gold.strip().upper()):
         return (_LETTER.findall(text) or [None])[-1]
     if read_answer(gold) is not None:
         return last_number(text)
-    return _last_boxed(text) or (_DOLLARS.findall(text) or [None])[-1] or last_number(text)
+    return boxed_answer(text) or (_DOLLARS.findall(text) or [None])[-1] or last_number(text)
 
 
-def _last_boxed(text: str) -> str | None:
-    starts = [match.end() for match in _BOXED.finditer(text)]
-    if not starts:
-        return None
-    depth = 1
-    for place in range(starts[-1], len(text)):
-        depth += {"{": 1, "}": -1}.get(text[place], 0)
-        if not depth:
-            return text[starts[-1]:place].strip() or None
-    return None
+def boxed_answer(text: str) -> str | None:
+    """What stands in a text's last `\\boxed{…}` or `\\fbox{…}`; None without one that closes.
+
+    Braces nest, `\\{` and `\\}` are no braces, and a box without braces (`\\boxed 2`) ends
+    with its formula. An empty box gives "".
+    """
+    found, opened = None, []  # opened: for each open brace, its place and its box's, or None
+    for token in _BOXES.finditer(text):
+        box = token["box"]
+        if box is not None and token["brace"]:
+            opened.append((token.end(), token.start()))
+        elif box is not None:
+            bare = _BARE_END.split(text[token.end():token.end() + 500], maxsplit=1)[0]
+            found = max(found or (-1, ""), (token.start(), bare.strip().rstrip(".").strip()))
+        elif token[0] == "{":
+            opened.append((token.end(), None))
+        elif token[0] == "}" and opened:
+            begin, box = opened.pop()
+            if box is not None:  # an outer box closes after an inner one, but began before
+                found = max(found or (-1, ""), (box, text[begin:token.start()].strip()))
+    return found[1] if found else None
 
 
 def numbers_in(text: str) -> set[Fraction]:

@@ -1,12 +1,11 @@
-"""Planted errors: a right trace becomes one whose VERIFY has something to find.
+"""Injected errors: a right trace becomes one whose VERIFY has something to find.
 
 `corrupt` spoils one step of EXECUTE, carries the consequence through the later steps,
 and writes the VERIFY that checks step after step, stops at the wrong one, blames it and
 repairs the answer. Each check keeps the kind that it had in the right trace, so its form
 cannot tell a spoiled step from a sound one.
 
-Which line depends on which is told by the graph of the right trace and its question. Without a
-question, an operand that equals an earlier result is that result, anything else a quantity.
+Which line depends on which is told by the graph of the right trace and its question.
 """
 from __future__ import annotations
 
@@ -17,7 +16,7 @@ from dataclasses import replace
 from fractions import Fraction
 
 from nanoreason.arithmetic.equations import read_equations
-from nanoreason.arithmetic.expression import (Binary, Negative, Number, evaluate, parse_expression)
+from nanoreason.arithmetic.expression import Binary, Number, evaluate, parse_expression
 from nanoreason.data.filters import examine
 from nanoreason.data.problem import Operand, Problem, Step
 from nanoreason.data.verify_lines import (KINDS as CHECKS, check_line, check_lines, compute,
@@ -31,33 +30,18 @@ ATTEMPTS = 40
 
 
 class CorruptionError(ValueError):
-    """This kind of error cannot be planted in this trace; the message says why."""
+    """This kind of error cannot be injected into this trace; the message says why."""
 
 
-def _operand(node, earlier: list[Fraction], unused: set[int], source: tuple | None) -> Operand:
-    if isinstance(node, Negative) or not isinstance(node, Number):
-        raise CorruptionError("a step has an operand that is no plain number")
-    if source is not None:
-        of_step = source[0] == "step" and not node.percent
-        return Operand("step" if of_step else "given", source[1] if of_step else 0,
-                       node.value, node.text)
-    matches = [k for k, value in enumerate(earlier, 1) if value == node.value]
-    if node.percent or not matches:
-        return Operand("given", 0, node.value, node.text)
-    index = max(matches, key=lambda k: (k in unused, k))
-    unused.discard(index)
-    return Operand("step", index, node.value, node.text)
-
-
-def read_steps(trace: Trace, question: str | None = None) -> list[Step]:
+def read_steps(trace: Trace, question: str = "") -> list[Step]:
     """EXECUTE's lines as binary steps that refer to one another.
 
-    question: tells where operands come from that have a value in common. Raises
-    `CorruptionError` where a line is no `a operator b = c` that holds.
+    question: what the graph traces operands to; without one, an operand that equals an
+    earlier result is that result. Raises `CorruptionError` where a line is no
+    `a operator b = c` that holds.
     """
     steps: list[Step] = []
-    unused: set[int] = set()
-    graph = None if question is None else dependency_graph(trace, question)
+    graph = dependency_graph(trace, question)
     for number, (line, plan) in enumerate(zip(trace.execute, trace.plan), 1):
         equations = read_equations(line)
         if len(equations) != 1 or len(equations[0].sides) != 2 or not equations[0].holds:
@@ -65,34 +49,38 @@ def read_steps(trace: Trace, question: str | None = None) -> list[Step]:
         node = parse_expression(equations[0].left)
         if not isinstance(node, Binary) or node.op not in "+-*/":
             raise CorruptionError(f"EXECUTE line {number} is no step of two operands: {line!r}")
-        earlier = [step.value for step in steps]
-        known = graph is not None and ("step", number) in graph
-        told = graph.nodes["step", number]["operands"] if known else ()
+        known = graph.nodes["step", number]["operands"] if ("step", number) in graph else ()
         # One operand for two numbers is a fraction that the question has: no result.
-        sources = [source for _, source in told] if len(told) == 2 else [None, None]
-        left = _operand(node.left, earlier, unused, sources[0])
-        right = _operand(node.right, earlier, unused, sources[1])
-        value = evaluate(equations[0].right)
-        steps.append(Step(node.op, left, right, value, plan))
-        unused.add(number)
+        sources = [source for _, source in known] if len(known) == 2 else [("given", 0)] * 2
+        left, right = map(_operand, (node.left, node.right), sources)
+        steps.append(Step(node.op, left, right, evaluate(equations[0].right), plan))
     if len(steps) != len(trace.plan):
         raise CorruptionError("EXECUTE does not have a line for each step of PLAN")
     return steps
 
 
+def _operand(node, source: tuple) -> Operand:
+    if not isinstance(node, Number):
+        raise CorruptionError("a step has an operand that is no plain number")
+    if source[0] == "step" and not node.percent:
+        return Operand("step", source[1], node.value, node.text)
+    return Operand("given", 0, node.value, node.text)
+
+
 def with_rule_checks(trace: Trace, problem_id: str) -> Trace:
     """A right trace with the rules' VERIFY in place of another teacher's.
 
-    An error can be planted only where the checks are the rules', so checks of another form
+    An error can be injected only where the checks are the rules', so checks of another form
     would tell that a trace is clean. A trace with a line that is no plain step (prose,
     LaTeX), or with a verdict against a step, stays as it is.
     """
     try:
-        steps = read_steps(trace) if trace.verdict is None else []
+        steps = read_steps(trace)
     except CorruptionError:
-        steps = []
-    return replace(trace, checks=check_lines(problem_id, steps, trace.execute)) \
-        if steps else trace
+        return trace
+    if trace.verdict is not None:
+        return trace
+    return replace(trace, checks=check_lines(problem_id, steps, trace.execute))
 
 
 def check_kinds(trace: Trace, steps: list[Step]) -> list[str]:
@@ -179,11 +167,11 @@ def _execute(steps: list[Step], wrong: int, kind: str, rng: random.Random
     return lines, list(found.values())
 
 
-def corrupt(trace: Trace, kind: str, rng: random.Random, question: str | None = None) -> Trace:
-    """A copy of a right trace with one planted error and the VERIFY that finds it.
+def corrupt(trace: Trace, kind: str, rng: random.Random, question: str = "") -> Trace:
+    """A copy of a right trace with one injected error and the VERIFY that finds it.
 
     trace: right, with `Verdict: correct`. kind: one of `KINDS`. question: see `read_steps`.
-    The planted step is `result.verdict`; a skipped step is never the last. Raises
+    The wrong step is `result.verdict`; a skipped step is never the last. Raises
     `CorruptionError` where the trace gives no room for this kind, and `ValueError` for an
     unknown kind.
     """
@@ -228,14 +216,14 @@ def check_mix(kinds: Mapping[str, float] | None) -> None:
         raise ValueError(f"all weights of {dict(kinds)} are 0: at least one must be above 0")
 
 
-def plant(problem: Problem, trace: Trace, seed: int,
-          kinds: Mapping[str, float] | None = None) -> tuple[Trace, str] | None:
-    """The trace with a planted error and the error's kind; None if no kind fits.
+def inject(problem: Problem, trace: Trace, seed: int,
+           kinds: Mapping[str, float] | None = None) -> tuple[Trace, dict] | None:
+    """The trace with an error, and what a record says of it in its field `planted`.
 
     The kinds are tried in an order drawn by seed and problem; the first that the trace has
-    room for, and whose result passes the filter, is taken. kinds: weights by kind, in which
-    the first to be tried is drawn, then the next of the rest; a kind that is not named, or
-    has weight 0, is never planted. None: all alike.
+    room for, and whose result passes the filter, is taken: None if no kind fits. kinds:
+    weights by kind, in which the first to be tried is drawn, then the next of the rest; a
+    kind that is not named, or has weight 0, is never injected. None: all alike.
     """
     rng = random.Random(f"plant/{seed}/{problem.id}")
     for kind in _order(kinds, rng):
@@ -244,7 +232,7 @@ def plant(problem: Problem, trace: Trace, seed: int,
         except CorruptionError:
             continue
         if examine(problem, wrong)[1] is None:
-            return wrong, kind
+            return wrong, {"step": wrong.verdict, "kind": kind, "origin": "planted"}
     return None
 
 

@@ -32,7 +32,7 @@ from nanoreason.arithmetic.expression import ArithmeticTextError, evaluate
 from nanoreason.data.problem import Problem, Rejection
 from nanoreason.graph.builder import execute_graph
 from nanoreason.stages import TraceError
-from nanoreason.trace import Trace, parse_trace, render_trace
+from nanoreason.trace import Trace, parse_trace
 
 # In these data sets a step may be prose or LaTeX: of it only the equations that can be read
 # are judged, by the mathematics layer.
@@ -70,7 +70,7 @@ def reasons(rejected: Iterable[Rejection]) -> dict[str, int]:
 def examine(problem: Problem, trace: Trace | str) -> tuple[Trace | None, Rejection | None]:
     """One trace through the three layers: (trace, None) or (None, why not)."""
     try:
-        trace = parse_trace(trace if isinstance(trace, str) else render_trace(trace))
+        trace = parse_trace(trace) if isinstance(trace, str) else trace
     except TraceError as error:
         return None, Rejection(problem.id, "syntax/not_a_trace", error.stage.value, error.reason)
     for layer, look in (("mathematics", _mathematics), ("consistency", _consistency)):
@@ -79,6 +79,10 @@ def examine(problem: Problem, trace: Trace | str) -> tuple[Trace | None, Rejecti
             code, place, detail = found
             return None, Rejection(problem.id, f"{layer}/{code}", place, detail)
     return trace, None
+
+
+def _same(text: str, gold: str) -> bool:
+    return text == gold or same_answer(text, gold)
 
 
 def _number(text: str) -> Fraction | None:
@@ -104,9 +108,9 @@ def _mathematics(problem: Problem, trace: Trace):
         for equation in read_equations(text):
             if equation.holds is False:
                 return "false_equation", place, f"{equation.text!r} is not true"
-    if not same_answer(trace.answer, problem.answer):
+    if not _same(trace.answer, problem.answer):
         return "wrong_answer", "Answer:", f"{trace.answer!r}, but it is {problem.answer!r}"
-    if trace.verdict is None and not same_answer(trace.result, problem.answer):
+    if trace.verdict is None and not _same(trace.result, problem.answer):
         return "wrong_result", "Result:", f"{trace.result!r}, but it is {problem.answer!r}"
     return None
 

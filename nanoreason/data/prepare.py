@@ -1,28 +1,67 @@
-"""From a source to training records: problems, teacher, filter, planted errors.
+"""From sources to training records: problems, teacher, filter, injected errors, mixture.
 
 `load_problems` reads a source, `teach` makes a trace of each problem, `filter_traces`
-keeps the good ones, `corrupt` plants an error in a right one; `prepare` is all four in
-that order. Whatever falls out on the way is a `Rejection` that stands in the stream where
-the problem or the trace would have stood, so nothing is lost and order is kept:
+keeps the good ones, `corrupt` injects an error into a right one; `prepare` is all four in
+that order, for one source or for several data sets in shares (`gsm8k:8+math:6+vnhsge:1`).
+Whatever falls out on the way is a `Rejection` that stands in the stream where the problem or
+the trace would have stood, so nothing is lost and order is kept:
 
     problems = list(load_problems("gsm8k", path="train_socratic.jsonl.gz"))
     kept, rejected = filter_traces(zip(problems, teach(problems)))
+
+Train problems of data sets that stand in a test set, whole or in part, are taken out by the
+usual rule: a train question that shares any 13 consecutive words with a test question is
+contaminated (Brown et al. 2020, appendix C).
 """
 from __future__ import annotations
 
 import random
+import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
-from nanoreason.data.errors import check_mix, plant
+from nanoreason.data.errors import check_mix, inject
 from nanoreason.data.filters import filter_traces, reasons
-from nanoreason.data.mixture import prepare_mixture, read_mixture
-from nanoreason.data.problem import (Problem, Rejection, make_record, read_json_lines,
-                                     read_traces)
-from nanoreason.data.sources import load_problems
+from nanoreason.data.problem import (Problem, Rejection, make_record, normalise_question,
+                                     read_json_lines, read_traces)
+from nanoreason.data.sources import READERS, load_problems
 from nanoreason.data.teachers import teach
 from nanoreason.trace import Trace
+
+WORDS = 13
+TOTAL = 15_000  # records of data sets, where none is asked for
+NAMES = ("procedural", *READERS)
+_ENTRY = re.compile(rf"({'|'.join(NAMES)})(?:@([\w./-]+))?(?::([0-9]+(?:\.[0-9]+)?))?")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One data set of a mixture. share: of the total, divided by the sum of all shares."""
+
+    source: str
+    revision: str | None
+    share: float
+
+
+def read_mixture(data: str) -> list[Entry]:
+    """The data sets that `data` names, [] where it is something else, for example a path.
+
+    Raises `ValueError` for a data set that comes twice and for a share of 0.
+    """
+    found = [_ENTRY.fullmatch(part) for part in data.split("+")]
+    if not all(found):
+        return []
+    entries = [Entry(m[1], m[2], float(m[3] or 1)) for m in found]
+    for name, count in Counter(entry.source for entry in entries).items():
+        if count > 1:
+            raise ValueError(f"{name} comes {count} times in {data!r}; name it once")
+    if not all(entry.share for entry in entries):
+        raise ValueError(f"a share of {data!r} is 0; leave the data set out")
+    return entries
 
 
 def prepare(data: str, teacher="rules", total: int | None = None,
@@ -30,26 +69,29 @@ def prepare(data: str, teacher="rules", total: int | None = None,
             path: str | Path | None = None, kinds: Mapping[str, float] | None = None,
             language: str = "en", allow_fewer: bool = False,
             report: dict | None = None) -> list[dict]:
-    """Training records (`records.FIELDS`) of a source, the same ones for the same seed.
+    """Training records (`problem.FIELDS`) of a source, the same ones for the same seed.
 
-    data: "procedural"; "gsm8k", "math", "vnhsge" or several of them in shares, such as
-        "gsm8k:8+math:6+vnhsge:1" (see `mixture`), decontaminated against their test sets;
-        the path of a GSM8K or other question-and-answer file (gzipped or not); or the path
-        of a file of prepared traces, which is taken as it is: `teacher`, `kinds` and
+    data: "procedural"; "gsm8k", "math", "vnhsge" or several of them in shares, each at a
+        revision if it has one (`gsm8k@main:2+math:1`), decontaminated against their test
+        sets; the path of a GSM8K or other question-and-answer file (gzipped or not); or the
+        path of a file of prepared traces, which is taken as it is: `teacher`, `kinds` and
         `error_share` do not apply to it.
     total: records of a data set or mixture, with `allow_fewer` at most; of a file at most.
-        None: 1,000 of "procedural", 15,000 of the data sets, all of a file.
-    error_share: the share of records that are to hold a planted error, 0 to 1. Where no
+        None: 1,000 of "procedural", TOTAL of the data sets, all of a file.
+    error_share: the share of records that are to hold an injected error, 0 to 1. Where no
         kind of error fits a trace of "procedural" or of a file it stays clean and is
         counted; of a data set another problem takes its place.
+    path: what `load_problems` takes; of several data sets, a folder with a folder `gsm8k`,
+        `math` or `vnhsge` for each that is local.
+    kinds: weights of the kinds of error, see `errors.inject`; None: all alike.
     language: of "procedural", see `procedural.problems`.
-    kinds: weights of the kinds of error, see `planting.plant`; None: all alike.
     report: filled, if given, with `read`, `kept`, `rejected` (the list), `reasons`,
-        `planted` (count by kind) and `no_kind_fits`; of data sets also `by_source` and
-        `test_sets`.
+        `planted` (count by kind) and `no_kind_fits`; of data sets also `by_source` (see
+        `assemble`) and `test_sets`: the train problems taken out by source, the number of
+        test questions, and `absent`, the data sets whose test set is not there to compare.
 
-    Raises `ValueError` where no record is left, `assembly.ShortfallError` (one too) where a
-    data set has fewer than its share, and what `load_problems` raises.
+    Raises `ValueError` where no record is left, `ShortfallError` (one too) where a data set
+    has fewer than its share, and what `load_problems` raises.
     """
     if not 0 <= error_share <= 1:
         raise ValueError(f"error_share must lie between 0 and 1, not {error_share!r}")
@@ -57,62 +99,35 @@ def prepare(data: str, teacher="rules", total: int | None = None,
         raise ValueError(f"total must be None or at least 1, not {total!r}")
     check_mix(kinds)
     report = {} if report is None else report
-    mixture = read_mixture(data)
-    if mixture and data != "procedural":
-        return prepare_mixture(mixture, teacher, total, error_share, seed, split, path, kinds,
-                               language, allow_fewer, report)
-    if not mixture and _is_prepared(data):
-        records = _shuffled(read_traces(data), seed)[:total]
-        planted = Counter(r["planted"]["kind"] for r in records if r["planted"])
-        report.update(read=len(records), kept=len(records), rejected=[], reasons={},
-                      planted=dict(planted), no_kind_fits=0)
+    entries = read_mixture(data)
+    if entries and data != "procedural":
+        total = TOTAL if total is None else total
+        places = {entry.source: _place(entry, path, len(entries)) for entry in entries}
+        tests = TestSets(_test_problems(entries, places))
+        parts = _parts(entries, places, teacher, total, seed, split, language)
+        records = assemble(parts, total, error_share, seed, tests=tests, kinds=kinds,
+                           allow_fewer=allow_fewer)
+        report.update(_summed(parts), by_source={part.name: part.counts for part in parts},
+                      test_sets={**tests.counts, "absent": tests.absent})
         return records
-    pairs, rejected = _kept(data, teacher, total, seed, split, path, language)
-    report.update(read=len(pairs) + len(rejected), kept=len(pairs), rejected=rejected,
-                  reasons=reasons(rejected))
-    if not pairs:
-        raise ValueError(f"no usable record in {data!r}: {report['reasons'] or 'it is empty'}")
-    chosen = set(random.Random(f"errors/{seed}").sample(
-        range(len(pairs)), round(error_share * len(pairs))))
-    records, by_kind = [], Counter()
-    for position, (problem, trace) in enumerate(pairs):
-        planted = None
-        if position in chosen:
-            found = plant(problem, trace, seed, kinds)
-            by_kind[found[1] if found else None] += 1
-            if found:
-                trace, kind = found
-                planted = {"step": trace.verdict, "kind": kind, "origin": "planted"}
-        records.append(make_record(problem, trace, planted))
-    report.update(no_kind_fits=by_kind.pop(None, 0), planted=dict(sorted(by_kind.items())))
-    return records
-
-
-def _kept(data: str, teacher, total: int | None, seed: int, split: str,
-          path: str | Path | None, language: str
-          ) -> tuple[list[tuple[Problem, Trace]], list[Rejection]]:
-    """The first `total` problems (in seeded order) whose trace passes the filter."""
-    if data == "procedural":
+    if not entries and _is_prepared(data):
+        records = _shuffled(read_traces(data), seed)[:total]
+        report.update(read=len(records), kept=len(records), rejected=[], reasons={},
+                      planted=_by_kind(records), no_kind_fits=0)
+        return records
+    if entries:
         problems = load_problems(data, path, split, count=total or 1000, seed=seed,
                                  language=language)
     else:
         # A file whose answers are not in GSM8K's layout has no steps to learn from, and
         # the teacher says so; so one reader serves both.
         problems = _shuffled(list(load_problems(data, path, split)), seed)
-    kept: list[tuple[Problem, Trace]] = []
-    rejected: list[Rejection] = []
-    for problem in problems:
-        if total is not None and len(kept) == total:
-            break
-        good, bad = filter_traces([(problem, *teach([problem], teacher))])
-        kept += good
-        rejected += bad
-    return kept, rejected
-
-
-def _shuffled(items: list, seed: int) -> list:
-    random.Random(f"order/{seed}").shuffle(items)
-    return items
+    part = Part(data, problems, 1.0, teacher)
+    records = _first_records(part, total, error_share, seed, kinds)
+    report.update(_summed([part]))
+    if not records:
+        raise ValueError(f"no usable record in {data!r}: {report['reasons'] or 'it is empty'}")
+    return records
 
 
 def _is_prepared(path: str) -> bool:
@@ -121,3 +136,210 @@ def _is_prepared(path: str) -> bool:
         return False
     first = next((r for _, r in read_json_lines(path) if isinstance(r, dict)), {})
     return "trace" in first
+
+
+def _shuffled(items: list, seed: int) -> list:
+    random.Random(f"order/{seed}").shuffle(items)
+    return items
+
+
+@dataclass
+class Part:
+    """One source of the records: its train problems, its share of the total, its teacher.
+
+    kept, rejected: what the filter made of all problems read. counts: kept + reasons = read,
+    wanted, clean, planted by kind, no_kind_fits.
+    """
+
+    name: str
+    problems: Iterable[Problem | Rejection]
+    share: float
+    teacher: object = "rules"
+    kept: list[tuple[Problem, Trace]] = field(default_factory=list, init=False)
+    rejected: list[Rejection] = field(default_factory=list, init=False)
+    counts: dict = field(default_factory=dict, init=False)
+
+
+def _summed(parts: list[Part]) -> dict:
+    """What `prepare` reports of all parts together."""
+    rejected = [rejection for part in parts for rejection in part.rejected]
+    kept, planted = sum(len(part.kept) for part in parts), Counter()
+    for part in parts:
+        planted.update(part.counts["planted"])
+    return {"read": kept + len(rejected), "kept": kept, "rejected": rejected,
+            "reasons": reasons(rejected), "planted": dict(sorted(planted.items())),
+            "no_kind_fits": sum(part.counts["no_kind_fits"] for part in parts)}
+
+
+def _by_kind(records: Iterable[dict]) -> dict[str, int]:
+    return dict(sorted(Counter(r["planted"]["kind"] for r in records if r["planted"]).items()))
+
+
+def _first_records(part: Part, total: int | None, error_share: float, seed: int,
+                   kinds: Mapping[str, float] | None) -> list[dict]:
+    """The first `total` problems whose trace passes the filter, in order, some with an error."""
+    for problem in part.problems:
+        if len(part.kept) == total:
+            break
+        kept, rejected = filter_traces([(problem, *teach([problem], part.teacher))])
+        part.kept += kept
+        part.rejected += rejected
+    count, records = len(part.kept), []
+    chosen = set(random.Random(f"errors/{seed}").sample(range(count), round(error_share * count)))
+    for position, (problem, trace) in enumerate(part.kept):
+        found = inject(problem, trace, seed, kinds) if position in chosen else None
+        records.append(make_record(problem, *(found or (trace,))))
+    planted = _by_kind(records)
+    part.counts = {"planted": planted, "no_kind_fits": len(chosen) - sum(planted.values())}
+    return records
+
+
+def assemble(parts: list[Part], total: int = TOTAL, error_share: float = 0.5, seed: int = 0,
+             *, tests: TestSets | None = None, kinds: Mapping[str, float] | None = None,
+             allow_fewer: bool = False) -> list[dict]:
+    """Training records of all parts, mixed in seeded order; the parts tell what became of each.
+
+    total: traces in all. error_share: the part of each source's traces that hold an injected
+    error. tests: what the problems must have nothing in common with.
+    Raises `ShortfallError` where a source gives fewer than its share, unless `allow_fewer`.
+    """
+    records: list[dict] = []
+    for part, wanted in zip(parts, whole_shares([part.share for part in parts], total)):
+        problems = list(tests.clean(part.problems) if tests else part.problems)
+        part.kept, part.rejected = filter_traces(zip(problems, teach(problems, part.teacher)))
+        records += _records_of(part, wanted, round(error_share * wanted), seed, kinds)
+    if not allow_fewer and len(records) < total:
+        raise ShortfallError(_table(parts))
+    random.Random(f"assembly/{seed}").shuffle(records)
+    return records
+
+
+def whole_shares(shares: list[float], total: int) -> list[int]:
+    """Whole numbers that add up to `total`, in proportion to `shares` (largest remainder)."""
+    exact = [share * total / sum(shares) for share in shares]
+    whole = [int(value) for value in exact]
+    by_rest = sorted(range(len(shares)), key=lambda i: (whole[i] - exact[i], i))
+    for index in by_rest[:total - sum(whole)]:
+        whole[index] += 1
+    return whole
+
+
+def _records_of(part: Part, wanted: int, with_error: int, seed: int,
+                kinds: Mapping[str, float] | None) -> list[dict]:
+    """Clean traces from one end of the seeded order, those with an error from the other: a
+    problem gives both only where the source is short of problems."""
+    order, wrong, misfits = list(part.kept), [], 0
+    random.Random(f"assembly/{seed}/{part.name}").shuffle(order)
+    clean = [make_record(problem, trace) for problem, trace in order[:wanted - with_error]]
+    for problem, trace in reversed(order):
+        if len(wrong) == with_error:
+            break
+        found = inject(problem, trace, seed, kinds)
+        misfits += found is None
+        if found:
+            wrong.append(make_record(problem, *found))
+    part.counts = {"read": len(part.kept) + len(part.rejected), "kept": len(part.kept),
+                   "reasons": reasons(part.rejected), "wanted": wanted, "clean": len(clean),
+                   "planted": _by_kind(wrong), "no_kind_fits": misfits}
+    return clean + wrong
+
+
+class ShortfallError(ValueError):
+    """The sources have fewer usable traces than were asked for; the message is a table."""
+
+
+def _table(parts: list[Part]) -> str:
+    lines = ["there are fewer traces than were asked for; ask for fewer, change the shares, or "
+             "set allow_fewer", f"{'source':12} {'wanted':>7} {'clean':>7} {'planted':>7} "
+             f"{'missing':>7}   problems kept of read"]
+    for part in parts:
+        counts, planted = part.counts, sum(part.counts["planted"].values())
+        lines.append(f"{part.name:12} {counts['wanted']:7} {counts['clean']:7} {planted:7} "
+                     f"{counts['wanted'] - counts['clean'] - planted:7}   "
+                     f"{counts['kept']} of {counts['read']}")
+    return "\n".join(lines)
+
+
+def _parts(entries: list[Entry], places: Mapping[str, Path | None], teacher, total: int,
+           seed: int, split: str, language: str) -> list[Part]:
+    whole = sum(entry.share for entry in entries)
+    return [Part(entry.source, load_problems(
+        entry.source, places[entry.source], split, seed=seed, language=language,
+        revision=entry.revision,
+        # Of a problem come two traces at most, and one is kept nearly always.
+        count=max(1, round(total * entry.share / whole))), entry.share,
+        "rules" if entry.source == "procedural" else teacher) for entry in entries]
+
+
+def _place(entry: Entry, path: str | Path | None, entries: int) -> Path | None:
+    """Where a data set is to be read; None: where it is published."""
+    if entry.source == "procedural" or path is None:
+        return None
+    if entries == 1:
+        return Path(path)
+    own = Path(path) / entry.source
+    if not Path(path).is_dir():
+        raise ValueError(f"several data sets are read from one folder, but {path} is none")
+    return own if own.exists() else None
+
+
+def _test_problems(entries: list[Entry], places: Mapping[str, Path | None]
+                   ) -> dict[str, list[Problem | Rejection] | None]:
+    """The test problems of each data set, None where there are none.
+
+    A file of train problems has no test set beside it; of a folder, or of what is
+    published, a missing one is named as well.
+    """
+    found = {}
+    for entry in entries:
+        place = places[entry.source]
+        if entry.source == "procedural":
+            continue
+        found[entry.source] = None
+        if place is None or not place.is_file():
+            with suppress(FileNotFoundError):
+                found[entry.source] = list(load_problems(entry.source, place, "test",
+                                                         revision=entry.revision))
+    return found
+
+
+def shingles(question: str) -> set[str]:
+    """The runs of WORDS consecutive words of a question; of a shorter one, all of it."""
+    words = normalise_question(question).split()
+    last = max(len(words) - WORDS, 0)
+    return {" ".join(words[start:start + WORDS]) for start in range(last + 1)} - {""}
+
+
+class TestSets:
+    """The questions that training must not have seen.
+
+    problems: of each data set, rejections among them are passed over; None where there is no
+    test set, which `absent` names. `counts` holds, after `clean` has run, the number of train
+    problems taken out by source of the test problem, under "questions" how many test
+    questions there are.
+    """
+
+    __test__ = False  # a noun, not a test case
+
+    def __init__(self, problems: Mapping[str, Iterable[Problem | Rejection] | None]):
+        self.absent = [source for source, found in problems.items() if found is None]
+        self.counts = Counter(questions=0)
+        self.owner: dict[str, Problem] = {}  # the first test problem with a run of words
+        for problem in chain.from_iterable(found or () for found in problems.values()):
+            if isinstance(problem, Problem):
+                self.counts["questions"] += 1
+                for shingle in shingles(problem.question):
+                    self.owner.setdefault(shingle, problem)
+
+    def clean(self, problems: Iterable[Problem | Rejection]) -> Iterator[Problem | Rejection]:
+        """The problems in order, with a `Rejection` in place of each contaminated one."""
+        for problem in problems:
+            own = shingles(problem.question) if isinstance(problem, Problem) else set()
+            shared = sorted(own & self.owner.keys())
+            if shared:
+                test = self.owner[shared[0]]
+                self.counts[test.source] += 1
+                problem = Rejection(problem.id, "contaminated", test.id,
+                                    f"shares {len(shared)} of its {len(own)} runs of {WORDS} "
+                                    f"words with the test problem {test.id}")
+            yield problem

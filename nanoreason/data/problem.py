@@ -130,10 +130,11 @@ def _read_json_lines(path: Path) -> Iterator[tuple[int, dict | Rejection]]:
             if not line:
                 return
             if line.strip():
-                yield number, _read_line(line, f"{path.name} line {number}")
+                yield number, read_json(line, f"{path.name} line {number}")
 
 
-def _read_line(line: bytes, place: str) -> dict | Rejection:
+def read_json(line: bytes, place: str) -> dict | Rejection:
+    """A JSON object from its bytes, or why there is none at this place."""
     try:
         record = json.loads(line.decode("utf-8-sig"))
         json.dumps(record, ensure_ascii=False).encode("utf-8")  # lone surrogates fail here

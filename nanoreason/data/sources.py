@@ -2,14 +2,19 @@
 
 A source yields `Problem`s in order; a record that is none comes as a `Rejection` in its
 place. The data sets are read from local files in their original layouts or, through
-`datasets`, from where they are published.
+`datasets`, from where they are published:
+
+- GSM8K: JSON Lines with `question` and `answer`;
+- MATH: a tree `{train,test}/<subject>/<n>.json` or JSON Lines, with `problem` and
+  `solution`, whose last `\\boxed{…}` holds the answer;
+- VNHSGE: a file for each year's exam, whose questions hold four options each; the answer is
+  the letter of one. 2023 is "test", the other years are "train".
 """
 from __future__ import annotations
 
-import gzip
 import hashlib
-import warnings
-import zlib
+import json
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import partial
@@ -17,25 +22,24 @@ from itertools import chain
 from pathlib import Path
 
 from nanoreason import paths
-from nanoreason.data import exams as math_source, procedural
-from nanoreason.data.exams import exam_files, exam_years, read_exam, read_math, read_vnhsge
+from nanoreason.arithmetic.answers import boxed_answer
+from nanoreason.data import procedural
 from nanoreason.data.gsm8k.teacher import read_problem
-from nanoreason.data.problem import Problem, Rejection, question_sha256, read_json_lines
+from nanoreason.data.problem import (Problem, Rejection, question_sha256, read_json,
+                                     read_json_lines)
 
-READERS = {"gsm8k": partial(read_problem, source="gsm8k"), "math": read_math,
-           "vnhsge": read_vnhsge}
 FILE_SPLITS = ("train", "dev", "train+dev", "test")
 DEV_PARTS = 20  # one part in twenty of train is dev
 MAX_QUESTION = 20_000  # characters; the longest of the three data sets has about 4,000
 GSM8K_HUB = "openai/gsm8k"
+MATH_HUB = "EleutherAI/hendrycks_math"
+SUBJECTS = ("algebra", "counting_and_probability", "geometry", "intermediate_algebra",
+            "number_theory", "prealgebra", "precalculus")
 VNHSGE_FILES = ("https://raw.githubusercontent.com/Xdao85/VNHSGE/{revision}/Dataset/"
                 "VNHSGE-V/JSON%20format/eval/Mathematics")
-# The uncompressed files of github.com/openai/grade-school-math at 3101c7d5.
-GSM8K_SHA256 = {
-    "train.jsonl": "17f347dc51477c50d4efb83959dbb7c56297aba886e5544ee2aaed3024813465",
-    "train_socratic.jsonl": "153d86551187cfd64ef7afb59bfd0ef75cea3ae9388e7ad31e43920b6dd77872",
-    "test.jsonl": "3730d312f6e3440559ace48831e51066acaca737f6eabec99bccb9e4b3c39d14",
-}
+EXAMS = {"train": (2019, 2020, 2021, 2022), "test": (2023,)}
+_NO_IMAGE = {"", "no", "none", "null", "false", "0"}
+_KEY = re.compile(r"\W*([ABCD])\W*", re.IGNORECASE)
 Item = tuple[str, str, dict | Rejection]  # id, place, record
 
 
@@ -45,39 +49,34 @@ def in_dev(question: str) -> bool:
 
 
 def load_problems(source: str, path: str | Path | None = None, split: str = "train", *,
-                  count: int = 1000, seed: int = 0, steps: tuple[int, ...] | None = None,
-                  language: str = "en", revision: str | None = None,
-                  configuration: str = "socratic") -> Iterator[Problem | Rejection]:
+                  count: int = 1000, seed: int = 0, language: str = "en",
+                  revision: str | None = None) -> Iterator[Problem | Rejection]:
     """The problems of a source, in order; a record that is none comes as a `Rejection`.
 
-    source: "procedural" (count, seed, steps and language apply), "gsm8k", "math", "vnhsge",
-        or the path of any JSON Lines file with `question` and `answer` (its problems carry
-        the file's name as source).
-    path: a local file (gzipped or not) or a folder in the data set's own layout: GSM8K's
-        JSON Lines, MATH's tree `{train,test}/<subject>/<n>.json`, VNHSGE's exam files.
-        None reads what is published, at `revision`, which problems carry in their
-        `details` as it was resolved; of GSM8K in `configuration` ("socratic" or "main").
+    source: "procedural" (count, seed and language apply), "gsm8k", "math", "vnhsge", or the
+        path of any JSON Lines file with `question` and `answer` (its problems carry the
+        file's name as source).
+    path: a local file (gzipped or not) or a folder in the data set's own layout. None reads
+        what is published, at `revision`, which problems carry in their `details` as it was
+        resolved.
     split: of "procedural", see `procedural.SPLITS`. Else "train" (without dev), "dev" (5 %
         of train), "train+dev", or "test". A file is taken to hold the split's records, so
         give the official test file with "test". Rejections come whichever split is asked
         for: a broken line belongs to none.
 
     An id that comes twice and a question of more than MAX_QUESTION characters are
-    rejections. Warns where a file has the name of one of GSM8K's but other content.
-    Raises, before the first problem: `ValueError` for an unknown source or split,
+    rejections. Raises, before the first problem: `ValueError` for an unknown source or split,
     `FileNotFoundError` for a missing file, `ConnectionError` where what is published
     cannot be reached.
     """
+    splits = procedural.SPLITS if source == "procedural" else FILE_SPLITS
+    if split not in splits:
+        raise ValueError(f"split {split!r} is unknown; choose one of {', '.join(splits)}")
     if source == "procedural":
         if path is not None:
             raise ValueError("source 'procedural' makes its problems and reads no path; "
                              f"leave path={str(path)!r} out")
-        if split not in procedural.SPLITS:
-            raise ValueError(f"split {split!r} is unknown; choose one of "
-                             f"{', '.join(procedural.SPLITS)}")
-        return procedural.problems(split, count, seed, steps, language)
-    if split not in FILE_SPLITS:
-        raise ValueError(f"split {split!r} is unknown; choose one of {', '.join(FILE_SPLITS)}")
+        return procedural.problems(split, count, seed, language=language)
     part, resolved = "test" if split == "test" else "train", None
     if source not in READERS:
         path = Path(path or source)
@@ -90,9 +89,9 @@ def load_problems(source: str, path: str | Path | None = None, split: str = "tra
         source = Path(source).name.removesuffix(".gz").removesuffix(".jsonl")
         items = _lines(path, source, part)
     elif path is not None:
-        items = _local(source, Path(path), part, configuration)
+        items = _local(source, Path(path), part)
     else:
-        items, resolved = _published(source, part, revision, configuration)
+        items, resolved = _published(source, part, revision)
     read = READERS.get(source, partial(read_problem, source=source))
     return _in_split(_problems(items, read, split, resolved), split)
 
@@ -119,6 +118,61 @@ def _problems(items: Iterable[Item], read, split: str, resolved: str | None
         yield found
 
 
+def _in_split(problems: Iterable[Problem | Rejection], split: str
+              ) -> Iterator[Problem | Rejection]:
+    """Only what belongs to the split; the problems of "train+dev" learn which they are."""
+    for problem in problems:
+        if isinstance(problem, Rejection) or split == "test":
+            yield problem
+            continue
+        part = "dev" if in_dev(problem.question) else "train"
+        if split in (part, "train+dev"):
+            yield replace(problem, split=part)
+
+
+def read_math(record: dict, problem_id: str, split: str, place: str) -> Problem | Rejection:
+    """A MATH record as a `Problem`, or why it is none; `details` has the solution's text."""
+    question, solution = record.get("problem"), record.get("solution")
+    for name, text in (("problem", question), ("solution", solution)):
+        if not isinstance(text, str) or not text.strip():
+            reason = "no_question" if name == "problem" else "no_answer"
+            return Rejection(problem_id, reason, place,
+                             f"field `{name}` must be text, not {text!r:.80}")
+    answer = boxed_answer(solution)
+    if not answer:
+        reason = "no_final_answer" if answer is None else "empty_box"
+        return Rejection(problem_id, reason, place,
+                         rf"no answer in a \boxed{{…}} at the end of {solution[-60:]!r}")
+    return Problem(problem_id, "math", split, "en", question, answer,
+                   details={"worked": solution})
+
+
+def read_vnhsge(record: dict, problem_id: str, split: str, place: str) -> Problem | Rejection:
+    """A record as a `Problem` whose answer is the letter of its key, or why it is none.
+
+    The question keeps stem and options; `details` has the explanation.
+    """
+    question, key = record.get("Question"), record.get("Choice")
+    if not isinstance(question, str) or not question.strip():
+        return Rejection(problem_id, "no_question", place,
+                         f"field `Question` must be text, not {question!r:.80}")
+    image = record.get("Image_Question")
+    if str(image or "").strip().lower() not in _NO_IMAGE:
+        return Rejection(problem_id, "needs_image", place,
+                         f"the question is asked of the image {image!r:.80}")
+    found = _KEY.fullmatch(key) if isinstance(key, str) else None
+    if found is None:
+        return Rejection(problem_id, "no_answer", place,
+                         f"field `Choice` must be one of A, B, C, D, not {key!r:.80}")
+    explanation = record.get("Explanation")
+    return Problem(problem_id, "vnhsge", split, "vi", question.strip(), found[1].upper(),
+                   details={"worked": explanation if isinstance(explanation, str) else ""})
+
+
+READERS = {"gsm8k": partial(read_problem, source="gsm8k"), "math": read_math,
+           "vnhsge": read_vnhsge}
+
+
 def _lines(path: Path, source: str, part: str) -> Iterator[Item]:
     lines = read_json_lines(path)  # a missing file is named here, not at the first problem
 
@@ -130,56 +184,69 @@ def _lines(path: Path, source: str, part: str) -> Iterator[Item]:
     return items()
 
 
-def _local(source: str, path: Path, part: str, configuration: str) -> Iterable[Item]:
-    if source == "gsm8k":
-        path = _gsm8k_file(path, part, configuration) if path.is_dir() else path
-        items = _lines(path, source, part)
-        _check_sha256(path)
-        return items
-    if source == "math" and path.is_dir():
-        if not any((path / part).glob("*/*.json")):
-            raise FileNotFoundError(f"{path / part} has no <subject>/<n>.json; give the folder "
-                                    "that holds train/ and test/, or a JSON Lines file")
-        return math_source.read_tree(path, part)
+def _local(source: str, path: Path, part: str) -> Iterable[Item]:
+    if not path.exists():
+        raise FileNotFoundError(f"{path} is no file or folder of {source}")
     if source == "vnhsge":
-        if not path.exists():
-            raise FileNotFoundError(f"{path} is no file or folder of exams")
-        files = exam_files(path, part) if path.is_dir() else [path]
-        return chain.from_iterable(map(read_exam, files))
-    return _lines(path, source, part)
-
-
-def _gsm8k_file(folder: Path, part: str, configuration: str) -> Path:
-    names = [f"{part}_socratic.jsonl"] if configuration == "socratic" else []
-    names = [name + end for name in [*names, f"{part}.jsonl"] for end in ("", ".gz")]
+        return chain.from_iterable(map(_exam, _exam_files(path, part)))
+    if path.is_file():
+        return _lines(path, source, part)
+    if source == "math":
+        return _tree(path, part)
+    names = [name + end for name in (f"{part}_socratic.jsonl", f"{part}.jsonl")
+             for end in ("", ".gz")]
     for name in names:
-        if (folder / name).is_file():
-            return folder / name
-    raise FileNotFoundError(f"{folder} has none of the files {', '.join(names)}")
+        if (path / name).is_file():
+            return _lines(path / name, source, part)
+    raise FileNotFoundError(f"{path} has none of the files {', '.join(names)}")
 
 
-def _check_sha256(path: Path) -> None:
-    """Warn where a file named like one of GSM8K's is another."""
-    expected = GSM8K_SHA256.get(path.name.removesuffix(".gz"))
-    if expected is None:
-        return
-    content = path.read_bytes()
-    try:
-        content = gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
-    except (EOFError, OSError, zlib.error):
-        return  # the reader names the place where it breaks off
-    found = hashlib.sha256(content).hexdigest()
-    if found != expected:
-        warnings.warn(f"{path.name} is not the published GSM8K file: its sha256 is "
-                      f"{found[:16]}…, not {expected[:16]}…", stacklevel=4)
+def _tree(folder: Path, part: str) -> Iterator[Item]:
+    """Every file below `folder/<part>/<subject>`, subjects and numbers in order."""
+    files = sorted((folder / part).glob("*/*.json"), key=lambda path: (
+        path.parent.name, int(path.stem) if path.stem.isdecimal() else -1, path.stem))
+    if not files:
+        raise FileNotFoundError(f"{folder / part} has no <subject>/<n>.json; give the folder "
+                                "that holds train/ and test/, or a JSON Lines file")
+    for path in files:
+        place = f"{part}/{path.parent.name}/{path.name}"
+        yield f"math-{part}-{path.parent.name}-{path.stem}", place, read_json(
+            path.read_bytes(), place)
 
 
-def _published(source: str, part: str, revision: str | None, configuration: str
-               ) -> tuple[Iterable[Item], str]:
+def _exam_files(path: Path, part: str) -> list[Path]:
+    if path.is_file():
+        return [path]
+    files = [path / f"MET_Math_IE_{year}.json" for year in EXAMS[part]]
+    missing = [file.name for file in files if not file.is_file()]
+    if missing:
+        raise FileNotFoundError(f"{path} lacks {', '.join(missing)}; give the folder of all "
+                                "exams, or the path of one file")
+    return files
+
+
+def _exam(path: Path) -> Iterator[Item]:
+    """The records of one file: a list of them, or one a line."""
+    numbered = read_json_lines(path)
+    if path.read_bytes().lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"["):
+        try:
+            numbered = enumerate(json.loads(path.read_text(encoding="utf-8-sig")), 1)
+        except (ValueError, RecursionError) as error:  # UnicodeError is a ValueError
+            numbered = [(1, Rejection("", "not_json", path.name,
+                                      f"none of its questions can be read: {error}"[:200]))]
+    for number, record in numbered:
+        place = f"{path.name} record {number}"
+        if not isinstance(record, (dict, Rejection)):
+            record = Rejection("", "not_an_object", place,
+                               f"a record must be a JSON object, not {record!r:.60}")
+        given = record.get("ID") if isinstance(record, dict) else None
+        yield f"vnhsge-{given or f'{path.stem}-{number}'}", place, record
+
+
+def _published(source: str, part: str, revision: str | None) -> tuple[Iterable[Item], str]:
     """The records as they are published, and the revision that they are of."""
-    fetch = {"gsm8k": partial(_from_hub, GSM8K_HUB, (configuration,)),
-             "math": partial(_from_hub, math_source.HUB_NAME, math_source.SUBJECTS),
-             "vnhsge": _from_github}[source]
+    fetch = {"gsm8k": partial(_from_hub, GSM8K_HUB, ("socratic",)),
+             "math": partial(_from_hub, MATH_HUB, SUBJECTS), "vnhsge": _from_github}[source]
     try:
         return fetch(source, part, revision)
     except Exception as error:  # datasets and the hub client share no base class
@@ -200,7 +267,6 @@ def _from_hub(name: str, configurations: tuple[str, ...], source: str, part: str
 
     def items():
         for configuration, rows in tables.items():
-            # Both configurations of GSM8K have the same problems; a subject's are its own.
             own = f"-{configuration}" if len(tables) > 1 else ""
             for number, row in enumerate(rows, 1):
                 yield (f"{source}-{part}{own}-{number}",
@@ -211,27 +277,14 @@ def _from_hub(name: str, configurations: tuple[str, ...], source: str, part: str
 def _from_github(source: str, part: str, revision: str | None) -> tuple[Iterable[Item], str]:
     from huggingface_hub import get_session
 
-    revision, digest, files = revision or "main", hashlib.sha256(), []
-    for year in exam_years(part):
+    revision, digest = revision or "main", hashlib.sha256()
+    folder = paths.BUILD / "data" / "vnhsge" / revision
+    folder.mkdir(parents=True, exist_ok=True)
+    for year in EXAMS[part]:
         name = f"MET_Math_IE_{year}.json"
         answer = get_session().get(f"{VNHSGE_FILES.format(revision=revision)}/{name}", timeout=20)
         answer.raise_for_status()
         digest.update(answer.content)
-        files.append(paths.BUILD / "data" / "vnhsge" / revision / name)
-        files[-1].parent.mkdir(parents=True, exist_ok=True)
-        files[-1].write_bytes(answer.content)
+        (folder / name).write_bytes(answer.content)
     # A branch moves on and its files name no commit: their content tells which they are.
-    return (chain.from_iterable(map(read_exam, files)),
-            f"{revision}, sha256 {digest.hexdigest()[:16]}")
-
-
-def _in_split(problems: Iterable[Problem | Rejection], split: str
-              ) -> Iterator[Problem | Rejection]:
-    """Only what belongs to the split; the problems of "train+dev" learn which they are."""
-    for problem in problems:
-        if isinstance(problem, Rejection) or split == "test":
-            yield problem
-            continue
-        part = "dev" if in_dev(problem.question) else "train"
-        if split in (part, "train+dev"):
-            yield replace(problem, split=part)
+    return (_local(source, folder, part), f"{revision}, sha256 {digest.hexdigest()[:16]}")

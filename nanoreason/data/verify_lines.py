@@ -121,14 +121,11 @@ def procedural_trace(problem: Problem) -> Trace:
     if not problem.steps:
         raise ValueError(f"problem {problem.id} brings no steps; this teacher writes traces "
                          "of procedural problems only")
-    rng = random.Random(f"checks/{problem.id}")
-    kinds = draw_kinds(len(problem.steps), rng)
     lines = tuple(equation(s.operator, s.left, s.right, s.value) for s in problem.steps)
     return Trace(
         understand=("Given: " + "; ".join(problem.details["given"]),
                     "Find: " + problem.details["find"]),
         plan=tuple(step.plan for step in problem.steps),
         execute=lines, result=problem.answer,
-        checks=tuple(check_line(kind, step, step.value)
-                     for kind, step in zip(kinds, problem.steps)),
+        checks=check_lines(problem.id, problem.steps, lines),
         verdict=None, repairs=(), answer=problem.answer)

@@ -17,7 +17,7 @@ from itertools import islice
 import yaml
 
 from nanoreason import environment
-from nanoreason.data.errors import plant
+from nanoreason.data.errors import inject
 from nanoreason.data.problem import Problem
 from nanoreason.data.sources import load_problems
 from nanoreason.data.teachers import teach
@@ -61,16 +61,15 @@ def natural_rows(problems: Iterable[Problem], teachers: dict[str, Trace] | None 
 def given_rows(pairs: Iterable[tuple[Problem, Trace]], seed: int) -> list[dict]:
     """Matched rows with EXECUTE given: each trace once right and once with an error.
 
-    The kind of error is drawn uniformly, see `planting.plant`. A trace with room for no kind
+    The kind of error is drawn uniformly, see `errors.inject`. A trace with room for no kind
     gives no row in either setting.
     """
     rows = []
     for problem, trace in pairs:
-        found = plant(problem, trace, seed)
+        found = inject(problem, trace, seed)
         if found is None:
             continue
-        wrong, kind = found
-        planted = {"step": wrong.verdict, "kind": kind, "origin": "planted"}
+        wrong, planted = found
         rows.append(make_row(problem, "clean", trace, text=given_part(trace)))
         rows.append(make_row(problem, "injected", trace, text=given_part(wrong),
                              planted=planted))

@@ -17,7 +17,7 @@ from functools import lru_cache
 from itertools import islice
 
 from nanoreason import environment
-from nanoreason.data.errors import plant
+from nanoreason.data.errors import inject
 from nanoreason.data.problem import Problem
 from nanoreason.data.procedural import problems as make_problems
 from nanoreason.data.sources import load_problems
@@ -50,8 +50,8 @@ def _examples() -> tuple[str, str]:
     made = [(problem, procedural_trace(problem))
             for problem in make_problems("train", 40, EXAMPLE_SEED)]
     first = next((p, t) for p, t in made if len(t.plan) == 2)
-    second = next((p, planted[0]) for p, t in made if len(t.plan) == 3
-                  and (planted := plant(p, t, EXAMPLE_SEED, {"arithmetic_slip": 1.0})))
+    second = next((p, found[0]) for p, t in made if len(t.plan) == 3
+                  and (found := inject(p, t, EXAMPLE_SEED, {"arithmetic_slip": 1.0})))
     return tuple(f"Problem: {p.question}\n{render_trace(t)}\n"
                  for p, t in (first, second))
 

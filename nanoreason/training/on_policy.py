@@ -26,7 +26,7 @@ from nanoreason.arithmetic.equations import read_equations
 from nanoreason.data.errors import CorruptionError, check_kinds, read_steps
 from nanoreason.data.filters import examine, repaired
 from nanoreason.data.problem import Problem, Rejection, question_sha256, read_json_lines
-from nanoreason.data.verify_lines import check_line, check_lines, draw_kinds
+from nanoreason.data.verify_lines import check_line, check_lines
 from nanoreason.files import to_json, write_text
 from nanoreason.graph.builder import execute_graph
 from nanoreason.graph.matching import align, first_wrong_step
@@ -65,12 +65,7 @@ def right_trace(record: Mapping) -> Trace:
     """
     trace = repaired(parse_trace(record["trace"]))
     steps = read_steps(trace)
-    if record["source"] == "procedural":
-        kinds = draw_kinds(len(steps), random.Random(f"checks/{record['id']}"))
-        checks = tuple(check_line(kind, step, step.value) for kind, step in zip(kinds, steps))
-    else:
-        checks = check_lines(record["id"], steps, trace.execute)
-    return replace(trace, checks=checks)
+    return replace(trace, checks=check_lines(record["id"], steps, trace.execute))
 
 
 def judge(record: Mapping, right: Trace, text: str) -> Judgement:
