@@ -100,32 +100,34 @@ def prepare(data: str, teacher="rules", total: int | None = None,
     check_mix(kinds)
     report = {} if report is None else report
     entries = read_mixture(data)
-    if entries and data != "procedural":
-        total = TOTAL if total is None else total
-        places = {entry.source: _place(entry, path, len(entries)) for entry in entries}
-        tests = TestSets(_test_problems(entries, places))
-        parts = _parts(entries, places, teacher, total, seed, split, language)
-        records = assemble(parts, total, error_share, seed, tests=tests, kinds=kinds,
-                           allow_fewer=allow_fewer)
-        report.update(_summed(parts), by_source={part.name: part.counts for part in parts},
-                      test_sets={**tests.counts, "absent": tests.absent})
-        return records
     if not entries and _is_prepared(data):
         records = _shuffled(read_traces(data), seed)[:total]
         report.update(read=len(records), kept=len(records), rejected=[], reasons={},
                       planted=_by_kind(records), no_kind_fits=0)
         return records
-    if entries:
-        problems = load_problems(data, path, split, count=total or 1000, seed=seed,
-                                 language=language)
+    of_sets = bool(entries) and data != "procedural"
+    entries = entries or [Entry(data, None, 1.0)]
+    places = {entry.source: _place(entry, path, len(entries)) for entry in entries}
+    wanted = total or (TOTAL if of_sets else 1000)
+    whole = sum(entry.share for entry in entries)
+    parts = [Part(entry.source, load_problems(
+        entry.source, places[entry.source], split, seed=seed, language=language,
+        revision=entry.revision,
+        # Of a problem come two traces at most, and one is kept nearly always.
+        count=max(1, round(wanted * entry.share / whole))), entry.share,
+        "rules" if of_sets and entry.source == "procedural" else teacher) for entry in entries]
+    if of_sets:
+        tests = TestSets(_test_problems(entries, places))
+        records = assemble(parts, wanted, error_share, seed, tests=tests, kinds=kinds,
+                           allow_fewer=allow_fewer)
+        report.update(by_source={part.name: part.counts for part in parts},
+                      test_sets={**tests.counts, "absent": tests.absent})
     else:
-        # A file whose answers are not in GSM8K's layout has no steps to learn from, and
-        # the teacher says so; so one reader serves both.
-        problems = _shuffled(list(load_problems(data, path, split)), seed)
-    part = Part(data, problems, 1.0, teacher)
-    records = _first_records(part, total, error_share, seed, kinds)
-    report.update(_summed([part]))
-    if not records:
+        if data != "procedural":
+            parts[0].problems = _shuffled(list(parts[0].problems), seed)
+        records = _first_records(parts[0], total, error_share, seed, kinds)
+    report.update(_summed(parts))
+    if not records and not of_sets:
         raise ValueError(f"no usable record in {data!r}: {report['reasons'] or 'it is empty'}")
     return records
 
@@ -260,20 +262,9 @@ def _table(parts: list[Part]) -> str:
     return "\n".join(lines)
 
 
-def _parts(entries: list[Entry], places: Mapping[str, Path | None], teacher, total: int,
-           seed: int, split: str, language: str) -> list[Part]:
-    whole = sum(entry.share for entry in entries)
-    return [Part(entry.source, load_problems(
-        entry.source, places[entry.source], split, seed=seed, language=language,
-        revision=entry.revision,
-        # Of a problem come two traces at most, and one is kept nearly always.
-        count=max(1, round(total * entry.share / whole))), entry.share,
-        "rules" if entry.source == "procedural" else teacher) for entry in entries]
-
-
 def _place(entry: Entry, path: str | Path | None, entries: int) -> Path | None:
     """Where a data set is to be read; None: where it is published."""
-    if entry.source == "procedural" or path is None:
+    if path is None or entry.source == "procedural" and entries > 1:
         return None
     if entries == 1:
         return Path(path)

@@ -17,6 +17,7 @@ comparison is written down, not left to be made in silence.
 """
 from __future__ import annotations
 
+import operator
 import random
 from collections.abc import Sequence
 from fractions import Fraction
@@ -26,17 +27,12 @@ from nanoreason.trace import Trace
 
 KINDS = ("inverse", "recompute")
 SIGNS = {"+": "-", "-": "+", "*": "/", "/": "*"}
+_OPERATIONS = {"+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.truediv}
 
 
-def compute(operator: str, left: Fraction, right: Fraction) -> Fraction:
+def compute(sign: str, left: Fraction, right: Fraction) -> Fraction:
     """The exact value of one binary step; raises `ZeroDivisionError` for x / 0."""
-    if operator == "+":
-        return left + right
-    if operator == "-":
-        return left - right
-    if operator == "*":
-        return left * right
-    return left / right
+    return _OPERATIONS[sign](left, right)
 
 
 def write_number(value: Fraction) -> str:
@@ -50,9 +46,9 @@ def write_number(value: Fraction) -> str:
     return f"{value.numerator}/{value.denominator}"
 
 
-def equation(operator: str, left: Operand, right: Operand, value: Fraction) -> str:
-    """`left operator right = value` as EXECUTE writes it."""
-    return f"{left.text} {operator} {right.text} = {write_number(value)}"
+def equation(sign: str, left: Operand, right: Operand, value: Fraction) -> str:
+    """`left sign right = value` as EXECUTE writes it."""
+    return f"{left.text} {sign} {right.text} = {write_number(value)}"
 
 
 def draw_kinds(count: int, rng: random.Random) -> tuple[str, ...]:
@@ -60,21 +56,32 @@ def draw_kinds(count: int, rng: random.Random) -> tuple[str, ...]:
     return tuple(rng.choice(KINDS) for _ in range(count))
 
 
-def write_check(kind: str, step: Step, found: Fraction) -> str:
-    """The equation that checks `step` when EXECUTE found the value `found` for it."""
+def _check(kind: str, step: Step, found: Fraction) -> tuple[str, Operand, Operand, Fraction]:
+    """Sign and sides of a check, and the value that it should come to; see the table above."""
     if kind not in KINDS:
         raise ValueError(f"check kind {kind!r} is unknown; choose one of {', '.join(KINDS)}")
-    x, y = step.left, step.right
+    x, y, sign = step.left, step.right, step.operator
     c = Operand("step", 0, found, write_number(found))
     if kind == "inverse":
-        operator, left, right = SIGNS[step.operator], c, y
-    elif step.operator == "-":
-        operator, left, right = "-", x, c
-    elif step.operator == "/":
-        operator, left, right = "*", y, c
-    else:
-        operator, left, right = step.operator, y, x
-    return equation(operator, left, right, compute(operator, left.value, right.value))
+        return SIGNS[sign], c, y, x.value
+    if sign == "-":
+        return "-", x, c, y.value
+    if sign == "/":
+        return "*", y, c, x.value
+    return sign, y, x, found
+
+
+def write_check(kind: str, step: Step, found: Fraction) -> str:
+    """The equation that checks `step` when EXECUTE found the value `found` for it."""
+    sign, left, right, _ = _check(kind, step, found)
+    return equation(sign, left, right, compute(sign, left.value, right.value))
+
+
+def check_line(kind: str, step: Step, found: Fraction) -> str:
+    """A line of VERIFY: the check of `step`, the value it should come to, the outcome."""
+    wanted = write_number(_check(kind, step, found)[3])
+    right = found == compute(step.operator, step.left.value, step.right.value)
+    return f"{write_check(kind, step, found)}, want {wanted}, {'correct' if right else 'wrong'}"
 
 
 def check_lines(problem_id: str, steps: Sequence[Step], lines: Sequence[str]
@@ -87,18 +94,6 @@ def check_lines(problem_id: str, steps: Sequence[Step], lines: Sequence[str]
     kinds = ["inverse" if write_check(kind, step, step.value) == line else kind
              for kind, step, line in zip(kinds, steps, lines)]
     return tuple(check_line(kind, step, step.value) for kind, step in zip(kinds, steps))
-
-
-def check_line(kind: str, step: Step, found: Fraction) -> str:
-    """A line of VERIFY: the check of `step`, the value it should come to, the outcome."""
-    wanted = step.left.value
-    if kind == "recompute" and step.operator in "+*":
-        wanted = found
-    elif kind == "recompute" and step.operator == "-":
-        wanted = step.right.value
-    right = found == compute(step.operator, step.left.value, step.right.value)
-    return (f"{write_check(kind, step, found)}, want {write_number(wanted)}, "
-            f"{'correct' if right else 'wrong'}")
 
 
 def slip(value: int, rng: random.Random) -> int:
