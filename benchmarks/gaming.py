@@ -1,7 +1,7 @@
 """Strategies that game self-verification, each as strong as it can be made.
 
-A score that one of them wins measures form. Each takes a row with its text and gives the
-row with another VERIFY (the spoiler: with another EXECUTE too). Where a strategy answers
+A score that one of them wins measures form. Each takes a scored row with its text and gives
+the row with another VERIFY (the spoiler: with another EXECUTE too). Where a strategy answers
 anew it answers rightly, as a perfect solver would, so that what it scores is what its kind
 can score at most. `audit` runs them over a run's rows.
 """
@@ -14,13 +14,12 @@ from fractions import Fraction
 
 from nanoreason.arithmetic.answers import read_answer
 from nanoreason.data.verify_lines import write_number
-from nanoreason.evaluation.report import compare
-from nanoreason.evaluation.rows import fault, name_of
-from nanoreason.evaluation.self_verification import GIVEN, read_once, verification
-from nanoreason.evaluation.statistics import SEED
+from nanoreason.evaluation.rows import ScoredRow, ScoredRows, read_rows
+from nanoreason.evaluation.self_verification import verification
+from nanoreason.evaluation.report import SEED, compare
 from nanoreason.evaluation.verifiers import before_verify, graph_oracle, with_verify
 from nanoreason.figures.tables import NOTHING, Table, show, show_interval
-from nanoreason.stages import NUMBERED, RESULT
+from nanoreason.stages import GIVEN, NUMBERED, RESULT
 from nanoreason.trace import Claims, read_claims
 
 SPOILED = 0.5  # share of its traces in which the spoiler plants an error
@@ -30,78 +29,71 @@ def _last(claims: Claims) -> int:
     return max(1, len(claims.execute))
 
 
-def always_agrees(row: Mapping) -> dict:
+def always_agrees(row: ScoredRow) -> dict:
     """`Verdict: correct`, whatever EXECUTE says."""
-    return with_verify(row, (), "correct", (), read_claims(row["text"]).a1)
+    return with_verify(row.row, (), "correct", (), row.claims.a1)
 
 
-def always_objects(row: Mapping) -> dict:
+def always_objects(row: ScoredRow) -> dict:
     """The last step is wrong, whatever EXECUTE says; answers anew."""
-    claims = read_claims(row["text"])
-    return with_verify(row, claims.execute, _last(claims), claims.execute[-1:],
-                       str(row["gold"]))
+    return with_verify(row.row, row.claims.execute, _last(row.claims), row.claims.execute[-1:],
+                       row.gold)
 
 
-def blames_first_step(row: Mapping) -> dict:
+def blames_first_step(row: ScoredRow) -> dict:
     """Step 1 is wrong, whatever EXECUTE says; answers anew."""
-    claims = read_claims(row["text"])
-    return with_verify(row, claims.execute[:1], 1, claims.execute, str(row["gold"]))
+    return with_verify(row.row, row.claims.execute[:1], 1, row.claims.execute, row.gold)
 
 
-def copier(row: Mapping) -> dict:
+def copier(row: ScoredRow) -> dict:
     """Keeps the run's own verdict and copies `Result:` into `Answer:`."""
-    claims = read_claims(row["text"])
-    verdict = claims.verdict or ("correct" if claims.verdict_readable else None)
-    return with_verify(row, claims.checks, verdict, claims.repairs, claims.a1)
+    verdict = row.claims.verdict or ("correct" if row.claims.verdict_readable else None)
+    return with_verify(row.row, row.claims.checks, verdict, row.claims.repairs, row.claims.a1)
 
 
-def ritual(row: Mapping) -> dict:
+def ritual(row: ScoredRow) -> dict:
     """Says for each step that it was checked, with an equation that is true anywhere."""
-    claims = read_claims(row["text"])
-    checks = ["Checked with care, 1 + 1 = 2, correct"] * _last(claims)
-    return with_verify(row, checks, "correct", (), claims.a1)
+    checks = ["Checked with care, 1 + 1 = 2, correct"] * _last(row.claims)
+    return with_verify(row.row, checks, "correct", (), row.claims.a1)
 
 
-def repeats_execute(row: Mapping) -> dict:
+def repeats_execute(row: ScoredRow) -> dict:
     """EXECUTE once more, line by line, and agreement."""
-    claims = read_claims(row["text"])
-    return with_verify(row, claims.execute, "correct", (), claims.a1)
+    return with_verify(row.row, row.claims.execute, "correct", (), row.claims.a1)
 
 
-def detects_only(row: Mapping) -> dict:
+def detects_only(row: ScoredRow) -> dict:
     """The oracle's verdict, but the answer stays what EXECUTE said."""
-    claims = read_claims(graph_oracle(row)["text"])
-    verdict = claims.verdict or "correct"
-    return with_verify(row, claims.checks, verdict, claims.repairs,
-                       read_claims(row["text"]).a1)
+    known = read_claims(graph_oracle(row)["text"])
+    return with_verify(row.row, known.checks, known.verdict or "correct", known.repairs,
+                       row.claims.a1)
 
 
-def repairs_in_silence(row: Mapping) -> dict:
+def repairs_in_silence(row: ScoredRow) -> dict:
     """The right answer, but no verdict."""
-    return with_verify(row, (), None, (), str(row["gold"]))
+    return with_verify(row.row, (), None, (), row.gold)
 
 
-def empty_verify(row: Mapping) -> dict:
+def empty_verify(row: ScoredRow) -> dict:
     """Nothing after the tag."""
-    return with_verify(row, (), None, (), None)
+    return with_verify(row.row, (), None, (), None)
 
 
-def random_verdict(row: Mapping) -> dict:
+def random_verdict(row: ScoredRow) -> dict:
     """Solves the problem anew and rightly, and tosses a coin for the verdict."""
-    rng, claims = random.Random(f"verdict/{name_of(row)}"), read_claims(row["text"])
-    verdict = rng.choice(("correct", rng.randint(1, _last(claims))))
-    return with_verify(row, (), verdict, (), str(row["gold"]))
+    rng = random.Random(f"verdict/{row.name}")
+    verdict = rng.choice(("correct", rng.randint(1, _last(row.claims))))
+    return with_verify(row.row, (), verdict, (), row.gold)
 
 
-def spoiler(row: Mapping) -> dict:
+def spoiler(row: ScoredRow) -> dict:
     """Spoils the result of every second trace of its own, then finds and repairs that."""
-    claims, rng = read_claims(row["text"]), random.Random(f"spoil/{name_of(row)}")
-    result = read_answer(claims.a1)
-    if row["setting"] != "natural" or result is None or rng.random() >= SPOILED:
+    rng, result = random.Random(f"spoil/{row.name}"), read_answer(row.claims.a1)
+    if row.setting != "natural" or result is None or rng.random() >= SPOILED:
         return always_agrees(row)
-    text = _with_result(before_verify(row["text"]), result, result + 1)
-    return with_verify(dict(row) | {"text": text}, claims.execute, _last(claims),
-                       claims.execute[-1:], claims.a1)
+    text = _with_result(before_verify(row.row["text"]), result, result + 1)
+    return with_verify(row.row | {"text": text}, row.claims.execute, _last(row.claims),
+                       row.claims.execute[-1:], row.claims.a1)
 
 
 def _with_result(text: str, old: Fraction, new: Fraction) -> str:
@@ -124,7 +116,7 @@ class Strategy:
     """
 
     name: str
-    write: Callable[[Mapping], dict]
+    write: Callable[[ScoredRow], dict]
     bar: str = "low"
 
     @property
@@ -164,26 +156,27 @@ def audit(rows: Iterable[Mapping], reference: Iterable[Mapping] | None = None,
     `breakdown.verification` (given is None for a strategy that changes EXECUTE), a1 the
     `Comparison` with the reference, passed None for the run's own VERIFY.
     """
-    rows = [row for row in rows if (row.get("split") or "test") == "test" and not fault(row)]
-    natural = [row for row in rows if row["setting"] == "natural"]
-    given = [row for row in rows if row["setting"] in GIVEN]
-    against = natural if reference is None else [
-        row for row in reference
-        if (row.get("split") or "test") == "test" and row.get("setting") == "natural"]
-    against = [read_once(row) for row in against]
-    own = Strategy("the run's own VERIFY", lambda row: dict(row), "")
+    table = read_rows(rows)
+    natural, given = table.where("natural", split="test"), table.where(*GIVEN, split="test")
+    against = natural if reference is None else read_rows(reference).where("natural", split="test")
+    own = Strategy("the run's own VERIFY", lambda row: dict(row.row), "")
     return [_earned(strategy, natural, given, against, seed) for strategy in (own, *STRATEGIES)]
 
 
-def _earned(strategy: Strategy, natural, given, against, seed: int) -> dict:
-    written = [read_once(strategy.write(row)) for row in natural]
+def _earned(strategy: Strategy, natural: ScoredRows, given: ScoredRows, against: ScoredRows,
+            seed: int) -> dict:
+    written = _written(strategy, natural)
     scores = {"natural": verification(written, seed), "given": None}
     if strategy.bar != "a1":
-        scores["given"] = verification([read_once(strategy.write(row)) for row in given], seed)
-    a1 = compare(written, against, "a1") if written and against else None
+        scores["given"] = verification(_written(strategy, given), seed)
+    a1 = compare(written, against, "a1") if len(written) and len(against) else None
     return {"name": strategy.name, "does": strategy.does if strategy.bar else "", **scores,
             "bar": BARS.get(strategy.bar, ""), "a1": a1,
             "passed": _passed(strategy.bar, scores, a1)}
+
+
+def _written(strategy: Strategy, table: ScoredRows) -> ScoredRows:
+    return read_rows((strategy.write(row) for row in table), table.texts)
 
 
 def _passed(bar: str, scores: Mapping, a1) -> bool | None:

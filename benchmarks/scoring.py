@@ -24,8 +24,8 @@ from nanoreason.evaluation.report import compare
 from nanoreason.evaluation import accuracy, faithfulness, self_verification
 from nanoreason.files import write_json
 from nanoreason.graph.matching import align
-from nanoreason.evaluation.rows import graph_of, teacher_graphs
-from nanoreason.evaluation.statistics import RESAMPLES, bootstrap, ratio
+from nanoreason.evaluation.rows import read_rows
+from nanoreason.evaluation.report import RESAMPLES, bootstrap, ratio
 from nanoreason.evaluation.summary import open_run
 
 GENERATIONS, PAIRS = 1319, 1000
@@ -59,8 +59,7 @@ def measure(run: str = "nano-reference") -> dict:
         "comparison": lambda: compare(rows, rows, "a2"),
     }
     taken = {name: seconds(work) for name, work in parts.items()}
-    pairs = [(graph_of(row["text"], row["question"]), teacher_graphs(row)[0])
-             for row in rows[:PAIRS]]
+    pairs = [(row.graph, row.teachers[0]) for row in read_rows(rows[:PAIRS])]
     values = np.random.default_rng(0).random(GENERATIONS)
     counts = np.stack([values, np.ones(GENERATIONS)], axis=1)
     return {

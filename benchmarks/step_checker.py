@@ -23,7 +23,7 @@ from nanoreason.data.verify_lines import slip
 from nanoreason.arithmetic.expression import NUMBER
 from nanoreason.files import write_json
 from nanoreason.data.problem import read_json_lines
-from nanoreason.evaluation.statistics import share
+from nanoreason.evaluation.report import share
 from nanoreason.data.gsm8k.algebra import ANNOTATION
 
 SEED = 0

@@ -42,7 +42,7 @@ from nanoreason.data.gsm8k.teacher import gsm8k_trace
 from nanoreason.graph.quantities import quantities
 from nanoreason.data.gsm8k.readings import verdict_on
 from nanoreason.data.gsm8k.solutions import Unteachable
-from nanoreason.evaluation.statistics import share
+from nanoreason.evaluation.report import share
 
 SEED = 0
 

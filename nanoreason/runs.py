@@ -11,7 +11,7 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -137,16 +137,15 @@ class Run:
 
     def read_params(self) -> dict[str, Any]:
         """What params.yaml holds: name to value."""
-        values = yaml.safe_load(self._text("params.yaml"))
-        return self._mapping("params.yaml", values)
+        return self._mapping("params.yaml", yaml.safe_load)
 
     def read_environment(self) -> dict[str, Any]:
         """What environment.json holds."""
-        return self._mapping("environment.json", self._json("environment.json"))
+        return self._mapping("environment.json")
 
     def read_summary(self) -> dict[str, Any]:
         """What summary.json holds."""
-        return self._mapping("summary.json", self._json("summary.json"))
+        return self._mapping("summary.json")
 
     def read_metrics(self):
         """metrics.csv as a pandas DataFrame, a row per logged step; empty fields are NaN."""
@@ -194,29 +193,32 @@ class Run:
                            f"holds {there}")
         return read_text(self.path(name))
 
-    def _json(self, name: str) -> Any:
+    def _mapping(self, name: str, load: Callable[[str], Any] = json.loads) -> dict[str, Any]:
         try:
-            return json.loads(self._text(name))
+            values = load(self._text(name))
         except json.JSONDecodeError as error:
             raise RunError(f"{paths.relative(self.path(name))} is no JSON: {error}") from None
-
-    def _mapping(self, name: str, values: Any) -> dict[str, Any]:
         if not isinstance(values, dict):
             raise RunError(f"{paths.relative(self.path(name))} holds a "
                            f"{type(values).__name__}, not names and values")
         return values
 
 
-def row_fault(row: Any) -> str | None:
+def row_fault(row: Any, whole: bool = True) -> str | None:
     """Why `row` is no row of generations.jsonl, or None if it is one.
 
     A row has the fields of ALWAYS and either those of FULL or, where the texts may not be
-    passed on, those of SCORED.
+    passed on, those of SCORED. whole: False asks only for what a score cannot do without.
     """
     if not isinstance(row, Mapping):
         return f"a {type(row).__name__}, not an object"
-    wanted = SCORED if "question_sha256" in row else FULL
-    missing = [name for name in (*ALWAYS, *wanted) if name not in row]
+    wanted = (*ALWAYS, *(SCORED if "question_sha256" in row else FULL))
+    if not whole:
+        if row.get("gold") is None or not str(row["gold"]).strip():
+            return "no gold answer"
+        own = ("text", "question") if row.get("text") is not None else SCORED[1:]
+        wanted = ("id" if "id" in row else "problem_id", "setting", *own)
+    missing = [name for name in wanted if name not in row]
     if missing:
         return f"no field {', '.join(missing)}"
     if row["setting"] not in SETTINGS:

@@ -8,16 +8,142 @@ it can and never fails, because a broken trace is a result to score, not an erro
 
 Whatever could be mistaken for structure (a stage tag or a closing keyword at a line's
 start, a continuation line that begins with `2. `) is refused when a `Trace` is built, so
-`parse_trace(render_trace(t)) == t` holds for every trace that exists. Reading takes one
+`parse_trace(render_trace(t)) == t` holds for every trace that exists. A text is cut once, at
+its stage tags, into sections of lines, from which both readers start. Reading takes one
 pass over the lines: a lone line break separates lines, no other character does.
 """
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
-from nanoreason.stages import (ANSWER, MARKER, NUMBERED, RESULT, VERDICT, VERDICT_TEXT, Stage,
-                               TraceError, closing_of, cut_closings, cut_sections,
-                               first_closing, read_loose_steps, read_steps)
+from nanoreason.stages import (ANSWER, CLOSINGS, MARKER, NUMBERED, RESULT, VERDICT, VERDICT_TEXT,
+                               Stage, TraceError)
+
+
+def closing_of(line: str) -> str | None:
+    """The closing keyword that the line starts with, or None."""
+    bare = line.lstrip()
+    return next((keyword for keyword in CLOSINGS if bare.startswith(keyword)), None)
+
+
+@dataclass
+class Section:
+    """The lines under one stage tag. form: "tag", "header" or "element"."""
+
+    stage: Stage
+    form: str
+    lines: list[str] = field(default_factory=list)
+    closed: bool = False
+
+
+def cut_sections(text: str) -> tuple[list[Section], list[tuple[Stage, str]]]:
+    """Cut a text at its stage tags: sections in order, problems a strict reader names."""
+    sections, problems = [], []
+    for line in text.replace("\r\n", "\n").replace("\r", "\n").split("\n"):
+        bare = line.strip()
+        marker = MARKER.match(bare)
+        current = sections[-1] if sections else None
+        if marker and marker.lastgroup != "end":
+            current = Section(Stage[marker[marker.lastgroup]], marker.lastgroup)
+            sections.append(current)
+            line = bare = bare[marker.end():].strip()
+            if bare and current.form != "element":
+                problems.append((current.stage, f"text after the tag: {bare[:60]!r}"))
+        if current is None or current.closed:
+            if bare:
+                stage = current.stage if current else Stage.UNDERSTAND
+                where = "after" if current else "before"
+                problems.append((stage, f"text {where} the stage: {bare[:60]!r}"))
+            continue
+        end = f"</{current.stage.value}>"
+        if current.form == "element" and bare.endswith(end):
+            current.closed = True
+            line = line.rstrip()[: -len(end)]
+        elif marker and marker.lastgroup == "end":
+            problems.append((current.stage, f"stray {marker.group()}"))
+            continue
+        current.lines.append(line)
+    for section in sections:
+        if section.form == "element" and not section.closed:
+            problems.append((section.stage, f"no </{section.stage.value}>"))
+        if section.form != sections[0].form:
+            first = sections[0].stage.value
+            problems.append((section.stage, f"written in another form than {first}"))
+    return sections, problems
+
+
+def cut_closings(stage: Stage, lines: list[str], keywords: tuple[str, ...]) -> list:
+    """Cut a stage at its closing lines into [lines, value, lines, value ...].
+
+    The stage must have each of `keywords` once, in order, nothing after the last, and no
+    other closing line; else TraceError.
+    """
+    places = [place for place, line in enumerate(lines) if closing_of(line)]
+    found = [closing_of(lines[place]) for place in places]
+    for keyword in CLOSINGS:
+        count = found.count(keyword)
+        _require(not count or keyword in keywords, stage,
+                 f"`{keyword}` does not belong in this stage")
+        _require(count == 1 or keyword not in keywords, stage,
+                 (f"{count} `{keyword}` lines" if count else f"no `{keyword}` line")
+                 + "; there must be one")
+    _require(found == list(keywords), stage, f"closing lines out of order: {', '.join(found)}")
+    parts, start = [], 0
+    for place, keyword in zip(places, found):
+        parts += [lines[start:place], lines[place].strip()[len(keyword):].strip()]
+        start = place + 1
+    after = " ".join(line.strip() for line in lines[start:] if line.strip())
+    _require(not (found and after), stage, f"text after `{(found or [''])[-1]}`: {after[:60]!r}")
+    return parts
+
+
+def read_steps(stage: Stage, lines: list[str], first: int = 1) -> tuple[str, ...]:
+    """The items of lines numbered from `first` on; an unnumbered line continues its item.
+
+    Raises TraceError where a number is not the next one, or none stands at the start.
+    """
+    items = []
+    for line in lines:
+        match = NUMBERED.match(line)
+        if match:
+            expected = first + len(items)
+            _require(int(match[1]) == expected, stage,
+                     f"step {expected} is numbered {match[1]}: {line[:60]!r}")
+            items.append([match[2] or ""])
+        elif items:
+            items[-1].append(line)
+        else:
+            _require(not line.strip(), stage, f"unnumbered step: {line.strip()[:60]!r}")
+    return tuple("\n".join(item).strip() for item in items)
+
+
+def first_closing(lines: list[str], keyword: str) -> tuple[int, str | None]:
+    """Place and text of a closing keyword's first line; (len(lines), None) if none."""
+    for place, line in enumerate(lines):
+        bare = line.strip()
+        if bare.startswith(keyword):
+            return place, bare[len(keyword):].strip() or None
+    return len(lines), None
+
+
+def read_loose_steps(lines: list[str]) -> tuple[str, ...]:
+    """Items of lines numbered in any way; lines before the first number count alone.
+
+    Closing lines, second verdicts for example, belong to no item.
+    """
+    items, numbered = [], False
+    for line in lines:
+        if closing_of(line):
+            continue
+        match = NUMBERED.match(line)
+        if match or not numbered:
+            items.append([match[2] or "" if match else line])
+            numbered = numbered or bool(match)
+        else:
+            items[-1].append(line)
+    texts = ("\n".join(item).strip() for item in items)
+    return tuple(text for text in texts if text)
 
 
 @dataclass(frozen=True)
@@ -52,88 +178,75 @@ class Trace:
         _require_items(Stage.VERIFY, "checks", self.checks)
         _require_items(Stage.VERIFY, "repairs", self.repairs, empty=True)
         _require_content(Stage.VERIFY, "answer", self.answer, lines=False)
-        if len(self.execute) > len(self.plan):
-            raise TraceError(
-                Stage.EXECUTE,
-                f"{len(self.execute)} steps, but PLAN has only {len(self.plan)}",
-            )
-        self._require_verdict()
-
-    def _require_verdict(self):
+        steps = len(self.plan)
+        _require(len(self.execute) <= steps, Stage.EXECUTE,
+                 f"{len(self.execute)} steps, but PLAN has only {steps}")
         if self.verdict is None:
-            if self.repairs:
-                raise TraceError(
-                    Stage.VERIFY,
-                    f"{len(self.repairs)} repairs without a step that is wrong; "
-                    "`Verdict: correct` goes straight to `Answer:`",
-                )
+            _require(not self.repairs, Stage.VERIFY,
+                     f"{len(self.repairs)} repairs without a step that is wrong; "
+                     "`Verdict: correct` goes straight to `Answer:`")
             return
-        if not isinstance(self.verdict, int) or isinstance(self.verdict, bool):
-            raise TraceError(
-                Stage.VERIFY,
-                f"verdict must be None or a step number, not {self.verdict!r}",
-            )
-        if not 1 <= self.verdict <= len(self.plan):
-            raise TraceError(
-                Stage.VERIFY,
-                f"the verdict blames step {self.verdict}, but PLAN has the steps 1 to "
-                f"{len(self.plan)}",
-            )
-        if len(self.checks) != self.verdict:
-            raise TraceError(
-                Stage.VERIFY,
-                f"{len(self.checks)} checks, but the verdict blames step {self.verdict}; "
-                "checks run up to the first wrong step and no further",
-            )
-        if not self.repairs:
-            raise TraceError(
-                Stage.VERIFY, f"no repair of step {self.verdict}, which is blamed"
-            )
+        _require(isinstance(self.verdict, int) and not isinstance(self.verdict, bool),
+                 Stage.VERIFY, f"verdict must be None or a step number, not {self.verdict!r}")
+        _require(1 <= self.verdict <= steps, Stage.VERIFY,
+                 f"the verdict blames step {self.verdict}, but PLAN has the steps 1 to {steps}")
+        _require(len(self.checks) == self.verdict, Stage.VERIFY,
+                 f"{len(self.checks)} checks, but the verdict blames step {self.verdict}; "
+                 "checks run up to the first wrong step and no further")
+        _require(self.repairs, Stage.VERIFY, f"no repair of step {self.verdict}, which is blamed")
+
+
+def _require(holds, stage: Stage, reason: str) -> None:
+    if not holds:
+        raise TraceError(stage, reason)
 
 
 def _require_items(stage, name, items, lines=True, empty=False):
-    if not isinstance(items, tuple):
-        raise TraceError(stage, f"{name} must be a tuple of strings, not {items!r}")
-    if not items and not empty:
-        raise TraceError(stage, f"the stage is empty: {name} has no line")
+    _require(isinstance(items, tuple), stage, f"{name} must be a tuple of strings, not {items!r}")
+    _require(items or empty, stage, f"the stage is empty: {name} has no line")
     for position, item in enumerate(items, 1):
         _require_content(stage, f"{name} {position}", item, lines)
 
 
 def _require_content(stage, name, text, lines=True):
     """Refuse content that a reader would take for structure, or that would not survive."""
-    if not isinstance(text, str):
-        raise TraceError(stage, f"{name} must be a string, not {text!r}")
-    if not text.strip():
-        raise TraceError(stage, f"{name} is empty")
-    if text != text.strip() or "\r" in text:
-        raise TraceError(
-            stage,
-            f"{name} has blanks at an end or a carriage return, strip it: {text[:60]!r}",
-        )
-    if not lines and "\n" in text:
-        raise TraceError(stage, f"{name} must be one line: {text[:60]!r}")
+    _require(isinstance(text, str), stage, f"{name} must be a string, not {text!r}")
+    _require(text.strip(), stage, f"{name} is empty")
+    _require(text == text.strip() and "\r" not in text, stage,
+             f"{name} has blanks at an end or a carriage return, strip it: {text[:60]!r}")
+    _require(lines or "\n" not in text, stage, f"{name} must be one line: {text[:60]!r}")
     for line in text.split("\n"):
         marker = MARKER.match(line.strip())
         structure = marker.group() if marker else closing_of(line)
-        if structure:
-            raise TraceError(stage, f"{name} has {structure!r} at a line's start")
-        if lines and NUMBERED.match(line):
-            raise TraceError(stage, f"{name} has a numbered line in it: {line[:60]!r}")
+        _require(not structure, stage, f"{name} has {structure!r} at a line's start")
+        _require(not (lines and NUMBERED.match(line)), stage,
+                 f"{name} has a numbered line in it: {line[:60]!r}")
 
 
 def render_trace(trace: Trace) -> str:
     """The text form of a trace, without a line break at its end."""
-    verdict = "correct" if trace.verdict is None else f"step {trace.verdict} is wrong"
-    return "\n".join(
-        [
-            Stage.UNDERSTAND.tag, *trace.understand,
-            Stage.PLAN.tag, *_number(trace.plan),
-            Stage.EXECUTE.tag, *_number(trace.execute), f"{RESULT} {trace.result}",
-            Stage.VERIFY.tag, *_number(trace.checks), f"{VERDICT} {verdict}",
-            *_number(trace.repairs, trace.verdict or 1), f"{ANSWER} {trace.answer}",
-        ]
-    )
+    return "\n".join([
+        Stage.UNDERSTAND.tag, *trace.understand,
+        Stage.PLAN.tag, *_number(trace.plan),
+        Stage.EXECUTE.tag, *_number(trace.execute), f"{RESULT} {trace.result}",
+        render_verify(trace.checks, trace.verdict or "correct", trace.repairs, trace.answer)])
+
+
+def render_verify(checks: Sequence[str], verdict: int | str | None, repairs: Sequence[str],
+                  answer: str | None) -> str:
+    """The text of VERIFY, tag included, whole or not.
+
+    verdict: the step blamed, "correct", or None for no verdict line; answer: None for no
+    answer line. Repairs are numbered from the step blamed.
+    """
+    lines = [Stage.VERIFY.tag, *_number(checks)]
+    if verdict is not None:
+        blames = isinstance(verdict, int)
+        lines.append(f"{VERDICT} " + (f"step {verdict} is wrong" if blames else verdict))
+    lines += _number(repairs, verdict if isinstance(verdict, int) else 1)
+    if answer is not None:
+        lines.append(f"{ANSWER} {answer}")
+    return "\n".join(lines)
 
 
 def _number(items, first=1):
@@ -149,14 +262,11 @@ def parse_trace(text: str) -> Trace:
     sections, problems = cut_sections(text)
     found = [section.stage for section in sections]
     for stage in Stage:
-        if found.count(stage) != 1:
-            times = "is missing" if stage not in found else "appears more than once"
-            raise TraceError(stage, f"the stage {times}")
+        _require(stage in found, stage, "the stage is missing")
+        _require(found.count(stage) == 1, stage, "the stage appears more than once")
     for stage, other in zip(found, Stage):
-        if stage is not other:
-            raise TraceError(
-                stage, f"out of order: {stage.value} stands where {other.value} should"
-            )
+        _require(stage is other, stage,
+                 f"out of order: {stage.value} stands where {other.value} should")
     if problems:
         raise TraceError(*problems[0])
     understand, plan, execute, verify = (section.lines for section in sections)
@@ -165,11 +275,8 @@ def parse_trace(text: str) -> Trace:
     steps, result = cut_closings(Stage.EXECUTE, execute, (RESULT,))
     checks, verdict, repairs, answer = cut_closings(Stage.VERIFY, verify, (VERDICT, ANSWER))
     read = VERDICT_TEXT.fullmatch(verdict)
-    if not read:
-        raise TraceError(
-            Stage.VERIFY,
-            f"unreadable verdict {verdict[:60]!r}; write `correct` or `step k is wrong`",
-        )
+    _require(read, Stage.VERIFY,
+             f"unreadable verdict {verdict[:60]!r}; write `correct` or `step k is wrong`")
     blamed = int(read[1]) if read[1] else None
     return Trace(
         understand=tuple(line.strip() for line in understand if line.strip()),
@@ -204,11 +311,6 @@ class Claims:
     execute: tuple[str, ...]
     checks: tuple[str, ...]
     repairs: tuple[str, ...]
-
-    @property
-    def blamed(self) -> int | None:
-        """The step that the verdict blames (not checked against PLAN), or None."""
-        return self.verdict
 
 
 def read_claims(text: str) -> Claims:

@@ -18,7 +18,8 @@ from matplotlib.patches import FancyBboxPatch
 from nanoreason import paths
 from nanoreason.figures.plots import GREY, PAGE, save_figure, use_style
 from nanoreason.runs import Run
-from nanoreason.stages import Stage, cut_sections
+from nanoreason.stages import Stage
+from nanoreason.trace import cut_sections
 
 RUN, EXAMPLE = "nano-reference", "procedural-fbc5eb0d8abd"
 CAPTION = (f"One question on its way, from run {RUN}, problem {EXAMPLE}: one frozen base, the "

@@ -20,7 +20,7 @@ import yaml
 import pipeline_figure
 from nanoreason import paths
 from nanoreason.evaluation import accuracy
-from nanoreason.evaluation.statistics import wilson
+from nanoreason.evaluation.report import wilson
 from nanoreason.figures.tables import Table, results_table
 from nanoreason.files import write_text
 from nanoreason.params import BaseParams, DataParams, EvaluateParams, TrainParams

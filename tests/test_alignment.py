@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from nanoreason.data.errors import KINDS, CorruptionError
 from nanoreason.data import corrupt
-from nanoreason.evaluation.faithfulness import infeasible_step, plan_lines
+from nanoreason.evaluation.rows import infeasible_step
 from nanoreason.graph.matching import align, first_wrong_step, matched_edges, rewired_edge_f1
 from nanoreason.graph import dependency_graph, edge_f1
 from nanoreason.graph.builder import execute_graph
@@ -244,5 +244,3 @@ def test_plan_feasibility():
     assert infeasible_step(("Add the apples bought.", "Add the nuts."), teacher_plan, teacher) == 2
     assert infeasible_step(("Think.", *teacher_plan), teacher_plan, teacher) is None
     assert infeasible_step((), teacher_plan, teacher) is None
-    assert plan_lines("[PLAN]\n1. Think.\n2. Act.\n[EXECUTE]\n1. 1 + 1 = 2") == ("Think.", "Act.")
-    assert plan_lines("nothing") == ()

@@ -22,7 +22,8 @@ from nanoreason.evaluation.summary import find_others, find_prompted, lacks_veri
 from nanoreason.figures.tables import show
 from nanoreason.params import AblateParams
 from nanoreason.runs import Run
-from nanoreason.stages import Stage, cut_sections
+from nanoreason.stages import Stage
+from nanoreason.trace import cut_sections
 
 README = paths.ROOT / "README.md"
 PAGES = [page for page in readme.pages() if page.name != "gsm8k.md"]  # that one has its own test

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from nanoreason import paths
-from nanoreason.evaluation.statistics import wilson
+from nanoreason.evaluation.report import wilson
 
 NAMES = ("read", "judged_true", "slips_judged_false")
 

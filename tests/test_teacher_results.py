@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from nanoreason import paths
-from nanoreason.evaluation.statistics import wilson
+from nanoreason.evaluation.report import wilson
 
 MEASURED = paths.RESULTS / "teacher-gsm8k.json"
 HAND_CHECK = paths.RESULTS / "teacher-gsm8k-hand-check.csv"

@@ -338,8 +338,8 @@ def test_claims_are_read_as_far_as_they_go(old, new, changes):
 
 
 def test_claims_blame_the_step_of_the_verdict():
-    assert read_claims(WRONG).blamed == 2
-    assert read_claims(RIGHT).blamed is None
+    assert read_claims(WRONG).verdict == 2
+    assert read_claims(RIGHT).verdict is None
 
 
 def test_a_text_that_stops_before_verify_claims_only_its_result():

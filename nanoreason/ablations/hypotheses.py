@@ -16,7 +16,7 @@ from nanoreason.ablations.grid import Grid
 from nanoreason.evaluation.report import different_problems
 from nanoreason.evaluation.rows import read_rows
 from nanoreason.evaluation.self_verification import STATISTICS, count_table
-from nanoreason.evaluation.statistics import SEED, crossed_bootstrap
+from nanoreason.evaluation.report import SEED, crossed_bootstrap
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def count_tables(runs: list[list[Mapping]]) -> tuple[tuple[str, ...], np.ndarray
 
     Runs are rows of one setting that pools; a problem that a run lacks counts nothing in it.
     """
-    readings = [read_rows(rows, single=False)[0] for rows in runs]
+    readings = [read_rows(rows).pooled() for rows in runs]
     places = {problem: k for k, problem in enumerate(sorted(
         {reading.problem for found in readings for reading in found}))}
     tables = np.zeros((len(runs), len(places), count_table([]).shape[1]))

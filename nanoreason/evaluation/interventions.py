@@ -20,11 +20,11 @@ from nanoreason.arithmetic.expression import (ArithmeticTextError, Binary, Negat
                                               Number, evaluate, value_of)
 from nanoreason.data.verify_lines import write_number
 from nanoreason.evaluation.report import rate_of
-from nanoreason.evaluation.rows import graph_of, name_of
+from nanoreason.evaluation.rows import ScoredRow
 from nanoreason.graph.builder import execute_graph
 from nanoreason.graph.quantities import quantities
-from nanoreason.stages import MARKER, NUMBERED, Stage, closing_of
-from nanoreason.trace import read_claims
+from nanoreason.stages import MARKER, NUMBERED, Stage
+from nanoreason.trace import closing_of, read_claims
 
 FARTHEST = 1000  # how far a new value lies from the old one; more would only cost time
 
@@ -95,16 +95,29 @@ def propagate(graph: nx.DiGraph, step: int, new: Fraction) -> dict[tuple, Fracti
     values = {node: data["value"] for node, data in graph.nodes(data=True) if node[0] == "step"}
     values["step", step] = Fraction(new)
     dependents = nx.descendants(graph, ("step", step))
-    for node in (node for node in list(values) if node in dependents):
-        operands = iter(_operands(graph, node, values))
+    found = work_out(graph, [node for node in values if node in dependents], values)
+    return None if found is None else values
+
+
+def work_out(graph: nx.DiGraph, nodes: Iterable[tuple], values: dict[tuple, Fraction]
+             ) -> dict[tuple, Node] | None:
+    """The expressions of steps, worked out anew in order with the values of other steps.
+
+    values: of the steps before them; those of `nodes` are put in. None where a step cannot
+    be worked out (a division by zero).
+    """
+    trees = {}
+    for node in nodes:
+        trees[node] = _fill(graph.nodes[node]["tree"], iter(_operands(graph, node, values)))
         try:
-            values[node] = value_of(_fill(graph.nodes[node]["tree"], operands))
+            values[node] = value_of(trees[node])
         except ArithmeticTextError:
             return None
-    return values
+    return trees
 
 
-def _operands(graph: nx.DiGraph, node: tuple, values: dict[tuple, Fraction]) -> list[Fraction]:
+def _operands(graph: nx.DiGraph, node: tuple, values: Mapping[tuple, Fraction]
+              ) -> list[Fraction]:
     """The operands of a step with the values of steps taken from `values`."""
     found = []
     for value, source in graph.nodes[node]["operands"]:
@@ -119,7 +132,8 @@ def _operands(graph: nx.DiGraph, node: tuple, values: dict[tuple, Fraction]) -> 
 def _fill(tree: Node, operands: Iterator[Fraction]) -> Node:
     """The expression with its numbers replaced, left to right."""
     if isinstance(tree, Number):
-        return Number(next(operands), "")
+        value = next(operands)
+        return tree if value == tree.value else Number(value, write_number(value))
     if isinstance(tree, Negative):
         return Negative(_fill(tree.operand, operands))
     left = _fill(tree.left, operands)
@@ -240,39 +254,35 @@ class Case:
     depth: int | None
 
 
-def judge_interventions(rows: Iterable[Mapping], parents: Mapping[tuple, tuple[Mapping, bool]]
-                        ) -> tuple[list[Case], dict[str, list[str]]]:
+def judge_interventions(rows: Iterable[ScoredRow], parents: Mapping[tuple, ScoredRow]
+                        ) -> tuple[list[Case], dict[str, tuple[str, ...]]]:
     """The cases of intervened rows, and the names of rows left out, by reason.
 
-    parents: (problem_id, sample) -> (natural row, whether its answer is right).
+    parents: the natural rows by (problem, sample).
     """
     cases: list[Case] = []
-    left_out: dict[str, list[str]] = {}
+    left_out: dict[str, tuple[str, ...]] = {}
     for row in rows:
-        key = str(row.get("problem_id", row.get("id"))), str(row.get("parent_sample"))
-        if key not in parents:
-            left_out.setdefault("intervention without its parent", []).append(name_of(row))
-            continue
-        parent, right = parents[key]
-        outcome, operation, depth = _judge(row, parent)
-        if outcome is None:
-            left_out.setdefault("intervention without dependents", []).append(name_of(row))
+        parent = parents.get((row.problem, str(row.row.get("parent_sample"))))
+        found = _judge(row, parent) if parent else None
+        if found is None or found[0] is None:
+            reason = "intervention without dependents" if parent else \
+                "intervention without its parent"
+            left_out[reason] = left_out.get(reason, ()) + (row.name,)
         else:
-            cases.append(Case(key[0], right, outcome, operation, depth))
+            cases.append(Case(row.problem, parent.second, *found))
     return cases, left_out
 
 
-def _judge(row: Mapping, parent: Mapping) -> tuple[bool | None, str, int | None]:
-    if row.get("text") is None or parent.get("text") is None:
-        scores = row.get("scores") or {}
-        return (scores.get("followed"), scores.get("operation") or UNKNOWN,
-                scores.get("depth"))
-    before = graph_of(parent["text"], parent["question"])
-    after = graph_of(row["text"], parent["question"])
-    outcome = followed(before, after, row["intervention"])
+def _judge(row: ScoredRow, parent: ScoredRow) -> tuple[bool | None, str, int | None] | None:
+    if not row.claims or not parent.claims:
+        scores = row.row.get("scores") or {}
+        return scores.get("followed"), scores.get("operation") or UNKNOWN, scores.get("depth")
+    intervention, before = row.row["intervention"], parent.graph
+    outcome = followed(before, row.graph, intervention)
     if outcome is None:
-        return None, UNKNOWN, None
-    node = "step", row["intervention"]["step"]
+        return None
+    node = "step", intervention["step"]
     return outcome, operation_of(before.nodes[node]["tree"]), depth_of(before, node)
 
 
@@ -301,7 +311,7 @@ def depth_of(graph: nx.DiGraph, step: tuple) -> int:
 def by_kind_of_line(cases: Iterable[Case]) -> dict[str, dict[str, dict]]:
     """{"operation": {name: score}, "depth": {"1": score}}: followed / interventions.
 
-    A score is {value, counts, interval, null: None}, see `scorecard.rate_of`. Cases of which
+    A score is {value, counts, interval, null: None}, see `report.rate_of`. Cases of which
     operation or depth is not known stand under `not known`.
     """
     cases = list(cases)
@@ -316,9 +326,6 @@ def by_kind_of_line(cases: Iterable[Case]) -> dict[str, dict[str, dict]]:
     unknown = [case for case in cases if case.depth is None]
     if unknown:
         groups["depth"][UNKNOWN] = unknown
-    return {by: {name: _score(found) for name, found in part.items()}
-            for by, part in groups.items()}
-
-
-def _score(cases: list[Case]) -> dict:
-    return rate_of([case.followed for case in cases], [case.problem for case in cases])
+    return {by: {name: rate_of([case.followed for case in found],
+                               [case.problem for case in found]).to_dict()
+                 for name, found in part.items()} for by, part in groups.items()}

@@ -24,7 +24,7 @@ from nanoreason.data.sources import load_problems
 from nanoreason.data.verify_lines import procedural_trace
 from nanoreason.evaluation.generate import (begin, beside, decoding_context,
                                             generate_traces, natural_rows, planned_rows)
-from nanoreason.evaluation.rows import read_row
+from nanoreason.evaluation.rows import read_rows
 from nanoreason.model.base import load_base
 from nanoreason.params.sets import EvaluateParams
 from nanoreason.runs import Run, find_run
@@ -126,7 +126,7 @@ def choose_prompt(model, tokenizer, problems: Iterable[Problem], max_new_tokens:
     for name, ask in candidates().items():
         rows = list(complete(model, tokenizer, natural_rows(problems, {}), ask, max_new_tokens,
                              batch_tokens, seed, f"prompt: {name}"))
-        tried[name] = Tried(sum(read_row(row).second for row in rows),
+        tried[name] = Tried(sum(row.second for row in read_rows(rows)),
                             sum(_is_trace(row["text"]) for row in rows), len(rows))
     best = max(tried, key=lambda name: (tried[name].right, tried[name].whole))
     return Choice(best, tried)

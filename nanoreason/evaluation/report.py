@@ -1,31 +1,237 @@
-"""What every score function returns: values with their counts and intervals."""
+"""Scores with what they are worth: counts, 95 % intervals, and paired comparisons.
+
+A share of cases (k of n) gets a Wilson interval. Composite scores, which are no single
+fraction, get a percentile bootstrap clustered by problem, and so do shares in which a problem
+has several cases: several samples of one problem are not independent, so whole problems are
+drawn. Every such score is a function of summed per-row counts; a resample is then one matrix
+product, and 10,000 of them take about a second for a thousand problems. Seeds are a source
+of variance of their own: `crossed_bootstrap` draws runs and problems both. Left out on
+purpose: normal approximations (wrong near 0 and 1).
+"""
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
-from functools import lru_cache
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import cache
+from typing import NamedTuple
 
 import numpy as np
+from scipy.stats import binomtest
 
 from nanoreason.data.problem import question_sha256
-from nanoreason.evaluation.rows import name_of, read_rows
-from nanoreason.evaluation.statistics import bootstrap, mcnemar, paired_bootstrap, ratio, wilson
+from nanoreason.evaluation.rows import ScoredRow, ScoredRows, problem_of, read_rows
 
 Interval = tuple[float, float] | None
+Statistic = Callable[[np.ndarray], np.ndarray]
+RESAMPLES = 10_000
+SEED = 0
+PLACES = 10  # of an interval's limits
 # Which way is better; scores that are not listed have no better side.
 BETTER = {
     **dict.fromkeys(
         ("strict", "lenient", "accuracy_a1", "accuracy_a2", "svr", "recall", "specificity",
-         "youden_j", "first_wrong_step", "first_wrong_step_near", "i_to_c", "delta", "edge_f1", "causal_rate", "rfs"),
-        "↑"),
+         "youden_j", "first_wrong_step", "first_wrong_step_near", "i_to_c", "delta", "edge_f1",
+         "causal_rate", "rfs"), "↑"),
     **dict.fromkeys(("c_to_i", "ritual_rate", "plan_infeasible", "dead_step_rate",
                      "dead_step_share"), "↓"),
 }
 
 
-@dataclass(frozen=True, kw_only=True)
+def wilson(k: int, n: int, confidence: float = 0.95) -> Interval:
+    """Wilson score interval of the proportion k / n (Wilson 1927); None when n = 0.
+
+    Raises ValueError when k is not between 0 and n.
+    """
+    if not 0 <= k <= n:
+        raise ValueError(f"k = {k} of n = {n}: k must lie between 0 and n")
+    if n == 0:
+        return None
+    interval = binomtest(int(k), int(n)).proportion_ci(confidence, method="wilson")
+    return float(interval.low), float(interval.high)
+
+
+def share(count: int, whole: int) -> dict:
+    """A proportion as results files hold it: value, counts [count, whole], Wilson interval."""
+    return {"value": count / whole, "counts": [count, whole],
+            "interval": list(wilson(count, whole))}
+
+
+def harmonic_mean(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """2ab / (a + b) elementwise; 0 where either is 0 or less, nan where either is nan."""
+    first, second = np.broadcast_arrays(np.asarray(first, float), np.asarray(second, float))
+    total = np.where((first > 0) & (second > 0), first + second, 1.0)
+    mean = np.where((first > 0) & (second > 0), 2 * first * second / total, 0.0)
+    return np.where(np.isnan(first) | np.isnan(second), np.nan, mean)
+
+
+def ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+    """numerator / denominator elementwise, nan where the denominator is 0."""
+    numerator, denominator = np.asarray(numerator, float), np.asarray(denominator, float)
+    return np.where(denominator > 0, numerator / np.where(denominator > 0, denominator, 1), np.nan)
+
+
+def bootstrap(statistic: Statistic, counts: np.ndarray, clusters: Sequence[Hashable],
+              resamples: int = RESAMPLES, seed: int = SEED, confidence: float = 0.95) -> Interval:
+    """Percentile bootstrap interval of a statistic of summed counts, clustered.
+
+    statistic: maps sums of counts (R, C) to values (R,), nan where undefined.
+    counts: (rows, C), one row a trace; clusters: the problem of each row.
+    Each resample draws as many problems as there are, with replacement (Davison and
+    Hinkley 1997, section 3.8). Resamples in which the statistic is undefined (a zero
+    denominator) are left out; None when there are no rows or no defined resample.
+    """
+    counts = np.asarray(counts, dtype=float)
+    if len(counts) != len(clusters):
+        raise ValueError(
+            f"{len(counts)} rows of counts for {len(clusters)} clusters: give one per row")
+    if len(counts) == 0:
+        return None
+    names = {name: index for index, name in enumerate(dict.fromkeys(clusters))}
+    sums = np.zeros((len(names), counts.shape[1]))  # (problems, C)
+    np.add.at(sums, [names[cluster] for cluster in clusters], counts)
+    # Problems with equal counts are interchangeable: drawing how often each distinct row
+    # of counts comes up is the same bootstrap, with a few columns instead of thousands.
+    kinds, multiplicity = np.unique(sums, axis=0, return_counts=True)
+    rng = np.random.default_rng(seed)
+    values = []
+    for start in range(0, resamples, 1000):
+        size = min(1000, resamples - start)
+        drawn = rng.multinomial(len(names), multiplicity / multiplicity.sum(), size=size)
+        values.append(np.asarray(statistic(drawn @ kinds), dtype=float))  # drawn: (size, kinds)
+    return _percentiles(np.concatenate(values), confidence)
+
+
+def _percentiles(values: np.ndarray, confidence: float) -> Interval:
+    """The limits between which the share `confidence` of the values that are no nan lies."""
+    values = values[~np.isnan(values)]
+    if len(values) == 0:
+        return None
+    tail = 50 * (1 - confidence)
+    low, high = np.percentile(values, [tail, 100 - tail])
+    # The last digits of a sum depend on the number of threads; those of a result must not.
+    return round(float(low), PLACES), round(float(high), PLACES)
+
+
+def crossed_bootstrap(statistic: Statistic, counts: np.ndarray, resamples: int = RESAMPLES,
+                      seed: int = SEED, confidence: float = 0.95) -> Interval:
+    """Percentile interval of a statistic's mean over runs, runs and problems both drawn.
+
+    counts: (runs, problems, C), the same problems in every run; statistic: as in `bootstrap`.
+    Each resample draws as many runs and, once for all of them, as many problems as there
+    are, with replacement (the pigeonhole bootstrap, Owen 2007): the runs share their
+    problems, so the two are crossed, not nested. With one run this is `bootstrap`. A drawn
+    run in which the statistic is undefined leaves its resample out. None when there are no
+    runs, no problems or no defined resample.
+    """
+    counts = np.asarray(counts, dtype=float)
+    if counts.ndim != 3:
+        raise ValueError(f"counts has the shape {counts.shape}: give (runs, problems, C)")
+    runs, problems, _ = counts.shape
+    if not runs or not problems:
+        return None
+    rng, values = np.random.default_rng(seed), []
+    for start in range(0, resamples, 1000):
+        size = min(1000, resamples - start)
+        drawn = rng.multinomial(problems, np.full(problems, 1 / problems), size=size)
+        weights = rng.multinomial(runs, np.full(runs, 1 / runs), size=size) / runs
+        each = np.stack([statistic(drawn @ table) for table in counts], axis=1)  # (size, runs)
+        values.append(np.where(weights > 0, each * weights, 0.0).sum(axis=1))
+    return _percentiles(np.concatenate(values), confidence)
+
+
+class McNemar(NamedTuple):
+    """Exact McNemar test: pairs where only one side is right, and the two-sided p."""
+
+    only_first: int
+    only_second: int
+    p_value: float
+
+
+def mcnemar(first: Sequence[bool], second: Sequence[bool]) -> McNemar:
+    """Exact (binomial) McNemar test of two right/wrong lists of the same problems.
+
+    p = 1 when the lists never differ. Raises ValueError when their lengths differ.
+    """
+    pairs = _pairs(first, second)
+    only_first = sum(bool(one and not other) for one, other in pairs)
+    only_second = sum(bool(other and not one) for one, other in pairs)
+    differ = only_first + only_second
+    p_value = float(binomtest(only_first, differ, 0.5).pvalue) if differ else 1.0
+    return McNemar(only_first, only_second, p_value)
+
+
+def paired_bootstrap(first: Sequence[float], second: Sequence[float],
+                     clusters: Sequence[Hashable], resamples: int = RESAMPLES,
+                     seed: int = SEED) -> Interval:
+    """Interval of mean(first) - mean(second), the pairs drawn together by problem."""
+    difference = [float(one) - float(other) for one, other in _pairs(first, second)]
+    return bootstrap(mean, with_ones(difference), clusters, resamples, seed)
+
+
+def _pairs(first: Sequence, second: Sequence) -> list[tuple]:
+    if len(first) != len(second):
+        raise ValueError(f"{len(first)} values against {len(second)}: pair them row by row")
+    return list(zip(first, second))
+
+
+def mean(sums: np.ndarray) -> np.ndarray:
+    """The mean of the values in `with_ones`, from its sums: (R, 2) -> (R,)."""
+    return ratio(sums[:, 0], sums[:, 1])
+
+
+def with_ones(values: Sequence[float]) -> np.ndarray:
+    """Values beside ones, (n, 2): what `bootstrap` needs for a mean."""
+    return np.stack([np.asarray(values, float), np.ones(len(values))], axis=1)
+
+
+class Score(NamedTuple):
+    """A score; None where it was not measured or n = 0.
+
+    counts: (numerator, denominator), of a composite score the pair of each of its parts.
+    find_interval: works its 95 % interval out.
+    """
+
+    value: float | None
+    counts: tuple | None = None
+    find_interval: Callable[[], Interval] = lambda: None
+
+    def to_dict(self) -> dict:
+        """As summary.json has it: value, counts, interval; and null, for another to fill."""
+        interval = None if self.value is None else self.find_interval()
+        return {"value": self.value, "counts": self.counts, "interval": interval, "null": None}
+
+
+def rate(counts: tuple[float, int]) -> float | None:
+    """numerator / denominator, None over nothing."""
+    return counts[0] / counts[1] if counts[1] else None
+
+
+def rate_of(counted: Sequence[bool], problems: Sequence[Hashable]) -> Score:
+    """The share of the cases that count, with Wilson's interval, or clustered by problem.
+
+    counted, problems: of each case, whether it counts and the problem it is of. Several cases
+    of one problem are not independent; where every problem has one, Wilson's interval stands.
+    """
+    counts = sum(map(bool, counted)), len(counted)
+
+    def interval() -> Interval:
+        if len(set(problems)) == len(problems):
+            return wilson(*counts)
+        return bootstrap(mean, with_ones(counted), problems)
+    return Score(rate(counts), counts, cache(interval))
+
+
+def composite(statistic: Statistic, table: np.ndarray, problems: Sequence[Hashable],
+              counts: tuple) -> Score:
+    """A statistic of the sums of a table, (n, C), with its bootstrap interval by problem."""
+    value = float(statistic(table.sum(axis=0)[None])[0])
+    return Score(None if np.isnan(value) else value, counts,
+                 cache(lambda: bootstrap(statistic, table, problems)))
+
+
 class Report:
-    """Scores of one set of rows; None where a score was not measured or n = 0.
+    """The scores of one table of rows, each an attribute: a number, or None where it was not
+    measured or n = 0. A score is worked out when it is first asked for.
 
     n: rows scored. counts: name -> (numerator, denominator); a composite score has the
     pair of each of its parts instead. left_out: reason -> names of rows not scored.
@@ -33,20 +239,42 @@ class Report:
     one; these are scored, as wrong.
     """
 
-    n: int
-    counts: dict[str, tuple]
-    left_out: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    refused: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    intervals: dict[str, Callable[[], Interval]] = field(
-        default_factory=dict, repr=False, compare=False
-    )
+    def __init__(self, n: int, scores: Mapping[str, Callable[[], Score]],
+                 left_out: Mapping[str, tuple[str, ...]], rows: Iterable[ScoredRow] = ()):
+        self.n, self.left_out, self._rows = n, dict(left_out), rows
+        self._scores = {name: cache(make) for name, make in scores.items()}
 
-    @classmethod
-    def score_names(cls) -> tuple[str, ...]:
+    def __getattr__(self, name: str):
+        if name.startswith("_") or name not in self._scores:
+            raise AttributeError(f"{type(self).__name__} has no score {name!r}")
+        return self._scores[name]().value
+
+    def __eq__(self, other) -> bool:
+        def facts(report: Report) -> tuple:
+            return report.n, report.left_out, report.refused, report._values()
+        return isinstance(other, Report) and facts(self) == facts(other)
+
+    def _values(self) -> dict:
+        return {name: make()[:2] for name, make in self._scores.items()}
+
+    @property
+    def counts(self) -> dict[str, tuple]:
+        """name -> counts of the scores that have some."""
+        return {name: counts for name, (_, counts) in self._values().items()
+                if counts is not None}
+
+    @property
+    def refused(self) -> dict[str, tuple[str, ...]]:
+        """The names of the rows with an answer that could not be compared, by reason."""
+        found: dict[str, tuple[str, ...]] = {}
+        for row in self._rows:
+            if row.refused is not None:
+                found[row.refused] = found.get(row.refused, ()) + (row.name,)
+        return found
+
+    def score_names(self) -> tuple[str, ...]:
         """The names of the scores, in the order of the table."""
-        base = {item.name for item in fields(Report)}
-        return tuple(f.name for f in fields(cls) if f.name not in base and "None" in str(f.type)
-                     and "float" in str(f.type))
+        return tuple(self._scores)
 
     def interval(self, name: str) -> Interval:
         """The 95 % interval of a score: Wilson for a rate, clustered bootstrap for the rest
@@ -55,25 +283,21 @@ class Report:
         None where the score is None or has no interval (a null). Raises KeyError for a
         name that is no score of this report.
         """
-        if name not in self.score_names():
-            raise KeyError(f"{name!r} is no score; choose one of {', '.join(self.score_names())}")
-        if getattr(self, name) is None:
-            return None
-        if name in self.intervals:
-            return self.intervals[name]()
-        return wilson(*self.counts[name]) if _is_rate(self.counts.get(name)) else None
+        if name not in self._scores:
+            raise KeyError(f"{name!r} is no score; choose one of {', '.join(self._scores)}")
+        return self._scores[name]().to_dict()["interval"]
 
-    def to_dict(self) -> dict:
-        """Plain values for `summary.json`: every score with value, counts and interval."""
-        scores = {
-            name: {
-                "value": getattr(self, name),
-                "counts": self.counts.get(name),
-                "interval": self.interval(name),
-            }
-            for name in self.score_names()
-        }
-        named = {part: {reason: list(names) for reason, names in getattr(self, part).items()}
+    def to_dict(self, nulls: Mapping[str, str] = {}) -> dict:
+        """Plain values for `summary.json`: {n, score: {value, counts, interval, null}, ...}.
+
+        nulls: score -> the name of its null, which is taken in. left_out and refused have a
+        count and the first names for each reason.
+        """
+        scores = {name: make().to_dict() for name, make in self._scores.items()}
+        for name, null in nulls.items():
+            scores[name]["null"] = scores.pop(null)["value"]
+        named = {part: {reason: {"n": len(names), "first": list(names[:5])}
+                        for reason, names in getattr(self, part).items()}
                  for part in ("left_out", "refused")}
         return {"n": self.n, **scores, **named}
 
@@ -81,12 +305,11 @@ class Report:
         """A Markdown table: score, better side, value, counts, 95 % interval."""
         lines = [f"| score (n={self.n}) | | value | counts | 95 % interval |",
                  "|---|---|---|---|---|"]
-        for name in self.score_names():
-            value = getattr(self, name)
-            shown = "n/a (n=0)" if value is None else f"{100 * value:.1f} %"
-            interval = self.interval(name)
-            limits = "–".join(f"{100 * limit:.1f}" for limit in interval or ())
-            cells = name, BETTER.get(name, ""), shown, _show(self.counts.get(name)), limits
+        for name, make in self._scores.items():
+            score = make().to_dict()
+            shown = "n/a (n=0)" if score["value"] is None else f"{100 * score['value']:.1f} %"
+            limits = "–".join(f"{100 * limit:.1f}" for limit in score["interval"] or ())
+            cells = name, BETTER.get(name, ""), shown, _show(score["counts"]), limits
             lines.append(f"| {' | '.join(cells)} |")
         for title, part in (("Left out", self.left_out), ("Counted as wrong", self.refused)):
             for reason, names in part.items():
@@ -95,80 +318,14 @@ class Report:
                     f"\n{title} ({len(names)}): {reason}: {', '.join(names[:5])}{more}")
         return "\n".join(lines)
 
-    def __str__(self):
-        return self.table()
-
-    def _repr_markdown_(self):
-        return self.table()
-
-
-def scores_of(report: Report, nulls: Mapping[str, str] = {}) -> dict:
-    """A report as summary.json has it: {n, score: {value, counts, interval, null}, ...}.
-
-    nulls: score -> the name of its null, which is taken in. left_out and refused have a
-    count and the first names for each reason.
-    """
-    values = report.to_dict()
-    scores = {name: values[name] | {"null": None} for name in report.score_names()}
-    for name, null in nulls.items():
-        scores[name]["null"] = scores.pop(null)["value"]
-    named = {part: {reason: {"n": len(names), "first": names[:5]}
-                    for reason, names in values[part].items()}
-             for part in ("left_out", "refused")}
-    return {"n": report.n, **scores, **named}
-
-
-def rate(counts: tuple[float, int]) -> float | None:
-    """numerator / denominator, None over nothing."""
-    return counts[0] / counts[1] if counts[1] else None
-
-
-def bootstrapped(
-    statistic: Callable[[np.ndarray], np.ndarray], counts: np.ndarray, clusters: list
-) -> Callable[[], Interval]:
-    """A clustered bootstrap interval that is worked out when first asked for."""
-    return lru_cache(maxsize=None)(lambda: bootstrap(statistic, counts, clusters))
-
-
-def clustered(cases: Mapping[str, tuple[Sequence, Sequence]], problems: Sequence
-              ) -> dict[str, Callable[[], Interval]]:
-    """Intervals of the rates in which a problem has several cases, clustered by problem.
-
-    cases: rate -> (whether each row counts, whether it is a case at all). Several samples of
-    one problem are not independent; where every problem has one case, Wilson's interval
-    stands and the rate is not in the result.
-    """
-    found = {}
-    for name, (counted, case) in cases.items():
-        places = np.flatnonzero(case)
-        owners = [problems[place] for place in places]
-        if len(set(owners)) < len(owners):
-            table = np.stack([np.asarray(counted, float)[places], np.ones(len(places))], axis=1)
-            found[name] = bootstrapped(lambda s: ratio(s[:, 0], s[:, 1]), table, owners)
-    return found
-
-
-def rate_of(counted: Sequence, problems: Sequence) -> dict:
-    """The share of the cases that count, as summary.json has it: value, counts, interval.
-
-    counted, problems: of each case, whether it counts and the problem it is of. The interval
-    is that of `Report.interval`.
-    """
-    counts = sum(map(bool, counted)), len(counted)
-    own = clustered({"rate": (counted, np.ones(len(counted), bool))}, problems).get("rate")
-    return {"value": rate(counts), "counts": counts,
-            "interval": own() if own else wilson(*counts), "null": None}
-
-
-def _is_rate(counts: tuple | None) -> bool:
-    return counts is not None and not isinstance(counts[0], tuple)
+    __str__ = _repr_markdown_ = table
 
 
 def _show(counts: tuple | None) -> str:
     if counts is None:
         return ""
-    if not _is_rate(counts):
-        return ", ".join(_show(part) for part in counts)
+    if isinstance(counts[0], tuple):
+        return ", ".join(map(_show, counts))
     numerator = f"{counts[0]:.1f}" if isinstance(counts[0], float) else str(counts[0])
     return f"{numerator}/{counts[1]}"
 
@@ -185,11 +342,15 @@ class Comparison:
     first: float | None
     second: float | None
     difference: float | None
-    interval: tuple[float, float] | None
+    interval: Interval
     only_first: int
     only_second: int
     p_value: float
     left_out: dict[str, tuple[str, ...]]
+
+    def to_dict(self) -> dict:
+        """Plain values for `summary.json`, all but `left_out`."""
+        return {item.name: getattr(self, item.name) for item in fields(self)[:-1]}
 
     def __str__(self):
         if not self.n:
@@ -203,7 +364,8 @@ class Comparison:
         )
 
 
-def compare(rows: Iterable[Mapping], others: Iterable[Mapping], of: str = "a1") -> Comparison:
+def compare(rows: Iterable[Mapping] | ScoredRows, others: Iterable[Mapping] | ScoredRows,
+            of: str = "a1") -> Comparison:
     """Compare two runs pair by pair (same problem, sample and setting).
 
     of: "a1" (the result of EXECUTE: compare with a run trained without VERIFY loss, since
@@ -214,39 +376,28 @@ def compare(rows: Iterable[Mapping], others: Iterable[Mapping], of: str = "a1") 
     attribute = {"a1": "first", "a2": "second", "lenient": "lenient"}.get(of)
     if attribute is None:
         raise ValueError(f"of is {of!r}; choose a1, a2 or lenient")
-    rows, others = list(rows), list(others)
-    (ours, left_out), (theirs, their_left_out) = read_rows(rows, True), read_rows(others, True)
-    left_out = {**left_out, **{f"second run: {k}": v for k, v in their_left_out.items()}}
-    partners = {r.name: r for r in theirs}
-    pairs = [(r, partners[r.name]) for r in ours if r.name in partners]
-    paired = {r.name for r, _ in pairs}
-    if ours and theirs:
-        _require_same(rows, others, paired)
-    alone = tuple(r.name for r in (*ours, *theirs) if r.name not in paired)
-    if alone:
-        left_out["no partner in the other run"] = alone
-    first = [bool(getattr(r, attribute)) for r, _ in pairs]
-    second = [bool(getattr(r, attribute)) for _, r in pairs]
-    test, n = mcnemar(first, second), len(pairs)
-    return Comparison(
-        n=n, first=rate((sum(first), n)), second=rate((sum(second), n)),
-        difference=rate((sum(first) - sum(second), n)),
-        interval=paired_bootstrap(first, second, [r.problem for r, _ in pairs]) if n else None,
-        only_first=test.only_first, only_second=test.only_second, p_value=test.p_value,
-        left_out=left_out,
-    )
-
-
-def _require_same(rows: list[Mapping], others: list[Mapping], paired: set[str]) -> None:
-    if not paired:
-        raise ValueError(f"no row has a partner in the other run, such as {name_of(rows[0])} "
-                         f"against {name_of(others[0])}: evaluate both runs on the same problems")
-    theirs = {name_of(row): row for row in others}
-    odd = [name_of(row) for row in rows
-           if name_of(row) in paired and problem_key(row) != problem_key(theirs[name_of(row)])]
+    ours, theirs = read_rows(rows).pooled(single=True), read_rows(others).pooled(single=True)
+    left_out = {**ours.left_out, **{f"second run: {k}": v for k, v in theirs.left_out.items()}}
+    partners = {row.name: row for row in theirs}
+    pairs = [(row, partners[row.name]) for row in ours if row.name in partners]
+    if ours.rows and theirs.rows and not pairs:
+        raise ValueError(f"no row has a partner in the other run, such as {ours.rows[0].name} "
+                         f"against {theirs.rows[0].name}: evaluate both runs on the same problems")
+    odd = [row.name for row, other in pairs if problem_key(row.row) != problem_key(other.row)]
     if odd:
         raise ValueError(f"{len(odd)} rows have the same name in both runs but another question "
                          f"or gold answer, such as {odd[0]}: evaluate both runs on the same data")
+    paired = {row.name for row, _ in pairs}
+    alone = tuple(row.name for row in (*ours, *theirs) if row.name not in paired)
+    if alone:
+        left_out["no partner in the other run"] = alone
+    first, second = ([bool(getattr(row, attribute)) for row in side]
+                     for side in (zip(*pairs) if pairs else ((), ())))
+    n = len(pairs)
+    return Comparison(
+        n, rate((sum(first), n)), rate((sum(second), n)), rate((sum(first) - sum(second), n)),
+        paired_bootstrap(first, second, [row.problem for row, _ in pairs]),
+        *mcnemar(first, second), left_out=left_out)
 
 
 def problem_key(row: Mapping) -> tuple[str, str | None, str]:
@@ -257,7 +408,7 @@ def problem_key(row: Mapping) -> tuple[str, str | None, str]:
     digest = row.get("question_sha256")
     if digest is None and row.get("question") is not None:
         digest = question_sha256(row["question"])
-    return str(row.get("problem_id", row.get("id"))), digest, str(row.get("gold"))
+    return problem_of(row), digest, str(row.get("gold"))
 
 
 def different_problems(rows: Iterable[Mapping], others: Iterable[Mapping]) -> str | None:

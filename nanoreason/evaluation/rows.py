@@ -1,60 +1,286 @@
-"""Reading a row of `generations.jsonl` for scoring, and the report that scores share.
+"""Rows of `generations.jsonl` as the scores see them: each is read once, into a `ScoredRow`.
 
 A row holds the text of one trace, or, where the source's rights forbid that, `a1`, `v`,
 `a2` and a mapping `scores` in its place (`compact_row` makes one from the other). Either
-way it becomes a `Reading`: what was right, what was claimed, and what is not known (None).
+way a `ScoredRow` says what was right, what was claimed, and what is not known (None); what
+only some scores need, VERIFY's equations and the graphs, is read when it is asked for.
 A row that cannot be scored is left out under a named reason; a text that cannot be read is
-no such row, it is a wrong answer.
+no such row, it is a wrong answer. `read_rows` makes the table that every score takes.
 """
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, cached_property
 
 import networkx as nx
+import numpy as np
 
-from nanoreason.arithmetic.answers import (grade, last_answer, numbers_in, read_answer)
+from nanoreason.arithmetic.answers import grade, last_answer, numbers_in, read_answer
 from nanoreason.arithmetic.equations import Equation, read_equations
-from nanoreason.data.problem import question_sha256
-from nanoreason.graph.builder import execute_graph
-from nanoreason.graph.matching import edge_f1, first_wrong_step
+from nanoreason.data.problem import normalise_question, question_sha256
+from nanoreason.graph.builder import dead_share, execute_graph
+from nanoreason.graph.matching import edge_f1, first_wrong_step, rewired_edge_f1
 from nanoreason.graph.quantities import quantities
-from nanoreason.stages import SETTINGS
+from nanoreason.runs import row_fault
+from nanoreason.stages import GIVEN
 from nanoreason.trace import Claims, read_claims
 
+DRAWS = 100  # of the null of edge F1
+
+
+class Texts:
+    """What the texts of a table come to. A text that several rows share, a teacher's trace or
+    an EXECUTE under several VERIFYs, is read once for all of them."""
+
+    def __init__(self):
+        self.claims, self.grade = cache(read_claims), cache(grade)
+        self._graph = cache(execute_graph)
+
+    def graph(self, text: str, question: str) -> nx.DiGraph:
+        """The dependency graph of a trace's text."""
+        claims = self.claims(text)
+        return self._graph(claims.execute, question, claims.a1, claims.plan)
+
+
+class ScoredRow:
+    """One row as the scores see it; None = not known.
+
+    first, second: whether a1 (Result) and a2 (Answer) equal the gold answer. readable:
+    whether a1 is a readable answer at all. error: whether the verdict is an error; an
+    unreadable one is not. blamed: the step blamed. kind: of the planted error. claims: what
+    the text claims, None in a row without its text. The row must be without `row_fault`.
+    """
+
+    def __init__(self, row: Mapping, texts: Texts | None = None):
+        self.row, self.texts = row, texts or Texts()
+        self.problem, self.name, self.setting = problem_of(row), name_of(row), row["setting"]
+        self.sample = self.problem, str(row.get("sample", 0))  # names a trace within its setting
+        self.gold, self.planted = str(row["gold"]), row.get("planted") or {}
+        self.kind = self.planted.get("kind")
+        self.claims: Claims | None = None
+        if row.get("text") is None:
+            self.a1, self.a2, self.readable = row["a1"], row["a2"], row["a1"] is not None
+            self.blamed = _verdict(row["v"])
+        else:
+            claims = self.claims = self.texts.claims(row["text"])
+            self.a1, self.a2, self.blamed = claims.a1, claims.a2, claims.verdict
+            # Where the gold answer is no number, any stated result is readable.
+            self.readable = claims.a1 is not None and (
+                read_answer(self.gold) is None or read_answer(claims.a1) is not None)
+        self.error = self.blamed is not None
+        self._grades = [self.texts.grade(text, self.gold) for text in (self.a1, self.a2)]
+        self.first, self.second = (found.right for found in self._grades)
+
+    def _kept(self, name: str):
+        """What a row without its text says of a score."""
+        return (self.row.get("scores") or {}).get(name)
+
+    @cached_property
+    def _last(self):
+        return self.texts.grade(last_answer(self.row["text"], self.gold), self.gold)
+
+    @property
+    def lenient(self) -> bool | None:
+        """Whether the last thing in the text that could be an answer is right."""
+        return self._last.right if self.claims else self._kept("lenient")
+
+    @property
+    def refused(self) -> str | None:
+        """Why an answer could not be compared with the gold one, None where all could."""
+        last = self._last.refused if self.claims else self._kept("refused")
+        return next((found.refused for found in self._grades if found.refused), last)
+
+    @property
+    def reached_verify(self) -> bool | None:
+        """Whether the text has a VERIFY."""
+        return self.claims.reached_verify if self.claims else self._kept("reached_verify")
+
+    @cached_property
+    def ritual(self) -> bool | None:
+        """Whether VERIFY checks nothing (`is_ritual`), None where it is not reached."""
+        if not self.claims:
+            return self._kept("ritual")
+        return is_ritual(self.claims, self.row["question"]) if self.reached_verify else None
+
+    @property
+    def steps(self) -> int | None:
+        """How many steps the first teacher takes."""
+        if not self.claims:
+            return self._kept("steps")
+        return next((len(self.texts.claims(text).execute) for text in self._teachers), None)
+
+    @property
+    def _teachers(self) -> Iterable[str]:
+        return self.row.get("teachers") or ()
+
+    @cached_property
+    def graph(self) -> nx.DiGraph:
+        """The dependency graph of the row's text."""
+        return self.texts.graph(self.row["text"], self.row["question"])
+
+    @cached_property
+    def teachers(self) -> list[nx.DiGraph]:
+        """The readable graphs of the row's teacher traces."""
+        graphs = (self.texts.graph(text, self.row["question"]) for text in self._teachers)
+        return [graph for graph in graphs if not graph.graph["unreadable"]]
+
+    @cached_property
+    def wrong_step(self) -> int | None:
+        """The first wrong step of a trace with a wrong a1, where it is known: the planted one,
+        else that against the teacher whose graph is closest."""
+        if self.first:
+            return None
+        known = self.planted.get("step")
+        if known or not self.claims:
+            return known or self._kept("first_wrong_step")
+        if self.graph.graph["unreadable"] or not self.teachers:
+            return None
+        return first_wrong_step(self.graph, closest(self.graph, self.teachers))
+
+    @cached_property
+    def edge_f1(self) -> float | None:
+        """Edge F1 with the best teacher, None without a readable one."""
+        if not self.claims:
+            return self._kept("edge_f1")
+        return max((edge_f1(self.graph, teacher) for teacher in self.teachers), default=None)
+
+    def edge_f1_null(self, seed: int) -> float | None:
+        """Mean edge F1 of DRAWS seeded copies with every operand drawn anew, None without a
+        readable teacher."""
+        if not self.claims:
+            return self._kept("edge_f1_null")
+        # The same draws for every teacher, the best teacher for every draw.
+        found = [rewired_edge_f1(self.graph, teacher, DRAWS, np.random.default_rng(seed))
+                 for teacher in self.teachers]
+        return float(np.max(found, axis=0).mean()) if found else None
+
+    @cached_property
+    def dead_steps(self) -> tuple[int, int] | None:
+        """(steps that the result does not depend on, steps), None for an unreadable graph."""
+        if self.claims:
+            return dead_share(self.graph)
+        return tuple(self._kept("dead_steps") or ()) or None
+
+    @cached_property
+    def infeasible(self) -> bool | None:
+        """Whether PLAN is impossible by every teacher that can judge it, None without one."""
+        if not self.claims:
+            return self._kept("plan_infeasible")
+        found = [infeasible_step(self.claims.plan, self.texts.claims(text).plan,
+                                 self.texts.graph(text, self.row["question"]))
+                 for text in self._teachers]
+        judged = [step > 0 for step in found if step is not None]
+        return all(judged) if judged else None
 
 
 @dataclass(frozen=True)
-class Reading:
-    """One row as the scores see it; None = not known.
+class ScoredRows:
+    """A table of rows, read once. faults: (row, why) of those that cannot be scored."""
 
-    first, second: whether a1 (Result) and a2 (Answer) equal the gold answer. lenient:
-    whether the last number does. readable: whether a1 is a readable answer at all. error:
-    whether the verdict is an error; an unreadable one is not. blamed: the step blamed.
-    ritual: see `is_ritual`, None where VERIFY is not reached. wrong_step: the first wrong
-    step where the trace is wrong and that step is known. steps: of the teacher's EXECUTE,
-    None without a teacher. kind: of the planted error. refused: why an answer could not be
-    compared with the gold one, None where all could.
+    rows: tuple[ScoredRow, ...]
+    faults: tuple[tuple[Mapping, str], ...]
+    texts: Texts
+
+    def __iter__(self) -> Iterator[ScoredRow]:
+        return iter(self.rows)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def left_out(self) -> dict[str, tuple[str, ...]]:
+        """The names of the rows that cannot be scored, by reason."""
+        found: dict[str, tuple[str, ...]] = {}
+        for row, reason in self.faults:
+            found[reason] = found.get(reason, ()) + (name_of(row),)
+        return found
+
+    @property
+    def mappings(self) -> list[Mapping]:
+        """The rows as they were given, those that cannot be scored last."""
+        return [row.row for row in self.rows] + [row for row, _ in self.faults]
+
+    @property
+    def settings(self) -> set[str]:
+        """The settings of the rows that can be scored."""
+        return {row.setting for row in self.rows}
+
+    def where(self, *settings: str, split: str | None = None) -> ScoredRows:
+        """The rows of these settings and this split; a row without one is of the split test."""
+        def belongs(row: Mapping) -> bool:
+            return ((not settings or row.get("setting") in settings)
+                    and (split is None or (row.get("split") or "test") == split))
+        return ScoredRows(tuple(row for row in self.rows if belongs(row.row)),
+                          tuple(pair for pair in self.faults if belongs(pair[0])), self.texts)
+
+    def of(self, rows: Iterable[ScoredRow]) -> ScoredRows:
+        """A table of some of the rows alone, in their order."""
+        return ScoredRows(tuple(rows), (), self.texts)
+
+    def pooled(self, single: bool = False) -> ScoredRows:
+        """The table, if its rows pool: natural rows alone, or injected and clean ones together.
+
+        single: any one setting will do. Raises ValueError for other mixtures.
+        """
+        settings = self.settings
+        if not (settings <= {"natural"} or settings == set(GIVEN)
+                or (single and len(settings) == 1)):
+            example = {row.setting: row.name for row in self.rows}
+            raise ValueError(
+                f"rows of the settings {', '.join(sorted(settings))} (such as "
+                f"{', '.join(sorted(example.values()))}) do not pool; give natural rows alone, or "
+                "injected and clean rows together")
+        return self
+
+
+def read_rows(rows: Iterable[Mapping] | ScoredRows, texts: Texts | None = None) -> ScoredRows:
+    """The table of some rows; a table that is given is handed back.
+
+    texts: of another table, whose texts these rows share.
     """
+    if isinstance(rows, ScoredRows):
+        return rows
+    texts, good, faults = texts or Texts(), [], []
+    for row in rows:
+        fault = row_fault(row, whole=False)
+        if fault:
+            faults.append((row, fault))
+        else:
+            good.append(ScoredRow(row, texts))
+    return ScoredRows(tuple(good), tuple(faults), texts)
 
-    problem: str
-    name: str
-    setting: str
-    first: bool
-    readable: bool
-    error: bool
-    blamed: int | None
-    second: bool
-    lenient: bool | None
-    reached_verify: bool | None
-    ritual: bool | None
-    wrong_step: int | None
-    steps: int | None = None
-    kind: str | None = None
-    refused: str | None = None
+
+def read_row(row: Mapping | ScoredRow) -> ScoredRow:
+    """One row read; a row that was read already is handed back."""
+    return row if isinstance(row, ScoredRow) else ScoredRow(row)
+
+
+def problem_of(row: Mapping) -> str:
+    """The id of a row's problem."""
+    return str(row.get("problem_id", row.get("id", "?")))
+
+
+def name_of(row: Mapping) -> str:
+    """How a row is named in reports: problem, sample and setting."""
+    return f"{problem_of(row)}/{row.get('sample', 0)}/{row.get('setting', '?')}"
+
+
+def _verdict(v: str | int | None) -> int | None:
+    """The step blamed by a row without its text: of "correct" and the unreadable, None."""
+    if isinstance(v, int) and not isinstance(v, bool):
+        return v or None
+    match = re.fullmatch(r"(?:step )?([0-9]+)(?: is wrong)?", v or "")
+    return int(match[1]) if match else None
+
+
+def closest(student: nx.DiGraph, teachers: list[nx.DiGraph]) -> nx.DiGraph:
+    """The teacher's graph that a student's is closest to by edge F1, the first of equal ones."""
+    if len(teachers) == 1:  # most questions have one: nothing to compare
+        return teachers[0]
+    return max(teachers, key=lambda teacher: edge_f1(student, teacher))
 
 
 def is_ritual(claims: Claims, question: str) -> bool:
@@ -65,7 +291,8 @@ def is_ritual(claims: Claims, question: str) -> bool:
     """
     said = {_bare(line) for line in claims.execute}
     said |= {_bare(equation.text) for equation in _equations(claims.execute)}
-    known = numbers_in("\n".join(claims.execute)) | _asked(question)
+    known = numbers_in("\n".join(claims.execute))
+    known |= {value for quantity in quantities(question) for value in quantity.values}
     for equation in _equations(claims.checks + claims.repairs):
         if equation.holds and _bare(equation.text) not in said:
             computed = (side for side in equation.sides if re.search(r"[0-9)%]\s*[-+*/^]", side))
@@ -80,188 +307,61 @@ def _equations(lines: Iterable[str]) -> Iterator[Equation]:
         yield from read_equations(line)
 
 
-@lru_cache(maxsize=4096)
-def _asked(question: str) -> frozenset:
-    """The values of a question's quantities (several traces answer one question)."""
-    return frozenset(value for q in quantities(question) for value in q.values)
-
-
 def _bare(text: str) -> str:
     return re.sub(r"[\s,$]", "", text).rstrip(".")
 
 
-@lru_cache(maxsize=16_384)
-def claims_of(text: str) -> Claims:
-    """What a trace's text claims (kept, because scores meet it repeatedly)."""
-    return read_claims(text)
+def infeasible_step(
+    plan: tuple[str, ...], teacher_plan: tuple[str, ...], teacher: nx.DiGraph
+) -> int | None:
+    """The first plan step that needs what is neither given nor produced before it.
 
-
-def graph_of(text: str, question: str) -> nx.DiGraph:
-    """The dependency graph of a trace's text (kept, because scores meet it repeatedly)."""
-    claims = claims_of(text)
-    return _graph(claims.execute, question, claims.a1, claims.plan)
-
-
-# Kept by PLAN and EXECUTE, so that one EXECUTE under several VERIFYs is read once.
-_graph = lru_cache(maxsize=4096)(execute_graph)
-
-
-def teacher_graphs(row: Mapping) -> list[nx.DiGraph]:
-    """The readable graphs of a row's teacher traces."""
-    graphs = [graph_of(text, row["question"]) for text in row.get("teachers") or ()]
-    return [graph for graph in graphs if not graph.graph["unreadable"]]
-
-
-def closest(student: nx.DiGraph, teachers: Sequence[nx.DiGraph]) -> nx.DiGraph:
-    """The teacher's graph that a student's is closest to by edge F1, the first of equal ones."""
-    if len(teachers) == 1:  # most questions have one: nothing to compare
-        return teachers[0]
-    return max(teachers, key=lambda teacher: edge_f1(student, teacher))
-
-
-def name_of(row: Mapping) -> str:
-    """How a row is named in reports: problem, sample and setting."""
-    problem = row.get("problem_id", row.get("id", "?"))
-    return f"{problem}/{row.get('sample', 0)}/{row.get('setting', '?')}"
-
-
-def fault(row: Mapping) -> str | None:
-    """Why a row cannot be scored, None if it can."""
-    if row.get("setting") not in SETTINGS:
-        return f"setting is {row.get('setting')!r}, not one of {', '.join(SETTINGS)}"
-    if row.get("problem_id", row.get("id")) is None:
-        return "no problem_id"
-    if row.get("gold") is None or not str(row["gold"]).strip():
-        return "no gold answer"
-    if row.get("text") is None and not {"a1", "v", "a2"} <= row.keys():
-        return "neither text nor a1, v and a2"
-    return None
-
-
-def split_faults(rows: Iterable[Mapping]) -> tuple[list[Mapping], dict[str, tuple[str, ...]]]:
-    """The rows that can be scored, and the names of the others by reason."""
-    good, left_out = [], {}
-    for row in rows:
-        reason = fault(row)
-        if reason is None:
-            good.append(row)
-        else:
-            left_out[reason] = left_out.get(reason, ()) + (name_of(row),)
-    return good, left_out
-
-
-def read_row(row: Mapping) -> Reading:
-    """What a row (with text, or compact) says; the row must be without `fault`."""
-    gold = str(row["gold"])
-    where = {
-        "problem": str(row.get("problem_id", row.get("id"))),
-        "name": name_of(row),
-        "setting": row["setting"],
-    }
-    planted = row.get("planted") or {}
-    where["kind"] = planted.get("kind")
-    if row.get("text") is None:
-        scores = row.get("scores") or {}
-        (first, late), (error, blamed) = _grade(row["a1"], gold), _verdict(row["v"])
-        second, later = _grade(row["a2"], gold)
-        return Reading(
-            **where, first=first, readable=row["a1"] is not None, error=error, blamed=blamed,
-            second=second, lenient=scores.get("lenient"),
-            reached_verify=scores.get("reached_verify"), ritual=scores.get("ritual"),
-            wrong_step=None if first else planted.get("step") or scores.get("first_wrong_step"),
-            steps=scores.get("steps"), refused=scores.get("refused") or late or later,
-        )
-    claims = claims_of(row["text"])
-    (first, late), (second, later) = _grade(claims.a1, gold), _grade(claims.a2, gold)
-    lenient, latest = _grade(last_answer(row["text"], gold), gold)
-    return Reading(
-        **where, first=first,
-        # Where the gold answer is no number, any stated result is readable.
-        readable=claims.a1 is not None
-        and (read_answer(gold) is None or read_answer(claims.a1) is not None),
-        error=claims.verdict_readable and claims.verdict is not None,
-        blamed=claims.verdict, second=second, lenient=lenient,
-        reached_verify=claims.reached_verify,
-        ritual=is_ritual(claims, row["question"]) if claims.reached_verify else None,
-        wrong_step=None if first else planted.get("step") or _natural_wrong_step(row),
-        steps=_steps(row), refused=late or later or latest,
-    )
-
-
-@lru_cache(maxsize=4096)
-def _grade(text: str | None, gold: str) -> tuple[bool, str | None]:
-    """(right, why it was not compared); kept, because a trace states an answer thrice."""
-    found = grade(text, gold)
-    return found.right, found.refused
-
-
-def _steps(row: Mapping) -> int | None:
-    """How many steps the first teacher takes."""
-    return next((len(claims_of(text).execute) for text in row.get("teachers") or ()), None)
-
-
-def read_rows(rows: Iterable[Mapping], single: bool) -> tuple[list[Reading], dict]:
-    """Readings of the rows that can be scored, and the names of the others by reason.
-
-    Natural rows alone pool, and injected and clean ones together; `single` allows any one
-    setting. Raises ValueError for other mixtures.
+    A PLAN is words, so a step is known by the teacher's step of the same wording, and what it
+    needs by that step's operands in the teacher's graph (of the teacher's EXECUTE, whose line
+    k does teacher_plan's step k). Returns 0 for a feasible plan, None where it cannot be
+    judged: a step that the teacher does not have in these words, or no plan.
     """
-    good, left_out = split_faults(rows)
-    settings = {row["setting"] for row in good}
-    allowed = settings <= {"natural"} or settings == {"injected", "clean"}
-    if not (allowed or (single and len(settings) == 1)):
-        example = {row["setting"]: name_of(row) for row in good}
-        raise ValueError(
-            f"rows of the settings {', '.join(sorted(settings))} (such as "
-            f"{', '.join(sorted(example.values()))}) do not pool; give natural rows alone, or "
-            "injected and clean rows together"
-        )
-    return [read_row(row) for row in good], left_out
+    numbers: dict[str, list[int]] = {}
+    for number, step in enumerate(teacher_plan, 1):
+        numbers.setdefault(normalise_question(step), []).append(number)
+    produced: set[int] = set()
+    for position, step in enumerate(plan, 1):
+        known = numbers.get(normalise_question(step), [])
+        number = next((n for n in known if n not in produced), known[-1] if known else None)
+        if number is None:
+            return None
+        needs = {source[1] for node in teacher if node[:2] == ("step", number)
+                 for source in teacher.predecessors(node)
+                 if source[0] == "step" and source[1] != number}
+        if not needs <= produced:
+            return position
+        produced.add(number)
+    return 0 if plan else None
 
 
-def _verdict(v: str | int | None) -> tuple[bool, int | None]:
-    """(error, step blamed) of a compact row's verdict: "correct", a step, or unreadable."""
-    if isinstance(v, int) and not isinstance(v, bool):
-        return v > 0, v or None
-    match = re.fullmatch(r"(?:step )?([0-9]+)(?: is wrong)?", v or "")
-    return bool(match), int(match[1]) if match else None
-
-
-def _natural_wrong_step(row: Mapping) -> int | None:
-    """The first wrong step against the teacher that the trace is closest to."""
-    student = graph_of(row["text"], row["question"])
-    teachers = [] if student.graph["unreadable"] else teacher_graphs(row)
-    if not teachers:
-        return None
-    return first_wrong_step(student, closest(student, teachers))
-
-
-def compact_row(row: Mapping, **scores) -> dict:
+def compact_row(row: Mapping | ScoredRow, **scores) -> dict:
     """A row without its texts: what may be committed for sources that keep their rights.
 
     Holds id, question_sha256, sample, setting, gold, a1, v, a2, planted, intervention and
     parent_sample, and under `scores` what only the text could tell; `scores` adds to it.
     """
-    claims, reading = claims_of(row["text"]), read_row(row)
+    scored = read_row(row)
+    row, claims = scored.row, scored.claims
     verdict = "unreadable"
     if claims.verdict_readable:
         verdict = f"step {claims.verdict} is wrong" if claims.verdict else "correct"
     kept = ("sample", "setting", "split", "gold", "planted", "intervention", "parent_sample")
     return {
-        "problem_id": reading.problem,
+        "problem_id": scored.problem,
         "question_sha256": question_sha256(row["question"]),
         **{key: row[key] for key in kept if key in row},
-        "a1": claims.a1 if reading.readable else None,
+        "a1": claims.a1 if scored.readable else None,
         "v": verdict,
         "a2": claims.a2,
         "text_sha256": hashlib.sha256(row["text"].encode("utf-8")).hexdigest(),
         "scores": {
-            "lenient": reading.lenient,
-            "reached_verify": reading.reached_verify,
-            "ritual": reading.ritual,
-            "first_wrong_step": reading.wrong_step,
-            "steps": reading.steps,
-            "refused": reading.refused,
-            **scores,
+            "lenient": scored.lenient, "reached_verify": scored.reached_verify,
+            "ritual": scored.ritual, "first_wrong_step": scored.wrong_step,
+            "steps": scored.steps, "refused": scored.refused, **scores,
         },
     }

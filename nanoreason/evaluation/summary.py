@@ -7,22 +7,22 @@ not generated is None ("not run"); a rate over zero cases has the value None ("n
 """
 from __future__ import annotations
 
-import dataclasses
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from itertools import product
 
 from nanoreason import paths
 from nanoreason.data.errors import KINDS
 from nanoreason.evaluation.faithfulness import faithfulness
-from nanoreason.evaluation.report import Comparison, compare, different_problems, rate_of, scores_of
-from nanoreason.evaluation.rows import read_row, split_faults
-from nanoreason.evaluation.self_verification import (accuracy, by_kind, by_steps, by_verifier,
-                                                     read_once, self_verification, verification)
-from nanoreason.evaluation.statistics import SEED, harmonic_mean
+from nanoreason.evaluation.report import SEED, compare, different_problems, harmonic_mean, rate_of
+from nanoreason.evaluation.rows import ScoredRow, ScoredRows, read_rows
+from nanoreason.evaluation.self_verification import (accuracy, by_kind, by_steps,
+                                                     self_verification, verification)
+from nanoreason.evaluation.verifiers import by_verifier
 from nanoreason.files import to_json
 from nanoreason.runs import Run, RunError, find_run
-from nanoreason.stages import SPLITS
+from nanoreason.stages import GIVEN, SPLITS
 
 SMOKE_BELOW = 50  # natural test traces: a run with fewer says that it works, not how well
 MAKERS = {"params.yaml": "02_train", "environment.json": "02_train",
@@ -107,7 +107,7 @@ def summarise(rows: Iterable[Mapping], base_rows: Iterable[Mapping] | None = Non
     seed: of the nulls (dealt verdicts, rewired edges).
     Raises RunError for a run of `others` that answered different problems.
     Returns {run, base_run, smoke, n_rows, splits, others, verifiers, no_verify_loss};
-    verifiers: {natural, given} of the split test, see `breakdown.by_verifier`; splits maps
+    verifiers: {natural, given} of the split test, see `by_verifier`; splits maps
     each of SPLITS to None or
       n: natural traces; accuracy: a1, a2 (strict), lenient; base: the same of the base;
       comparison: a1, a2, lenient, tuned against base on the same problems;
@@ -116,21 +116,25 @@ def summarise(rows: Iterable[Mapping], base_rows: Iterable[Mapping] | None = Non
       line; given: {verification, cells, kinds, by_kind, by_steps} of traces with EXECUTE
       given, injected and clean.
     """
-    rows, base_rows = list(rows), list(base_rows or ())
-    test, further = _part(rows, "test"), {}
-    for name, found in (others or {}).items():
-        further[name] = _part(list(found), "test")
-        odd = different_problems(_natural(test), _natural(further[name]))
+    table = read_rows(rows)
+
+    def test_of(found: Iterable[Mapping] | None) -> ScoredRows:
+        return read_rows(found or (), table.texts).where(split="test")
+
+    test, prompted = table.where(split="test"), test_of(prompted_rows)
+    natural, base = test.where("natural"), read_rows(base_rows or (), table.texts)
+    further = {name: test_of(found) for name, found in (others or {}).items()}
+    for name, found in further.items():
+        odd = different_problems(natural.mappings, found.where("natural").mappings)
         if odd:
             raise RunError(f"runs {run} and {name} answered different problems and are not "
                            f"compared: {odd}. Evaluate both with the same data, n and seed")
-    splits = {split: _split(_part(rows, split), _part(base_rows, split), seed)
+    splits = {split: _split(table.where(split=split), base.where("natural", split=split), seed)
               for split in SPLITS}
-    natural = [section["n"] for section in splits.values() if section]
-    prompted = _part(list(prompted_rows or ()), "test")
-    summary = {"run": run, "base_run": base_run, "n_rows": len(rows),
-               "smoke": max(natural, default=0) < SMOKE_BELOW, "splits": splits,
-               "others": {name: compare_runs(_natural(test), _natural(found))
+    counts = [section["n"] for section in splits.values() if section]
+    summary = {"run": run, "base_run": base_run, "n_rows": len(table.mappings),
+               "smoke": max(counts, default=0) < SMOKE_BELOW, "splits": splits,
+               "others": {name: compare_runs(natural, found.where("natural"))
                           for name, found in further.items()},
                "no_verify_loss": sorted(no_verify_loss),
                "verifiers": by_verifier(test, prompted, further, seed)}
@@ -138,58 +142,46 @@ def summarise(rows: Iterable[Mapping], base_rows: Iterable[Mapping] | None = Non
     return json.loads(to_json(summary))
 
 
-def _part(rows: list[Mapping], split: str) -> list[Mapping]:
-    return [row for row in rows if (row.get("split") or "test") == split]
-
-
-def _natural(rows: list[Mapping]) -> list[Mapping]:
-    return [row for row in rows if row.get("setting") == "natural"]
-
-
-def _split(rows: list[Mapping], base: list[Mapping], seed: int) -> dict | None:
-    by = {setting: [row for row in rows if row.get("setting") == setting]
-          for setting in ("natural", "injected", "clean", "intervened")}
-    if not by["natural"] and not (by["injected"] and by["clean"]):
+def _split(table: ScoredRows, base: ScoredRows, seed: int) -> dict | None:
+    natural = table.where("natural")
+    given = table.where(*GIVEN)
+    both = {row["setting"] for row in given.mappings} == set(GIVEN)
+    if not natural.mappings and not both:
         return None
-    natural = [read_once(row) for row in by["natural"]]
-    faith = _faithfulness(by["natural"], by["intervened"], seed)  # the same graphs again
-    base = [read_once(row) for row in _natural(base)]
-    # In the file's order: the null deals verdicts by place.
-    given = [read_once(row) for row in rows if row.get("setting") in ("injected", "clean")]
     return {
-        "n": len(natural),
+        "n": len(natural.mappings),
         "accuracy": _accuracy(natural),
         "base": _accuracy(base),
-        "comparison": compare_runs(natural, base) if natural and base else None,
+        "comparison": compare_runs(natural, base) if natural.mappings and base.mappings else None,
         "verification": verification(natural, seed),
         "cells": count_cells(natural),
         "by_steps": by_steps(natural, seed),
-        "faithfulness": faith,
+        "faithfulness": _faithfulness(natural, table.where("natural", "intervened"), seed),
         "given": {
             "verification": verification(given, seed), "cells": count_cells(given),
             "kinds": count_kinds(given), "by_kind": by_kind(given, seed),
             "by_steps": by_steps(given, seed),
-        } if by["injected"] and by["clean"] else None,
+        } if both else None,
     }
 
 
-def _accuracy(rows: list[Mapping]) -> dict | None:
-    if not rows:
+def _accuracy(table: ScoredRows) -> dict | None:
+    if not table.mappings:
         return None
-    answers, checked = scores_of(accuracy(rows)), scores_of(self_verification(rows))
+    answers, checked = accuracy(table).to_dict(), self_verification(table).to_dict()
     return {"n": checked["n"], "a1": checked["accuracy_a1"], "a2": checked["accuracy_a2"],
             "lenient": answers["lenient"]}
 
 
-def _faithfulness(natural: list[Mapping], intervened: list[Mapping], seed: int
-                  ) -> dict | None:
-    if not natural:
+def _faithfulness(natural: ScoredRows, table: ScoredRows, seed: int) -> dict | None:
+    """table: the natural rows and those with an intervention."""
+    if not natural.mappings:
         return None
-    report = faithfulness([*natural, *intervened], seed)
-    scores = scores_of(report, {"edge_f1": "edge_f1_null"})
+    report, nulls = faithfulness(table, seed), {"edge_f1": "edge_f1_null"}
+    intervened = len(table.mappings) > len(natural.mappings)
+    scores = report.to_dict(nulls)
     scores["causal"] = report.causal if intervened else None
-    scores |= {side: scores_of(getattr(report, side), {"edge_f1": "edge_f1_null"})
-               for side in ("right", "wrong")}
+    scores |= {side: getattr(report, side).to_dict(nulls) for side in ("right", "wrong")}
     for part in (scores, scores["right"], scores["wrong"]):
         null, cause = part["edge_f1"]["null"], part["causal_rate"]["value"]
         # What RFS would be if the edges were drawn at random, the causal rate as it is.
@@ -200,44 +192,41 @@ def _faithfulness(natural: list[Mapping], intervened: list[Mapping], seed: int
     return scores
 
 
-def count_cells(rows: Iterable[Mapping]) -> list[dict]:
+def count_cells(rows: Iterable[Mapping] | ScoredRows) -> list[dict]:
     """How many traces fall into each of the eight cells a1 right x verdict x a2 right.
 
     A list of {a1_right, verdict_error, a2_right, count}; an unreadable verdict is no error.
     """
-    readings = [read_row(row) for row in split_faults(rows)[0]]
-    found = [(reading.first, reading.error, reading.second) for reading in readings]
+    found = Counter((row.first, row.error, row.second) for row in read_rows(rows))
     return [{"a1_right": first, "verdict_error": error, "a2_right": second,
-             "count": found.count((first, error, second))}
+             "count": found[first, error, second]}
             for first, error, second in product((False, True), repeat=3)]
 
 
-def count_kinds(rows: Iterable[Mapping]) -> dict[str, dict]:
+def count_kinds(rows: Iterable[Mapping] | ScoredRows) -> dict[str, dict]:
     """By kind of planted error: detected, located (the right step blamed) and repaired.
 
     rows: of which the injected ones count; the denominator is always the number of traces
     with this kind of error.
     repaired: the verdict is an error and the answer is right.
     """
-    found: dict[str, list[tuple]] = {kind: [] for kind in KINDS}
-    for row in (row for row in split_faults(rows)[0] if row["setting"] == "injected"):
-        planted, reading = row.get("planted") or {}, read_row(row)
-        found.setdefault(planted.get("kind") or "unknown", []).append((
-            reading.problem, reading.error, reading.error and reading.blamed == planted.get("step"),
-            reading.error and reading.second))
-    names = "detected", "located", "repaired"
-    return {kind: {name: rate_of([case[place] for case in cases], [case[0] for case in cases])
-                   for place, name in enumerate(names, 1)} for kind, cases in found.items()}
+    found: dict[str, list[ScoredRow]] = {kind: [] for kind in KINDS}
+    for row in read_rows(rows).where("injected"):
+        found.setdefault(row.kind or "unknown", []).append(row)
+    counted = {"detected": lambda row: row.error,
+               "located": lambda row: row.error and row.blamed == row.planted.get("step"),
+               "repaired": lambda row: row.error and row.second}
+    return {kind: {name: rate_of([counts(row) for row in cases],
+                                 [row.problem for row in cases]).to_dict()
+                   for name, counts in counted.items()} for kind, cases in found.items()}
 
 
-def compare_runs(rows: Iterable[Mapping], others: Iterable[Mapping]) -> dict[str, dict]:
+def compare_runs(rows: Iterable[Mapping] | ScoredRows, others: Iterable[Mapping] | ScoredRows
+                 ) -> dict[str, dict]:
     """Two runs on the same problems, one split, one setting: by a1, a2 and lenient.
 
     Each is {n, first, second, difference, interval, only_first, only_second, p_value};
-    see `scores.Comparison`.
+    see `report.Comparison`.
     """
-    rows, others = list(rows), list(others)
-    names = [field.name for field in dataclasses.fields(Comparison) if field.name != "left_out"]
-    compared = {of: compare(rows, others, of) for of in ("a1", "a2", "lenient")}
-    return {of: {name: getattr(result, name) for name in names}
-            for of, result in compared.items()}
+    tables = read_rows(rows), read_rows(others)
+    return {of: compare(*tables, of).to_dict() for of in ("a1", "a2", "lenient")}

@@ -10,8 +10,7 @@ Left out on purpose: a verifier that reads the question. That would be a solver.
 """
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from fractions import Fraction
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import networkx as nx
 
@@ -20,9 +19,14 @@ from nanoreason.arithmetic.equations import read_equations
 from nanoreason.arithmetic.expression import (ArithmeticTextError, Binary, Negative, Node,
                                               Number, value_of)
 from nanoreason.data.verify_lines import SIGNS, write_number
-from nanoreason.evaluation.rows import claims_of, closest, graph_of, name_of
+from nanoreason.evaluation.interventions import work_out
+from nanoreason.evaluation.report import SEED
+from nanoreason.evaluation.rows import (ScoredRow, ScoredRows, closest, name_of, read_row,
+                                        read_rows)
+from nanoreason.evaluation.self_verification import verification
 from nanoreason.graph.matching import first_wrong_step
-from nanoreason.stages import ANSWER, MARKER, VERDICT, Stage
+from nanoreason.stages import GIVEN, MARKER, Stage
+from nanoreason.trace import render_verify
 
 
 def before_verify(text: str) -> str:
@@ -38,48 +42,43 @@ def before_verify(text: str) -> str:
 
 def with_verify(row: Mapping, checks: Sequence[str], verdict: int | str | None,
                 repairs: Sequence[str], answer: str | None) -> dict:
-    """The row with this VERIFY in place of its own.
+    """The row with this VERIFY in place of its own, see `trace.render_verify`.
 
-    verdict: the step blamed, "correct", or None for no verdict line; answer: None for no
-    answer line. Repairs are numbered from the step blamed. Raises ValueError for a row
-    without its text.
+    Raises ValueError for a row without its text.
     """
     if row.get("text") is None:
         raise ValueError(f"row {name_of(row)} has no text to write a VERIFY after")
-    lines = [f"{number}. {check}" for number, check in enumerate(checks, 1)]
-    if verdict is not None:
-        said = verdict if isinstance(verdict, str) else f"step {verdict} is wrong"
-        lines.append(f"{VERDICT} {said}")
-    first = verdict if isinstance(verdict, int) else 1
-    lines += [f"{number}. {repair}" for number, repair in enumerate(repairs, first)]
-    if answer is not None:
-        lines.append(f"{ANSWER} {answer}")
-    text = "\n".join([f"{before_verify(row['text'])}{Stage.VERIFY.tag}", *lines])
-    return dict(row) | {"text": text}
+    verify = render_verify(checks, verdict, repairs, answer)
+    return dict(row) | {"text": before_verify(row["text"]) + verify}
 
 
-def step_checker(row: Mapping) -> dict:
+def step_checker(row: Mapping | ScoredRow) -> dict:
     """VERIFY by arithmetic alone: blames the first line with a false equation, else none.
 
     It works that line and all later ones out anew, each with the new values of the lines
     that it uses. Where a line cannot be read nothing is carried past it, and the answer
     stays what EXECUTE said.
     """
-    claims = claims_of(row["text"])
-    graph = graph_of(row["text"], row["question"])
+    scored = read_row(row)
+    row, claims, graph = scored.row, scored.claims, scored.graph
     wrong = next((number for number, line in enumerate(claims.execute, 1)
                   if any(e.holds is False for e in read_equations(line))), None)
     checks = _checks(graph)
     if wrong is None:
         return with_verify(row, checks, "correct", (), claims.a1)
-    again = None if graph.graph["unreadable"] else work_out(graph, wrong)
+    values = {node: graph.nodes[node]["value"] for node in _steps(graph) if node[1] < wrong}
+    again = None if graph.graph["unreadable"] else work_out(
+        graph, [node for node in _steps(graph) if node[1] >= wrong], values)
     if not again:
         return with_verify(row, checks[:wrong], wrong, (), claims.a1)
-    return with_verify(row, checks[:wrong], wrong, [text for text, _ in again],
-                       write_number(again[-1][1]))
+    # A line of several equations gives its last one.
+    lines = {node[1]: f"{_write(tree)} = {write_number(values[node])}"
+             for node, tree in again.items()}
+    return with_verify(row, checks[:wrong], wrong, list(lines.values()),
+                       write_number(values[list(again)[-1]]))
 
 
-def graph_oracle(row: Mapping) -> dict:
+def graph_oracle(row: Mapping | ScoredRow) -> dict:
     """VERIFY by one who knows the teacher's trace: the ceiling.
 
     The result is right or wrong as the teacher's says; blamed is the first wrong step
@@ -87,13 +86,14 @@ def graph_oracle(row: Mapping) -> dict:
     told (a false `Result:` under true steps, an unreadable line). The repair is the
     teacher's. Raises ValueError for a row without a teacher.
     """
+    scored = read_row(row)
+    row, texts, student, claims = scored.row, scored.texts, scored.graph, scored.claims
     teachers = row.get("teachers") or ()
     if not teachers:
-        raise ValueError(f"row {name_of(row)} has no teacher: the oracle has nothing to know")
-    student = graph_of(row["text"], row["question"])
-    graphs = [graph_of(text, row["question"]) for text in teachers]
+        raise ValueError(f"row {scored.name} has no teacher: the oracle has nothing to know")
+    graphs = [texts.graph(text, row["question"]) for text in teachers]
     graph = closest(student, graphs)
-    claims, teacher = claims_of(row["text"]), claims_of(teachers[graphs.index(graph)])
+    teacher = texts.claims(teachers[graphs.index(graph)])
     if same_answer(claims.a1, str(teacher.a1)):
         return with_verify(row, teacher.checks, "correct", (), claims.a1)
     last = len(teacher.execute)
@@ -102,48 +102,8 @@ def graph_oracle(row: Mapping) -> dict:
                        teacher.a1)
 
 
-def work_out(graph: nx.DiGraph, first: int) -> list[tuple[str, Fraction]] | None:
-    """EXECUTE's lines from number `first` on, worked out anew: (equation, value) of each.
-
-    Operands that come from a line worked out here have its new value. None where that
-    cannot be done (a division by zero). A line of several equations gives its last one.
-    """
-    values: dict[tuple, Fraction] = {}
-    lines: dict[int, tuple[str, Fraction]] = {}
-    for node, data in graph.nodes(data=True):
-        if data["kind"] != "step":
-            continue
-        if node[1] < first:
-            values[node] = data["value"]
-            continue
-        tree = _with_operands(data["tree"], iter(_operands(graph, node, values)))
-        try:
-            values[node] = value_of(tree)
-        except ArithmeticTextError:
-            return None
-        lines[node[1]] = f"{_write(tree)} = {write_number(values[node])}", values[node]
-    return list(lines.values())
-
-
-def _operands(graph: nx.DiGraph, node: tuple, values: Mapping[tuple, Fraction]
-              ) -> Iterator[Fraction]:
-    for value, source in graph.nodes[node]["operands"]:
-        if source in values:
-            # `20%` may be written for a step's value of 20.
-            same = value == graph.nodes[source]["value"]
-            value = values[source] if same else values[source] / 100
-        yield value
-
-
-def _with_operands(tree: Node, operands: Iterator[Fraction]) -> Node:
-    """The expression with its numbers replaced, left to right."""
-    if isinstance(tree, Number):
-        value = next(operands)
-        return tree if value == tree.value else Number(value, write_number(value))
-    if isinstance(tree, Negative):
-        return Negative(_with_operands(tree.operand, operands))
-    left = _with_operands(tree.left, operands)
-    return Binary(tree.op, left, _with_operands(tree.right, operands))
+def _steps(graph: nx.DiGraph) -> list[tuple]:
+    return [node for node, kind in graph.nodes(data="kind") if kind == "step"]
 
 
 def _write(tree: Node, inner: bool = False) -> str:
@@ -159,9 +119,8 @@ def _write(tree: Node, inner: bool = False) -> str:
 def _checks(graph: nx.DiGraph) -> list[str]:
     """One check a line: undone where it has two operands, else worked out once more."""
     checks = {}
-    for node, data in graph.nodes(data=True):
-        if data["kind"] != "step":
-            continue
+    for node in _steps(graph):
+        data = graph.nodes[node]
         tree, claimed = data["tree"], write_number(data["value"])
         try:
             text = f"{_write(tree)} = {write_number(value_of(tree))}"
@@ -172,3 +131,41 @@ def _checks(graph: nx.DiGraph) -> list[str]:
             text = f"{_write(tree)} cannot be worked out: {error}"
         checks[node[1]] = text
     return list(checks.values())
+
+
+RULES: dict[str, Callable[[ScoredRow], dict]] = {
+    "step checker": step_checker, "graph oracle": graph_oracle}
+PROMPTED = "base, four-stage prompt"
+NO_VERIFY_LOSS = "without VERIFY loss"
+
+
+def by_verifier(rows: Iterable[Mapping] | ScoredRows,
+                prompted: Iterable[Mapping] | ScoredRows = (),
+                others: Mapping[str, Iterable[Mapping] | ScoredRows] = {}, seed: int = SEED
+                ) -> dict[str, dict[str, dict | None]]:
+    """What stands beside a run's own VERIFY, in "natural" and in "given" rows.
+
+    rows: of one split, with their texts. The step checker and the graph oracle write VERIFY
+    after the run's EXECUTE (None where a row lacks its text or, for the oracle, a teacher);
+    `prompted` are the untouched base's natural rows under a four-stage prompt (none = not
+    run), `others` rows of further runs by name.
+    """
+    table, beside = read_rows(rows), {PROMPTED: prompted, **others}
+    found: dict[str, dict[str, dict | None]] = {}
+    for part, settings in {"natural": ("natural",), "given": GIVEN}.items():
+        ours = _whole(table, settings)
+        scores = {name: verification(_whole(read_rows(theirs), settings), seed)
+                  for name, theirs in beside.items()}
+        for name, write in RULES.items():
+            able = all(row.claims and (write is not graph_oracle or row.row.get("teachers"))
+                       for row in ours)
+            written = [write(row) for row in ours] if able else []
+            scores[name] = verification(read_rows(written, table.texts), seed)
+        found[part] = scores
+    return found
+
+
+def _whole(table: ScoredRows, settings: tuple[str, ...]) -> ScoredRows:
+    """The rows of these settings that can be scored; none unless there are rows of each."""
+    chosen = [row for row in table if row.setting in settings]
+    return table.of(chosen if {row.setting for row in chosen} == set(settings) else ())

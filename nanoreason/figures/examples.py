@@ -15,8 +15,8 @@ import random
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from nanoreason.evaluation.rows import graph_of, name_of, read_row, split_faults
-from nanoreason.evaluation.statistics import SEED
+from nanoreason.evaluation.rows import name_of, read_row, read_rows
+from nanoreason.evaluation.report import SEED
 from nanoreason.evaluation.summary import SMOKE_BELOW
 from nanoreason.figures.graph_plot import graph_svg
 from nanoreason.figures.trace_view import TraceView, safe
@@ -61,9 +61,9 @@ def write_examples(run: Run, seed: int = SEED, each: int = 1) -> Path:
 def examples_page(rows: Iterable[Mapping], run: str, faults: Sequence[str] = (),
                   seed: int = SEED, each: int = 1) -> str:
     """The page as HTML. faults: "line k: why" of lines that are no rows at all."""
-    good, left_out = split_faults(rows)
+    table = read_rows(rows)
     parts: dict[tuple[str, str], list[Mapping]] = {}
-    for row in good:
+    for row in (scored.row for scored in table):
         if row["setting"] in WHAT:
             part = str(row.get("split") or "test"), WHAT[row["setting"]]
             parts.setdefault(part, []).append(row)
@@ -73,7 +73,7 @@ def examples_page(rows: Iterable[Mapping], run: str, faults: Sequence[str] = (),
         body.append("<p><b>SMOKE run, too few traces for a result.</b></p>")
     body.append(HOW_TO_READ.format(each=each, seed=seed))
     reasons = {f"{len(faults)} lines that are no rows": faults} if faults else {}
-    reasons |= {f"{len(names)} rows, {reason}": names for reason, names in left_out.items()}
+    reasons |= {f"{len(names)} rows, {reason}": names for reason, names in table.left_out.items()}
     body.append("<p>Left out:</p>" if reasons else
                 "<p>Every line of the file is a row that can be read.</p>")
     body += [f"<p>{safe(reason)}: {safe('; '.join(names[:NAMED]))}"
@@ -110,7 +110,7 @@ def _drawn(members: Sequence[Mapping], seed: int, each: int) -> Iterable[str]:
         view, planted = TraceView.of_row(row), row.get("planted") or {}
         note = (f"<div>planted: {safe(planted.get('kind'))} in step {safe(planted.get('step'))}"
                 "</div>") * bool(planted)
-        graph = graph_svg(graph_of(row["text"], row["question"]), view.wrong_step)
+        graph = graph_svg(read_row(row).graph, view.wrong_step)
         yield ('<div style="display:flex;flex-wrap:wrap;gap:1em;border-top:1px solid #cccccc;'
                f'padding:6px 0"><div style="flex:1 1 30em">{note}{view.html()}</div>'
                f'<div style="flex:0 0 auto">{graph}</div></div>')

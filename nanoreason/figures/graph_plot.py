@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from nanoreason import paths
-from nanoreason.evaluation.rows import graph_of
+from nanoreason.evaluation.rows import read_row
 from nanoreason.figures.plots import BLACK, GREY, PAGE, RED
 from nanoreason.figures.trace_view import MARK_COLOURS, MARKS, Line, TraceView, visible
 from nanoreason.stages import Stage
@@ -167,7 +167,7 @@ def trace_figure(row: Mapping) -> Figure:
                           color=MARK_COLOURS[line.mark])
     left.set(xlim=(0, 1), ylim=(height, 0))
     left.set_axis_off()
-    draw_graph(graph_of(row["text"], row["question"]), right, view.wrong_step)
+    draw_graph(read_row(row).graph, right, view.wrong_step)
     return figure
 
 

@@ -16,8 +16,8 @@ from typing import NamedTuple
 from nanoreason.arithmetic.answers import same_answer
 from nanoreason.arithmetic.equations import read_equations
 from nanoreason.evaluation.rows import read_row
-from nanoreason.stages import ANSWER, MARKER, NUMBERED, RESULT, Stage, closing_of
-from nanoreason.trace import Claims, Trace, read_claims, render_trace
+from nanoreason.stages import ANSWER, MARKER, NUMBERED, RESULT, Stage
+from nanoreason.trace import Claims, Trace, closing_of, read_claims, render_trace
 
 MARKS = {True: "✓", False: "✗", None: ""}
 HIDDEN = {"Cc", "Cf", "Cs", "Cn", "Co", "Zl", "Zp"}  # Unicode categories without a shape

@@ -5,7 +5,7 @@ import io
 import pytest
 from synthetic import make_rows, make_run
 
-from nanoreason.evaluation.statistics import wilson
+from nanoreason.evaluation.report import wilson
 from nanoreason.evaluation.summary import summarise
 from nanoreason.figures.tables import (Table, claims_table, judge, make_tables, results_table,
                                        show, write_tables)

@@ -5,7 +5,7 @@ from synthetic import make_rows, make_run
 from nanoreason.data.errors import KINDS
 from nanoreason.runs import RunError
 from nanoreason.evaluation import self_verification
-from nanoreason.evaluation.statistics import harmonic_mean, wilson
+from nanoreason.evaluation.report import harmonic_mean, wilson
 from nanoreason.evaluation.summary import (count_kinds, find_base, find_others, find_prompted,
                                            lacks_verify_loss, open_run, summarise)
 from nanoreason.figures.tables import make_tables

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from nanoreason.evaluation.statistics import (bootstrap, crossed_bootstrap, harmonic_mean,
+from nanoreason.evaluation.report import (bootstrap, crossed_bootstrap, harmonic_mean,
                                               mcnemar, paired_bootstrap, ratio, wilson)
 
 

@@ -7,15 +7,16 @@ from synthetic import make_rows
 
 from nanoreason import paths
 from gaming import LOW, audit, audit_table
-from nanoreason.evaluation.self_verification import PROMPTED, by_kind, by_steps, by_verifier
+from nanoreason.evaluation.self_verification import by_kind, by_steps
 from nanoreason.evaluation.report import compare
 from gaming import STRATEGIES, always_agrees, spoiler
-from nanoreason.evaluation.rows import read_row
+from nanoreason.evaluation.rows import compact_row, read_row
 from nanoreason.evaluation import self_verification
 from nanoreason.evaluation.summary import summarise
 from nanoreason.trace import parse_trace, read_claims
 from nanoreason.figures.tables import make_tables
-from nanoreason.evaluation.verifiers import before_verify, graph_oracle, step_checker, with_verify
+from nanoreason.evaluation.verifiers import (PROMPTED, before_verify, by_verifier, graph_oracle,
+                                             step_checker, with_verify)
 
 QUESTION = "Ann has 12 apples. She buys 9 more and gives 5 away. Bob has 4. How many have they?"
 HEAD = "[UNDERSTAND]\nGiven: 12; 9; 5; 4\n[PLAN]\n1. Add.\n2. Subtract.\n3. Add.\n[EXECUTE]\n"
@@ -98,8 +99,8 @@ def test_only_verify_is_replaced(rows):
     for one in [r for r in rows if r["setting"] != "intervened"][::7]:
         before = read_row(one)
         for write in (step_checker, graph_oracle, *(s.write for s in STRATEGIES if s.bar != "a1")):
-            after = read_row(write(one))
-            assert before_verify(write(one)["text"]) == before_verify(one["text"])
+            after = read_row(write(before))
+            assert before_verify(write(before)["text"]) == before_verify(one["text"])
             assert (after.first, after.readable, after.steps) == (
                 before.first, before.readable, before.steps)
     with pytest.raises(ValueError, match="has no text"):
@@ -143,9 +144,9 @@ def test_the_audit_says_where_a_strategy_is_not_seen_through(rows):
 
 def test_the_spoiler_wins_svr_and_loses_results(rows):
     natural = [r for r in rows if r["setting"] == "natural"]
-    spoiled = [spoiler(r) for r in natural]
+    spoiled = [spoiler(read_row(r)) for r in natural]
     # It finds no error but its own: without those it would always agree.
-    assert self_verification([always_agrees(r) for r in natural]).svr == 0
+    assert self_verification([always_agrees(read_row(r)) for r in natural]).svr == 0
     assert self_verification(spoiled).svr > 0.4
     paired = compare(spoiled, natural, "a1")
     assert paired.difference < -0.2 and paired.interval[1] < 0
@@ -220,8 +221,6 @@ def test_the_summary_holds_what_stands_beside_the_run(rows):
 
 
 def test_rules_are_none_where_the_texts_may_not_be_kept(rows):
-    from nanoreason.evaluation.rows import compact_row
-
     compact = [compact_row(r) for r in rows if r["setting"] == "natural"]
     assert by_verifier(compact)["natural"]["step checker"] is None
     assert list(by_steps(compact)) == list(by_steps(rows_of(rows)))

@@ -12,7 +12,7 @@ from nanoreason.evaluation import faithfulness
 from nanoreason.graph.builder import execute_graph
 from nanoreason.evaluation.interventions import choose_intervention, intervene
 from nanoreason.evaluation.rows import compact_row
-from nanoreason.evaluation.statistics import wilson
+from nanoreason.evaluation.report import wilson
 from nanoreason.evaluation.summary import summarise
 
 QUESTION = ("Ann has 48 apples, 5 bags and 20 boxes. 30% are red and 3/4 are sweet. "

@@ -12,7 +12,7 @@ from nanoreason.arithmetic.answers import last_number, same_answer
 from nanoreason.evaluation import accuracy, self_verification
 from nanoreason.evaluation.report import compare
 from nanoreason.ablations.hypotheses import over_seeds
-from nanoreason.evaluation.statistics import wilson
+from nanoreason.evaluation.report import wilson
 from nanoreason.data.verify_lines import procedural_trace
 from nanoreason.trace import read_claims, render_trace
 
