@@ -1,5 +1,7 @@
 """A scratch run becomes a run of reference: python scripts/publish.py SCRATCH NAME.
 
+    python scripts/publish.py --grid ablations     the runs made here of a grid of ablations
+
 Copies `build/runs/SCRATCH` (and the base's rows in `SCRATCH-base`) to `results/NAME`. Rows
 of any source but the project's own problems lose their texts on the way: what stays is
 the id, the question's hash, the answers, and the scores that only the text could tell.
@@ -14,9 +16,12 @@ from pathlib import Path
 import yaml
 
 from nanoreason import paths
+from nanoreason.ablations.grid import open_grid
+from nanoreason.ablations.results import publish_grid
 from nanoreason.evaluation.generate import EVALUATED
 from nanoreason.evaluation.rows import compact_row
 from nanoreason.files import write_text
+from nanoreason.params import AblateParams
 from nanoreason.runs import Run, RunError, create_run
 
 
@@ -54,8 +59,14 @@ def _portable(values: dict, name: str) -> dict:
 
 def main() -> int:
     """Publish a run, and the rows of its untouched base if there are any."""
+    if sys.argv[1:2] == ["--grid"] and len(sys.argv) == 3:
+        asked = AblateParams(run=sys.argv[2])
+        for written in publish_grid(asked.run, open_grid(asked).runs):
+            print(paths.relative(written))
+        return 0
     if len(sys.argv) not in (3, 4):
-        print("usage: python scripts/publish.py SCRATCH NAME [--replace]", file=sys.stderr)
+        print("usage: python scripts/publish.py SCRATCH NAME [--replace]\n       "
+              "python scripts/publish.py --grid NAME", file=sys.stderr)
         return 2
     scratch, name, replace = sys.argv[1], sys.argv[2], "--replace" in sys.argv
     try:

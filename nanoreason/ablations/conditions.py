@@ -7,7 +7,6 @@ training are refused by name: a grid that compares a run with itself shows nothi
 """
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from nanoreason import paths
@@ -89,17 +88,20 @@ def chosen(params: AblateParams) -> list[Condition]:
     """
     found: dict[str, Condition] = {}
     for name in params.conditions or condition_names():
-        for condition in _with_needed(load_condition(name)):
+        needed = [load_condition(name)]
+        while needed[0].needs:
+            needed.insert(0, load_condition(needed[0].needs))
+        for condition in needed:
             found.setdefault(condition.name, condition)
-    conditions = list(found.values())
-    _require_different(cell_of(params, condition, 0) for condition in conditions)
-    return conditions
-
-
-def _with_needed(condition: Condition) -> Iterator[Condition]:
-    if condition.needs:
-        yield from _with_needed(load_condition(condition.needs))
-    yield condition
+    seen: dict[str, str] = {}
+    for name, condition in found.items():
+        recipe = repr(sorted(cell_of(params, condition, 0).recipe().items()))
+        if recipe in seen:
+            raise ParameterError(
+                f"conditions {seen[recipe]} and {name} come to the same training: change one of "
+                f"their files in params/{FOLDER}/, or remove it")
+        seen[recipe] = name
+    return list(found.values())
 
 
 def cell_of(params: AblateParams, condition: Condition, seed: int) -> Cell:
@@ -125,14 +127,3 @@ def cells(params: AblateParams) -> list[Cell]:
     conditions = chosen(params)
     return [cell_of(params, condition, seed) for seed in range(params.seeds)
             for condition in conditions]
-
-
-def _require_different(found: Iterable[Cell]) -> None:
-    seen: dict[str, str] = {}
-    for cell in found:
-        recipe = repr(sorted(cell.recipe().items()))
-        if recipe in seen:
-            raise ParameterError(
-                f"conditions {seen[recipe]} and {cell.condition.name} come to the same "
-                f"training: change one of their files in params/{FOLDER}/, or remove it")
-        seen[recipe] = cell.condition.name

@@ -1,7 +1,5 @@
 """A grid of conditions and seeds: what is missing is trained, scored and kept, and goes on.
 
-    python -m nanoreason.ablations.grid ablations     copy the runs made here to results/ablations
-
 One process a core, each on one thread: two small models side by side use two cores better
 than one model on both. What a worker prints goes to its run's log. A grid that was stopped
 or killed goes on where it was: finished runs are found, a run in the middle of its training
@@ -13,7 +11,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import sys
 import threading
 import time
 import traceback
@@ -27,10 +24,12 @@ from pathlib import Path
 from tqdm.auto import tqdm
 
 from nanoreason import paths
-from nanoreason.ablations.conditions import Cell, cells
-from nanoreason.ablations.results import GridRun, find, folders, publish_grid, store
-from nanoreason.params.sets import AblateParams, EvaluateParams
+from nanoreason.ablations.conditions import Cell, cells, run_name
+from nanoreason.ablations.results import GridRun, find, folders, store
+from nanoreason.environment import hardware
+from nanoreason.params.sets import AblateParams, EvaluateParams, TrainParams
 from nanoreason.runs import Run, RunError
+from nanoreason.stages import GROUPS
 
 # Settings that change what is trained on, or in which steps.
 DATA = ("error_share", "error_kinds", "traces", "data", "language", "form", "on_policy_share",
@@ -90,29 +89,27 @@ def run_grid(params: AblateParams) -> Grid:
     condition, the seed and the message where a run failed, or where a finished one must not
     be compared with the others; what is finished stays.
     """
-    grid, began = open_grid(params), time.monotonic()
-    workers = params.workers or _cores()
-    limit = float("inf") if params.max_minutes is None else began + 60 * params.max_minutes
-    waiting, finished = _to_run(params, grid)
-    done, running, failure = len(cells(params)) - len(waiting), {}, None
-    runs = list(grid.runs)
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, _begin_worker, (os.getpid(),)) as pool, \
-            tqdm(total=done + len(waiting), initial=done, desc="grid", unit="run") as bar:
+    limit = time.monotonic() + 60 * (params.max_minutes or float("inf"))
+    grid, workers = open_grid(params), params.workers or hardware()["cores"]
+    waiting, finished = to_run(params, grid)
+    runs, running, failure = list(grid.runs), {}, None
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _begin_worker,
+                             (os.getpid(),)) as pool, \
+            tqdm(total=len(cells(params)), initial=len(cells(params)) - len(waiting),
+                 desc="grid", unit="run") as bar:
         try:
-            while running or (waiting and failure is None):
-                while failure is None and len(running) < workers and time.monotonic() < limit:
-                    cell = next((c for c in waiting if not c.needs or c.needs in finished), None)
-                    if cell is None:
-                        break
-                    waiting.remove(cell)
-                    running[pool.submit(_work, cell.params.as_dict(),
-                                        evaluation_of(params, cell).as_dict(), _log(cell))] = cell
+            while True:
+                ready = [cell for cell in waiting if not cell.needs or cell.needs in finished]
+                if failure is None and time.monotonic() < limit:
+                    for cell in ready[:workers - len(running)]:
+                        waiting.remove(cell)
+                        running[pool.submit(_work, cell.params, evaluation_of(params, cell),
+                                            _log(cell))] = cell
                 if not running:
                     break
-                ended = wait(running, return_when=FIRST_COMPLETED).done
-                names = [cell.name for cell in running.values()]
-                for job in ended:  # all that went well are kept before a failure is raised
+                names = ", ".join(cell.name for cell in running.values())
+                for job in wait(running, return_when=FIRST_COMPLETED).done:
+                    # All that went well are kept before a failure is raised.
                     cell = running.pop(job)
                     try:
                         runs.append(_take(params, cell, job, names))
@@ -133,13 +130,13 @@ def run_grid(params: AblateParams) -> Grid:
     return open_grid(params)
 
 
-def _take(params: AblateParams, cell: Cell, job: Future, running: list[str]) -> GridRun:
+def _take(params: AblateParams, cell: Cell, job: Future, running: str) -> GridRun:
     """Keep what a worker finished; GridError where it failed."""
     try:
         facts = job.result()
     except BrokenProcessPool:
-        raise GridError(f"a worker was killed while {', '.join(running)} ran, most likely for "
-                        "memory: start again with workers=1; what is finished stays") from None
+        raise GridError(f"a worker was killed while {running} ran, most likely for memory: "
+                        "start again with workers=1; what is finished stays") from None
     except Exception as error:
         raise GridError(f"condition {cell.condition.name}, seed {cell.seed}, failed: "
                         f"{type(error).__name__}: {error} (where: "
@@ -148,35 +145,25 @@ def _take(params: AblateParams, cell: Cell, job: Future, running: list[str]) -> 
                  Run(paths.RUNS / cell.name).read_generations())
 
 
-def _to_run(params: AblateParams, grid: Grid) -> tuple[list[Cell], set[str]]:
+def to_run(params: AblateParams, grid: Grid) -> tuple[list[Cell], set[str]]:
     """The cells to run, in order, and the names of the runs that others may build on.
 
     A run whose adapters are needed, and are not here, is made again: results/ holds none.
     """
-    needed = {cell.needs for cell in grid.missing}
-    missing = {cell.name for cell in grid.missing}
-    adapters = {f"{params.run}.{run.condition}.{run.seed}":
-                run.facts["training"]["adapters_sha256"] for run in grid.runs}
-    finished = {name for name, sha256 in adapters.items() if _adapters_here(name) == sha256}
-    return [cell for cell in cells(params) if cell.name in missing
-            or (cell.name in needed and cell.name not in finished)], finished
-
-
-def _adapters_here(name: str) -> str | None:
-    """The hash of the adapters of a scratch run, None where it has none."""
-    run = Run(paths.RUNS / name)
-    if not run.path("adapters").is_dir() or not run.path("environment.json").is_file():
-        return None
-    return run.read_environment().get("training", {}).get("adapters_sha256")
+    finished = set()
+    for run in grid.runs:
+        here = Run(paths.RUNS / run_name(params.run, run.condition, run.seed))
+        if here.path("adapters").is_dir() and here.has("environment.json"):
+            made = here.read_environment().get("training", {}).get("adapters_sha256")
+            if made == run.facts["training"]["adapters_sha256"]:
+                finished.add(here.name)
+    needed = {cell.needs for cell in grid.missing} - finished
+    return [cell for cell in cells(params)
+            if cell in grid.missing or cell.name in needed], finished
 
 
 def _log(cell: Cell) -> Path:
     return folders(cell.grid)[1] / "logs" / f"{cell.name}.log"
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") \
-        else os.cpu_count() or 1
 
 
 def _begin_worker(parent: int) -> None:
@@ -193,19 +180,18 @@ def _begin_worker(parent: int) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _work(train_values: dict, evaluate_values: dict, log: Path) -> dict:
+def _work(train_params: TrainParams, evaluate_params: EvaluateParams, log: Path) -> dict:
     """Train and score one cell in a worker; the facts of its environment.json."""
     from nanoreason.evaluation.generate import evaluate
-    from nanoreason.params.sets import TrainParams
     from nanoreason.training.train import load_run, train
 
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("a", encoding="utf-8") as file, redirect_stdout(file), redirect_stderr(file):
         try:
-            run = train(TrainParams(**train_values))
-            evaluate(EvaluateParams(**evaluate_values), *load_run(run.name)[:2])
+            run = train(train_params)
+            evaluate(evaluate_params, *load_run(run.name)[:2])
             facts = run.read_environment()
-            facts["training"] |= effective(run, train_values["epochs"])
+            facts["training"] |= effective(run, train_params.epochs)
             return facts
         except Exception:
             traceback.print_exc()
@@ -219,8 +205,6 @@ def effective(run: Run, epochs: int) -> dict:
     one. trained_parameters: numbers of the adapters that took a step. tokens_seen: of all
     epochs.
     """
-    from nanoreason.stages import GROUPS
-
     metrics, made = run.read_metrics(), run.read_environment()["training"]
     weights = {}
     for group in GROUPS:
@@ -238,35 +222,24 @@ def check(runs: Iterable[GridRun]) -> None:
     differ in no setting of the data were trained on other rows or in another order, and
     where runs were made on another base.
     """
-    adapters: dict[tuple, GridRun] = {}
-    data: dict[tuple, GridRun] = {}
-    first: GridRun | None = None
+    first, adapters, data = None, {}, {}
     for run in runs:
-        made, first = run.facts["training"], first or run
+        first, made = first or run, run.facts["training"]
         twin = adapters.setdefault((run.seed, made["adapters_sha256"]), run)
-        if twin.condition != run.condition:
-            raise GridError(f"conditions {twin.condition} and {run.condition}, seed {run.seed}, "
-                            "have the same adapters: what differs between them did not reach the "
-                            f"training; {_again(run)}")
         settings = tuple(repr(run.facts["recipe"].get(name)) for name in DATA)
         other = data.setdefault((run.seed, settings), run)
+        where = f"{run.condition}, seed {run.seed},"
+        fault = None
+        if twin.condition != run.condition:
+            fault = (f"conditions {twin.condition} and {where} have the same adapters: what "
+                     "differs between them did not reach the training")
         for name, part in (("rows_sha256", "rows"), ("order_sha256", "order")):
-            if other.facts["training"][name] != made[name]:
-                raise GridError(f"conditions {other.condition} and {run.condition}, seed "
-                                f"{run.seed}, should have been trained on the same data, but "
-                                f"their {part} differ; {_again(run)}")
-        if first.facts["training"]["base_version"] != made["base_version"]:
-            raise GridError(f"{first.condition}, seed {first.seed}, and {run.condition}, seed "
-                            f"{run.seed}, differ in base_version: a grid is of one base; "
-                            f"{_again(run)}")
-
-
-def _again(run: GridRun) -> str:
-    return (f"change params/ablations/{run.condition}.yaml, or remove "
-            f"{paths.relative(run.folder)} and run it again")
-
-
-if __name__ == "__main__":
-    asked = AblateParams(run=sys.argv[1] if len(sys.argv) > 1 else "ablations")
-    for copied in publish_grid(asked.run, open_grid(asked).runs):
-        print(paths.relative(copied))
+            if fault is None and other.facts["training"][name] != made[name]:
+                fault = (f"conditions {other.condition} and {where} should have been trained on "
+                         f"the same data, but their {part} differ")
+        if fault is None and first.facts["training"]["base_version"] != made["base_version"]:
+            fault = (f"{first.condition}, seed {first.seed}, and {where} differ in base_version: "
+                     "a grid is of one base")
+        if fault:
+            raise GridError(f"{fault}; change params/ablations/{run.condition}.yaml, or remove "
+                            f"{paths.relative(run.folder)} and run it again")

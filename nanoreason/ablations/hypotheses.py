@@ -1,95 +1,31 @@
-"""One recipe under several seeds: how far its scores scatter from run to run.
+"""What is asked of a grid and what its runs say, as answers, tables and a figure.
 
-An interval over problems says how well one run's score is known; it says nothing of the
-next run. Here a score is worked out for each run of a set that differs in the seed alone,
-with mean, standard deviation and range, and an interval that draws runs and problems both.
-Left out on purpose: a test of one set against another on so few runs; compare intervals.
+A hypothesis expects one condition to score higher than another. Its answer is the paired
+difference over the seeds that both have, with an interval that draws seeds and problems
+both, and one word: `holds` where the interval lies above zero, `does not hold` where it lies
+below the smallest difference that would matter, else, or with too few seeds, `not decided`.
+Left out on purpose: a test of one set of runs against another; compare intervals.
 """
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+import csv
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import reduce
 
 import numpy as np
+from matplotlib.axes import Axes
 
+from nanoreason import paths
+from nanoreason.ablations.conditions import Condition
 from nanoreason.ablations.grid import Grid
-from nanoreason.evaluation.report import different_problems
+from nanoreason.ablations.results import GridRun
+from nanoreason.evaluation.report import crossed_bootstrap
 from nanoreason.evaluation.rows import read_rows
-from nanoreason.evaluation.self_verification import STATISTICS, count_table
-from nanoreason.evaluation.report import SEED, crossed_bootstrap
-
-
-@dataclass(frozen=True)
-class SeedReport:
-    """A score over the runs of one recipe; None where it is undefined in some run.
-
-    values: run -> score. mean; sd: of the runs, with n - 1 (None for one run); low, high:
-    the range; interval: 95 %, runs and problems drawn both, see
-    `statistics.crossed_bootstrap`. With two or three runs it says little of their scatter.
-    """
-
-    of: str
-    values: dict[str, float | None]
-    mean: float | None
-    sd: float | None
-    low: float | None
-    high: float | None
-    interval: tuple[float, float] | None
-
-    def __str__(self):
-        if self.mean is None:
-            return f"{self.of}: n/a in {', '.join(k for k, v in self.values.items() if v is None)}"
-        low, high = self.interval
-        scatter = "one run" if self.sd is None else (
-            f"sd {100 * self.sd:.1f}, range {100 * self.low:.1f} to {100 * self.high:.1f}, "
-            f"{len(self.values)} runs")
-        return (f"{self.of}: mean {100 * self.mean:.1f} % [{100 * low:.1f}, {100 * high:.1f}], "
-                f"{scatter}")
-
-
-def over_seeds(runs: Mapping[str, Iterable[Mapping]], of: str = "svr", seed: int = SEED
-               ) -> SeedReport:
-    """A score over runs of one recipe that answered the same problems.
-
-    runs: name -> rows of one setting that pools (natural, or injected and clean).
-    of: a key of `scores.STATISTICS`. Raises ValueError for another `of`, for no runs, and
-    where the runs answered different problems.
-    """
-    if of not in STATISTICS:
-        raise ValueError(f"of is {of!r}; choose one of {', '.join(STATISTICS)}")
-    rows = {name: list(found) for name, found in runs.items()}
-    if not rows:
-        raise ValueError("no runs: give at least one, name -> rows")
-    first, *others = rows
-    for name in others:
-        odd = different_problems(rows[first], rows[name])
-        if odd:
-            raise ValueError(f"runs {first} and {name} answered different problems: {odd}")
-    counts = count_tables(list(rows.values()))[1]
-    each = [float(STATISTICS[of](table.sum(axis=0)[None])[0]) for table in counts]
-    values = {name: None if np.isnan(value) else value for name, value in zip(rows, each)}
-    if None in values.values():
-        return SeedReport(of, values, None, None, None, None, None)
-    return SeedReport(
-        of, values, mean=float(np.mean(each)),
-        sd=float(np.std(each, ddof=1)) if others else None,
-        low=min(each), high=max(each),
-        interval=crossed_bootstrap(STATISTICS[of], counts, seed=seed))
-
-
-def count_tables(runs: list[list[Mapping]]) -> tuple[tuple[str, ...], np.ndarray]:
-    """(problems in order, counts by run and problem, (runs, problems, columns)).
-
-    Runs are rows of one setting that pools; a problem that a run lacks counts nothing in it.
-    """
-    readings = [read_rows(rows).pooled() for rows in runs]
-    places = {problem: k for k, problem in enumerate(sorted(
-        {reading.problem for found in readings for reading in found}))}
-    tables = np.zeros((len(runs), len(places), count_table([]).shape[1]))
-    for table, found in zip(tables, readings):
-        np.add.at(table, [places[reading.problem] for reading in found], count_table(found))
-    return tuple(places), tables
-
+from nanoreason.evaluation.self_verification import STATISTICS, count_table, self_verification
+from nanoreason.figures.plots import BLACK, GREY, RED, draw_not_run
+from nanoreason.figures.tables import NOT_RUN, NOTHING, Table
+from nanoreason.stages import Stage
 
 MATTERS = 0.02  # two points
 SEEDS = 5
@@ -100,51 +36,47 @@ SCORES = {"lenient": "last number right", "a1": "result of EXECUTE right",
           "a2": "answer right", "svr": "SVR", "delta": "gain of VERIFY, a2 less a1"}
 
 
+COLUMNS = {"a1": ("a1", NATURAL), "a2": ("a2", NATURAL), "last number": ("lenient", NATURAL),
+           "a2 less a1": ("delta", NATURAL), "SVR, own answers": ("svr", NATURAL),
+           "SVR, planted": ("svr", GIVEN), "its null": ("svr_null", GIVEN),
+           "recall": ("recall", GIVEN), "specificity": ("specificity", GIVEN)}
+ANSWER_COLUMNS = ("claim", "comparison", "score", "mean against mean", "difference",
+                  "seeds x problems", "word")
+NOT_STATED = "not stated"  # a free form has no Result and no Answer line
+LOOKS = {HOLDS: (Stage.UNDERSTAND.colour, "D"), FAILS: (RED, "s"), OPEN: (GREY, "o")}
+
+
 @dataclass(frozen=True)
 class Hypothesis:
-    """claim: of the original card, or of this project. first is expected to score higher
-    than second; second None: the score itself is expected above zero. of: a key of
-    `scores.STATISTICS`; setting: NATURAL or GIVEN."""
+    """A line of `assets/hypotheses.csv`: first is expected to score higher than second.
+
+    claim: of the original card (`of_card`), or of this project. second None: the score itself
+    is expected above zero. of: a key of STATISTICS; setting: NATURAL or GIVEN.
+    """
 
     claim: str
+    of_card: bool
     first: str
     second: str | None
     of: str
     setting: str
 
+    @property
+    def compared(self) -> str:
+        """The two conditions in words."""
+        return f"{self.first} against {self.second or 'zero'}"
 
-FOUR_STAGES = "four stages help"
-WEIGHTS = "the step-aware loss helps"
-SECOND_ADAPTER = "the second adapter helps"
-CORRECTS = "VERIFY corrects"
-NOT_SPOILT = "learning VERIFY helps EXECUTE"
-ERRORS = "errors must be trained on"
-OWN_ERRORS = "the model's own errors teach more than planted ones"
-PHASES = "two phases help"
-VERIFY_WEIGHT = "more weight on VERIFY helps"
-CARD = (FOUR_STAGES, WEIGHTS, SECOND_ADAPTER, CORRECTS)  # the claims of the original card
 
-HYPOTHESES = (
-    # The same right solutions in both; half of what `staged` reads is wrong on purpose.
-    Hypothesis(FOUR_STAGES, "errors_0", "free", "lenient", NATURAL),
-    Hypothesis(FOUR_STAGES, "staged", "free", "lenient", NATURAL),
-    Hypothesis(WEIGHTS, "advertised", "staged", "a2", NATURAL),
-    Hypothesis(WEIGHTS, "doubled", "staged", "a2", NATURAL),
-    Hypothesis(WEIGHTS, "dwa", "staged", "a2", NATURAL),
-    Hypothesis(WEIGHTS, "transition_1", "staged", "a2", NATURAL),
-    Hypothesis(SECOND_ADAPTER, "staged", "single_wide", "svr", GIVEN),
-    Hypothesis(SECOND_ADAPTER, "staged", "single", "svr", GIVEN),
-    Hypothesis(SECOND_ADAPTER, "stack", "single_wide", "svr", GIVEN),
-    Hypothesis(CORRECTS, "staged", None, "delta", NATURAL),
-    Hypothesis(NOT_SPOILT, "staged", "reasoning", "a1", NATURAL),
-    Hypothesis(ERRORS, "staged", "errors_0", "svr", GIVEN),
-    Hypothesis(ERRORS, "errors_25", "errors_0", "svr", GIVEN),
-    Hypothesis(ERRORS, "errors_75", "errors_0", "svr", GIVEN),
-    Hypothesis(OWN_ERRORS, "phases_own", "phases", "svr", NATURAL),
-    Hypothesis(PHASES, "phases", "staged", "svr", GIVEN),
-    Hypothesis(VERIFY_WEIGHT, "single_verify_4", "single_verify_half", "svr", GIVEN),
-    Hypothesis(VERIFY_WEIGHT, "verify_4", "verify_half", "svr", GIVEN),
-)
+def hypotheses() -> tuple[Hypothesis, ...]:
+    """All that is asked, in order; the first hypothesis of a claim decides it.
+
+    Four stages are held against prose with `errors_0` first: both train on the same right
+    solutions, while half of what `staged` reads is wrong on purpose.
+    """
+    with paths.asset("hypotheses.csv").open(encoding="utf-8", newline="") as file:
+        return tuple(Hypothesis(**line | {"of_card": line["of_card"] == "yes",
+                                          "second": line["second"] or None})
+                     for line in csv.DictReader(file))
 
 
 @dataclass(frozen=True)
@@ -157,13 +89,13 @@ class Answer:
     """
 
     hypothesis: Hypothesis
-    seeds: tuple[int, ...]
-    n: int
-    first: float | None
-    second: float | None
-    differences: dict[int, float]
-    mean: float | None
-    interval: tuple[float, float] | None
+    seeds: tuple[int, ...] = ()
+    n: int = 0
+    first: float | None = None
+    second: float | None = None
+    differences: dict[int, float] = field(default_factory=dict)
+    mean: float | None = None
+    interval: tuple[float, float] | None = None
     counts: tuple[str, ...] = ()  # of shares: right of asked over all seeds, first and second
     least: int = SEEDS  # seeds that a word needs
 
@@ -175,6 +107,20 @@ class Answer:
         low, high = self.interval
         return HOLDS if low > 0 else FAILS if high < MATTERS else OPEN
 
+    def cells(self) -> tuple[str, ...]:
+        """What a table says of it, in order of ANSWER_COLUMNS."""
+        asked, missing = self.hypothesis, NOTHING if self.seeds else NOT_RUN
+        against, difference = missing, missing
+        if self.first is not None:
+            shares = [f"{100 * value:.1f}" + (f" ({count})" if count else "")
+                      for value, count in zip((self.first, self.second), self.counts)]
+            against = " against ".join(shares)
+        if self.interval is not None:
+            low, high = self.interval
+            difference = f"{100 * self.mean:+.1f} [{100 * low:+.1f} to {100 * high:+.1f}]"
+        return (asked.claim, asked.compared, f"{SCORES[asked.of]}, {asked.setting}", against,
+                difference, f"{len(self.seeds)} x {self.n}", self.word)
+
 
 def answer(grid: Grid, hypothesis: Hypothesis, least: int = SEEDS) -> Answer:
     """The paired difference of a hypothesis over the seeds that both conditions have.
@@ -182,36 +128,72 @@ def answer(grid: Grid, hypothesis: Hypothesis, least: int = SEEDS) -> Answer:
     least: seeds that a word needs. Raises ValueError where the two answered different
     problems, or a condition has no rows of the setting.
     """
-    first = grid.of(hypothesis.first)
-    second = grid.of(hypothesis.second) if hypothesis.second else first
-    seeds = tuple(sorted(first.keys() & second.keys()))
-    statistic = STATISTICS[hypothesis.of]
+    conditions = [grid.of(name) for name in (hypothesis.first, hypothesis.second) if name]
+    seeds = tuple(sorted(set.intersection(*map(set, conditions))))
     if not seeds:
-        return Answer(hypothesis, (), 0, None, None, {}, None, None, (), least)
-    ours = tables([first[seed] for seed in seeds], hypothesis.setting)
-    theirs = tables([second[seed] for seed in seeds], hypothesis.setting) \
-        if hypothesis.second else ours
-    if ours[0] != theirs[0]:
+        return Answer(hypothesis, least=least)
+    tables = [count_tables([runs[seed] for seed in seeds], hypothesis.setting)
+              for runs in conditions]
+    problems = tables[0][0]
+    if tables[-1][0] != problems:
         raise ValueError(f"conditions {hypothesis.first} and {hypothesis.second} answered "
                          "different problems: run them anew under one name")
-    values = [statistic(part.sum(axis=1)) for part in (ours[1], theirs[1])]
-    if hypothesis.second is None:
-        each, counts, difference = values[0], ours[1], statistic
-    else:
-        width = ours[1].shape[2]
-        each, counts = values[0] - values[1], np.concatenate([ours[1], theirs[1]], axis=2)
+    counts = np.concatenate([table for _, table in tables], axis=2)
+    statistic, width = STATISTICS[hypothesis.of], counts.shape[2] // len(tables)
 
-        def difference(sums):
-            return statistic(sums[:, :width]) - statistic(sums[:, width:])
+    def scores(sums: np.ndarray) -> list[np.ndarray]:
+        return [statistic(sums[:, start:start + width])
+                for start in range(0, sums.shape[1], width)]
+
+    def difference(sums: np.ndarray) -> np.ndarray:
+        return reduce(np.subtract, scores(sums))
+
+    values, each = scores(counts.sum(axis=1)), difference(counts.sum(axis=1))
     known = not np.isnan(each).any()
+    first, second = [*(None if np.isnan(v).any() else float(v.mean()) for v in values), None][:2]
     return Answer(
-        hypothesis, seeds, len(ours[0]), _mean(values[0]),
-        _mean(values[1]) if hypothesis.second else None,
+        hypothesis, seeds, len(problems), first, second,
         {seed: float(value) for seed, value in zip(seeds, each) if not np.isnan(value)},
         float(each.mean()) if known else None,
         crossed_bootstrap(difference, counts) if known else None,
-        tuple(_counts(part, hypothesis.of) for part in
-              ((ours[1], theirs[1]) if hypothesis.second else (ours[1],))), least)
+        tuple(_counts(table, hypothesis.of) for _, table in tables), least)
+
+
+def answers(grid: Grid, least: int = SEEDS) -> list[Answer]:
+    """The answers to all hypotheses, in their order; least: seeds that a word needs."""
+    return [answer(grid, hypothesis, least) for hypothesis in hypotheses()]
+
+
+def verdicts(answers: Iterable[Answer]) -> dict[str, Answer]:
+    """The answer that decides each claim: that of its first hypothesis."""
+    deciding: dict[str, Answer] = {}
+    for found in answers:
+        deciding.setdefault(found.hypothesis.claim, found)
+    return deciding
+
+
+def count_tables(runs: list[GridRun], setting: str) -> tuple[tuple[str, ...], np.ndarray]:
+    """(problems in order, counts by run and problem (runs, problems, columns)) of a setting.
+
+    Raises ValueError where the runs answered different problems, or have no rows of the
+    setting.
+    """
+    readings = []
+    for run in runs:
+        if run.facts["evaluated"]["settings"] == ["natural"] and setting == GIVEN:
+            raise ValueError(f"condition {run.condition} has natural rows alone: it cannot be "
+                             f"compared on {GIVEN} ones")
+        readings.append(read_rows(row for row in run.rows()
+                                  if row["setting"] in SETTINGS[setting]).pooled())
+    problems = tuple(sorted({reading.problem for reading in readings[0]}))
+    if any({reading.problem for reading in found} != set(problems) for found in readings):
+        raise ValueError(f"the seeds of condition {runs[0].condition} answered different "
+                         "problems: run them anew under one name")
+    places = {problem: place for place, problem in enumerate(problems)}
+    tables = np.zeros((len(runs), len(places), count_table([]).shape[1]))
+    for table, found in zip(tables, readings):
+        np.add.at(table, [places[reading.problem] for reading in found], count_table(found))
+    return problems, tables
 
 
 def _counts(table: np.ndarray, of: str) -> str:
@@ -221,30 +203,85 @@ def _counts(table: np.ndarray, of: str) -> str:
     return "" if column is None else f"{sums[column]:.0f}/{sums[4] + sums[5]:.0f}"
 
 
-def _mean(values: np.ndarray) -> float | None:
-    return None if np.isnan(values).any() else float(values.mean())
+def hypotheses_table() -> Table:
+    """What is asked: claim, comparison, primary score; the first of a claim decides it."""
+    return Table("What is asked", ("claim", "comparison", "primary score", "setting"), tuple(
+        (h.claim, h.compared, SCORES[h.of], h.setting) for h in hypotheses()))
 
 
-def tables(runs: list, setting: str) -> tuple[tuple[str, ...], np.ndarray]:
-    """(problems in order, counts by run and problem (runs, problems, 8)) of a setting.
+def conditions_table(grid: Grid, conditions: Iterable[Condition]) -> Table:
+    """Every condition: what it is, its runs, and means of the scores (sd over the seeds)."""
+    rows = []
+    for condition in conditions:
+        runs = [run for _, run in sorted(grid.of(condition.name).items())]
+        cells = _condition_cells(runs) if runs else [NOT_RUN] * len(COLUMNS)
+        rows.append((condition.name, condition.about, str(len(runs)), *cells))
+    return Table("The conditions: mean over seeds in per cent (standard deviation)",
+                 ("condition", "what it is", "seeds", *COLUMNS), tuple(rows))
 
-    Raises ValueError where the runs answered different problems.
+
+def _condition_cells(runs: list[GridRun]) -> list[str]:
+    """The scores of COLUMNS, each over all seeds of a condition."""
+    free = runs[0].facts["recipe"]["form"] == "free"
+    sums = {setting: count_tables(runs, setting)[1].sum(axis=1)
+            for setting in (SETTINGS if not free else (NATURAL,))}
+    cells = []
+    for of, setting in COLUMNS.values():
+        if free and of != "lenient":
+            cells.append(NOT_STATED)
+            continue
+        if of == "svr_null":
+            values = np.array([self_verification(row for row in run.rows() if row["setting"]
+                                                 in SETTINGS[setting]).svr_null for run in runs],
+                              dtype=float)
+        else:
+            values = STATISTICS[of](sums[setting])
+        spread = f" ({100 * values.std(ddof=1):.1f})" if len(values) > 1 else ""
+        undefined = np.isnan(values).sum()
+        cells.append(f"undefined in {undefined} of {len(values)} seeds" if undefined else
+                     f"{100 * values.mean():.1f}{spread}")
+    return cells
+
+
+def answers_table(found: Iterable[Answer]) -> Table:
+    """Every hypothesis with its difference in points, interval, counts and word."""
+    return Table("What the runs say (difference in points, 95 % over seeds and problems)",
+                 ANSWER_COLUMNS, tuple(a.cells() for a in found))
+
+
+def claims_table(found: Iterable[Answer]) -> Table:
+    """One line for each claim of the original card, by the hypothesis that decides it."""
+    return Table("Which ideas of the original card hold (nano scale)", ANSWER_COLUMNS,
+                 tuple(a.cells() for a in verdicts(found).values() if a.hypothesis.of_card))
+
+
+def plot_answers(found: Iterable[Answer], axes: Axes) -> Axes:
+    """Every hypothesis: mean difference with its 95 % interval, each seed as a small dot.
+
+    Blue diamonds hold, red squares do not, grey circles are not decided; the dotted line is
+    the smallest difference that would matter.
     """
-    for run in runs:
-        if run.facts["evaluated"]["settings"] == ["natural"] and setting == GIVEN:
-            raise ValueError(f"condition {run.condition} has natural rows alone: it cannot be "
-                             f"compared on {GIVEN} ones")
-    rows = [[row for row in run.rows() if row["setting"] in SETTINGS[setting]] for run in runs]
-    if any({row["problem_id"] for row in each} != {row["problem_id"] for row in rows[0]}
-           for each in rows):
-        raise ValueError(f"the seeds of condition {runs[0].condition} answered different "
-                         "problems: run them anew under one name")
-    return count_tables(rows)
-
-
-def verdicts(answers: list[Answer]) -> dict[str, Answer]:
-    """The answer that decides each claim: that of its first hypothesis."""
-    deciding: dict[str, Answer] = {}
-    for found in answers:
-        deciding.setdefault(found.hypothesis.claim, found)
-    return deciding
+    known = [a for a in found if a.mean is not None and a.interval is not None]
+    if not known:
+        return draw_not_run(axes, "difference")
+    axes.axvline(0, color=BLACK, linewidth=0.8)
+    axes.axvline(100 * MATTERS, color=BLACK, linewidth=0.8, linestyle=":")
+    drawn = set()
+    for place, a in enumerate(known):
+        colour, marker = LOOKS[a.word]
+        low, high = (100 * limit for limit in a.interval)
+        middle = 100 * a.mean
+        axes.plot([100 * d for d in a.differences.values()],
+                  [place + 0.24] * len(a.differences), ".", color=colour, markersize=3.5,
+                  alpha=0.7, linestyle="none")
+        axes.errorbar([middle], [place], xerr=[[max(0, middle - low)], [max(0, high - middle)]],
+                      fmt=marker, color=colour, markersize=4.5, elinewidth=0.9, capsize=2,
+                      label=None if a.word in drawn else a.word)
+        drawn.add(a.word)
+    labels = [f"{a.hypothesis.first} − {a.hypothesis.second or '0'}, "
+              f"{SCORES[a.hypothesis.of].split(',')[0]}, {a.hypothesis.setting}" for a in known]
+    axes.set_yticks(range(len(known)), labels, parse_math=False)
+    axes.set_ylim(len(known) - 0.4, -0.6)
+    axes.set_xlabel("difference, points")
+    axes.grid(axis="x", linewidth=0.4, alpha=0.5)
+    return axes

@@ -2,22 +2,20 @@
 
 `results/<grid>/<condition>/seed-<k>.json` (recipe, weights, parameter counts, tokens, hashes
 of data, order and adapters, versions, hardware, commit) and `seed-<k>.csv` (a1, v and a2 of
-every row); `problems.csv` holds what all runs share: question's hash, gold answer, planted
+every row); `problems.csv` holds what all runs share: question's hash, gold answer, injected
 error. All scores of a grid are functions of these rows, in the form that the score functions
 take. Runs made here lie in build/<grid>/ until they are copied to results/<grid>/. There the
 files are gzipped, and the rows of all seeds of a condition stand in one table, `rows.csv.gz`.
 """
 from __future__ import annotations
 
-import csv
 import io
 import json
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
-from itertools import zip_longest
 from pathlib import Path
+
+import pandas
 
 from nanoreason import paths
 from nanoreason.ablations.conditions import Cell
@@ -27,9 +25,9 @@ from nanoreason.params.sets import EvaluateParams, TrainParams
 from nanoreason.runs import RunError
 from nanoreason.training.resume import OTHERWISE
 
-PROBLEMS = ("setting", "problem_id", "question_sha256", "gold", "planted_step", "planted_kind",
-            "steps")
-ROWS = ("setting", "problem_id", "a1", "v", "a2", "lenient", "ritual")
+KEY = ["setting", "problem_id"]
+PROBLEMS = [*KEY, "question_sha256", "gold", "planted_step", "planted_kind", "steps"]
+ROWS = [*KEY, "a1", "v", "a2", "lenient", "ritual"]
 
 
 @dataclass(frozen=True)
@@ -46,42 +44,53 @@ class GridRun:
 
         Raises RunError where they are of other problems than `problems.csv` holds.
         """
-        problems = _problems(self.folder.parent / "problems.csv")
-        rows = []
-        for line in self.lines():
-            problem = problems.get((line["setting"], line["problem_id"]))
-            if problem is None:
-                raise RunError(f"{paths.relative(self.folder)}/seed-{self.seed}.csv: "
-                               f"{line['setting']} {line['problem_id']} stands in no line of "
-                               "problems.csv: the run was made on other problems")
-            rows.append(_row(line, problem))
-        return rows
+        problems = _read(self.folder.parent / "problems.csv", PROBLEMS)
+        table = self.table().merge(problems, "left", KEY)
+        odd = table[table["gold"].isna()]
+        if len(odd):
+            raise RunError(f"{paths.relative(self.folder)}/seed-{self.seed}.csv: "
+                           f"{' '.join(odd.iloc[0][KEY])} stands in no line of problems.csv: the "
+                           "run was made on other problems")
+        return [_row(line) for line in table.to_dict("records")]
 
-    def lines(self) -> list[dict[str, str]]:
-        """What its table holds, by the names of ROWS."""
+    def table(self) -> pandas.DataFrame:
+        """Its rows as they are stored, text in the columns ROWS."""
         own, shared = self.folder / f"seed-{self.seed}.csv", self.folder / "rows.csv.gz"
         if own.is_file() or not shared.is_file():
             return _read(own, ROWS)
-        seeds = _seeds(shared)
-        if self.seed not in seeds:
+        table = _read(shared, ["seed", *ROWS])
+        table = table[table["seed"] == str(self.seed)]
+        if table.empty:
             raise RunError(f"{paths.relative(shared)} has no row of seed {self.seed}: the run is "
                            "not whole")
-        return seeds[self.seed]
+        return table[ROWS].reset_index(drop=True)
 
 
-def _row(line: Mapping[str, str], problem: Mapping[str, str]) -> dict:
-    planted = {"step": int(problem["planted_step"]), "kind": problem["planted_kind"],
-               "origin": "planted"} if problem["planted_step"] else None
+def _row(line: Mapping[str, str]) -> dict:
+    planted = {"step": int(line["planted_step"]), "kind": line["planted_kind"],
+               "origin": "planted"} if line["planted_step"] else None
+    flags = {name: line[name] == "1" if line[name] else None for name in ("lenient", "ritual")}
     return {"problem_id": line["problem_id"], "sample": 0, "setting": line["setting"],
-            "question_sha256": problem["question_sha256"], "gold": problem["gold"],
+            "question_sha256": line["question_sha256"], "gold": line["gold"],
             "a1": line["a1"] or None, "v": int(line["v"]) if line["v"] else "unreadable",
             "a2": line["a2"] or None, "planted": planted,
-            "scores": {"lenient": _flag(line["lenient"]), "ritual": _flag(line["ritual"]),
-                       "steps": int(problem["steps"]) if problem["steps"] else None}}
+            "scores": {**flags, "steps": int(line["steps"]) if line["steps"] else None}}
 
 
-def _flag(text: str) -> bool | None:
-    return None if text == "" else text == "1"
+def _line(row: Mapping) -> dict[str, str]:
+    """A compact row as it is stored, in the columns of both tables; None is empty.
+
+    v is 0: correct; k: step k is wrong; empty: unreadable.
+    """
+    verdict = {"unreadable": None, "correct": 0}
+    planted, scores = row.get("planted") or {}, row["scores"]
+    values = {name: row[name] for name in (*KEY, "question_sha256", "gold", "a1", "a2")} | {
+        "v": verdict[row["v"]] if row["v"] in verdict else row["v"].split()[1],
+        "planted_step": planted.get("step"), "planted_kind": planted.get("kind"),
+        "steps": scores["steps"] or None}
+    for name in ("lenient", "ritual"):
+        values[name] = None if scores[name] is None else int(scores[name])
+    return {name: "" if value is None else str(value) for name, value in values.items()}
 
 
 def folders(grid: str) -> tuple[Path, Path]:
@@ -112,25 +121,17 @@ def find(cell: Cell, evaluated: Mapping) -> GridRun | None:
         path = place / cell.condition.name / f"seed-{cell.seed}.json"
         if stored(path).is_file():
             facts = json.loads(read_text(path))
-            _require(path, _defaults(TrainParams) | facts["recipe"], _plain(cell.recipe()))
-            _require(path, _defaults(EvaluateParams) | facts["evaluated"],
-                     _defaults(EvaluateParams) | _plain(dict(evaluated)))
+            _require(path, TrainParams, facts["recipe"], cell.recipe())
+            _require(path, EvaluateParams, facts["evaluated"], evaluated)
             return GridRun(cell.condition.name, cell.seed, facts, path.parent)
     return None
 
 
-def _plain(values: Mapping) -> dict:
-    """Values as JSON gives them back."""
-    return json.loads(json.dumps(values))
-
-
-def _defaults(set_: type) -> dict:
-    """What a parameter is that a run did not know yet; without those of `OTHERWISE`."""
-    return _plain({name: field.default for name, field in set_.model_fields.items()
-                   if name not in OTHERWISE})
-
-
-def _require(path: Path, there: Mapping, asked: Mapping) -> None:
+def _require(path: Path, set_: type, there: Mapping, asked: Mapping) -> None:
+    """A parameter that a run did not know yet is at its default; all are compared as JSON."""
+    defaults = {name: field.default for name, field in set_.model_fields.items()
+                if name not in OTHERWISE}
+    there, asked = (json.loads(json.dumps({**defaults, **values})) for values in (there, asked))
     odd = [f"{name} is {there.get(name)!r} there and {asked.get(name)!r} here"
            for name in sorted({*there, *asked}) if there.get(name) != asked.get(name)]
     if odd:
@@ -146,90 +147,19 @@ def store(cell: Cell, evaluated: Mapping, facts: Mapping, generations: Iterable[
     those of the grid.
     """
     place = folders(cell.grid)[1]
-    compact = [compact_row(row) for row in generations]
-    names = Counter((row["setting"], row["problem_id"]) for row in compact)
-    twice = [" ".join(name) for name, count in names.items() if count > 1]
-    if twice:
-        raise RunError(f"run {cell.name} has {len(twice)} problems twice, such as {twice[0]}: "
-                       f"remove {paths.relative(paths.RUNS / cell.name)} and start again")
-    _share_problems(place / "problems.csv", compact)
+    table = pandas.DataFrame([_line(compact_row(row)) for row in generations])
+    twice = table[table.duplicated(KEY)]
+    if len(twice):
+        raise RunError(f"run {cell.name} has {len(twice)} problems twice, such as "
+                       f"{' '.join(twice.iloc[0][KEY])}: remove "
+                       f"{paths.relative(paths.RUNS / cell.name)} and start again")
+    _add_problems(place / "problems.csv", table[PROBLEMS])
     folder = place / cell.condition.name
-    lines = [{"setting": row["setting"], "problem_id": row["problem_id"], "a1": row["a1"],
-              "v": _verdict(row["v"]), "a2": row["a2"],
-              **{name: _as_flag(row["scores"][name]) for name in ("lenient", "ritual")}}
-             for row in compact]
-    write_text(folder / f"seed-{cell.seed}.csv", _csv(ROWS, lines))
+    _write(folder / f"seed-{cell.seed}.csv", table[ROWS])
     kept = {"condition": cell.condition.name, "seed": cell.seed, "recipe": cell.recipe(),
             "evaluated": dict(evaluated), **facts}
     write_json(folder / f"seed-{cell.seed}.json", kept)
     return GridRun(cell.condition.name, cell.seed, kept, folder)
-
-
-def _share_problems(path: Path, compact: list[Mapping]) -> None:
-    """Add the problems of these rows to those of the grid."""
-    found = []
-    for row in compact:
-        planted = row.get("planted") or {}
-        found.append({"setting": row["setting"], "problem_id": row["problem_id"],
-                      "question_sha256": row["question_sha256"], "gold": str(row["gold"]),
-                      "planted_step": str(planted.get("step", "")),
-                      "planted_kind": planted.get("kind", ""),
-                      "steps": str(row["scores"]["steps"] or "")})
-    _add_problems(path, found)
-
-
-def _add_problems(path: Path, problems: Iterable[dict[str, str]]) -> None:
-    """What a grid's file does not know yet is added; what it knows must be the same."""
-    known = dict(_problems(path)) if stored(path).is_file() else {}
-    for problem in problems:
-        key = problem["setting"], problem["problem_id"]
-        if known.setdefault(key, problem) != problem:
-            raise RunError(f"{' '.join(key)} is another problem in {paths.relative(path)}: all "
-                           "runs of a grid answer the same ones")
-    write_text(path, _csv(PROBLEMS, known.values()))
-    _problems.cache_clear()
-
-
-def _seeds(path: Path) -> dict[int, list[dict[str, str]]]:
-    """The rows of a condition by seed, each seed's in the order in which they were written."""
-    found: dict[int, list[dict[str, str]]] = {}
-    for line in _read(path, ("seed", *ROWS)):
-        found.setdefault(int(line["seed"]), []).append(line)
-    return found
-
-
-@lru_cache(maxsize=4)
-def _problems(path: Path) -> dict[tuple[str, str], dict[str, str]]:
-    return {(line["setting"], line["problem_id"]): line for line in _read(path, PROBLEMS)}
-
-
-def _verdict(verdict: str) -> str:
-    """0: correct; k: step k is wrong; empty: unreadable."""
-    if verdict == "unreadable":
-        return ""
-    return "0" if verdict == "correct" else verdict.split()[1]
-
-
-def _as_flag(value: bool | None) -> str:
-    return "" if value is None else str(int(value))
-
-
-def _csv(columns: tuple[str, ...], lines: Iterable[Mapping]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(lines)
-    return text.getvalue()
-
-
-def _read(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
-    if not stored(path).is_file():
-        raise RunError(f"{paths.relative(path)} is not there: the run is not whole")
-    reader = csv.DictReader(io.StringIO(read_text(path), newline=""))
-    if tuple(reader.fieldnames or ()) != columns:
-        raise RunError(f"{paths.relative(path)} has the columns {reader.fieldnames}, "
-                       f"not {', '.join(columns)}")
-    return list(reader)
 
 
 def publish_grid(grid: str, runs: Iterable[GridRun]) -> list[Path]:
@@ -243,19 +173,46 @@ def publish_grid(grid: str, runs: Iterable[GridRun]) -> list[Path]:
     if not made:
         raise RunError(f"no run of the grid {grid!r} is in {paths.relative(source)}: there is "
                        "nothing to copy")
-    _add_problems(into / "problems.csv.gz", _problems(source / "problems.csv").values())
+    _add_problems(into / "problems.csv.gz", _read(source / "problems.csv", PROBLEMS))
     written = []
     for condition in dict.fromkeys(run.condition for run in made):
-        own = [run for run in made if run.condition == condition]
-        table = into / condition / "rows.csv.gz"
-        seeds = (_seeds(table) if table.is_file() else {}) | {run.seed: run.lines()
-                                                              for run in own}
-        rows = zip_longest(*([line | {"seed": seed} for line in seeds[seed]]
-                             for seed in sorted(seeds)))
-        write_text(table, _csv(("seed", *ROWS), (line for lines in rows for line in lines
-                                                 if line is not None)))
-        written.append(table)
-        for run in own:
-            written.append(into / condition / f"seed-{run.seed}.json.gz")
-            write_text(written[-1], to_json(run.facts, indent=2) + "\n")
+        path = into / condition / "rows.csv.gz"
+        seeds = {}
+        if path.is_file():
+            seeds = {int(seed): table.reset_index(drop=True)
+                     for seed, table in _read(path, ["seed", *ROWS]).groupby("seed")}
+        for run in made:
+            if run.condition == condition:
+                seeds[run.seed] = run.table().assign(seed=str(run.seed))
+                written.append(into / condition / f"seed-{run.seed}.json.gz")
+                write_text(written[-1], to_json(run.facts, indent=2) + "\n")
+        table = pandas.concat([seeds[seed] for seed in sorted(seeds)])
+        _write(path, table.sort_index(kind="stable")[["seed", *ROWS]])
+        written.append(path)
     return written
+
+
+def _add_problems(path: Path, problems: pandas.DataFrame) -> None:
+    """What a grid's file does not know yet is added; what it knows must be the same."""
+    known = [_read(path, PROBLEMS)] if stored(path).is_file() else []
+    table = pandas.concat([*known, problems]).drop_duplicates()
+    odd = table[table.duplicated(KEY)]
+    if len(odd):
+        raise RunError(f"{' '.join(odd.iloc[0][KEY])} is another problem in "
+                       f"{paths.relative(path)}: all runs of a grid answer the same ones")
+    _write(path, table)
+
+
+def _write(path: Path, table: pandas.DataFrame) -> None:
+    write_text(path, table.to_csv(index=False, lineterminator="\n"))
+
+
+def _read(path: Path, columns: list[str]) -> pandas.DataFrame:
+    """A table as text, an empty field as empty text."""
+    if not stored(path).is_file():
+        raise RunError(f"{paths.relative(path)} is not there: the run is not whole")
+    table = pandas.read_csv(io.StringIO(read_text(path)), dtype=str, keep_default_na=False)
+    if list(table.columns) != columns:
+        raise RunError(f"{paths.relative(path)} has the columns {list(table.columns)}, "
+                       f"not {', '.join(columns)}")
+    return table

@@ -5,10 +5,10 @@ import nbformat
 import pytest
 
 from nanoreason import paths
-from nanoreason.ablations.report import (answers, answers_table, claims_table, conditions_table,
-                                         hypotheses_table)
 from nanoreason.ablations.conditions import chosen
 from nanoreason.ablations.grid import open_grid
+from nanoreason.ablations.hypotheses import (answers, answers_table, claims_table,
+                                             conditions_table, hypotheses_table)
 from nanoreason.params import AblateParams
 from nanoreason.runs import Run
 

@@ -6,7 +6,7 @@ import pytest
 from nanoreason import paths
 from nanoreason.ablations.conditions import (REFERENCE, cell_of, cells, chosen, condition_names,
                                              load_condition)
-from nanoreason.ablations.hypotheses import HYPOTHESES, SEEDS
+from nanoreason.ablations.hypotheses import SEEDS, hypotheses
 from nanoreason.params import AblateParams, ParameterError, TrainParams
 
 
@@ -80,7 +80,7 @@ def test_an_unknown_condition_is_told_what_there_is():
 
 def test_the_grid_holds_what_was_set_out():
     assert AblateParams(profile="nano").seeds >= SEEDS
-    asked = {name for h in HYPOTHESES for name in (h.first, h.second) if name}
+    asked = {name for h in hypotheses() for name in (h.first, h.second) if name}
     assert asked <= set(condition_names())
     values = [load_condition(name).values for name in condition_names()]
     for wanted in ({"form": "free"}, {"plan_weight": 2.0, "execute_weight": 2.0},

@@ -2,14 +2,12 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import shutil
 
 import pytest
 
-from nanoreason.ablations import grid as grid_module
 from nanoreason.ablations.conditions import cells
-from nanoreason.ablations.grid import Grid, GridError, check, open_grid, run_grid
+from nanoreason.ablations.grid import Grid, GridError, check, open_grid, run_grid, to_run
 from nanoreason.ablations.results import find, publish_grid, store
 from nanoreason.params import AblateParams
 from nanoreason.evaluation.rows import compact_row
@@ -80,9 +78,13 @@ def test_each_run_says_what_it_was(done):
     assert done.of("free")[0].facts["evaluated"]["settings"] == ["natural"]
 
 
-def test_started_again_nothing_is_run(done, monkeypatch):
-    monkeypatch.setattr(grid_module, "_work", None)
+def test_started_again_nothing_is_run(done):
+    def logs():
+        return {path: path.stat().st_mtime_ns for path in (paths.BUILD / "small").rglob("*.log")}
+
+    before = logs()
     assert [run.facts for run in run_grid(asked()).runs] == [run.facts for run in done.runs]
+    assert logs() == before and len(before) == 3
 
 
 def test_what_is_missing_is_named_and_not_run(done):
@@ -99,10 +101,16 @@ def test_another_recipe_under_the_same_name_is_refused(done):
         open_grid(asked(test_problems=4))
 
 
-def test_a_run_that_fails_stops_the_grid_with_its_name(done, monkeypatch):
-    monkeypatch.setattr(grid_module, "_work", json.loads)  # fails in the worker
-    with pytest.raises(GridError, match="condition reasoning, seed 1, failed: TypeError"):
-        run_grid(asked(seeds=2, workers=1))
+def test_a_run_that_fails_stops_the_grid_with_its_name(done):
+    hindrance = paths.RUNS / "small.reasoning.1"
+    hindrance.write_text("a file where the run's folder should be")
+    try:
+        with pytest.raises(GridError, match="condition reasoning, seed 1, failed: .*where: "
+                                            "build/small/logs/small.reasoning.1.log"):
+            run_grid(asked(seeds=2, workers=1))
+    finally:
+        hindrance.unlink()
+    assert len(open_grid(asked(seeds=2)).missing) == 3  # nothing that waits for it was begun
 
 
 def test_equal_adapters_and_other_data_stop_the_grid(done):
@@ -123,13 +131,14 @@ def test_equal_adapters_and_other_data_stop_the_grid(done):
         check([first, with_training(twin, base_version="1")])
 
 
-def test_adapters_of_another_run_are_not_built_on(done, monkeypatch):
+def test_adapters_of_another_run_are_not_built_on(done):
     """A scratch run of the right name with other adapters is made again."""
     found = Grid([done.of("reasoning")[0]], [c for c in cells(asked()) if c.needs])
-    again, finished = grid_module._to_run(asked(), found)
+    again, finished = to_run(asked(), found)
     assert [c.name for c in again] == ["small.phases.0"] and "small.reasoning.0" in finished
-    monkeypatch.setattr(grid_module, "_adapters_here", lambda name: "of another run")
-    again, finished = grid_module._to_run(asked(), found)
+    training = found.runs[0].facts["training"] | {"adapters_sha256": "of another run"}
+    other = dataclasses.replace(found.runs[0], facts={"training": training})
+    again, finished = to_run(asked(), Grid([other], found.missing))
     assert [c.name for c in again] == ["small.reasoning.0", "small.phases.0"] and not finished
 
 

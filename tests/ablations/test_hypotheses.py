@@ -4,14 +4,16 @@ from __future__ import annotations
 import itertools
 
 import pytest
+from synthetic import make_rows
 
-from nanoreason.ablations.report import (answers, answers_table, claims_table, conditions_table,
-                                         plot_answers)
 from nanoreason.ablations.conditions import chosen
 from nanoreason.ablations.grid import Grid
-from nanoreason.ablations.results import GridRun
 from nanoreason.ablations.hypotheses import (FAILS, GIVEN, HOLDS, NATURAL, OPEN, Answer,
-                                             Hypothesis, answer, verdicts)
+                                             Hypothesis, answer, answers, answers_table,
+                                             claims_table, conditions_table, hypotheses,
+                                             plot_answers, verdicts)
+from nanoreason.ablations.results import GridRun
+from nanoreason.evaluation import self_verification
 from nanoreason.params import AblateParams
 
 
@@ -40,7 +42,7 @@ def grid(first, second, of=40):
                 [])
 
 
-ASKED = Hypothesis("it helps", "a", "b", "a2", NATURAL)
+ASKED = Hypothesis("it helps", False, "a", "b", "a2", NATURAL)
 
 
 def test_the_difference_is_paired_by_seed():
@@ -66,7 +68,7 @@ def test_a_score_can_be_held_against_zero():
     for row in rows[20:]:
         row["a1"] = "7"  # twenty right results, ten of them spoilt
     runs = Grid([Run("a", seed, rows) for seed in range(5)], [])
-    found = answer(runs, Hypothesis("it corrects", "a", None, "delta", NATURAL))
+    found = answer(runs, Hypothesis("it corrects", False, "a", None, "delta", NATURAL))
     assert found.second is None and found.mean == pytest.approx((30 - 20) / 40)
 
 
@@ -75,7 +77,7 @@ def test_a_condition_without_given_rows_is_named():
     for run in runs.runs:
         run.facts["evaluated"]["settings"] = ["natural"]
     with pytest.raises(ValueError, match="condition a has natural rows alone"):
-        answer(runs, Hypothesis("it verifies", "a", "b", "svr", GIVEN))
+        answer(runs, Hypothesis("it verifies", False, "a", "b", "svr", GIVEN))
 
 
 def test_fewer_seeds_can_be_asked_for_a_word():
@@ -92,7 +94,7 @@ def test_an_undefined_score_is_no_answer():
     for run in runs.runs:
         for row in run.rows():
             row["a1"] = "7"
-    found = answer(runs, Hypothesis("it verifies", "a", "b", "svr", NATURAL))
+    found = answer(runs, Hypothesis("it verifies", False, "a", "b", "svr", NATURAL))
     assert found.mean is None and found.word == OPEN  # no wrong result: no SVR
 
 
@@ -153,5 +155,22 @@ def test_planted_and_clean_pool_by_problem():
                      "v": 1 if wrong and k < 5 else 0, "a2": "7" if k < 5 or not wrong else "8",
                      "planted": {"step": 1, "kind": "arithmetic_slip"} if wrong else None})
     runs = Grid([Run("a", 0, rows)], [])
-    found = answer(runs, Hypothesis("it verifies", "a", None, "svr", GIVEN))
+    found = answer(runs, Hypothesis("it verifies", False, "a", None, "svr", GIVEN))
     assert found.n == 10 and found.mean == pytest.approx(2 * 0.5 / 1.5)
+
+
+@pytest.mark.parametrize("of", ["svr", "recall", "specificity", "youden_j", "delta"])
+def test_a_score_over_seeds_is_that_of_the_single_runs(of):
+    rows = [row for row in make_rows(20, splits=("test",)) if row["setting"] == "natural"]
+    asked = Hypothesis("it verifies", False, "a", None, of, NATURAL)
+    found = answer(Grid([Run("a", 0, rows), Run("a", 1, rows[::-1])], []), asked)
+    wanted = getattr(self_verification(rows), of)
+    assert found.differences == pytest.approx({0: wanted, 1: wanted})
+
+
+def test_what_is_asked_is_of_known_scores_and_settings_once():
+    found = hypotheses()
+    assert len({(h.first, h.second, h.of, h.setting) for h in found}) == len(found) == 18
+    assert {h.setting for h in found} == {NATURAL, GIVEN}
+    assert len({h.claim for h in found if h.of_card}) == 4  # of the original card
+    assert [h.claim for h in found if h.second is None] == ["VERIFY corrects"]

@@ -11,7 +11,6 @@ from nanoreason.evaluation.rows import compact_row, is_ritual
 from nanoreason.arithmetic.answers import last_number, same_answer
 from nanoreason.evaluation import accuracy, self_verification
 from nanoreason.evaluation.report import compare
-from nanoreason.ablations.hypotheses import over_seeds
 from nanoreason.evaluation.report import wilson
 from nanoreason.data.verify_lines import procedural_trace
 from nanoreason.trace import read_claims, render_trace
@@ -307,55 +306,6 @@ def test_rows_of_one_name_but_other_problems_are_not_compared():
     with pytest.raises(ValueError, match="no row has a partner"):
         compare(first, [r | {"problem_id": "z" + r["problem_id"]} for r in first])
     assert compare(first, []).n == 0  # nothing was generated: n/a, no refusal
-
-
-# --- seeds --------------------------------------------------------------------------------
-
-def seed_runs(shares, n=40):
-    """Runs of n natural rows; in each the first `share` of them are right."""
-    return {f"s{k}": [row("16" if i < share * n else "17", "correct",
-                          "16" if i < share * n else "17", problem=f"p{i}") for i in range(n)]
-            for k, share in enumerate(shares)}
-
-
-def test_seeds_scatter_on_their_own():
-    report = over_seeds(seed_runs([0.5, 0.6, 0.7]), of="a1")
-    assert report.values == {"s0": 0.5, "s1": 0.6, "s2": 0.7}
-    assert report.mean == pytest.approx(0.6) and report.sd == pytest.approx(0.1)
-    assert (report.low, report.high) == (0.5, 0.7)
-    assert report.interval[0] < 0.5 < 0.7 < report.interval[1]
-    assert "mean 60.0 %" in str(report) and "sd 10.0" in str(report) and "3 runs" in str(report)
-    alike = over_seeds(seed_runs([0.6, 0.6, 0.6]), of="a1")
-    assert alike.sd == 0
-    assert alike.interval[1] - alike.interval[0] < report.interval[1] - report.interval[0]
-
-
-def test_one_run_has_no_scatter_and_an_undefined_score_no_mean():
-    one = over_seeds(seed_runs([0.5]), of="a2")
-    assert one.sd is None and one.mean == 0.5 and "one run" in str(one)
-    never = over_seeds({"s0": verifier("perfect"), "s1": [
-        r | {"text": row()["text"]} for r in verifier("perfect")]}, of="recall")
-    assert never.values == {"s0": 1.0, "s1": None} and never.mean is None
-    assert "n/a in s1" in str(never)
-
-
-def test_seeds_are_scored_as_single_runs_are():
-    runs = {"a": verifier("perfect"), "b": verifier("agrees"), "c": verifier("objects")}
-    for of in ("svr", "recall", "specificity", "youden_j", "delta"):
-        values = over_seeds(runs, of).values
-        assert values == {name: getattr(self_verification(rows), of)
-                          for name, rows in runs.items()}
-
-
-def test_seeds_of_different_problems_are_refused():
-    runs = seed_runs([0.5, 0.5])
-    runs["s1"] = runs["s1"][:-1]
-    with pytest.raises(ValueError, match="runs s0 and s1 answered different problems"):
-        over_seeds(runs)
-    with pytest.raises(ValueError, match="choose one of svr"):
-        over_seeds(runs, of="rfs")
-    with pytest.raises(ValueError, match="no runs"):
-        over_seeds({})
 
 
 def test_samples_of_one_problem_are_not_taken_for_independent():
