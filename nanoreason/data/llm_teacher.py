@@ -16,9 +16,10 @@ import json
 import random
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sized
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from threading import Lock
 
@@ -33,6 +34,8 @@ PROMPT = "teacher_prompt.txt"
 MAX_TOKENS = 2048
 LONGEST_WAIT = 60.0  # seconds between two tries
 GIVE_UP_AFTER = 8  # problems in a row that the endpoint has failed
+TRY_AGAIN = {408, 409, 425, 429, 500, 502, 503, 504, 529}  # of statuses
+REFUSED_FOR_ALL = {401, 403, 404, 405}
 
 
 class TeacherError(RuntimeError):
@@ -88,24 +91,19 @@ class LlmTeacher:
         `llm/not_a_trace`. Raises `TeacherError` where the endpoint refuses all requests or
         fails GIVE_UP_AFTER problems in a row.
         """
-        pool = ThreadPoolExecutor(self.parallel)
-        waiting: deque[Future] = deque()
         from tqdm.auto import tqdm  # warns in a kernel without widgets, so only when a bar is shown
 
-        bar = tqdm(desc=f"asking {self.model}", unit="problem",
-                   total=len(problems) if hasattr(problems, "__len__") else None)
-        try:
-            for problem in problems:
-                waiting.append(pool.submit(self.teach_one, problem))
-                if len(waiting) >= 2 * self.parallel:
-                    yield waiting.popleft().result()
-                    bar.update()
-            while waiting:
+        total = len(problems) if isinstance(problems, Sized) else None
+        problems, waiting = iter(problems), deque()
+        with (ThreadPoolExecutor(self.parallel) as pool,
+              tqdm(desc=f"asking {self.model}", unit="problem", total=total) as bar):
+            while True:
+                for problem in islice(problems, 2 * self.parallel - len(waiting)):
+                    waiting.append(pool.submit(self.teach_one, problem))
+                if not waiting:
+                    return
                 yield waiting.popleft().result()
                 bar.update()
-        finally:  # also where the caller stops asking
-            pool.shutdown(wait=True, cancel_futures=True)
-            bar.close()
 
     def teach_one(self, problem: Problem | Rejection) -> Trace | Rejection:
         """The first of the answers that is a trace, else why there is none."""
@@ -195,10 +193,6 @@ def _unfenced(text: str) -> str:
     lines = text.strip().split("\n")
     fenced = len(lines) > 2 and lines[0].startswith("```") and lines[-1].strip() == "```"
     return "\n".join(lines[1:-1] if fenced else lines)
-
-
-TRY_AGAIN = {408, 409, 425, 429, 500, 502, 503, 504, 529}
-REFUSED_FOR_ALL = {401, 403, 404, 405}
 
 
 def endpoint(url: str | None, token: str | None = None, timeout: float = 120.0

@@ -13,10 +13,11 @@ import json
 import re
 import zlib
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
+from nanoreason.files import to_json, write_text
 from nanoreason.stages import TraceError
 from nanoreason.trace import Trace, parse_trace, render_trace
 
@@ -133,42 +134,36 @@ def _read_json_lines(path: Path) -> Iterator[tuple[int, dict | Rejection]]:
                 yield number, read_json(line, f"{path.name} line {number}")
 
 
-def read_json(line: bytes, place: str) -> dict | Rejection:
-    """A JSON object from its bytes, or why there is none at this place."""
+def read_json(text: bytes, place: str, kind: type = dict) -> dict | list | Rejection:
+    """A JSON object (or `kind`) from its bytes, or why there is none at this place."""
     try:
-        record = json.loads(line.decode("utf-8-sig"))
-        json.dumps(record, ensure_ascii=False).encode("utf-8")  # lone surrogates fail here
+        found = json.loads(text.decode("utf-8-sig"))
+        json.dumps(found, ensure_ascii=False).encode("utf-8")  # lone surrogates fail here
     except UnicodeError as error:
         return Rejection("", "not_utf8", place, f"text that is not UTF-8: {error}"[:200])
     except (ValueError, RecursionError) as error:
-        return Rejection("", "not_json", place, f"{error}: {line[:60]!r}"[:200])
-    if not isinstance(record, dict):
+        return Rejection("", "not_json", place, f"{error}: {text[:60]!r}"[:200])
+    if not isinstance(found, kind):
         return Rejection("", "not_an_object", place,
-                         f"a record must be a JSON object, not {line[:60]!r}")
-    return record
+                         f"a record must be a JSON object, not {text[:60]!r}")
+    return found
 
 
 def write_rejected(path: str | Path, rejected: Iterable[Rejection]) -> int:
     """Write `rejected.jsonl`, one line a rejection (id, reason, place, detail); how many."""
-    rows = ({"id": r["problem_id"], "reason": r["reason"], "place": r["place"],
-             "detail": r["detail"]} for r in map(asdict, rejected))
-    return _write(path, rows)
+    return _write(path, [{"id": r.problem_id, "reason": r.reason, "place": r.place,
+                          "detail": r.detail} for r in rejected])
 
 
-def _write(path: str | Path, rows: Iterable[dict]) -> int:
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    count = 0
-    with path.open("w", encoding="utf-8", newline="\n") as file:
-        for count, row in enumerate(rows, 1):
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
-    return count
+def _write(path: str | Path, rows: list[dict]) -> int:
+    write_text(Path(path), "".join(to_json(row) + "\n" for row in rows))
+    return len(rows)
 
 
 def make_record(problem, trace: Trace, planted: dict | None = None) -> dict:
     """The prepared record of a problem and its trace; see `FIELDS`.
 
-    planted: None, or {step, kind, origin} with the 1-based number of the spoiled step.
+    planted: None, or {step, kind, origin} of an injected error, its step counted from 1.
     """
     return {"id": problem.id, "source": problem.source, "split": problem.split,
             "question": problem.question, "answer": problem.answer,
@@ -180,11 +175,10 @@ def write_traces(path: str | Path, records: Iterable[dict]) -> int:
 
     Raises `RecordError` for a record without one of `FIELDS`.
     """
-    def checked():
-        for number, record in enumerate(records, 1):
-            check_record(record, f"record {number}")
-            yield {field: record[field] for field in FIELDS}
-    return _write(path, checked())
+    records = list(records)
+    for number, record in enumerate(records, 1):
+        check_record(record, f"record {number}")
+    return _write(path, [{name: record[name] for name in FIELDS} for record in records])
 
 
 def read_traces(path: str | Path) -> list[dict]:

@@ -13,7 +13,6 @@ place. The data sets are read from local files in their original layouts or, thr
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -226,15 +225,10 @@ def _exam_files(path: Path, part: str) -> list[Path]:
 
 
 def _exam(path: Path) -> Iterator[Item]:
-    """The records of one file: a list of them, or one a line."""
-    numbered = read_json_lines(path)
-    if path.read_bytes().lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"["):
-        try:
-            numbered = enumerate(json.loads(path.read_text(encoding="utf-8-sig")), 1)
-        except (ValueError, RecursionError) as error:  # UnicodeError is a ValueError
-            numbered = [(1, Rejection("", "not_json", path.name,
-                                      f"none of its questions can be read: {error}"[:200]))]
-    for number, record in numbered:
+    """The records of one file, a JSON list of them."""
+    records = read_json(path.read_bytes(), path.name, list)
+    records = [records] if isinstance(records, Rejection) else records
+    for number, record in enumerate(records, 1):
         place = f"{path.name} record {number}"
         if not isinstance(record, (dict, Rejection)):
             record = Rejection("", "not_an_object", place,

@@ -1,10 +1,7 @@
-"""The teacher that reads what was taught before: traces of a file, by question.
+"""Who writes the right traces: the rules, a language model, or a file of traces.
 
-Two layouts, told apart line by line: this project's own prepared traces (`records.FIELDS`)
-and the original study's eight fields (`id`, `question`, `original_solution`, `cot_4steps`,
-`model_prediction`, `ground_truth`, `is_correct`, `full_response`). Stages may be written in
-any of the three tag styles that `parse_trace` reads. Where the steps are plain arithmetic
-the rules write VERIFY anew (see `errors.with_rule_checks`).
+A teacher is an object whose method `teach` takes problems and yields a trace or a rejection
+for each, in order. Rejections among the problems are passed on.
 """
 from __future__ import annotations
 
@@ -12,6 +9,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from nanoreason import paths
@@ -24,55 +22,103 @@ from nanoreason.data.verify_lines import procedural_trace
 from nanoreason.stages import ANSWER, CLOSINGS, NUMBERED, RESULT, VERDICT, Stage, TraceError
 from nanoreason.trace import Trace, parse_trace
 
+TEACHERS = ("rules", "llm", "recorded")
+TOKEN = "NANOREASON_TEACHER_TOKEN"
+
+
+def teach(problems: Iterable[Problem | Rejection], teacher="rules"
+          ) -> Iterator[Trace | Rejection]:
+    """A right trace of each problem, or a `Rejection` that says why there is none.
+
+    One result a problem, in order. teacher: "rules" works from the known steps of a
+    procedural problem and from the annotated solution of a GSM8K record; else a teacher such
+    as an `LlmTeacher` or a `RecordedTeacher`. Raises `ValueError` for anything else.
+    """
+    if hasattr(teacher, "teach"):
+        return teacher.teach(problems)
+    if teacher != "rules":
+        raise ValueError(f"teacher {teacher!r} is unknown; give 'rules', an LlmTeacher or a "
+                         "RecordedTeacher")
+    return map(_by_rules, problems)
+
+
+def _by_rules(problem: Problem | Rejection) -> Trace | Rejection:
+    if isinstance(problem, Rejection):
+        return problem
+    if problem.steps:
+        return procedural_trace(problem)
+    try:
+        return gsm8k_trace(problem)
+    except Unteachable as error:
+        return error.rejection(problem.id)
+
+
+class RulesFirst:
+    """The rules where they can, and another teacher for what they refuse."""
+
+    def __init__(self, other):
+        self.other = other
+
+    def teach(self, problems: Iterable[Problem | Rejection]) -> Iterator[Trace | Rejection]:
+        """One trace or rejection a problem, in order."""
+        pairs = [(problem, _by_rules(problem)) for problem in problems]
+        refused = [isinstance(problem, Problem) and isinstance(found, Rejection)
+                   for problem, found in pairs]
+        answers = iter(self.other.teach([pair[0] for pair, no in zip(pairs, refused) if no]))
+        for (_, found), no in zip(pairs, refused):
+            yield next(answers) if no else found
+
 
 class RecordedTeacher:
-    """The traces of one file.
+    """The traces of one file, by question.
 
-    `traces` and `refused` hold, by hash of the question, the first record that is a trace,
-    or why the last one is none. `counts`: records read, usable, repeated (another trace of
-    the same question: the first stays), and refused by reason.
+    Two layouts, told apart line by line: this project's own prepared traces
+    (`problem.FIELDS`) and the original study's eight fields (`id`, `question`,
+    `original_solution`, `cot_4steps`, `model_prediction`, `ground_truth`, `is_correct`,
+    `full_response`), stages in any of the tag styles that `parse_trace` reads. Where the
+    steps are plain arithmetic the rules write VERIFY anew (see `errors.with_rule_checks`).
+
+    found: by hash of the question, the first record that is a trace, or why the last one is
+    none. counts: records read, usable, repeated (another record of a question that has a
+    trace), and refused by reason.
     """
 
     def __init__(self, path: str | Path):
-        self.traces: dict[str, Trace] = {}
-        self.refused: dict[str, Rejection] = {}
+        self.found: dict[str, Trace | Rejection] = {}
         self.counts: Counter[str] = Counter(read=0, usable=0, repeated=0)
         for number, record in read_json_lines(path):
             self.counts["read"] += 1
-            self._take(record, f"{Path(path).name} line {number}")
+            self.counts[self._take(record, f"{Path(path).name} line {number}")] += 1
 
-    def _take(self, record: dict | Rejection, place: str) -> None:
-        question = record.get("question") if isinstance(record, dict) else None
+    def _take(self, record: dict | Rejection, place: str) -> str:
+        """Note a record and return what it counts as."""
+        if isinstance(record, Rejection):
+            return f"recorded/{record.reason}"
+        question = record.get("question")
         if not isinstance(question, str) or not question.strip():
-            reason = record.reason if isinstance(record, Rejection) else "no_question"
-            self.counts[f"recorded/{reason}"] += 1
-            return
+            return "recorded/no_question"
         key = question_sha256(question)
-        if key in self.traces:
-            self.counts["repeated"] += 1
-            return
+        if isinstance(self.found.get(key), Trace):
+            return "repeated"
         try:
-            self.traces[key] = _read(record)
-            self.counts["usable"] += 1
+            self.found[key] = _read(record)
+            return "usable"
         except TraceError as error:
-            self.counts["recorded/not_a_trace"] += 1
-            self.refused[key] = Rejection(str(record.get("id", "")), "recorded/not_a_trace",
-                                          place, str(error)[:300])
+            reason = "recorded/not_a_trace"
+            self.found[key] = Rejection("", reason, place, str(error)[:300])
+            return reason
 
     def teach(self, problems: Iterable[Problem | Rejection]) -> Iterator[Trace | Rejection]:
         """One trace or rejection a problem, in order: `recorded/missing` where the file has
         nothing about the question, `recorded/not_a_trace` where it has no usable trace."""
+        missing = Rejection("", "recorded/missing", "", "no record of its question")
         for problem in problems:
-            key = question_sha256(problem.question) if isinstance(problem, Problem) else ""
             if isinstance(problem, Rejection):
                 yield problem
-            elif key in self.traces:
-                yield with_rule_checks(self.traces[key], problem.id)
-            elif key in self.refused:
-                found = self.refused[key]
-                yield Rejection(problem.id, found.reason, found.place, found.detail)
-            else:
-                yield Rejection(problem.id, "recorded/missing", "", "no record of its question")
+                continue
+            found = self.found.get(question_sha256(problem.question), missing)
+            yield with_rule_checks(found, problem.id) if isinstance(found, Trace) \
+                else replace(found, problem_id=problem.id)
 
 
 def _read(record: dict) -> Trace:
@@ -118,28 +164,6 @@ def _missing(text: str, keyword: str, value: str) -> str:
     return "" if f"\n{keyword}" in f"\n{text}" else f"\n{keyword} {value}"
 
 
-TEACHERS = ("rules", "llm", "recorded")
-TOKEN = "NANOREASON_TEACHER_TOKEN"
-
-
-class RulesFirst:
-    """The rules where they can, and another teacher for what they refuse."""
-
-    def __init__(self, other):
-        self.other = other
-
-    def teach(self, problems: Iterable[Problem | Rejection]) -> Iterator[Trace | Rejection]:
-        """One trace or rejection a problem, in order."""
-        problems = list(problems)
-        found = list(teach(problems, "rules"))
-        open_ = [p for p, result in zip(problems, found)
-                 if isinstance(p, Problem) and isinstance(result, Rejection)]
-        answers = iter(self.other.teach(open_))
-        for problem, result in zip(problems, found):
-            refused = isinstance(problem, Problem) and isinstance(result, Rejection)
-            yield next(answers) if refused else result
-
-
 def choose_teacher(name: str, model: str | None = None, url: str | None = None,
                    path: str | None = None, parallel: int = 4,
                    local: Callable[[str], Callable[[dict], dict]] | None = None):
@@ -168,31 +192,3 @@ def choose_teacher(name: str, model: str | None = None, url: str | None = None,
         return RulesFirst(LlmTeacher(model, local(model), folder, parallel=1))
     complete = endpoint(url, os.environ.get(TOKEN))
     return RulesFirst(LlmTeacher(model, complete, folder, parallel=parallel))
-
-
-def teach(problems: Iterable[Problem | Rejection], teacher="rules"
-          ) -> Iterator[Trace | Rejection]:
-    """A right trace of each problem, or a `Rejection` that says why there is none.
-
-    One result a problem, in order; a `Rejection` among the problems is passed on. teacher:
-    "rules" works from the known steps of a procedural problem and from the annotated
-    solution of a GSM8K record; else an object with a method `teach` of the same meaning, an
-    `LlmTeacher` or a `RecordedTeacher`. Raises `ValueError` for anything else.
-    """
-    if hasattr(teacher, "teach"):
-        return teacher.teach(problems)
-    if teacher != "rules":
-        raise ValueError(f"teacher {teacher!r} is unknown; give 'rules', an LlmTeacher or a "
-                         "RecordedTeacher")
-    return (_teach(problem) for problem in problems)
-
-
-def _teach(problem: Problem | Rejection) -> Trace | Rejection:
-    if isinstance(problem, Rejection):
-        return problem
-    if problem.steps:
-        return procedural_trace(problem)
-    try:
-        return gsm8k_trace(problem)
-    except Unteachable as error:
-        return error.rejection(problem.id)
