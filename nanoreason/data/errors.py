@@ -112,31 +112,30 @@ def _sound(value: Fraction, steps: list[Step]) -> bool:
 def _spoil(kind: str, step: Step, steps: list[Step], rng: random.Random
            ) -> tuple[str, Operand, Operand, Fraction]:
     """One wrong version of a step: operator, operands and the value it comes to."""
-    operator, left, right = step.operator, step.left, step.right
+    operator, sides = step.operator, [step.left, step.right]
+    value = compute(operator, step.left.value, step.right.value)
     if kind == "arithmetic_slip":
-        right_value = compute(operator, left.value, right.value)
-        if right_value.denominator != 1:
+        if value.denominator != 1:
             raise CorruptionError("a slip needs a whole number to slip on")
-        return operator, left, right, Fraction(slip(int(right_value), rng))
+        return operator, *sides, Fraction(slip(int(value), rng))
     if kind == "wrong_operator":
         operator = rng.choice([sign for sign in "+-*/" if sign != operator])
     elif kind == "wrong_operand":
         others = [o for s in steps for o in (s.left, s.right)
-                  if o.kind == "given" and o.text not in (left.text, right.text)]
+                  if o.kind == "given" and o.text not in (step.left.text, step.right.text)]
         if not others:
             raise CorruptionError("the trace has no other quantity to take by mistake")
         other = rng.choice(others)
-        left, right = (left, other) if rng.random() < 0.7 else (other, right)
+        sides[rng.random() < 0.7] = other
     else:
-        givens = [side for side, o in enumerate((left, right))
+        givens = [side for side, o in enumerate(sides)
                   if o.kind == "given" and o.value.denominator == 1]
         if not givens:
             raise CorruptionError("the step copies no whole number from the question")
         side = rng.choice(givens)
-        value = Fraction(slip(int((left, right)[side].value), rng))
-        copied = Operand("given", 0, value, write_number(value))
-        left, right = (copied, right) if side == 0 else (left, copied)
-    return operator, left, right, compute(operator, left.value, right.value)
+        value = Fraction(slip(int(sides[side].value), rng))
+        sides[side] = Operand("given", 0, value, write_number(value))
+    return operator, *sides, compute(operator, *(side.value for side in sides))
 
 
 def _execute(steps: list[Step], wrong: int, kind: str, rng: random.Random
@@ -154,8 +153,6 @@ def _execute(steps: list[Step], wrong: int, kind: str, rng: random.Random
         current = replace(step, left=left, right=right)
         if number == wrong:
             operator, left, right, value = _spoil(kind, current, steps, rng)
-            if value == step.value:
-                raise CorruptionError("the spoiled step still comes out right")
         else:
             operator, value = step.operator, compute(step.operator, left.value, right.value)
         if not _sound(value, steps):

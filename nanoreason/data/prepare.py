@@ -211,7 +211,9 @@ def assemble(parts: list[Part], total: int = TOTAL, error_share: float = 0.5, se
         part.kept, part.rejected = filter_traces(zip(problems, teach(problems, part.teacher)))
         records += _records_of(part, wanted, round(error_share * wanted), seed, kinds)
     if not allow_fewer and len(records) < total:
-        raise ShortfallError(_table(parts))
+        raise ShortfallError("\n".join([
+            "there are fewer traces than were asked for; ask for fewer, change the shares, or "
+            "set allow_fewer", *map(_told, parts)]))
     random.Random(f"assembly/{seed}").shuffle(records)
     return records
 
@@ -247,19 +249,15 @@ def _records_of(part: Part, wanted: int, with_error: int, seed: int,
 
 
 class ShortfallError(ValueError):
-    """The sources have fewer usable traces than were asked for; the message is a table."""
+    """The sources have fewer usable traces than were asked for; the message has a line a source."""
 
 
-def _table(parts: list[Part]) -> str:
-    lines = ["there are fewer traces than were asked for; ask for fewer, change the shares, or "
-             "set allow_fewer", f"{'source':12} {'wanted':>7} {'clean':>7} {'planted':>7} "
-             f"{'missing':>7}   problems kept of read"]
-    for part in parts:
-        counts, planted = part.counts, sum(part.counts["planted"].values())
-        lines.append(f"{part.name:12} {counts['wanted']:7} {counts['clean']:7} {planted:7} "
-                     f"{counts['wanted'] - counts['clean'] - planted:7}   "
-                     f"{counts['kept']} of {counts['read']}")
-    return "\n".join(lines)
+def _told(part: Part) -> str:
+    """A line on what a source was to give and gave."""
+    counts = part.counts
+    return (f"{part.name}: {counts['wanted']} wanted; {counts['clean']} clean and "
+            f"{sum(counts['planted'].values())} with an error, of {counts['kept']} problems "
+            f"kept of {counts['read']}")
 
 
 def _place(entry: Entry, path: str | Path | None, entries: int) -> Path | None:

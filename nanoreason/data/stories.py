@@ -17,8 +17,8 @@ from string import Formatter
 from typing import Annotated, NamedTuple
 
 import yaml
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError, \
-    model_validator
+from pydantic import (AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError,
+                      model_validator)
 
 from nanoreason import paths
 from nanoreason.data.problem import Operand, Step
@@ -92,13 +92,6 @@ class Names(_Table):
     she: list[str]
 
 
-class Price(_Table):
-    """The price of one is a whole number times `unit` (a fraction as text)."""
-
-    unit: str
-    form: str
-
-
 class Words(_Table):
     """A language's words; what each field is for stands in the files."""
 
@@ -111,7 +104,7 @@ class Words(_Table):
     parts: dict[int, str]
     times: dict[int, str]
     more: dict[str, str]
-    prices: list[Price]
+    prices: dict[str, str]
     distractors: list[Sentence]
     forms: dict[str, Forms]
     people: list[Situation]
@@ -155,12 +148,8 @@ def read_words(path: str | Path) -> Words:
     path = Path(path)
     try:
         return Words.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except ValidationError as error:
-        faults = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}"
-                  for fault in error.errors()]
-        raise StoryWordsError(f"{path.name}: " + "; ".join(faults)) from error
-    except yaml.YAMLError as error:
-        raise StoryWordsError(f"{path.name} is no YAML: {error}") from error
+    except (yaml.YAMLError, ValidationError) as error:
+        raise StoryWordsError(f"{path.name}: {error}") from error
 
 
 class RejectedStory(Exception):
@@ -220,11 +209,11 @@ class Story:
 
     def price(self, n: int) -> tuple[Fraction, str]:
         """A price of `n` units, as a value and as it is written."""
-        price = self.choose(self.words.prices)
-        value = Fraction(price.unit) * n
+        unit, form = self.choose(list(self.words.prices.items()))
+        value = Fraction(unit) * n
         written = f"{value.numerator:,}" if value.denominator == 1 else f"{float(value):,}"
         marks = str.maketrans(",.", self.words.thousands + self.words.decimal)
-        return value, price.form.format(price=written.translate(marks))
+        return value, form.format(price=written.translate(marks))
 
     def step(self, left: Operand, operator: str, right: Operand, plan: str,
              largest: int | None = None, **words) -> Operand:

@@ -40,11 +40,11 @@ def test_a_situation_can_be_added_without_touching_code(tmp_path):
 
 
 @pytest.mark.parametrize("old, new, told", [
-    ("    gained: picked\n", "", "people.0.gained: Field required"),
-    ("    gained: picked\n", "    gaind: picked\n", "people.0.gaind: Extra inputs"),
-    ("    gained: picked\n", "    gained: 7\n", "people.0.gained: .*valid string"),
-    ("picks {n} more apples", "picks more apples", "people.0.gain: .*must hold {n}"),
-    ("picks {n} more apples", "picks {m} more apples", "people.0.gain: .*must hold {n}"),
+    ("    gained: picked\n", "", "people.0.gained.*Field required"),
+    ("    gained: picked\n", "    gaind: picked\n", "people.0.gaind.*Extra inputs"),
+    ("    gained: picked\n", "    gained: 7\n", "people.0.gained.*valid string"),
+    ("picks {n} more apples", "picks more apples", "people.0.gain.*must hold {n}"),
+    ("picks {n} more apples", "picks {m} more apples", "people.0.gain.*must hold {n}"),
     ("key: marbles", "key: apples", "come twice: apples"),
     ("    other: another bus\n", "", "things have `other`, people have not: bus"),
     ("now_find: ", "now_fnd: ", "missing or unknown: now_find, now_fnd"),
@@ -52,7 +52,7 @@ def test_a_situation_can_be_added_without_touching_code(tmp_path):
     ("lose_each: Over {k} days, {n}", "lose_each: Over {k} days, {m}", "lose_each.*{k} {n}"),
     ("  together:\n", "  together: []\n  together_:\n", "together_"),
     ("test: [Vera", "test: [Mia", "training and of test: Mia"),
-    ("The street has {n} trees", "The street has trees", "distractors.3: .*must hold {n}"),
+    ("The street has {n} trees", "The street has trees", "distractors.3.*must hold {n}"),
     ("names:", "names: [", "line 2[0-9]"),
 ])
 def test_what_is_wrong_in_a_file_is_named_with_its_place(tmp_path, old, new, told):

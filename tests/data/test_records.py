@@ -1,4 +1,4 @@
-"""Sources, splits, prepared records: what is read is used or named, and twice the same."""
+"""Splits and prepared records: what is read is used or named, and twice the same."""
 from __future__ import annotations
 
 import gzip

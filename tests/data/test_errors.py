@@ -1,4 +1,4 @@
-"""Planted errors: one wrong step, its consequence carried on, and the VERIFY that finds it."""
+"""Injected errors: one wrong step, its consequence carried on, and the VERIFY that finds it."""
 from __future__ import annotations
 
 import random
@@ -148,3 +148,24 @@ def test_an_error_is_carried_on_by_the_sources_that_plan_names():
             break
     else:
         pytest.fail("no slip in step 1")
+
+
+@pytest.mark.parametrize("question", ["", "There are 4, 2, 9, 3, 5 and 8 of them."])
+def test_of_equal_results_the_latest_that_no_line_has_used_is_meant(question):
+    lines = ("4 + 2 = 6", "9 - 3 = 6", "6 + 5 = 11", "6 * 8 = 48", "48 + 11 = 59")
+    trace = with_rule_checks(
+        Trace(("Given: some numbers", "Find: one"), ("Do it.",) * 5, lines, "59",
+              ("1 = 1",) * 5, None, (), "59"), "p1")
+    steps = read_steps(trace, question)
+    assert [(step.left.kind, step.left.index) for step in steps[2:]] == [
+        ("step", 2), ("step", 1), ("step", 4)]
+    blamed = set()
+    for seed in range(60):
+        wrong = corrupt(trace, "arithmetic_slip", random.Random(seed), question)
+        blamed.add(wrong.verdict)
+        untouched = {1: 2, 2: 3}.get(wrong.verdict)  # a line that the slip does not reach
+        if untouched:
+            assert wrong.execute[untouched] == lines[untouched]
+            reached = 5 - untouched
+            assert wrong.execute[reached] != lines[reached]
+    assert {1, 2} <= blamed

@@ -88,13 +88,14 @@ def test_shares_errors_and_seeds_hold():
         assert (record["planted"] or {"step": None})["step"] == trace.verdict
 
 
-def test_a_shortfall_stops_with_a_table_unless_fewer_are_allowed():
+def test_a_shortfall_stops_and_says_where_unless_fewer_are_allowed():
     parts = [part("small", 10), part("large", 100, seed=1)]
     with pytest.raises(ShortfallError) as error:
         assemble(parts, 60)
     lines = str(error.value).splitlines()
-    assert lines[2].split() == ["small", "30", "10", "10", "10", "10", "of", "10"]
-    assert lines[3].split()[:5] == ["large", "30", "15", "15", "0"]
+    assert lines[1:] == [
+        "small: 30 wanted; 10 clean and 10 with an error, of 10 problems kept of 10",
+        "large: 30 wanted; 15 clean and 15 with an error, of 100 problems kept of 100"]
     records = assemble(parts, 60, allow_fewer=True)
     assert len(records) == 50 and parts[0].counts["wanted"] == 30
     assert Counter(Counter(r["id"] for r in records if r["source"] == "small").values()) == {2: 10}

@@ -88,7 +88,7 @@ def test_two_data_sets_become_one_training_set(folder):
     assert report["by_source"]["gsm8k"]["clean"] == 15 and sum(report["planted"].values()) == 20
     assert report["test_sets"]["questions"] == 6 and report["test_sets"]["gsm8k"] >= 1
     assert not {r["question"] for r in both} & {hens(n)["question"] for n in range(58, 62)}
-    with pytest.raises(ShortfallError, match="(?s)math .*allow|allow.*math "):
+    with pytest.raises(ShortfallError, match="(?s)allow.*math: 60 wanted"):
         prepare("gsm8k:1+math:1", Both(), 120, 0.5, 1, path=folder)
     assert len(prepare("gsm8k:1+math:1", Both(), 200, 0.5, 1, path=folder, allow_fewer=True)) < 200
 
