@@ -22,9 +22,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from fractions import Fraction
+from itertools import chain
 
 from nanoreason.arithmetic.answers import same_answer
 from nanoreason.arithmetic.equations import read_equations
@@ -48,17 +49,15 @@ def filter_traces(pairs: Iterable[tuple[Problem | Rejection, Trace | Rejection |
     A trace may also be its text, or a `Rejection` of an earlier stage, which is passed on.
     Every pair ends up in exactly one of the two lists.
     """
-    kept, rejected, read = [], [], 0
-    for read, (problem, trace) in enumerate(pairs, 1):
-        earlier = next((x for x in (problem, trace) if isinstance(x, Rejection)), None)
-        if earlier is None:
-            trace, earlier = examine(problem, trace)
-        if earlier is None:
+    kept, rejected = [], []
+    for problem, trace in pairs:
+        rejection = next((x for x in (problem, trace) if isinstance(x, Rejection)), None)
+        if rejection is None:
+            trace, rejection = examine(problem, trace)
+        if rejection is None:
             kept.append((problem, trace))
         else:
-            rejected.append(earlier)
-    if len(kept) + len(rejected) != read:
-        raise AssertionError(f"{len(kept)} kept + {len(rejected)} rejected, but {read} read")
+            rejected.append(rejection)
     return kept, rejected
 
 
@@ -73,12 +72,8 @@ def examine(problem: Problem, trace: Trace | str) -> tuple[Trace | None, Rejecti
         trace = parse_trace(trace) if isinstance(trace, str) else trace
     except TraceError as error:
         return None, Rejection(problem.id, "syntax/not_a_trace", error.stage.value, error.reason)
-    for layer, look in (("mathematics", _mathematics), ("consistency", _consistency)):
-        found = look(problem, trace)
-        if found:
-            code, place, detail = found
-            return None, Rejection(problem.id, f"{layer}/{code}", place, detail)
-    return trace, None
+    fault = next(chain(_mathematics(problem, trace), _consistency(problem, trace)), None)
+    return (None, Rejection(problem.id, *fault)) if fault else (trace, None)
 
 
 def _same(text: str, gold: str) -> bool:
@@ -92,7 +87,7 @@ def _number(text: str) -> Fraction | None:
         return None
 
 
-def _places(trace: Trace):
+def _places(trace: Trace) -> Iterator[tuple[str, str]]:
     """(place, text) of all that must be true: EXECUTE before a blamed step, VERIFY after."""
     sound = trace.execute if trace.verdict is None else trace.execute[:trace.verdict - 1]
     named = (("UNDERSTAND", trace.understand, 1), ("PLAN", trace.plan, 1),
@@ -103,45 +98,44 @@ def _places(trace: Trace):
             yield f"{name} line {number}", line
 
 
-def _mathematics(problem: Problem, trace: Trace):
+# Each yields (layer/code, place, what was found), the first fault first.
+def _mathematics(problem: Problem, trace: Trace) -> Iterator[tuple[str, str, str]]:
     for place, text in _places(trace):
         for equation in read_equations(text):
             if equation.holds is False:
-                return "false_equation", place, f"{equation.text!r} is not true"
+                yield "mathematics/false_equation", place, f"{equation.text!r} is not true"
     if not _same(trace.answer, problem.answer):
-        return "wrong_answer", "Answer:", f"{trace.answer!r}, but it is {problem.answer!r}"
+        yield ("mathematics/wrong_answer", "Answer:",
+               f"{trace.answer!r}, but it is {problem.answer!r}")
     if trace.verdict is None and not _same(trace.result, problem.answer):
-        return "wrong_result", "Result:", f"{trace.result!r}, but it is {problem.answer!r}"
-    return None
+        yield ("mathematics/wrong_result", "Result:",
+               f"{trace.result!r}, but it is {problem.answer!r}")
 
 
-def _consistency(problem: Problem, trace: Trace):
-    if trace.verdict is None and len(trace.execute) != len(trace.plan):
-        return ("steps_off_plan", "EXECUTE",
-                f"{len(trace.execute)} lines for {len(trace.plan)} steps of PLAN")
-    right = trace if trace.verdict is None else repaired(trace)
+def _consistency(problem: Problem, trace: Trace) -> Iterator[tuple[str, str, str]]:
+    right = repaired(trace)
     if len(right.execute) != len(right.plan):
-        return ("steps_off_plan", "VERIFY",
-                f"{len(right.execute)} lines once repaired, for {len(right.plan)} steps of PLAN")
+        place, once = ("EXECUTE", "") if trace is right else ("VERIFY", " once repaired,")
+        yield ("consistency/steps_off_plan", place,
+               f"{len(right.execute)} lines{once} for {len(right.plan)} steps of PLAN")
     for number, (plan, line) in enumerate(zip(right.plan, right.execute), 1):
         sign = _OPERATIONS.get(re.match(r"\w*", plan)[0].lower())
         if sign and sign not in line:
-            return ("operation_off_plan", f"EXECUTE line {number}",
-                    f"PLAN says {plan!r}, EXECUTE does {line!r}")
+            yield ("consistency/operation_off_plan", f"EXECUTE line {number}",
+                   f"PLAN says {plan!r}, EXECUTE does {line!r}")
     if problem.source in PROSE:
-        return None
+        return
     graph = execute_graph(right.execute, problem.question, plan=right.plan)
     if graph.graph["unreadable"]:
-        return "unreadable_line", "EXECUTE", graph.graph["unreadable"]
+        yield "consistency/unreadable_line", "EXECUTE", graph.graph["unreadable"]
     for node, attributes in graph.nodes(data=True):
         if attributes["kind"] == "unknown":
-            return ("operand_without_source", f"EXECUTE {node[1]}",
-                    f"nothing explains {attributes['value']}")
+            yield ("consistency/operand_without_source", f"EXECUTE {node[1]}",
+                   f"nothing explains {attributes['value']}")
     last = graph.nodes["step", len(right.execute)]["value"]
     if _number(right.result) != last:
-        return ("result_off_execute", "Result:",
-                f"{right.result!r}, but the last line comes to {last}")
-    return None
+        yield ("consistency/result_off_execute", "Result:",
+               f"{right.result!r}, but the last line comes to {last}")
 
 
 def repaired(trace: Trace) -> Trace:

@@ -78,7 +78,7 @@ def test_shares_errors_and_seeds_hold():
     assert planted == {"one": 22, "two": 8} and counts["one"]["clean"] == 68
     assert sum(counts["one"]["planted"].values()) == 22 and counts["two"]["wanted"] == 30
     keys = Counter((r["id"], r["planted"] is not None) for r in records)
-    assert set(keys.values()) == {1}  # at most one clean and one planted of a problem
+    assert set(keys.values()) == {1}  # at most one clean and one wrong of a problem
     both = Counter(r["id"] for r in records if r["source"] == "two")
     assert set(both.values()) == {1}  # there were problems enough
     assert [r["source"] for r in records[:40]].count("two") in range(3, 20)  # mixed

@@ -19,7 +19,7 @@ from nanoreason.trace import Trace, parse_trace, render_trace
 
 
 @pytest.fixture(scope="module", params=["procedural", "vietnamese", "gsm8k"])
-def planted(request):
+def injected(request):
     """(problem, right trace, kind, wrong trace) for some hundred problems and each kind."""
     rng, found = random.Random(4), []
     if request.param != "gsm8k":
@@ -43,21 +43,21 @@ def values(trace):
     return [evaluate(read_equations(line)[0].right) for line in trace.execute]
 
 
-def test_every_kind_is_planted_often(planted):
-    counts = Counter(kind for _, _, kind, _ in planted)
+def test_every_kind_is_injected_often(injected):
+    counts = Counter(kind for _, _, kind, _ in injected)
     assert set(counts) == set(KINDS) and min(counts.values()) > 100
 
 
-def test_the_blamed_step_is_the_first_with_a_false_equation_or_another_value(planted):
-    for problem, right, kind, wrong in planted:
+def test_the_blamed_step_is_the_first_with_a_false_equation_or_another_value(injected):
+    for problem, right, kind, wrong in injected:
         first = next(k for k, line in enumerate(wrong.execute, 1)
                      if not read_equations(line)[0].holds
                      or evaluate(read_equations(line)[0].right) != values(right)[k - 1])
         assert wrong.verdict == first, (kind, render_trace(wrong))
 
 
-def test_the_consequence_is_carried_into_every_line_that_depends_on_it(planted):
-    for _, right, kind, wrong in planted:
+def test_the_consequence_is_carried_into_every_line_that_depends_on_it(injected):
+    for _, right, kind, wrong in injected:
         if kind == "skipped_step":
             continue
         found = values(wrong)
@@ -70,15 +70,15 @@ def test_the_consequence_is_carried_into_every_line_that_depends_on_it(planted):
                     assert value_of(text) == operand.value, (kind, wrong.execute)
 
 
-def test_what_follows_the_wrong_step_is_consistent_with_it(planted):
-    for _, _, kind, wrong in planted:
+def test_what_follows_the_wrong_step_is_consistent_with_it(injected):
+    for _, _, kind, wrong in injected:
         bad = [k for k, line in enumerate(wrong.execute, 1) if not read_equations(line)[0].holds]
         assert bad == ([wrong.verdict] if kind == "arithmetic_slip" else [])
         assert evaluate(wrong.result) == values(wrong)[-1]
 
 
-def test_verify_finds_blames_and_repairs(planted):
-    for problem, right, _, wrong in planted:
+def test_verify_finds_blames_and_repairs(injected):
+    for problem, right, _, wrong in injected:
         assert evaluate(wrong.result) != evaluate(problem.answer) == evaluate(wrong.answer)
         assert len(wrong.checks) == wrong.verdict
         assert wrong.repairs == right.execute[wrong.verdict - 1:]
@@ -94,24 +94,24 @@ def test_verify_finds_blames_and_repairs(planted):
         assert all(read_equations(check)[0].holds for check in wrong.checks)
 
 
-def test_a_planted_trace_passes_the_filter_and_the_grammar(planted):
-    for problem, _, _, wrong in planted:
+def test_a_injected_trace_passes_the_filter_and_the_grammar(injected):
+    for problem, _, _, wrong in injected:
         assert examine(problem, wrong)[1] is None
         assert parse_trace(render_trace(wrong)) == wrong
 
 
-def test_a_skipped_step_is_never_the_last(planted):
-    for problem, _, kind, wrong in planted:
+def test_a_skipped_step_is_never_the_last(injected):
+    for problem, _, kind, wrong in injected:
         if kind == "skipped_step":
             assert len(wrong.execute) == len(wrong.plan) - 1
             assert wrong.verdict < len(wrong.plan)
 
 
-def test_the_form_of_a_check_does_not_give_the_verdict_away(planted):
+def test_the_form_of_a_check_does_not_give_the_verdict_away(injected):
     """Check kinds of blamed and of sound steps come from one distribution (chi-squared)."""
     from scipy.stats import chi2_contingency
     table = Counter()
-    for _, right, _, wrong in planted:
+    for _, right, _, wrong in injected:
         kinds = check_kinds(right, read_steps(right))
         for k, kind in enumerate(kinds[:wrong.verdict], 1):
             table[k == wrong.verdict, kind] += 1

@@ -97,8 +97,8 @@ def test_steps_of_math_and_vnhsge_may_be_prose_but_not_false():
                    )[1].reason == "consistency/unreadable_line"
 
 
-def test_the_procedural_teacher_and_every_planted_error_pass():
-    rng, planted = random.Random(1), 0
+def test_the_procedural_teacher_and_every_injected_error_pass():
+    rng, injected = random.Random(1), 0
     for problem in problems("train", 12, 5):
         trace = procedural_trace(problem)
         assert examine(problem, trace)[1] is None
@@ -108,5 +108,5 @@ def test_the_procedural_teacher_and_every_planted_error_pass():
             except CorruptionError:
                 continue
             assert examine(problem, wrong)[1] is None, render_trace(wrong)
-            planted += 1
-    assert planted > 20
+            injected += 1
+    assert injected > 20

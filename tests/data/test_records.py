@@ -150,7 +150,7 @@ def test_prepared_records_survive_the_file(tmp_path):
     assert len(again) == 5 and all(r in records for r in again)
 
 
-def test_half_of_the_records_hold_an_error_that_is_planted_and_named(file):
+def test_half_of_the_records_hold_an_error_that_is_injected_and_named(file):
     report = {}
     records = prepare(str(file), error_share=0.5, seed=7, report=report)
     planted = [r for r in records if r["planted"]]
