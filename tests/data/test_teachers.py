@@ -166,7 +166,8 @@ def test_a_stopped_run_goes_on_and_raw_answers_are_kept(server, tmp_path):
 
 def test_no_more_requests_than_allowed_run_at_one_time(server, tmp_path):
     server.delay, read = 0.1, []
-    found = teacher(server, tmp_path, parallel=3).teach(read.append(p) or p for p in PROBLEMS)
+    patient = LlmTeacher("m", endpoint(server.url, token="x"), tmp_path, parallel=3)
+    found = patient.teach(read.append(p) or p for p in PROBLEMS)
     next(found)
     assert len(read) == 6  # a long source is not read ahead of what is asked
     assert codes(found) == ["trace"] * 11 and server.most == 3
