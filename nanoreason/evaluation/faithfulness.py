@@ -76,7 +76,7 @@ def trace_scores(row: Mapping | ScoredRow, seed: int = SEED) -> dict:
     """The scores of one natural row, for `rows.compact_row(row, **trace_scores(row))`."""
     row = read_row(row)
     return {"edge_f1": row.edge_f1, "edge_f1_null": row.edge_f1_null(seed),
-            "plan_infeasible": row.infeasible, "dead_steps": row.dead_steps}
+            "plan_infeasible": row.plan_infeasible, "dead_steps": row.dead_steps}
 
 
 def _scores(traces: Sequence[tuple[ScoredRow, float | None]], cases: Sequence[Case]) -> dict:
@@ -119,7 +119,7 @@ def _scores(traces: Sequence[tuple[ScoredRow, float | None]], cases: Sequence[Ca
         "causal_rate": lambda: rate_of([case.followed for case in cases],
                                        [case.problem for case in cases]),
         "rfs": rfs,
-        "plan_infeasible": lambda: told([row.infeasible for row, _ in traces]),
+        "plan_infeasible": lambda: told([row.plan_infeasible for row, _ in traces]),
         "dead_step_rate": lambda: told([row.dead_steps and row.dead_steps[0] > 0
                                         for row, _ in traces]),
         "dead_step_share": dead_share,

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from functools import lru_cache
 from itertools import islice
 
 import yaml
 
-from nanoreason import environment
+from nanoreason import environment, paths
 from nanoreason.data.errors import inject
 from nanoreason.data.problem import Problem
 from nanoreason.data.sources import load_problems
@@ -29,12 +29,13 @@ from nanoreason.model.base import load_base, locate
 from nanoreason.model.decoding import Request, generate
 from nanoreason.model.tokens import given_part, partial_ids, prompt_ids, tag_ids
 from nanoreason.params.sets import EvaluateParams
-from nanoreason.runs import Run, find_run
+from nanoreason.runs import Run, RunError, find_run
+from nanoreason.stages import GIVEN
 from nanoreason.trace import Trace, render_trace
 from nanoreason.training.train import load_run
 
-
-EVALUATED = "evaluate.yaml"
+EVALUATED, ROWS = "evaluate.yaml", "generations.jsonl"
+CHUNK = 32  # rows that are appended to the file at a time
 
 
 def make_row(problem: Problem, setting: str, teacher: Trace | None, **values) -> dict:
@@ -67,12 +68,11 @@ def given_rows(pairs: Iterable[tuple[Problem, Trace]], seed: int) -> list[dict]:
     rows = []
     for problem, trace in pairs:
         found = inject(problem, trace, seed)
-        if found is None:
-            continue
-        wrong, planted = found
-        rows.append(make_row(problem, "clean", trace, text=given_part(trace)))
-        rows.append(make_row(problem, "injected", trace, text=given_part(wrong),
-                             planted=planted))
+        if found is not None:
+            wrong, planted = found
+            rows += [make_row(problem, "clean", trace, text=given_part(trace)),
+                     make_row(problem, "injected", trace, text=given_part(wrong),
+                              planted=planted)]
     return rows
 
 
@@ -101,83 +101,69 @@ def generate_traces(model, tokenizer, rows: Sequence[dict], max_new_tokens: int,
     What stands in `text` is given and is continued. temperature 0 is greedy; else every
     sample has a seed of its own. max_new_tokens, batch_tokens: see `model.decoding.Decoder`.
     """
-    for batch in _batches(model, tokenizer, rows, max_new_tokens, batch_tokens, temperature,
-                          seed, label):
-        yield from batch
-
-
-def _batches(model, tokenizer, rows, max_new_tokens, batch_tokens, temperature, seed, label
-             ) -> Iterator[list[dict]]:
-    requests = []
-    for row in rows:
-        ids = partial_ids(tokenizer, row["question"], row["text"])
-        start = len(prompt_ids(tokenizer, row["question"]))
-        own = random.Random(f"{seed}/{row['problem_id']}/{row['sample']}").getrandbits(60)
-        requests.append(Request(ids, start, own))
+    requests = [
+        Request(partial_ids(tokenizer, row["question"], row["text"]),
+                len(prompt_ids(tokenizer, row["question"])),
+                random.Random(f"{seed}/{row['problem_id']}/{row['sample']}").getrandbits(60))
+        for row in rows]
     for batch in generate(model, tokenizer, requests, tag_ids(tokenizer), max_new_tokens,
                           batch_tokens, temperature, label):
-        texts = [rows[index]["text"] + tokenizer.decode(new, skip_special_tokens=True)
-                 for index, new in batch]
-        yield [rows[index] | {"text": text.rstrip("\n")}
-               for (index, _), text in zip(batch, texts)]
-
-
-def _pairs(params: EvaluateParams, split: str) -> list[tuple[Problem, Trace | None]]:
-    """The first n problems of a split, each with its right trace where the rules write one."""
-    problems = load_problems(params.data, params.data_path, split, count=params.n,
-                             seed=params.seed, language=params.language)
-    problems = list(islice((p for p in problems if isinstance(p, Problem)), params.n))
-    return [(problem, trace if isinstance(trace, Trace) else None)
-            for problem, trace in zip(problems, teach(problems))]
+        for index, new in batch:
+            text = rows[index]["text"] + tokenizer.decode(new, skip_special_tokens=True)
+            yield rows[index] | {"text": text.rstrip("\n")}
 
 
 def planned_rows(params: EvaluateParams) -> Iterator[tuple[str, list[dict]]]:
-    """(label, rows to be completed) of every setting but *intervened*."""
-    splits = params.splits if params.data == "procedural" else ("test",)
-    for split in splits:
-        pairs = _pairs(params, split)
-        if "natural" in params.settings:
-            rows = [make_row(p, "natural", t) for p, t in pairs]
-            yield f"natural, {split}", _sampled(rows, params.samples)
+    """(label, rows to be completed) of every setting but *intervened*.
+
+    Of each split the first n problems, with a right trace where the rules write one; every
+    row once a sample, the samples of a problem side by side.
+    """
+    for split in params.splits if params.data == "procedural" else ("test",):
+        problems = load_problems(params.data, params.data_path, split, count=params.n,
+                                 seed=params.seed, language=params.language)
+        problems = list(islice((p for p in problems if isinstance(p, Problem)), params.n))
+        pairs = [(problem, trace if isinstance(trace, Trace) else None)
+                 for problem, trace in zip(problems, teach(problems))]
+        rows = [make_row(problem, "natural", trace) for problem, trace in pairs]
         if split == "test":
-            given = given_rows([pair for pair in pairs if pair[1]], params.seed)
-            for setting in ("injected", "clean"):
-                if setting in params.settings:
-                    rows = [row for row in given if row["setting"] == setting]
-                    yield setting, _sampled(rows, params.samples)
-
-
-def _sampled(rows: list[dict], samples: int) -> list[dict]:
-    """Every row once a sample, the samples of a problem side by side."""
-    return [row | {"sample": sample} for row in rows for sample in range(samples)]
+            rows += given_rows([pair for pair in pairs if pair[1]], params.seed)
+        for setting in ("natural", *GIVEN):
+            chosen = [row | {"sample": sample} for row in rows if row["setting"] == setting
+                      for sample in range(params.samples)]
+            if chosen and setting in params.settings:
+                yield f"natural, {split}" if setting == "natural" else setting, chosen
 
 
 def _key(row: dict) -> tuple:
     return row["setting"], row.get("split"), row["problem_id"], row["sample"]
 
 
-def _complete(run: Run, model, tokenizer, rows: list[dict], params: EvaluateParams,
-              label: str) -> None:
-    """Append what the file does not hold yet, batch by batch."""
-    done = {_key(row) for row in run.read_generations()} if run.has("generations.jsonl") else ()
-    rows = [row for row in rows if _key(row) not in done]
-    for batch in _batches(model, tokenizer, rows, params.max_new_tokens, params.batch_tokens,
-                          params.temperature, params.seed, label):
-        run.append_generations(batch)
+def append_missing(run: Run, rows: Iterable[dict],
+                   complete: Callable[[list[dict]], Iterator[dict]]) -> None:
+    """Append those of these rows that the run does not hold yet, as `complete` yields them."""
+    done = {_key(row) for row in run.read_generations()} if run.has(ROWS) else set()
+    made = complete([row for row in rows if _key(row) not in done])
+    while chunk := list(islice(made, CHUNK)):
+        run.append_generations(chunk)
 
 
 def begin(run: Run, params: EvaluateParams) -> None:
     """Rows of other parameters never mix with these: they are dropped, and it is said.
 
     A half line at the end of the file, of an evaluation that was cut off, is dropped too.
+    Raises RunError where rows of a run of reference would be dropped.
     """
-    path, rows = run.path(EVALUATED), stored(run.path("generations.jsonl"))
+    path, rows = run.path(EVALUATED), stored(run.path(ROWS))
     if rows.exists() and path.exists():
         before = yaml.safe_load(path.read_text())
         # A parameter that the file does not name yet is at its default.
         if _asked(EvaluateParams(**before)) == _asked(params):
-            drop_half_line(run.path("generations.jsonl"))
+            drop_half_line(run.path(ROWS))
             return
+    if rows != run.path(ROWS):
+        raise RunError(f"{paths.relative(rows)} holds rows of other parameters and is a run of "
+                       "reference: choose another name for the run")
     if rows.exists():
         print(f"run {run.name}: the rows there are of other parameters; starting anew")
         rows.unlink()
@@ -189,13 +175,22 @@ def _asked(params: EvaluateParams) -> dict:
     return {name: value for name, value in params.as_dict().items() if name != "prompted"}
 
 
-def decoding_context(model, params: EvaluateParams):
-    """(context to decode in, what environment.json says of it); see `dequantized`."""
-    unpack = params.unpack and dequantized_fits(model)
+@contextmanager
+def decoding(run: Run, params: EvaluateParams, model, part: str | None = None, **facts
+             ) -> Iterator[None]:
+    """Within, a model decodes for a run, whose environment.json then says how and how long.
+
+    4-bit weights are dequantized where the memory allows it, see `adapters.dequantized`.
+    part, facts: as in `Run.write_environment`, and what else it says.
+    """
+    began, unpack = time.perf_counter(), params.unpack and dequantized_fits(model)
     if params.unpack and not unpack:
         print(f"the 4-bit weights stay packed: {dequantized_bytes(model) / 2**30:.1f} GiB more "
               "are not free twice over; the texts are the same, and come more slowly")
-    return dequantized(model) if unpack else nullcontext(), {"unpacked": unpack}
+    with dequantized(model) if unpack else nullcontext():
+        yield
+    said = environment.describe(seconds=time.perf_counter() - began)
+    run.write_environment(said | facts | {"decoding": {"unpacked": unpack}}, part)
 
 
 def evaluate(params: EvaluateParams, model, tokenizer) -> Run:
@@ -205,22 +200,32 @@ def evaluate(params: EvaluateParams, model, tokenizer) -> Run:
 
     Started again with the same parameters it goes on where it stopped. Returns the run.
     """
-    began, run = time.perf_counter(), find_run(params.run)
+    def write(target: Run, writer, rows: list[dict], label: str) -> None:
+        append_missing(target, rows, lambda left: generate_traces(
+            writer, tokenizer, left, params.max_new_tokens, params.batch_tokens,
+            params.temperature, params.seed, label))
+
+    run = find_run(params.run)
     begin(run, params)
-    planned = list(planned_rows(params))
-    context, decoding = decoding_context(model, params)
-    with context:
+    with decoding(run, params, model, "evaluate"):
+        planned = list(planned_rows(params))
         for label, rows in planned:
-            _complete(run, model, tokenizer, rows, params, label)
+            write(run, model, rows, label)
         if params.interventions:
             natural = [row for row in run.read_generations() if row["setting"] == "natural"
                        and row["split"] == "test" and row["sample"] == 0]
-            changed = interventions(natural[:params.interventions], params.seed)
-            _complete(run, model, tokenizer, changed, params, "intervened")
-    facts = environment.describe(seconds=time.perf_counter() - began)
-    run.write_environment(facts | {"decoding": decoding}, "evaluate")
-    if params.baseline:
-        _evaluate_base(run, planned, params, tokenizer)
+            write(run, model, interventions(natural[:params.interventions], params.seed),
+                  "intervened")
+    if params.baseline:  # the natural rows once more, by the base without adapters
+        name = run.read_params()["base"]
+        base = beside(run, "base")
+        base.write_params({"base": name, "quantisation": params.quantisation})
+        begin(base, params)
+        plain, _ = load_base(name, params.quantisation)
+        with decoding(base, params, plain, base=locate(name).as_dict()):
+            for label, rows in planned:
+                if label.startswith("natural"):
+                    write(base, plain, rows, f"base, {label}")
     return run
 
 
@@ -229,23 +234,6 @@ def beside(run: Run, what: str) -> Run:
     found = Run(run.folder.with_name(f"{run.name}-{what}"))
     found.folder.mkdir(parents=True, exist_ok=True)
     return found
-
-
-def _evaluate_base(run: Run, planned: list, params: EvaluateParams, tokenizer) -> None:
-    """The natural rows once more, by the base without adapters."""
-    began, trained = time.perf_counter(), run.read_params()
-    base = beside(run, "base")
-    base.write_params({"base": trained["base"], "quantisation": params.quantisation})
-    begin(base, params)
-    plain, _ = load_base(trained["base"], params.quantisation)
-    context, decoding = decoding_context(plain, params)
-    with context:
-        for label, rows in planned:
-            if label.startswith("natural"):
-                _complete(base, plain, tokenizer, rows, params, f"base, {label}")
-    facts = environment.describe(seconds=time.perf_counter() - began)
-    base.write_environment(facts | {"base": locate(trained["base"]).as_dict(),
-                                    "decoding": decoding})
 
 
 @lru_cache(maxsize=1)

@@ -10,19 +10,16 @@ Left out on purpose: prompts tuned by hand for one base, and any choice made on 
 from __future__ import annotations
 
 import random
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
 from functools import lru_cache
 from itertools import islice
 
-from nanoreason import environment
 from nanoreason.data.errors import inject
 from nanoreason.data.problem import Problem
 from nanoreason.data.procedural import problems as make_problems
 from nanoreason.data.sources import load_problems
 from nanoreason.data.verify_lines import procedural_trace
-from nanoreason.evaluation.generate import (begin, beside, decoding_context,
+from nanoreason.evaluation.generate import (ROWS, append_missing, begin, beside, decoding,
                                             generate_traces, natural_rows, planned_rows)
 from nanoreason.evaluation.rows import read_rows
 from nanoreason.model.base import load_base
@@ -31,7 +28,6 @@ from nanoreason.runs import Run, find_run
 from nanoreason.stages import ANSWER, Stage, TraceError
 from nanoreason.trace import parse_trace, render_trace
 
-CHUNK = 64  # rows that are appended to the file at a time
 DEV_PROBLEMS = 32
 EXAMPLE_SEED = 11
 CRITERION = ("most right `Answer:` lines on dev problems, then most whole traces, then the "
@@ -70,28 +66,6 @@ def candidates() -> dict[str, Callable[[str], str]]:
             "two examples alone": _prompt(first, second)}
 
 
-@dataclass(frozen=True)
-class Tried:
-    """A candidate on the dev problems. right: `Answer:` lines; whole: texts that are whole
-    traces; n: problems."""
-
-    right: int
-    whole: int
-    n: int
-
-
-@dataclass(frozen=True)
-class Choice:
-    """The prompt chosen, by name, and what every candidate did on dev."""
-
-    name: str
-    tried: dict[str, Tried]
-
-    def ask(self, question: str) -> str:
-        """The question as the base is asked it."""
-        return candidates()[self.name](question)
-
-
 def complete(model, tokenizer, rows: Sequence[dict], ask: Callable[[str], str],
              max_new_tokens: int, batch_tokens: int, seed: int = 0,
              label: str = "prompted") -> Iterator[dict]:
@@ -114,10 +88,11 @@ def until_answer(text: str) -> str:
 
 
 def choose_prompt(model, tokenizer, problems: Iterable[Problem], max_new_tokens: int = 448,
-                  batch_tokens: int = 16384, seed: int = 0) -> Choice:
+                  batch_tokens: int = 16384, seed: int = 0) -> tuple[str, dict[str, dict]]:
     """The candidate with the most right answers on these (dev) problems, see `CRITERION`.
 
-    Raises ValueError without problems.
+    Returns its name, and of every candidate {right: right `Answer:` lines, whole: texts that
+    are whole traces, n: problems}. Raises ValueError without problems.
     """
     problems = list(problems)
     if not problems:
@@ -126,10 +101,9 @@ def choose_prompt(model, tokenizer, problems: Iterable[Problem], max_new_tokens:
     for name, ask in candidates().items():
         rows = list(complete(model, tokenizer, natural_rows(problems, {}), ask, max_new_tokens,
                              batch_tokens, seed, f"prompt: {name}"))
-        tried[name] = Tried(sum(row.second for row in read_rows(rows)),
-                            sum(_is_trace(row["text"]) for row in rows), len(rows))
-    best = max(tried, key=lambda name: (tried[name].right, tried[name].whole))
-    return Choice(best, tried)
+        tried[name] = {"right": sum(row.second for row in read_rows(rows)),
+                       "whole": sum(_is_trace(row["text"]) for row in rows), "n": len(rows)}
+    return max(tried, key=lambda name: (tried[name]["right"], tried[name]["whole"])), tried
 
 
 def _is_trace(text: str) -> bool:
@@ -156,25 +130,17 @@ def evaluate_prompted(params: EvaluateParams, run: Run, base: str, model, tokeni
     stand in the run's params.yaml; with the same parameters a stopped run goes on under the
     same prompt.
     """
-    known = run.read_params() if run.has("params.yaml") else {}
-    begun = run.has("generations.jsonl")
-    if begun and known.get("prompt") in candidates():
-        ask = candidates()[known["prompt"]]
-    else:
-        choice = choose_prompt(model, tokenizer, dev_problems(params), params.max_new_tokens,
-                               params.batch_tokens, params.seed)
-        ask = choice.ask
+    name = run.read_params().get("prompt") if run.has("params.yaml") else None
+    if not run.has(ROWS) or name not in candidates():
+        name, tried = choose_prompt(model, tokenizer, dev_problems(params), params.max_new_tokens,
+                                    params.batch_tokens, params.seed)
         run.write_params({
-            "base": base, "quantisation": params.quantisation,
-            "prompt": choice.name, "prompt_text": ask("{question}"), "criterion": CRITERION,
-            "dev": {name: asdict(tried) for name, tried in choice.tried.items()}})
-    done = {(row["split"], row["problem_id"], row["sample"])
-            for row in (run.read_generations() if begun else ())}
-    left = [row for row in rows if (row["split"], row["problem_id"], row["sample"]) not in done]
-    made = complete(model, tokenizer, left, ask, params.max_new_tokens, params.batch_tokens,
-                    params.seed, "base, prompted")
-    while chunk := list(islice(made, CHUNK)):
-        run.append_generations(chunk)
+            "base": base, "quantisation": params.quantisation, "prompt": name,
+            "prompt_text": candidates()[name]("{question}"), "criterion": CRITERION,
+            "dev": tried})
+    append_missing(run, rows, lambda left: complete(
+        model, tokenizer, left, candidates()[name], params.max_new_tokens, params.batch_tokens,
+        params.seed, "base, prompted"))
 
 
 def prompt_base(params: EvaluateParams) -> Run:
@@ -182,16 +148,12 @@ def prompt_base(params: EvaluateParams) -> Run:
 
     They stand in `<run>-prompted`, which is returned; the run itself stays as it is.
     """
-    began, run = time.perf_counter(), find_run(params.run)
-    base = run.read_params()["base"]
-    prompted = beside(run, "prompted")
+    run = find_run(params.run)
+    base, prompted = run.read_params()["base"], beside(run, "prompted")
     begin(prompted, params)
-    rows = [row for label, found in planned_rows(params) if label.startswith("natural")
-            for row in found]
     model, tokenizer = load_base(base, params.quantisation)
-    context, decoding = decoding_context(model, params)
-    with context:
+    with decoding(prompted, params, model):
+        rows = [row for label, found in planned_rows(params) if label.startswith("natural")
+                for row in found]
         evaluate_prompted(params, prompted, base, model, tokenizer, rows)
-    facts = environment.describe(seconds=time.perf_counter() - began)
-    prompted.write_environment(facts | {"decoding": decoding})
     return prompted

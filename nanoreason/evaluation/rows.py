@@ -11,14 +11,14 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 
 import networkx as nx
 import numpy as np
 
-from nanoreason.arithmetic.answers import grade, last_answer, numbers_in, read_answer
+from nanoreason.arithmetic.answers import Grade, grade, last_answer, numbers_in, read_answer
 from nanoreason.arithmetic.equations import Equation, read_equations
 from nanoreason.data.problem import normalise_question, question_sha256
 from nanoreason.graph.builder import dead_share, execute_graph
@@ -29,6 +29,10 @@ from nanoreason.stages import GIVEN
 from nanoreason.trace import Claims, read_claims
 
 DRAWS = 100  # of the null of edge F1
+# What only a text can tell, in the `scores` of a row without its text (`lenient` and
+# `refused` stand there too).
+TOLD = ("reached_verify", "ritual", "first_wrong_step", "steps", "edge_f1", "plan_infeasible",
+        "dead_steps")
 
 
 class Texts:
@@ -51,7 +55,8 @@ class ScoredRow:
     first, second: whether a1 (Result) and a2 (Answer) equal the gold answer. readable:
     whether a1 is a readable answer at all. error: whether the verdict is an error; an
     unreadable one is not. blamed: the step blamed. kind: of the planted error. claims: what
-    the text claims, None in a row without its text. The row must be without `row_fault`.
+    the text claims, None in a row without its text, which says itself what only the text
+    could tell. The row must be without `row_fault`.
     """
 
     def __init__(self, row: Mapping, texts: Texts | None = None):
@@ -64,57 +69,51 @@ class ScoredRow:
         if row.get("text") is None:
             self.a1, self.a2, self.readable = row["a1"], row["a2"], row["a1"] is not None
             self.blamed = _verdict(row["v"])
+            kept = row.get("scores") or {}
+            self._last = Grade(kept.get("lenient"), kept.get("refused"))
+            vars(self).update({name: kept.get(name) for name in TOLD})
+            self.dead_steps = tuple(self.dead_steps) if self.dead_steps else None
+            self._teacher_texts: Sequence[str] = ()
         else:
             claims = self.claims = self.texts.claims(row["text"])
             self.a1, self.a2, self.blamed = claims.a1, claims.a2, claims.verdict
             # Where the gold answer is no number, any stated result is readable.
             self.readable = claims.a1 is not None and (
                 read_answer(self.gold) is None or read_answer(claims.a1) is not None)
+            self._teacher_texts = row.get("teachers") or ()
         self.error = self.blamed is not None
         self._grades = [self.texts.grade(text, self.gold) for text in (self.a1, self.a2)]
         self.first, self.second = (found.right for found in self._grades)
 
-    def _kept(self, name: str):
-        """What a row without its text says of a score."""
-        return (self.row.get("scores") or {}).get(name)
-
     @cached_property
-    def _last(self):
+    def _last(self) -> Grade:
         return self.texts.grade(last_answer(self.row["text"], self.gold), self.gold)
 
     @property
     def lenient(self) -> bool | None:
         """Whether the last thing in the text that could be an answer is right."""
-        return self._last.right if self.claims else self._kept("lenient")
+        return self._last.right
 
     @property
     def refused(self) -> str | None:
         """Why an answer could not be compared with the gold one, None where all could."""
-        last = self._last.refused if self.claims else self._kept("refused")
-        return next((found.refused for found in self._grades if found.refused), last)
+        return next((found.refused for found in (*self._grades, self._last) if found.refused),
+                    None)
 
-    @property
+    @cached_property
     def reached_verify(self) -> bool | None:
         """Whether the text has a VERIFY."""
-        return self.claims.reached_verify if self.claims else self._kept("reached_verify")
+        return self.claims.reached_verify
 
     @cached_property
     def ritual(self) -> bool | None:
         """Whether VERIFY checks nothing (`is_ritual`), None where it is not reached."""
-        if not self.claims:
-            return self._kept("ritual")
         return is_ritual(self.claims, self.row["question"]) if self.reached_verify else None
 
-    @property
+    @cached_property
     def steps(self) -> int | None:
         """How many steps the first teacher takes."""
-        if not self.claims:
-            return self._kept("steps")
-        return next((len(self.texts.claims(text).execute) for text in self._teachers), None)
-
-    @property
-    def _teachers(self) -> Iterable[str]:
-        return self.row.get("teachers") or ()
+        return next((len(self.texts.claims(text).execute) for text in self._teacher_texts), None)
 
     @cached_property
     def graph(self) -> nx.DiGraph:
@@ -124,34 +123,32 @@ class ScoredRow:
     @cached_property
     def teachers(self) -> list[nx.DiGraph]:
         """The readable graphs of the row's teacher traces."""
-        graphs = (self.texts.graph(text, self.row["question"]) for text in self._teachers)
+        graphs = (self.texts.graph(text, self.row["question"]) for text in self._teacher_texts)
         return [graph for graph in graphs if not graph.graph["unreadable"]]
 
     @cached_property
-    def wrong_step(self) -> int | None:
-        """The first wrong step of a trace with a wrong a1, where it is known: the planted one,
-        else that against the teacher whose graph is closest."""
-        if self.first:
-            return None
-        known = self.planted.get("step")
-        if known or not self.claims:
-            return known or self._kept("first_wrong_step")
-        if self.graph.graph["unreadable"] or not self.teachers:
+    def first_wrong_step(self) -> int | None:
+        """The first wrong step against the teacher whose graph is closest."""
+        if self.first or self.graph.graph["unreadable"] or not self.teachers:
             return None
         return first_wrong_step(self.graph, closest(self.graph, self.teachers))
+
+    @property
+    def wrong_step(self) -> int | None:
+        """The first wrong step of a trace with a wrong a1, where it is known: the planted one,
+        else the first that is wrong against a teacher."""
+        return None if self.first else self.planted.get("step") or self.first_wrong_step
 
     @cached_property
     def edge_f1(self) -> float | None:
         """Edge F1 with the best teacher, None without a readable one."""
-        if not self.claims:
-            return self._kept("edge_f1")
         return max((edge_f1(self.graph, teacher) for teacher in self.teachers), default=None)
 
     def edge_f1_null(self, seed: int) -> float | None:
         """Mean edge F1 of DRAWS seeded copies with every operand drawn anew, None without a
         readable teacher."""
         if not self.claims:
-            return self._kept("edge_f1_null")
+            return (self.row.get("scores") or {}).get("edge_f1_null")
         # The same draws for every teacher, the best teacher for every draw.
         found = [rewired_edge_f1(self.graph, teacher, DRAWS, np.random.default_rng(seed))
                  for teacher in self.teachers]
@@ -160,18 +157,14 @@ class ScoredRow:
     @cached_property
     def dead_steps(self) -> tuple[int, int] | None:
         """(steps that the result does not depend on, steps), None for an unreadable graph."""
-        if self.claims:
-            return dead_share(self.graph)
-        return tuple(self._kept("dead_steps") or ()) or None
+        return dead_share(self.graph)
 
     @cached_property
-    def infeasible(self) -> bool | None:
+    def plan_infeasible(self) -> bool | None:
         """Whether PLAN is impossible by every teacher that can judge it, None without one."""
-        if not self.claims:
-            return self._kept("plan_infeasible")
         found = [infeasible_step(self.claims.plan, self.texts.claims(text).plan,
                                  self.texts.graph(text, self.row["question"]))
-                 for text in self._teachers]
+                 for text in self._teacher_texts]
         judged = [step > 0 for step in found if step is not None]
         return all(judged) if judged else None
 
