@@ -78,11 +78,8 @@ class Run:
         "evaluate", and the rest of the file stays.
         """
         before = self.read_environment() if self.has("environment.json") else {}
-        if part is None:
-            values = {**before, **values}
-        else:
-            values = {**before, part: dict(values)}
-        write_json(self.path("environment.json"), values)
+        new = values if part is None else {part: dict(values)}
+        write_json(self.path("environment.json"), before | dict(new))
 
     def write_metrics(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Write all rows of metrics.csv, all or nothing; None is an empty field.

@@ -108,8 +108,8 @@ def read_steps(stage: Stage, lines: list[str], first: int = 1) -> tuple[str, ...
         match = NUMBERED.match(line)
         if match:
             expected = first + len(items)
-            _require(int(match[1]) == expected, stage,
-                     f"step {expected} is numbered {match[1]}: {line[:60]!r}")
+            if int(match[1]) != expected:
+                raise TraceError(stage, f"step {expected} is numbered {match[1]}: {line[:60]!r}")
             items.append([match[2] or ""])
         elif items:
             items[-1].append(line)
@@ -210,17 +210,22 @@ def _require_items(stage, name, items, lines=True, empty=False):
 
 def _require_content(stage, name, text, lines=True):
     """Refuse content that a reader would take for structure, or that would not survive."""
-    _require(isinstance(text, str), stage, f"{name} must be a string, not {text!r}")
-    _require(text.strip(), stage, f"{name} is empty")
-    _require(text == text.strip() and "\r" not in text, stage,
-             f"{name} has blanks at an end or a carriage return, strip it: {text[:60]!r}")
-    _require(lines or "\n" not in text, stage, f"{name} must be one line: {text[:60]!r}")
+    if not isinstance(text, str):
+        raise TraceError(stage, f"{name} must be a string, not {text!r}")
+    if not text.strip():
+        raise TraceError(stage, f"{name} is empty")
+    if text != text.strip() or "\r" in text:
+        raise TraceError(stage, f"{name} has blanks at an end or a carriage return, strip it: "
+                                f"{text[:60]!r}")
+    if not lines and "\n" in text:
+        raise TraceError(stage, f"{name} must be one line: {text[:60]!r}")
     for line in text.split("\n"):
         marker = MARKER.match(line.strip())
         structure = marker.group() if marker else closing_of(line)
-        _require(not structure, stage, f"{name} has {structure!r} at a line's start")
-        _require(not (lines and NUMBERED.match(line)), stage,
-                 f"{name} has a numbered line in it: {line[:60]!r}")
+        if structure:
+            raise TraceError(stage, f"{name} has {structure!r} at a line's start")
+        if lines and NUMBERED.match(line):
+            raise TraceError(stage, f"{name} has a numbered line in it: {line[:60]!r}")
 
 
 def render_trace(trace: Trace) -> str:
@@ -322,13 +327,9 @@ def read_claims(text: str) -> Claims:
     sections, _ = cut_sections(text)
     found = [section.stage for section in sections]
     verify_at = found.index(Stage.VERIFY) if Stage.VERIFY in found else len(found)
-    plan, execute, verify = [], [], []
-    if Stage.PLAN in found[:verify_at]:
-        plan = sections[found.index(Stage.PLAN)].lines
-    if Stage.EXECUTE in found[:verify_at]:
-        execute = sections[found.index(Stage.EXECUTE)].lines
-    if verify_at < len(found):
-        verify = sections[verify_at].lines
+    verify = sections[verify_at].lines if verify_at < len(found) else []
+    plan, execute = (next((s.lines for s in sections[:verify_at] if s.stage is stage), [])
+                     for stage in (Stage.PLAN, Stage.EXECUTE))
     result_at, a1 = first_closing(execute, RESULT)
     answer_at, a2 = first_closing(verify, ANSWER)
     verdict_at, verdict = first_closing(verify, VERDICT)

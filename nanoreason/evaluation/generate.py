@@ -46,17 +46,10 @@ def make_row(problem: Problem, setting: str, teacher: Trace | None, **values) ->
             "planted": None, "intervention": None} | values
 
 
-def natural_rows(problems: Iterable[Problem], teachers: dict[str, Trace] | None = None
-                 ) -> list[dict]:
-    """Rows to be written from the question alone.
-
-    teachers: right traces by problem id; None takes the procedural teacher where a problem
-    has steps, and no teacher where it has none.
-    """
-    if teachers is None:
-        return [make_row(p, "natural", procedural_trace(p) if p.steps else None)
-                for p in problems]
-    return [make_row(p, "natural", teachers.get(p.id)) for p in problems]
+def natural_rows(problems: Iterable[Problem]) -> list[dict]:
+    """Rows to be written from the question alone, with the procedural teacher's trace where a
+    problem has steps."""
+    return [make_row(p, "natural", procedural_trace(p) if p.steps else None) for p in problems]
 
 
 def given_rows(pairs: Iterable[tuple[Problem, Trace]], seed: int) -> list[dict]:
@@ -82,14 +75,10 @@ def interventions(rows: Iterable[dict], seed: int) -> list[dict]:
     for row in rows:
         rng = random.Random(f"intervention/{seed}/{row['problem_id']}/{row['sample']}")
         intervention = choose_intervention(row["text"], row["question"], rng)
-        if intervention is None:
-            continue
-        try:
-            text = intervene(row["text"], intervention)
-        except ValueError:  # the line does not state its value in a form that can be replaced
-            continue
-        changed.append(row | {"setting": "intervened", "text": text, "teachers": [],
-                              "intervention": intervention, "parent_sample": row["sample"]})
+        if intervention is not None:
+            changed.append(row | {
+                "setting": "intervened", "text": intervene(row["text"], intervention),
+                "teachers": [], "intervention": intervention, "parent_sample": row["sample"]})
     return changed
 
 

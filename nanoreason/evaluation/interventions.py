@@ -169,21 +169,16 @@ def intervene(text: str, intervention: dict) -> str:
     if not equations:
         raise ValueError(f"EXECUTE line {step} has no readable equation: {item[:60]!r}")
     first, last = (offset + place for place in equations[-1].span)
-    changed = _replace_value(item[first:last], old, new)
-    if changed is None:
-        raise ValueError(f"EXECUTE line {step} does not state {old}: {item[:60]!r}")
-    return "\n".join([*lines[:start], item[:first] + changed + item[last:], ""])
-
-
-def _replace_value(equation: str, old: str, new: str) -> str | None:
-    """The equation with its claimed value changed: the last number equal to `old`."""
-    for match in reversed(list(re.finditer(rf"-?(?:{NUMBER.pattern})(?:/[0-9]+)?", equation))):
+    numbers = re.finditer(rf"-?(?:{NUMBER.pattern})(?:/[0-9]+)?", item[first:last])
+    for match in reversed(list(numbers)):  # the claimed value is the last number equal to it
         try:
-            if evaluate(match.group()) == evaluate(old):
-                return equation[: match.start()] + new + equation[match.end():]
+            same = evaluate(match.group()) == evaluate(old)
         except ArithmeticTextError:
             continue
-    return None
+        if same:
+            before, after = item[:first + match.start()], item[first + match.end():]
+            return "\n".join([*lines[:start], before + new + after, ""])
+    raise ValueError(f"EXECUTE line {step} does not state {old}: {item[:60]!r}")
 
 
 def followed(parent: nx.DiGraph, child: nx.DiGraph, intervention: dict) -> bool | None:
@@ -206,21 +201,17 @@ def followed(parent: nx.DiGraph, child: nx.DiGraph, intervention: dict) -> bool 
         return False
     before, after = _lines(parent), _lines(child)
 
-    def stated(graph, line):
-        return [(graph.nodes[n]["tree"], graph.nodes[n]["value"]) for n in _lines(graph)[line]]
+    def stated(graph: nx.DiGraph, nodes: list[tuple]) -> list[tuple]:
+        return [(graph.nodes[node]["tree"], graph.nodes[node]["value"]) for node in nodes]
 
-    if before.keys() != after.keys():
-        return False
-    for line in (line for line in before if line > step):
+    def as_due(line: int) -> bool:
         if line not in dependents:
-            if stated(parent, line) != stated(child, line):
-                return False
-            continue
-        expected = [v for node in before[line] for v in _operands(parent, node, values)]
-        found = [v for node in after[line] for v, _ in child.nodes[node]["operands"]]
-        if sorted(expected) != sorted(found):
-            return False
-    return True
+            return stated(parent, before[line]) == stated(child, after[line])
+        due = [value for node in before[line] for value in _operands(parent, node, values)]
+        used = [value for node in after[line] for value, _ in child.nodes[node]["operands"]]
+        return sorted(due) == sorted(used)
+
+    return before.keys() == after.keys() and all(as_due(line) for line in before if line > step)
 
 
 def _lines(graph: nx.DiGraph) -> dict[int, list[tuple]]:

@@ -99,7 +99,7 @@ def choose_prompt(model, tokenizer, problems: Iterable[Problem], max_new_tokens:
         raise ValueError("no dev problems to choose a prompt on: give at least one")
     tried = {}
     for name, ask in candidates().items():
-        rows = list(complete(model, tokenizer, natural_rows(problems, {}), ask, max_new_tokens,
+        rows = list(complete(model, tokenizer, natural_rows(problems), ask, max_new_tokens,
                              batch_tokens, seed, f"prompt: {name}"))
         tried[name] = {"right": sum(row.second for row in read_rows(rows)),
                        "whole": sum(_is_trace(row["text"]) for row in rows), "n": len(rows)}

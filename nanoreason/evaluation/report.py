@@ -249,19 +249,11 @@ class Report:
             raise AttributeError(f"{type(self).__name__} has no score {name!r}")
         return self._scores[name]().value
 
-    def __eq__(self, other) -> bool:
-        def facts(report: Report) -> tuple:
-            return report.n, report.left_out, report.refused, report._values()
-        return isinstance(other, Report) and facts(self) == facts(other)
-
-    def _values(self) -> dict:
-        return {name: make()[:2] for name, make in self._scores.items()}
-
     @property
     def counts(self) -> dict[str, tuple]:
         """name -> counts of the scores that have some."""
-        return {name: counts for name, (_, counts) in self._values().items()
-                if counts is not None}
+        found = {name: make().counts for name, make in self._scores.items()}
+        return {name: counts for name, counts in found.items() if counts is not None}
 
     @property
     def refused(self) -> dict[str, tuple[str, ...]]:

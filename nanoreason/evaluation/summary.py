@@ -48,26 +48,25 @@ def open_run(name: str, *files: str) -> Run:
     return run
 
 
+def _with_rows(name: str) -> Run | None:
+    try:
+        return open_run(name, "generations.jsonl")
+    except RunError:
+        return None
+
+
 def find_base(run: Run) -> Run | None:
     """The run with the rows of the untouched base that `run` was tuned from, or None.
 
     Its name is that of the run with `-base`, or that of its base, e.g. "nano-base".
     """
     base = str(run.read_params().get("base", "nano")).rsplit("/", 1)[-1].lower()
-    for name in (f"{run.name}-base", f"{base}-base"):
-        try:
-            return open_run(name, "generations.jsonl")
-        except RunError:
-            continue
-    return None
+    return _with_rows(f"{run.name}-base") or _with_rows(f"{base}-base")
 
 
 def find_prompted(run: Run) -> Run | None:
     """The run with the rows of the base under a four-stage prompt, `<run>-prompted`, or None."""
-    try:
-        return open_run(f"{run.name}-prompted", "generations.jsonl")
-    except RunError:
-        return None
+    return _with_rows(f"{run.name}-prompted")
 
 
 def find_others(run: Run, names: Iterable[str] = ()) -> list[Run]:
@@ -77,13 +76,9 @@ def find_others(run: Run, names: Iterable[str] = ()) -> list[Run]:
     verifier was bought by spoiling EXECUTE. Raises RunError where a named run has no rows.
     """
     found = [open_run(name, "generations.jsonl") for name in names]
-    control = f"{run.name}-no-verify"
-    if control not in names:
-        try:
-            found.append(open_run(control, "generations.jsonl"))
-        except RunError:
-            pass
-    return found
+    name = f"{run.name}-no-verify"
+    control = None if name in names else _with_rows(name)
+    return [*found, control] if control else found
 
 
 def lacks_verify_loss(run: Run) -> bool:

@@ -168,6 +168,14 @@ def test_an_unreadable_result_is_wrong_and_never_a_success():
     assert report.counts["accuracy_a1"] == (1, 3)
 
 
+def test_the_null_too_counts_no_repair_of_an_unreadable_result():
+    spoiled = [row("unclear", "step 2 is wrong", "16", problem=f"u{k}") for k in range(5)]
+    right = [row(problem=f"r{k}") for k in range(5)]
+    assert self_verification(spoiled + right).svr_null == 0
+    read = [row("17", "step 2 is wrong", "16", problem=f"u{k}") for k in range(5)]
+    assert self_verification(read + right).svr_null > 0.2
+
+
 def test_null_of_verdicts_dealt_at_random():
     rows = verifier("perfect", 40)  # 20 wrong, 20 right, a2 always right
     report = self_verification(rows)
@@ -280,10 +288,11 @@ def test_compact_rows_give_the_same_report():
     rows = verifier("perfect") + verifier("agrees") + [row("", "hm", "16", problem="z")]
     compact = [compact_row(r) for r in rows]
     assert not any({"text", "question", "teachers"} & r.keys() for r in compact)
-    assert self_verification(compact) == self_verification(rows)
-    assert accuracy(compact) == accuracy(rows)
+    assert self_verification(compact).to_dict() == self_verification(rows).to_dict()
+    assert accuracy(compact).to_dict() == accuracy(rows).to_dict()
     given = gold_pairs(30)
-    assert self_verification([compact_row(r) for r in given]) == self_verification(given)
+    assert self_verification(map(compact_row, given)).to_dict() == (
+        self_verification(given).to_dict())
 
 
 def test_comparison_is_paired():
