@@ -30,7 +30,7 @@ from nanoreason.stages import Stage
 MATTERS = 0.02  # two points
 SEEDS = 5
 HOLDS, FAILS, OPEN = "holds", "does not hold", "not decided"
-NATURAL, GIVEN = "natural", "planted and clean"
+NATURAL, GIVEN = "natural", "injected and clean"
 SETTINGS = {NATURAL: ("natural",), GIVEN: ("injected", "clean")}
 SCORES = {"lenient": "last number right", "a1": "result of EXECUTE right",
           "a2": "answer right", "svr": "SVR", "delta": "gain of VERIFY, a2 less a1"}
@@ -38,7 +38,7 @@ SCORES = {"lenient": "last number right", "a1": "result of EXECUTE right",
 
 COLUMNS = {"a1": ("a1", NATURAL), "a2": ("a2", NATURAL), "last number": ("lenient", NATURAL),
            "a2 less a1": ("delta", NATURAL), "SVR, own answers": ("svr", NATURAL),
-           "SVR, planted": ("svr", GIVEN), "its null": ("svr_null", GIVEN),
+           "SVR, injected": ("svr", GIVEN), "its null": ("svr_null", GIVEN),
            "recall": ("recall", GIVEN), "specificity": ("specificity", GIVEN)}
 ANSWER_COLUMNS = ("claim", "comparison", "score", "mean against mean", "difference",
                   "seeds x problems", "word")

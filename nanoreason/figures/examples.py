@@ -25,8 +25,8 @@ from nanoreason.runs import Run
 from nanoreason.stages import SPLITS
 
 PAGE = "examples.html"
-WHAT = {"natural": "the model's own traces", "injected": "EXECUTE given, planted errors and clean",
-        "clean": "EXECUTE given, planted errors and clean"}  # by setting
+WHAT = {"natural": "the model's own traces", "injected": "EXECUTE given, injected errors and clean",
+        "clean": "EXECUTE given, injected errors and clean"}  # by setting
 CASES = {  # (a1 right, verdict an error, a2 right)
     (False, True, True): "found and repaired", (False, True, False): "found, not repaired",
     (False, False, True): "missed, yet right in the end", (False, False, False): "missed",
@@ -108,8 +108,8 @@ def _drawn(members: Sequence[Mapping], seed: int, each: int) -> Iterable[str]:
                "rights to it), so there is nothing to show.</p>")
     for row in random.Random(seed).sample(shown, min(each, len(shown))):
         view, planted = TraceView.of_row(row), row.get("planted") or {}
-        note = (f"<div>planted: {safe(planted.get('kind'))} in step {safe(planted.get('step'))}"
-                "</div>") * bool(planted)
+        note = (f"<div>injected: {safe(planted.get('kind'))} in step "
+                f"{safe(planted.get('step'))}</div>") * bool(planted)
         graph = graph_svg(read_row(row).graph, view.wrong_step)
         yield ('<div style="display:flex;flex-wrap:wrap;gap:1em;border-top:1px solid #cccccc;'
                f'padding:6px 0"><div style="flex:1 1 30em">{note}{view.html()}</div>'

@@ -160,7 +160,7 @@ def plot_svr(summary: Mapping, axes: Axes) -> Axes:
     given = [(x + 0.2, section["given"]["verification"]["svr"]) for x, section in sections
              if section["given"]]
     draw_scores(axes, own, A2, "D", "own answers")
-    draw_scores(axes, given, A2, "s", "planted and clean", False)
+    draw_scores(axes, given, A2, "s", "injected and clean", False)
     _draw_nulls(axes, own + given)
     _draw_percent(axes, "SVR")
     return axes
@@ -192,12 +192,12 @@ def plot_faithfulness(section: Mapping | None, axes: Axes) -> Axes:
 
 
 def plot_kinds(kinds: Mapping | None, axes: Axes) -> Axes:
-    """By kind of planted error: shares detected, located and repaired, Wilson 95 %.
+    """By kind of injected error: shares detected, located and repaired, Wilson 95 %.
 
     kinds: `given.kinds` of a split of summary.json, None = not run.
     """
     if not kinds:
-        return draw_not_run(axes, "planted errors")
+        return draw_not_run(axes, "injected errors")
     for shift, score, *look in ((-0.22, "detected", GREY, "o"), (0, "located", A1, "^"),
                                 (0.22, "repaired", A2, "D")):
         points = [(x + shift, scores[score]) for x, scores in enumerate(kinds.values())]
@@ -207,7 +207,7 @@ def plot_kinds(kinds: Mapping | None, axes: Axes) -> Axes:
               for name, scores in kinds.items()]
     axes.set_xticks(range(len(labels)), labels, parse_math=False)
     axes.set_xlim(-0.5, len(labels) - 0.5)
-    _draw_percent(axes, "planted errors")
+    _draw_percent(axes, "injected errors")
     return axes
 
 

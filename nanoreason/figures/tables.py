@@ -156,7 +156,7 @@ README = [
     ("right answer after VERIFY (a2)", ("accuracy", "a2")),
     ("gain of VERIFY, a2 less a1", ("verification", "delta")),
     ("SVR, the model's own answers", ("verification", "svr")),
-    ("SVR, planted errors and clean", ("given", "verification", "svr")),
+    ("SVR, injected errors and clean", ("given", "verification", "svr")),
     *((NAMES[name], ("faithfulness", name)) for name in OF_GRAPHS[:4]),
 ]
 VERIFIED = {"svr": "SVR", "recall": "recall", "specificity": "specificity",
@@ -189,9 +189,9 @@ def make_tables(summary: Mapping, faults: Iterable[str] = ()) -> dict[str, Table
              VERIFIED, verifiers["natural"]),
             ("verifiers_given", f"Is VERIFY better than a rule? ({GIVEN}, test)", "VERIFY by", "",
              VERIFIED, verifiers["given"]),
-            ("kinds", "Which errors does it catch? (planted, test)", "kind of error",
+            ("kinds", "Which errors does it catch? (injected, test)", "kind of error",
              "all kinds", CAUGHT, given and given["kinds"]),
-            ("kinds_scores", "How well is each kind of error verified? (planted and clean, test)",
+            ("kinds_scores", "How well is each kind of error verified? (injected and clean, test)",
              "kind of error", "all kinds", VERIFIED, given and given["by_kind"]),
             ("steps", f"Does VERIFY hold up with longer problems? ({OWN}, test)", "steps", "any",
              VERIFIED, own and own["by_steps"]),
@@ -244,7 +244,8 @@ def _left_out_table(summary: Mapping, faults: list[str]) -> Table:
     rows = [("file", "all", str(len(faults)), "no row", "; ".join(faults[:5]))] if faults else []
     for split in SPLITS:
         for name, path in (("verification", ("verification",)),
-                           ("faithfulness", ("faithfulness",)), ("given", ("given", "verification"))):
+                           ("faithfulness", ("faithfulness",)),
+                           ("given", ("given", "verification"))):
             scores = _part(summary, split, *path)
             rows += [(split, name, str(names["n"]), reason, ", ".join(names["first"]))
                      for reason, names in (scores["left_out"] if scores else {}).items()]
@@ -313,7 +314,7 @@ def claims_table(summary: Mapping) -> Table:
     for claim, path, nothing in (
             ("VERIFY adds right answers", ("verification", "delta"), 0.0),
             ("VERIFY beats its own verdicts shuffled: own answers", ("verification", "svr"), None),
-            ("VERIFY beats its own verdicts shuffled: planted errors and clean",
+            ("VERIFY beats its own verdicts shuffled: injected errors and clean",
              ("given", "verification", "svr"), None),
             ("Steps depend on each other as the teacher's do, more than shuffled ones",
              ("faithfulness", "edge_f1"), None),

@@ -67,7 +67,7 @@ class _WithData(Params):
 
 
 class _Prepares(_WithData):
-    error_share: Share = Field(0.5, description="the share of traces with a planted error, 0 to 1")
+    error_share: Share = Field(0.5, description="the share of traces with an injected error, 0 to 1")
     error_kinds: dict[str, float] | None = Field(
         None, description=f"weights of {', '.join(ERRORS)}, 0 or more and not all 0; None: alike")
     allow_fewer: bool = False
@@ -89,7 +89,7 @@ class BaseParams(Params):
 
 
 class DataParams(_Prepares):
-    """Notebook 01: problems, teacher, filter, planted errors."""
+    """Notebook 01: problems, teacher, filter, injected errors."""
 
     kind: ClassVar[str] = "data"
     total: Count = Field(1000, description="number of traces, 1 or more")

@@ -146,7 +146,7 @@ def _limits(found):
     return " to ".join(f"{100 * limit:+.1f}" for limit in found.interval)
 
 
-def test_planted_and_clean_pool_by_problem():
+def test_injected_and_clean_pool_by_problem():
     rows = []
     for k, setting in itertools.product(range(10), ("injected", "clean")):
         wrong = setting == "injected"

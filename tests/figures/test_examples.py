@@ -114,7 +114,7 @@ def test_every_case_is_counted_and_shown_with_marks_and_graph(rows):
         shown = part.split(f"<h3>{describe(*cell)}")[1].split("<h3>")[0]
         assert shown.count("<svg") == min(count, 1)
     assert [h.split(" (n")[0] for h in re.findall("<h2>(.*?)</h2>", page)] == [
-        "test: the model's own traces", "test: EXECUTE given, planted errors and clean",
+        "test: the model's own traces", "test: EXECUTE given, injected errors and clean",
         "test_template: the model's own traces", "test_ood: the model's own traces"]
     assert {"✓", "✗"} <= set("".join(found.texts))
 

@@ -107,7 +107,7 @@ def test_svr_stands_with_its_null(summary, axes):
     own = [s["verification"]["svr"] for s in sections]
     given = summary["splits"]["test"]["given"]["verification"]["svr"]
     assert list(found["own answers"][:, 1]) == [s["value"] for s in own if s["value"] is not None]
-    assert list(found["planted and clean"][:, 1]) == [given["value"]]
+    assert list(found["injected and clean"][:, 1]) == [given["value"]]
     nulls = [s["null"] for s in (*own, given) if s["null"] is not None]
     assert sorted(found["null"][:, 1]) == sorted(nulls)
 
