@@ -368,3 +368,12 @@ def test_what_models_and_people_write_is_read_and_a_wrong_value_is_not_believed(
                                   "5 / 2 = 2 1/2", "5 apples and a half - 5 = 0"])
 def test_what_was_not_to_be_believed_still_is_not(text):
     assert not any(e.holds for e in read_equations(text))
+
+
+@given(st.integers(0, 10**9 - 1), st.sampled_from("+-*/"), st.integers(1, 10**9 - 1),
+       st.one_of(st.none(), st.integers(0, 10**9 - 1)))
+def test_a_plain_line_is_read_as_it_would_be_in_any_text(left, operator, right, claimed):
+    if claimed is None:
+        claimed = abs(int(evaluate(f"{left} {operator} {right}"))) % 10**9
+    line = f"{left} {operator} {right} = {claimed}"
+    assert read_equations(line) == read_equations(line + " ")
