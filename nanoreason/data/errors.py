@@ -85,14 +85,10 @@ def with_rule_checks(trace: Trace, problem_id: str) -> Trace:
 
 def check_kinds(trace: Trace, steps: list[Step]) -> list[str]:
     """Which kind of check the right trace makes of each step."""
-    kinds = []
-    for check, step in zip(trace.checks, steps):
-        fitting = [kind for kind in CHECKS if check_line(kind, step, step.value) == check]
-        if not fitting:
-            raise CorruptionError(f"VERIFY line {check!r} is none of the checks {CHECKS}")
-        kinds.append(fitting[0])
-    if len(kinds) != len(steps):
-        raise CorruptionError("VERIFY does not have a check for each step")
+    kinds = [next((kind for kind in CHECKS if check_line(kind, step, step.value) == check), None)
+             for check, step in zip(trace.checks, steps)]
+    if len(kinds) != len(steps) or None in kinds:
+        raise CorruptionError(f"VERIFY does not have one of the checks {CHECKS} for each step")
     return kinds
 
 
@@ -201,15 +197,13 @@ def corrupt(trace: Trace, kind: str, rng: random.Random, question: str = "") -> 
 
 def check_mix(kinds: Mapping[str, float] | None) -> None:
     """Raise `ValueError` unless `kinds` gives known kinds finite weights, one above 0."""
-    if kinds is None:
-        return
-    for kind, weight in kinds.items():
+    for kind, weight in (kinds or {}).items():
         if kind not in KINDS:
             raise ValueError(f"kind of error {kind!r} is unknown; choose of {', '.join(KINDS)}")
         if isinstance(weight, bool) or not isinstance(weight, (int, float)) \
                 or not 0 <= weight < math.inf:
             raise ValueError(f"the weight of {kind} must be a number, 0 or more, not {weight!r}")
-    if not any(kinds.values()):
+    if kinds is not None and not any(kinds.values()):
         raise ValueError(f"all weights of {dict(kinds)} are 0: at least one must be above 0")
 
 

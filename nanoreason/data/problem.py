@@ -105,16 +105,12 @@ def read_json_lines(path: str | Path) -> Iterator[tuple[int, dict | Rejection]]:
     A line that is no JSON object comes as a `Rejection` in its place; so does the end of a
     gzip file that is cut off or damaged, after the lines that could be read. Blank lines
     are no records. Whether a file is gzipped is told by its first bytes, not its name.
-    Raises `FileNotFoundError` at once for a path that is no file.
+    Raises `FileNotFoundError`, with the first record, for a path that is no file.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(
             f"{path} is no file; give the path of a JSON Lines file (.jsonl or .jsonl.gz)")
-    return _read_json_lines(path)
-
-
-def _read_json_lines(path: Path) -> Iterator[tuple[int, dict | Rejection]]:
     with path.open("rb") as file:
         zipped = file.read(2) == b"\x1f\x8b"
     number = 0
@@ -199,12 +195,11 @@ def read_traces(path: str | Path) -> list[dict]:
 
 def check_record(record: dict, place: str) -> None:
     """Raise `RecordError` unless `record` has the fields, types and trace of its form."""
-    missing = [field for field in FIELDS if field not in record]
-    if missing:
-        raise RecordError(f"{place}: no field {missing[0]!r}; a prepared record has the "
-                          f"fields {', '.join(FIELDS)}")
-    for name in FIELDS[:-1]:
-        if not isinstance(record[name], str):
+    for name in FIELDS:
+        if name not in record:
+            raise RecordError(f"{place}: no field {name!r}; a prepared record has the fields "
+                              f"{', '.join(FIELDS)}")
+        if name != "planted" and not isinstance(record[name], str):
             raise RecordError(f"{place}: {name} must be text, not {record[name]!r}")
     try:
         trace = parse_trace(record["trace"])

@@ -32,8 +32,7 @@ PERCENTAGES = (10, 20, 25, 40, 75)
 
 
 def _start(story: Story) -> None:
-    n = story.draw(*story.scale.start)
-    story.current = story.take(n)
+    n, story.current = story.quantity(*story.scale.start)
     story.happens(story.situation.start, n)
     story.give("start", n=n)
 
@@ -41,10 +40,8 @@ def _start(story: Story) -> None:
 def _groups(story: Story, key: str, given: str) -> Operand:
     """`k` groups of `m` items: two quantities, one product."""
     form = story.form(key)
-    count = story.draw(2, 9)
-    left = story.take(count)
-    size = story.draw(2, 12)
-    right = story.take(size)
+    count, left = story.quantity(2, 9)
+    size, right = story.quantity(2, 12)
     story.say(story.fill(form, k=story.word(count), m=size))
     story.give(given, n=count)
     story.give("group", n=size)
@@ -57,20 +54,19 @@ def _start_groups(story: Story) -> None:
 
 
 def _gain(story: Story) -> None:
-    n, gained = story.draw(*story.scale.gain), story.situation.gained
-    before, operand = story.current, story.take(n)
+    gained = story.situation.gained
+    n, operand = story.quantity(*story.scale.gain)
     story.happens(story.situation.gain, n)
     story.given.append(story.text("given", n=n, what=gained))
-    story.step(before, "+", operand, "gain_plan", what=gained)
+    story.step(story.current, "+", operand, "gain_plan", what=gained)
 
 
 def _lose(story: Story) -> None:
-    before, lost = story.current, story.situation.lost
-    n = story.draw(2, max(2, int(before.value) - 2))
-    operand = story.take(n)
+    lost = story.situation.lost
+    n, operand = story.quantity(2, max(2, int(story.current.value) - 2))
     story.happens(story.situation.lose, n)
     story.given.append(story.text("given", n=n, what=lost))
-    story.step(before, "-", operand, "lose_plan", what=lost)
+    story.step(story.current, "-", operand, "lose_plan", what=lost)
 
 
 def _halve(story: Story) -> None:
@@ -87,10 +83,8 @@ def _gain_groups(story: Story) -> None:
 
 def _lose_each(story: Story) -> None:
     before = story.current
-    days = story.draw(2, 7)
-    left = story.take(days)
-    each = story.draw(2, 9)
-    right = story.take(each)
+    days, left = story.quantity(2, 7)
+    each, right = story.quantity(2, 9)
     story.say(story.text("lose_each", k=story.word(days), n=each))
     story.give("days", n=days)
     story.give("each", n=each)
@@ -122,8 +116,7 @@ def _now(story: Story) -> None:
 
 
 def _share(story: Story) -> None:
-    n = story.draw(2, 9)
-    operand = story.take(n)
+    n, operand = story.quantity(2, 9)
     story.tell("boxes", k=story.word(n), n=n)
     story.ask("share")
     story.step(story.current, "/", operand, "share_plan")
@@ -140,19 +133,16 @@ def _price(story: Story) -> None:
 
 
 def _need(story: Story) -> None:
-    before = story.current
-    n = story.draw(int(before.value) + 2, story.scale.largest)
-    operand = story.take(n)
+    n, operand = story.quantity(int(story.current.value) + 2, story.scale.largest)
     story.tell("goal", n=n)
     story.ask("need")
-    story.step(operand, "-", before, "need_plan")
+    story.step(operand, "-", story.current, "need_plan")
 
 
 def _more_than(story: Story) -> None:
     before = story.current
-    n = story.draw(2, 30)
+    n, operand = story.quantity(2, 30)
     sign, word = story.choose(list(story.words.more.items()))
-    operand = story.take(n)
     story.tell("more_than", n=n, word=word)
     theirs = story.step(before, sign, operand, "other_plan")
     story.step(before, "+", theirs, "both_plan")
@@ -200,8 +190,7 @@ def make_problem(rng: random.Random, situation: Situation, steps: int, names: li
         try:
             for position, event in enumerate(events):
                 if position and position == distractor:
-                    n = story.draw(2, 60)
-                    story.take(n)
+                    n, _ = story.quantity(2, 60)
                     story.say(rng.choice(words.distractors).format(n=n))
                 event(story)
         except RejectedStory:
@@ -231,14 +220,14 @@ def problems(split: str, count: int, seed: int, steps: tuple[int, ...] | None = 
     for name, value, known in (("split", split, SPLITS), ("language", language, LANGUAGES)):
         if value not in known:
             raise ValueError(f"{name} {value!r} is unknown; choose one of {', '.join(known)}")
-    return _problems(split, count, seed, steps, language.split("+"))
-
-
-def _problems(split: str, count: int, seed: int, steps: tuple[int, ...] | None,
-              languages: list[str]) -> Iterator[Problem]:
-    rng = random.Random(f"procedural/{split}/{seed}")
-    wanted = split if split in ("train", "dev") else "test"
     steps = steps or ((OOD_STEPS,) if split == "test_ood" else TRAIN_STEPS)
+    return _problems(split, count, random.Random(f"procedural/{split}/{seed}"), steps,
+                     language.split("+"))
+
+
+def _problems(split: str, count: int, rng: random.Random, steps: tuple[int, ...],
+              languages: list[str]) -> Iterator[Problem]:
+    wanted = split if split in ("train", "dev") else "test"
     seen: set[str] = set()
     while len(seen) < count:
         language = languages[0] if len(languages) == 1 else rng.choice(languages)

@@ -24,11 +24,9 @@ from nanoreason import paths
 from nanoreason.arithmetic.answers import boxed_answer
 from nanoreason.data import procedural
 from nanoreason.data.gsm8k.teacher import read_problem
-from nanoreason.data.problem import (Problem, Rejection, question_sha256, read_json,
-                                     read_json_lines)
+from nanoreason.data.problem import Problem, Rejection, read_json, read_json_lines
 
 FILE_SPLITS = ("train", "dev", "train+dev", "test")
-DEV_PARTS = 20  # one part in twenty of train is dev
 MAX_QUESTION = 20_000  # characters; the longest of the three data sets has about 4,000
 GSM8K_HUB = "openai/gsm8k"
 MATH_HUB = "EleutherAI/hendrycks_math"
@@ -40,11 +38,6 @@ EXAMS = {"train": (2019, 2020, 2021, 2022), "test": (2023,)}
 _NO_IMAGE = {"", "no", "none", "null", "false", "0"}
 _KEY = re.compile(r"\W*([ABCD])\W*", re.IGNORECASE)
 Item = tuple[str, str, dict | Rejection]  # id, place, record
-
-
-def in_dev(question: str) -> bool:
-    """Whether a train question is in dev: 5 % by sha256 of the normalised question."""
-    return int(question_sha256(question)[:8], 16) % DEV_PARTS == 0
 
 
 def load_problems(source: str, path: str | Path | None = None, split: str = "train", *,
@@ -124,7 +117,8 @@ def _in_split(problems: Iterable[Problem | Rejection], split: str
         if isinstance(problem, Rejection) or split == "test":
             yield problem
             continue
-        part = "dev" if in_dev(problem.question) else "train"
+        # 5 % of train by sha256 of the normalised question, as of procedural problems
+        part = "dev" if procedural.hash_split(problem.question) == "dev" else "train"
         if split in (part, "train+dev"):
             yield replace(problem, split=part)
 
@@ -173,14 +167,10 @@ READERS = {"gsm8k": partial(read_problem, source="gsm8k"), "math": read_math,
 
 
 def _lines(path: Path, source: str, part: str) -> Iterator[Item]:
-    lines = read_json_lines(path)  # a missing file is named here, not at the first problem
-
-    def items():
-        for number, record in lines:
-            own = record.get("id") if isinstance(record, dict) else None
-            problem_id = own if isinstance(own, str) and own else f"{source}-{part}-{number}"
-            yield problem_id, f"{path.name} line {number}", record
-    return items()
+    for number, record in read_json_lines(path):
+        own = record.get("id") if isinstance(record, dict) else None
+        problem_id = own if isinstance(own, str) and own else f"{source}-{part}-{number}"
+        yield problem_id, f"{path.name} line {number}", record
 
 
 def _local(source: str, path: Path, part: str) -> Iterable[Item]:
@@ -257,15 +247,14 @@ def _from_hub(name: str, configurations: tuple[str, ...], source: str, part: str
     resolved = HfApi().dataset_info(name, revision=revision, timeout=20).sha
     from datasets import load_dataset  # seconds to import, and only now is it needed
 
-    tables = {c: load_dataset(name, c, split=part, revision=resolved) for c in configurations}
-
-    def items():
-        for configuration, rows in tables.items():
-            own = f"-{configuration}" if len(tables) > 1 else ""
-            for number, row in enumerate(rows, 1):
-                yield (f"{source}-{part}{own}-{number}",
-                       f"{name} {configuration} {part} row {number}", row)
-    return items(), resolved
+    items = []
+    for configuration in configurations:
+        rows = load_dataset(name, configuration, split=part, revision=resolved)
+        own = f"-{configuration}" if len(configurations) > 1 else ""
+        items += [(f"{source}-{part}{own}-{number}",
+                   f"{name} {configuration} {part} row {number}", row)
+                  for number, row in enumerate(rows, 1)]
+    return items, resolved
 
 
 def _from_github(source: str, part: str, revision: str | None) -> tuple[Iterable[Item], str]:

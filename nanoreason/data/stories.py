@@ -24,6 +24,7 @@ from nanoreason import paths
 from nanoreason.data.problem import Operand, Step
 from nanoreason.data.verify_lines import compute, write_number
 
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the fast one where it is there
 # The forms that a language has, by the numbers and words that the events put into them.
 FORMS = {
     "": "halve halve_given halve_plan groups_plan gain_groups_plan lose_each_plan "
@@ -147,7 +148,8 @@ def read_words(path: str | Path) -> Words:
     """A file of story words. Raises `StoryWordsError` with what is wrong and where."""
     path = Path(path)
     try:
-        return Words.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        table = yaml.load(path.read_text(encoding="utf-8"), LOADER)
+        return Words.model_validate(table)
     except (yaml.YAMLError, ValidationError) as error:
         raise StoryWordsError(f"{path.name}: {error}") from error
 
@@ -201,6 +203,11 @@ class Story:
         self.taken.update(values)
         self.quantities += 1
         return Operand("given", self.quantities - 1, values[0], write_number(values[0]))
+
+    def quantity(self, low: int, high: int) -> tuple[int, Operand]:
+        """A whole number that is new, registered as the next quantity of the question."""
+        n = self.draw(low, high)
+        return n, self.take(n)
 
     def word(self, n: int) -> str:
         """A small number is sometimes written as a word in the question."""

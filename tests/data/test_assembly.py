@@ -7,12 +7,11 @@ from dataclasses import replace
 import pytest
 
 from nanoreason.data import load_problems
+from nanoreason.data.errors import KINDS, inject
 from nanoreason.data.prepare import (Part, ShortfallError, TestSets, assemble, prepare, shingles,
                                      whole_shares)
-from nanoreason.data.errors import KINDS, inject
-from nanoreason.data.problem import Problem
+from nanoreason.data.problem import Problem, Rejection
 from nanoreason.data.procedural import problems
-from nanoreason.data.problem import Rejection
 from nanoreason.data.verify_lines import procedural_trace
 from nanoreason.trace import parse_trace
 

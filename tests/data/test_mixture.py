@@ -5,16 +5,13 @@ import json
 
 import pytest
 
-from nanoreason.figures import data_card
-from nanoreason.data.problem import make_record, write_traces
-from nanoreason.data.prepare import prepare
 from nanoreason.data import teach
-from nanoreason.data.prepare import Entry, ShortfallError, read_mixture
+from nanoreason.data.prepare import Entry, ShortfallError, prepare, read_mixture
+from nanoreason.data.problem import Problem, make_record, write_traces
+from nanoreason.data.teachers import RecordedTeacher, choose_teacher
+from nanoreason.figures import data_card
 from nanoreason.model.base import load_tokenizer
 from nanoreason.params import DataParams, EvaluateParams, ParameterError, TrainParams
-from nanoreason.data.problem import Problem
-from nanoreason.data.teachers import RecordedTeacher
-from nanoreason.data.teachers import choose_teacher
 from nanoreason.trace import Trace
 
 

@@ -12,14 +12,12 @@ import pytest
 from huggingface_hub import close_session, constants
 
 from nanoreason.data import filter_traces, llm_teacher, teach
-from nanoreason.data.problem import make_record, write_traces
-from nanoreason.data.llm_teacher import endpoint
-from nanoreason.data.llm_teacher import LlmTeacher, TeacherError
+from nanoreason.data.llm_teacher import LlmTeacher, TeacherError, endpoint
+from nanoreason.data.problem import Rejection, make_record, write_traces
 from nanoreason.data.procedural import problems
-from nanoreason.model.base import chat
-from nanoreason.data.problem import Rejection
 from nanoreason.data.teachers import RecordedTeacher
 from nanoreason.data.verify_lines import procedural_trace
+from nanoreason.model.base import chat
 from nanoreason.trace import Trace, render_trace
 
 PROBLEMS = [replace(p, id=f"p{i}") for i, p in enumerate(problems("train", 12, 3))]
