@@ -37,21 +37,23 @@ def test_order_of_provenance():
     assert provenance(Fraction(7919), results, set(), quantity) == ("unknown", "7919")
 
 
-def test_of_results_of_one_value_a_line_uses_two():
-    results = {("step", 1): 30, ("step", 2): 30}
-    used = {("step", 1), ("step", 2)}
-    assert provenance(30, results, used, ()) == ("step", 2)
-    assert provenance(30, results, used, (), here=[("step", 2)]) == ("step", 1)
-    graph = execute_graph(["12 + 9 = 21", "40 + 5 = 45", "21 + 45 = 66", "66 - 45 = 21",
-                           "21 + 5 = 26", "21 + 21 = 42"], APPLES)
-    assert {node for _, node in graph.nodes["step", 6]["operands"]} == {("step", 1), ("step", 4)}
+def test_what_a_line_took_is_used_for_its_next_operand():
+    graph = execute_graph(["12 + 9 = 21", "40 - 19 = 21", "21 + 21 = 42"], APPLES)
+    assert {node for _, node in graph.nodes["step", 3]["operands"]} == {("step", 1), ("step", 2)}
+    twice = execute_graph(["6 + 6 = 12"], "Ann has 6 pens and 6 caps.")
+    assert edges(twice) == {(("given", 0), ("step", 1)), (("given", 1), ("step", 1))}
 
 
-def test_a_quantity_that_gives_way_comes_after_a_used_result():
-    given, results, used = quantities("20% of 5"), {("step", 1): 20}, {("step", 1)}
-    assert provenance(20, results, used, given) == ("given", 0)
-    assert provenance(20, results, used, given, gives_way=lambda node: True) == ("step", 1)
-    assert provenance(20, {}, used, given, gives_way=lambda node: True) == ("given", 0)
+def test_an_operand_of_several_possible_sources_is_ambiguous_unless_plan_names_one():
+    def ambiguous(plan, question="Ann has 5 pens and 5 caps and 8 mugs."):
+        return execute_graph(["5 + 8 = 13", "13 - 8 = 5"], question, plan=plan).graph["ambiguous"]
+
+    assert ambiguous(["", ""]) == ["line 1 operand 1"]
+    assert ambiguous(["Add, using the 2nd given.", ""]) == []
+    assert ambiguous(["", ""], "Ann has 5 pens and 8 mugs.") == []
+    assert ambiguous(["", ""], "Ann has 5 pens, 8 mugs and 13 caps.") == ["line 2 operand 1"]
+    constant = execute_graph(["12 + 7 = 19"], "Ann has 12 pens and 7 caps a month.")
+    assert constant.graph["ambiguous"] == ["line 1 operand 1"]
 
 
 def test_a_quantity_is_found_by_position():

@@ -78,13 +78,6 @@ def test_a_percentage_may_come_from_the_number_or_the_share():
     assert sources(lines, plan, question)[1][1] == ("step", 1)
 
 
-def test_the_constant_one_can_be_named_beside_a_share():
-    question = "Ann ate one fourth of 8 cakes, as others did."
-    plain, named = (sources(["1 * 8 = 8"], [plan], question)[0][0]
-                    for plan in ("Find it.", "Find it, using the constant 1."))
-    assert plain == ("given", 0) and named == ("constant", "1")
-
-
 @pytest.mark.parametrize("name", [
     "the 3rd given", "the 9th given", "the 0th given", "the result of step 7",
     "the constant 5", "the constant 52"])

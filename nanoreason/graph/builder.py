@@ -3,7 +3,7 @@
 A node stands for each quantity used and each value computed, an edge for each operand of
 each value. EXECUTE only shows numbers, so where an operand comes from is a matter of one
 rule, `provenance`, which teacher, filter and scores share; where PLAN names the sources of
-a line (see `naming`), an operand of such a value comes from there. Nodes are tuples:
+a line (see `provenance`), an operand of such a value comes from there. Nodes are tuples:
 
 | node                                | stands for                                       |
 |-------------------------------------|--------------------------------------------------|
@@ -30,11 +30,11 @@ import networkx as nx
 
 from nanoreason.arithmetic.equations import Equation
 from nanoreason.arithmetic.expression import ArithmeticTextError, Negative, Node, Number, evaluate
-from nanoreason.graph.matching import (Form, combine, negate)
-from nanoreason.graph.operands import Operands, divisor, readable
-from nanoreason.graph.provenance import assigned, constants_of, named_sources, provenance
+from nanoreason.graph.matching import Form, combine, negate
+from nanoreason.graph.operands import Operands, readable
+from nanoreason.graph.provenance import (assigned, constants_of, named_sources,
+                                         possible_sources)
 from nanoreason.graph.quantities import quantities
-from nanoreason.graph.roles import Place, Roles
 from nanoreason.trace import Trace
 
 
@@ -54,36 +54,30 @@ class _Builder:
 
     def __init__(self, question: str):
         self.given, self.constants = quantities(question), constants_of(question)
-        self.graph = nx.DiGraph(unreadable=None, doubtful=[])
+        self.graph = nx.DiGraph(unreadable=None, ambiguous=[])
         self.results: dict[tuple, Fraction] = {}
         self.used: set[tuple] = set()
         self.forms: dict[tuple, Form] = {}
-        self.operands, self.roles = Operands(self.given), Roles(question)
-        self.named: list[tuple] = []
+        self.operands = Operands(self.given)
 
-    def add_line(self, line: int, text: str, following: str, plan: str) -> None:
-        """following: the text of the next line; plan: PLAN's line, "" for none."""
-        self.named = named_sources(plan)
-        found = readable(text)
+    def add_line(self, line: int, text: str, plan: str) -> None:
+        """plan: PLAN's line, "" for none."""
+        names, found = named_sources(plan), readable(text)
         if not found:
             raise GraphError(line, f"no readable equation in {text[:60]!r}")
-        after = [left for _, left, _ in found[1:] + readable(following)[:1]] + [None]
         for position, (equation, left, value) in enumerate(found, 1):
             node = ("step", line) if position == len(found) else ("step", line, position)
-            self.roles.next_divisor = divisor(after[position - 1], value)
-            self.add_equation(node, equation, left, value)
+            self.add_equation(node, equation, left, value, names)
 
-    def add_equation(self, node: tuple, equation: Equation, left: Node, value: Fraction):
+    def add_equation(self, node: tuple, equation: Equation, left: Node, value: Fraction,
+                     names: list[tuple]) -> None:
         tree, numbers = self.operands.read(left, self.results.values())
-        sources = self.sources(node, numbers)
+        sources = self.sources(node, numbers, names)
         form = self.form(tree, iter(sources))
-        self.used.update(sources)
         self.forms[node], self.results[node] = form, value
-        self.roles.learn(node, [place for _, place in numbers], sources)
         self.graph.add_node(
             node, kind="step", value=value, canonical=form.key, holds=equation.holds, tree=tree,
-            operands=tuple((number.value, source)
-                           for (number, _), source in zip(numbers, sources)),
+            operands=tuple((number.value, source) for number, source in zip(numbers, sources)),
         )
         self.graph.add_edges_from((source, node) for source in sources)
 
@@ -96,48 +90,32 @@ class _Builder:
         left = self.form(tree.left, sources)
         return combine(tree.op, left, self.form(tree.right, sources))
 
-    def sources(self, target: tuple, numbers: Sequence[tuple[Number, Place]]) -> list[tuple]:
-        """The node of each operand, in order.
+    def sources(self, target: tuple, numbers: Sequence[Number], names: list[tuple]
+                ) -> list[tuple]:
+        """The node of each operand, in order: the one that PLAN names, else by the rule.
 
-        Those that can only come from one place are traced first: they tell what the line is
-        about, which helps to choose for the others. These follow in an order of their own,
-        not that of the text: `2 + 3` and `3 + 2` are one step.
+        names: what PLAN names; what an operand takes is removed.
         """
-        found = assigned(self.named, [number for number, _ in numbers], self.given,
-                         self.results, self.constants)
-        for k in sorted(range(len(numbers)), key=lambda k: self._turn(*numbers[k])):
-            number, place = numbers[k]
-            here = list(found.values())
-            used = self.used.union(here)
-            source = found.get(k) or provenance(
-                number.value, self.results, used, self.given, number.percent, self.constants,
-                lambda node: self.roles.cost(node, place, here, used),
-                lambda node: self.roles.gives_way(node, place, here), here)
-            if source == ("constant", "1") and k not in found:
-                source = self.roles.stated_one(place) or source
-            kind, name = source[0], f"line {target[1]} operand {k + 1}"
-            if kind in ("given", "step") and self.roles.doubtful(
-                    source, place, here, used, number.value in self.results.values()):
-                self.graph.graph["doubtful"].append(name)
-            if kind == "unknown":
-                source = ("unknown", name)
+        named = assigned(names, numbers, self.given, self.results, self.constants)
+        self.used.update(named.values())
+        found = []
+        for k, number in enumerate(numbers):
+            source, name = named.get(k), f"line {target[1]} operand {k + 1}"
+            if source is None:
+                known = possible_sources(number.value, self.results, self.used, self.given,
+                                         number.percent, self.constants)
+                source = known[0] if known else ("unknown", name)
+                if len(known) > 1:
+                    self.graph.graph["ambiguous"].append(name)
             if source not in self.graph:
-                names = {"given": f"q{source[1]}", "constant": str(source[1])}
-                self.forms[source] = Form.atom(names.get(kind, f"?{number.value}"))
+                kind, own = source
+                atom = {"given": f"q{own}", "constant": own}.get(kind, f"?{number.value}")
+                self.forms[source] = Form.atom(atom)
                 self.graph.add_node(source, kind=kind, value=number.value,
                                     canonical=self.forms[source].key)
-            found[k] = source
-        return [found[k] for k in range(len(numbers))]
-
-    def _turn(self, number: Number, place: Place) -> tuple:
-        """When an operand is traced; the same wherever a sum or a product has it."""
-        undoes = place.right and place.operator in ("-", "/")
-        return self.choices(number) > 1, place.operator in ("*", "/"), undoes, -place.value
-
-    def choices(self, number: Number) -> int:
-        """How many results and quantities have the value of a number."""
-        return (sum(number.value == value for value in self.results.values())
-                + sum(number.value in quantity.values for quantity in self.given))
+            self.used.add(source)
+            found.append(source)
+        return found
 
 
 def execute_graph(lines: Sequence[str], question: str, result: str | None = None,
@@ -155,8 +133,8 @@ def execute_graph(lines: Sequence[str], question: str, result: str | None = None
         if not lines:
             raise GraphError(0, "EXECUTE has no lines")
         told = plan if len(plan) == len(lines) else [""] * len(lines)
-        for line, texts in enumerate(zip(lines, [*lines[1:], ""], told), 1):
-            builder.add_line(line, *texts)
+        for line, (text, of_plan) in enumerate(zip(lines, told), 1):
+            builder.add_line(line, text, of_plan)
     except GraphError as error:
         builder.graph.graph["unreadable"] = str(error)
     _mark_dead(builder.graph, result)

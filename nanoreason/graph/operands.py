@@ -12,7 +12,6 @@ from nanoreason.arithmetic.equations import Equation, read_equations
 from nanoreason.arithmetic.expression import (ArithmeticTextError, Binary, Negative, Node,
                                               Number, parse_expression, value_of)
 from nanoreason.graph.quantities import Quantity
-from nanoreason.graph.roles import Place
 
 
 def _sides(equation: Equation) -> tuple[Node, Fraction] | None:
@@ -36,43 +35,33 @@ def readable(text: str) -> list[tuple[Equation, Node, Fraction]]:
     return [(equation, *sides) for equation, sides in found if sides]
 
 
-def divisor(tree: Node | None, value: Fraction) -> Fraction | None:
-    """What an expression divides a value by, if it does nothing else."""
-    if (isinstance(tree, Binary) and tree.op == "/" and isinstance(tree.right, Number)
-            and isinstance(tree.left, Number) and tree.left.value == value):
-        return tree.right.value
-    return None
-
-
 class Operands:
     """Reads expressions as rows of operands, by the quantities of the question."""
 
     def __init__(self, given: Sequence[Quantity]):
         self.given = given
 
-    def read(self, tree: Node, results: Collection[Fraction]
-             ) -> tuple[Node, list[tuple[Number, Place]]]:
-        """The expression with every operand as one Number, and these with their places.
+    def read(self, tree: Node, results: Collection[Fraction]) -> tuple[Node, list[Number]]:
+        """The expression with every operand as one Number, and these in order.
 
         results: the values that were computed before.
         """
-        numbers: list[tuple[Number, Place]] = []
+        numbers: list[Number] = []
         return self._read(tree, results, numbers), numbers
 
-    def _read(self, tree: Node, results, numbers: list, operator: str = "", right: bool = False
-              ) -> Node:
+    def _read(self, tree: Node, results: Collection[Fraction], numbers: list[Number]) -> Node:
         whole = self._one_operand(tree, results)
         if whole is not None:
-            numbers.append((whole, Place(whole.value, operator, right, whole.percent)))
+            numbers.append(whole)
             return whole
         if isinstance(tree, Negative):
-            return Negative(self._read(tree.operand, results, numbers, "-", True))
+            return Negative(self._read(tree.operand, results, numbers))
         if tree.op == "/" and isinstance(tree.left, Binary) and tree.left.op == "*":
             share = self._written_fraction(tree.left.right, tree.right)
             if share:  # `80 * 3/4` is read as (80 * 3) / 4
                 tree = Binary("*", tree.left.left, share)
-        return Binary(tree.op, self._read(tree.left, results, numbers, tree.op),
-                      self._read(tree.right, results, numbers, tree.op, True))
+        return Binary(tree.op, self._read(tree.left, results, numbers),
+                      self._read(tree.right, results, numbers))
 
     def _one_operand(self, tree: Node, results) -> Number | None:
         """The number that an expression is when it is a single operand, else None."""

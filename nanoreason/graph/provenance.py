@@ -1,13 +1,23 @@
-"""Named constants: the numbers that a solution may use though no question states them.
+"""Where an operand comes from: the one rule of teacher, filter and scores alike.
 
-Twelve is a constant where the question speaks of dozens, months, years or feet, not
-everywhere: a table that always holds would explain almost any small number. So each entry
-has the words that must stand in the question, as a pattern of word beginnings.
+EXECUTE shows numbers alone, so a source is found by its value, and `provenance` fixes an order:
+no weight and no wording stands in it. Where a value has several sources, the operand is
+*ambiguous* and the rule's choice a convention. Where a solution means another source, the teacher
+lets PLAN say so, and every reader of a trace goes by it:
+
+    Find the pens in the small boxes, using the result of step 1 and the 3rd given.
+
+The givens are counted as UNDERSTAND lists them.
+
+Named constants are the numbers that a solution may use though no question states them. Twelve is
+a constant where the question speaks of dozens, months, years or feet, not everywhere: a table
+that always holds would explain almost any small number. So each entry has the words that must
+stand in the question, as a pattern of word beginnings.
 """
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from fractions import Fraction
 from functools import lru_cache
 
@@ -108,7 +118,7 @@ def constants_of(question: str) -> frozenset[Fraction]:
     return frozenset(found)
 
 
-_NAMED_naming = re.compile(r"\bthe result of step (?P<step>[0-9]{1,4})\b"
+_NAMES = re.compile(r"\bthe result of step (?P<step>[0-9]{1,4})\b"
                     r"|\bthe (?P<given>[1-9][0-9]{0,3})(?:st|nd|rd|th) given\b"
                     r"|\bthe constant (?P<constant>[0-9]{1,6}(?:/[1-9][0-9]{0,5})?)\b"
                     r"(?![.,/]?[0-9])(?!/)")
@@ -117,7 +127,7 @@ _NAMED_naming = re.compile(r"\bthe result of step (?P<step>[0-9]{1,4})\b"
 def named_sources(line: str) -> list[tuple]:
     """The nodes (see `graph`) that a line of PLAN names, in order; most lines name none."""
     found = []
-    for name in _NAMED_naming.finditer(line):
+    for name in _NAMES.finditer(line):
         if name["step"]:
             found.append(("step", int(name["step"])))
         elif name["given"]:
@@ -176,6 +186,35 @@ def ordinal(number: int) -> str:
     return f"{number}{'th' if number % 100 in (11, 12, 13) else ending}"
 
 
+def possible_sources(
+    value: Fraction,
+    results: Mapping[tuple, Fraction],
+    used: Collection[tuple],
+    given: Sequence[Quantity],
+    percent: bool = False,
+    constants: Collection[Fraction] = CONSTANTS,
+) -> list[tuple]:
+    """Every node that has an operand's value, the one that `provenance` takes first.
+
+    In this order: the earlier results not yet used (latest first), the quantities of the
+    question (by position, those not yet used first), the earlier results already used
+    (latest first), a named constant.
+
+    value: the operand; percent: whether it is written with a per cent sign, so that `20%`
+    may also be the number 20. results: earlier step nodes in order with their values.
+    used: the nodes that some operand came from already; the caller keeps it. constants:
+    those that the question speaks of.
+    """
+    values = (value, 100 * value) if percent else (value,)
+    latest = [node for node in reversed(results) if results[node] in values]
+    asked = [("given", quantity.index) for quantity in given
+             if any(v in quantity.values for v in values)]
+    return [*(node for node in latest if node not in used),
+            *sorted(asked, key=lambda node: node in used),
+            *(node for node in latest if node in used),
+            *(("constant", str(v)) for v in values if v in constants)]
+
+
 def provenance(
     value: Fraction,
     results: Mapping[tuple, Fraction],
@@ -183,39 +222,8 @@ def provenance(
     given: Sequence[Quantity],
     percent: bool = False,
     constants: Collection[Fraction] = CONSTANTS,
-    cost: Callable[[tuple], tuple] | None = None,
-    gives_way: Callable[[tuple], bool] | None = None,
-    here: Collection[tuple] = (),
 ) -> tuple:
-    """The node that an operand comes from: the one rule of the whole project.
-
-    In this order: an earlier result not yet used (latest first), a quantity of the
-    question (by position; of equal ones that of the lowest `cost`), an earlier result already
-    used (latest first), a named constant, else ("unknown", the value as text).
-
-    value: the operand; percent: whether it is written with a per cent sign, so that `20%`
-    may also be the number 20. results: earlier step nodes in order with their values.
-    used: the nodes that some operand came from already; the caller keeps it. constants:
-    those that the question speaks of. cost: of a quantity's node, see `roles`; without it,
-    the first quantity not yet used. gives_way: whether a quantity is no such number here where
-    a result is (`20%` is 20 and `twice` is 2, but neither is an amount to be added). here: the
-    nodes of the line's other operands; of results of one value another one is meant.
-    """
-    values = (value, 100 * value) if percent else (value,)
-    latest = [node for node in reversed(results) if results[node] in values]
-    latest.sort(key=lambda node: node in here)
-    for node in latest:
-        if node not in used:
-            return node
-    asked = [("given", quantity.index) for quantity in given
-             if any(v in quantity.values for v in values)]
-    if latest and gives_way:
-        asked = [node for node in asked if not gives_way(node)]
-    if asked:
-        return min(asked, key=cost or (lambda node: node in used))
-    if latest:
-        return latest[0]
-    for v in values:
-        if v in constants:
-            return ("constant", str(v))
-    return ("unknown", str(value))
+    """The node that an operand comes from: the first of `possible_sources`, which takes the
+    same arguments, else ("unknown", the value as text)."""
+    sources = possible_sources(value, results, used, given, percent, constants)
+    return sources[0] if sources else ("unknown", str(value))

@@ -17,18 +17,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from nanoreason.arithmetic.expression import (MAX_DIGITS, ArithmeticTextError, Binary, Negative,
-                                              Node, Number, value_of)
+from nanoreason.arithmetic.expression import (ArithmeticTextError, Binary, Negative, Node, Number,
+                                              parse_expression, value_of)
 from nanoreason.data.verify_lines import write_number
 
 ANNOTATION = re.compile(r"<<([^<>]*)>>")
 _LETTER = re.compile(r"(?<![^\W\d_])([^\W\d_aAI])(?![^\W\d_]|['’.])")
-_TOKEN = re.compile(r"\s*([0-9][0-9,]*(?:\.[0-9]+)?|\.[0-9]+|[-+*/()=]|[^\W\d_])")
 _SYMBOLS = str.maketrans({"×": "*", "·": "*", "÷": "/", "−": "-", "–": "-", "[": "(", "]": ")",
                           "$": " ", "£": " ", "€": " "})
-MAX_TOKENS = 80  # of one equation
-MAX_NESTING = 8
 _ONE = Number(Fraction(1), "1")
+# What the parser reads in place of the letter: digits that no solution writes.
+_UNKNOWN = "9081726354"
 
 
 @dataclass(frozen=True)
@@ -58,7 +57,7 @@ def solved(steps: Sequence[str]) -> dict[int, list[tuple[str, str]]]:
         for letter in letters:
             for sides in _equations(text, letter):
                 try:
-                    read = [_Reader(side, letter).read() for side in sides]
+                    read = [_read(side, letter) for side in sides]
                     for left, right in zip(read, read[1:]):
                         nodes = list(_worked_out(left, right, letter not in values))
                         if nodes and not _same(left, right):
@@ -90,73 +89,20 @@ def _equations(text: str, letter: str) -> Iterator[list[str]]:
                 yield [side.strip() for side in part.strip(" =.,").split("=")]
 
 
-class _Reader:
-    """Reads one side of an equation; a recursive descent with a bound on depth."""
+def _read(side: str, letter: str) -> Linear:
+    """One side of an equation; `4(2x)` and `3x` are products."""
+    side = re.sub(rf"(?<=[\d.)]|{letter})\s*(?=[({letter}])", "*", side)
+    return _linear(parse_expression(side.replace(letter, f' {_UNKNOWN} ')))
 
-    def __init__(self, text: str, letter: str):
-        self.tokens, place = [], 0
-        self.letter, self.depth = letter, 0
-        while place < len(text):
-            match = _TOKEN.match(text, place)
-            if not match or len(self.tokens) >= MAX_TOKENS:
-                raise _NoEquation(text)
-            self.tokens.append(match[1])
-            place = match.end()
-        self.place = 0
 
-    def read(self) -> Linear:
-        found = self.sum()
-        if self.place != len(self.tokens):
-            raise _NoEquation("something is left")
-        return found
-
-    @property
-    def next(self) -> str:
-        return self.tokens[self.place] if self.place < len(self.tokens) else ""
-
-    def sum(self) -> Linear:
-        self.depth += 1
-        if self.depth > MAX_NESTING:
-            raise _NoEquation("too deep")
-        total = Linear(None, None)
-        if self.next != "-":
-            total = self.product()
-        while self.next in ("+", "-"):
-            sign = self.next
-            self.place += 1
-            total = _add(sign, total, self.product())
-        self.depth -= 1
-        return total
-
-    def product(self) -> Linear:
-        result = self.factor()
-        while True:
-            sign = self.next
-            if sign in ("*", "/"):
-                self.place += 1
-                result = _scale(sign, result, self.factor())
-            elif sign == "(" or sign == self.letter:  # `4(2x)`, `3x`
-                result = _scale("*", result, self.factor())
-            else:
-                return result
-
-    def factor(self) -> Linear:
-        token = self.next
-        self.place += 1
-        if token == "(":
-            inside = self.sum()
-            if self.next != ")":
-                raise _NoEquation("a parenthesis is open")
-            self.place += 1
-            return inside
-        if token == self.letter:
-            return Linear(_ONE, None)
-        if not token or token[0] not in "0123456789.":
-            raise _NoEquation(token)
-        bare = token.replace(",", "")
-        if len(bare) > MAX_DIGITS:
-            raise _NoEquation("a long number")
-        return Linear(None, Number(Fraction(bare), bare))
+def _linear(node: Node) -> Linear:
+    if isinstance(node, Number):
+        number = Number(node.value, node.text.replace(",", ""))
+        return Linear(_ONE, None) if node.text == _UNKNOWN else Linear(None, number)
+    if isinstance(node, Negative):
+        return _add("-", Linear(None, None), _linear(node.operand))
+    combine = _add if node.op in "+-" else _scale
+    return combine(node.op, _linear(node.left), _linear(node.right))
 
 
 def _add(sign: str, left: Linear, right: Linear) -> Linear:

@@ -1,13 +1,13 @@
 """What the lines of a worked solution calculate, as binary steps.
 
 A line carries calculator annotations `<<48/2=24>>`, or equations in plain text, or an
-equation in an unknown. Most solutions need their annotations alone; each further reading of
-`READINGS` takes more of the text, and only where the one before it gives no trace.
+equation in an unknown. Most solutions need their annotations alone; the rest of the text is
+read only where these give no trace.
 """
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import replace
 from fractions import Fraction
 
 from nanoreason.arithmetic.equations import read_equations
@@ -20,31 +20,16 @@ from nanoreason.data.problem import Problem, Rejection, Step
 from nanoreason.data.verify_lines import write_number
 from nanoreason.graph.quantities import quantities
 
-READINGS = ("annotated", "plain", "whole", "algebra")
 _SIGNS = str.maketrans({"–": "-", "[": "(", "]": ")", "½": "(1/2)", "¼": "(1/4)", "¾": "(3/4)"})
 # How solutions write arithmetic, and how it is read.
 _WRITTEN = [(re.compile(pattern), instead) for pattern, instead in (
     (r"(?<=\b[0-9])(:00)(?![0-9])", "   "),  # 7:00 - 1:00 = 6 hours
     (r"\b([^\W\d_]+)\s[0-9]:(?=[0-9])", r"\1: "),  # Day 2:50 * 2 = 100
-    (r"(?<=[^\W\d_]):(?=[0-9])", ": "),  # Tuesday:6 * 2 = 12
     (r"(?<=[0-9])\s?/\s?(1/[2-9])(?![0-9./])", r" / (\1)"),  # 25 / 1/3 = 75
-    (r"(?<=[0-9])\s?\(\s*([0-9.]+)\s*\)", r" * \1"),  # 5(4) = 20
-    (r"(?<=[0-9])\((?=[^()=]*\))", " * ("),  # 2(6 + 12) = 36
+    (r"(?<=[0-9])\((?=[^()=]*\))", " * ("),  # 2(6 + 12) = 36, 5(4) = 20
     (r"(?<=/[0-9]\))\s?\$?(?=[0-9(])", " * "),  # (1/2) 18 = 9
 )]
 _MIXED = re.compile(r"(?<![\w./])([0-9]+)\s(?:and\s)?([1-9])/([2-9])(?![0-9./])")
-
-
-@dataclass(frozen=True)
-class Draft:
-    """A step on its way to a trace.
-
-    asked: its sub-question, "" where it has none; said: the line of the solution it is from.
-    """
-
-    step: Step
-    asked: str
-    said: str
 
 
 class Unteachable(ValueError):
@@ -62,12 +47,12 @@ class Unteachable(ValueError):
         return Rejection(problem_id, self.reason, self.place, self.detail)
 
 
-def line_expressions(step: str, reading: str = "annotated") -> list[tuple[str, str]]:
+def line_expressions(step: str, all_text: bool = False) -> list[tuple[str, str]]:
     """The (expression, value) texts of one step: its annotations, else its equations.
 
-    reading: with any other than "annotated", the equations in plain text beside the
-    annotations are read too, in order. Where both come to one value, the annotation counts;
-    with "whole" the equation does: `40 - (6 + 4) = 40 - 10 = <<40-10=30>>30`.
+    all_text: the equations in plain text beside the annotations are read too, in order. Where
+    both come to one value, the equation counts: of `40 - (6 + 4) = 40 - 10 = <<40-10=30>>30`
+    the annotation is only the end.
     """
     marks = []
     for annotation in ANNOTATION.finditer(step):
@@ -75,16 +60,12 @@ def line_expressions(step: str, reading: str = "annotated") -> list[tuple[str, s
         left = left.strip().lstrip("+")
         if re.search(r"[-+*/^]", left):
             marks.append((annotation.start(), left, right.strip()))
-    if reading != "annotated" or not marks:
+    if all_text or not marks:
         text = _as_equations(without_annotations(step))
         read = [(e.span[0], e.left, e.right) for e in read_equations(text)
                 if e.has_operator and e.holds]
-        if reading == "whole":
-            values = {_value(right) for _, _, right in read}
-            marks = [mark for mark in marks if _value(mark[2]) not in values] + read
-        else:
-            known = {_value(right) for _, _, right in marks}
-            marks += [equation for equation in read if _value(equation[2]) not in known]
+        values = {_value(right) for _, _, right in read}
+        marks = [mark for mark in marks if _value(mark[2]) not in values] + read
         marks.sort(key=lambda mark: mark[0])
     return [_in_per_cent(left, right) for _, left, right in marks]
 
@@ -114,26 +95,24 @@ def _value(text: str) -> Fraction | None:
 def _in_per_cent(left: str, right: str) -> tuple[str, str]:
     """`100% - 80% = 20%` and `7 / 20 * 100% = 35%` without their signs, if that is true."""
     bare = left.replace("%", ""), right.replace("%", "")
-    try:
-        if right.endswith("%") and evaluate(bare[0]) == evaluate(bare[1]):
-            return bare
-    except ArithmeticTextError:
-        pass
-    return left, right
+    true = right.endswith("%") and None is not _value(bare[0]) == _value(bare[1])
+    return bare if true else (left, right)
 
 
-def read_steps(problem: Problem, reading: str) -> tuple[list[Draft], Unteachable | None]:
+def read_steps(problem: Problem, all_text: bool) -> tuple[list[Step], Unteachable | None]:
     """The binary steps of the solution, and why the first expression that gave none did not.
 
-    reading: one of `READINGS`."""
+    A step's `plan` is the sub-question that it answers, "" where it has none. all_text: whether
+    all equations in the text are read, those in an unknown too, or annotations where there are
+    some.
+    """
     collected = BinarySteps(quantities(problem.question))
     solution = problem.details.get("solution", ())
-    by_algebra = solved([step for _, step in solution]) if reading == "algebra" else {}
-    told: list[tuple[str, str]] = []  # of each step its sub-question and its line
+    by_algebra = solved([step for _, step in solution]) if all_text else {}
+    asked: list[str] = []  # of each step its sub-question
     failure = None
     for number, (sub_question, step) in enumerate(solution, 1):
-        for left, right in (*by_algebra.get(number - 1, ()),
-                            *line_expressions(step, reading)):
+        for left, right in (*by_algebra.get(number - 1, ()), *line_expressions(step, all_text)):
             before = len(collected.steps)
             try:
                 _add(collected, left, right, f"solution line {number}")
@@ -143,16 +122,13 @@ def read_steps(problem: Problem, reading: str) -> tuple[list[Draft], Unteachable
             if by_algebra and _said_again(collected.steps, before):
                 # An equation is solved at once; what follows it simplifies it.
                 del collected.steps[before:]
-            told += [("", step)] * (len(collected.steps) - before)
+            asked += [""] * (len(collected.steps) - before)
             if len(collected.steps) > before:
-                told[-1] = sub_question, step
+                asked[-1] = sub_question
     completed = complete(collected.steps, problem.question)
     ends = {position: k for k, (position, _) in enumerate(completed)}
-    drafts = []
-    for k, (position, step) in enumerate(completed):
-        asked, said = told[position]
-        drafts.append(Draft(step, asked if ends[position] == k else "", said))
-    return drafts, failure
+    return [replace(step, plan=asked[position] if ends[position] == k else "")
+            for k, (position, step) in enumerate(completed)], failure
 
 
 def _said_again(steps: list[Step], count: int) -> bool:

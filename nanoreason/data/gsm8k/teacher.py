@@ -1,104 +1,48 @@
-"""UNDERSTAND and PLAN of a trace that rules make of a worked solution.
+"""GSM8K: its records, and the rule-based teacher that makes four-stage traces of them.
 
-PLAN has a line a step: the sub-question that it answers, as an order, else its operation in
-words. Where the solution means another source than the graph would find by EXECUTE's numbers,
-the line names its sources (see `naming`).
+A record's `answer` has a step a line and the final answer after `####`. Steps carry
+calculator annotations `<<48/2=24>>`; in the socratic form a sub-question stands in front,
+`sub-question ** step`. The teacher takes PLAN from the sub-questions, EXECUTE from the
+annotations (or, where they are not enough, from the equations in plain text and those in an
+unknown, see `solutions`), UNDERSTAND from the question, and lets VERIFY undo or work out
+again every line. Operations are split into binary steps (see `binary_steps`). A line without
+arithmetic is a restatement and is left out.
+
+Where operands come from is traced by the plain rule of `provenance`. For GSM8K's train
+solutions it is known where they mean another source, or none that a trace could show:
+`assets/gsm8k_sources.csv` says so (how that was found is told in `docs/gsm8k.md`), and PLAN
+names the source. Of any other solution the plain rule stands alone. What cannot be turned into
+a right trace is refused with a reason, never patched: a false equation, an operand that nothing
+explains, a last value that is not the answer.
 """
 from __future__ import annotations
 
+import csv
+import hashlib
+import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
+from functools import lru_cache
 
-import networkx as nx
-
+from nanoreason import paths
 from nanoreason.arithmetic.expression import ArithmeticTextError, evaluate
-from nanoreason.data.gsm8k.readings import RIGHT, WRONG, as_read, verdict_on
-from nanoreason.data.gsm8k.solutions import READINGS, Draft, Unteachable, read_steps
-from nanoreason.data.gsm8k.witness import NONE, meant
+from nanoreason.data.gsm8k.solutions import Unteachable, read_steps
 from nanoreason.data.gsm8k.wording import asking_part, given_labels, imperative
 from nanoreason.data.problem import Operand, Problem, Rejection, Step
 from nanoreason.data.verify_lines import check_lines, equation, write_number
-from nanoreason.graph.builder import execute_graph, sources_of
+from nanoreason.graph.builder import execute_graph, sources_of, unknown_operands
 from nanoreason.graph.provenance import constants_of, name_of, using
 from nanoreason.graph.quantities import quantities
 from nanoreason.stages import TraceError
 from nanoreason.trace import Trace
 
-_VERBS = {"+": "Add {left} and {right}.", "-": "Subtract {right} from {left}.",
-          "*": "Multiply {left} by {right}.", "/": "Divide {left} by {right}."}
-
-
-def written_lines(drafts: Sequence[Draft]) -> tuple[str, ...]:
-    """EXECUTE's lines."""
-    return tuple(equation(s.operator, s.left, s.right, s.value)
-                 for s in (draft.step for draft in drafts))
-
-
-def understand(question: str) -> tuple[str, str]:
-    """The two lines of UNDERSTAND."""
-    labels = given_labels(question, quantities(question))
-    return f"Given: {'; '.join(labels)}", f"Find: {asking_part(question)}"
-
-
-def plan_that_tells(drafts: Sequence[Draft], sources: Sequence[Sequence[tuple]], question: str
-                    ) -> tuple[str, ...]:
-    """PLAN, which names the sources of a line where the graph would find others without that."""
-    named: set[int] = set()
-    while True:
-        plan = _plan(drafts, sources, named)
-        graph = execute_graph(written_lines(drafts), question, plan=plan)
-        other = {k for k, draft in enumerate(drafts)
-                 if not _same_sources(draft.step.operator, sources[k],
-                                      graph.nodes["step", k + 1]["operands"])}
-        if not other:
-            return plan
-        if other <= named:
-            raise Unteachable("operand_in_doubt", f"EXECUTE line {min(other) + 1}",
-                              "its sources cannot be named")
-        named |= other
-
-
-def _same_sources(operator: str, meant: Sequence[tuple], operands) -> bool:
-    found = [node for _, node in operands]
-    return found == list(meant) or operator in "+*" and sorted(found, key=str) == sorted(
-        meant, key=str)
-
-
-def _plan(drafts: Sequence[Draft], sources: Sequence[Sequence[tuple]], named: set[int]
-          ) -> tuple[str, ...]:
-    """A line a step: its sub-question as an order, else its operation in words.
-
-    Where several steps share a sub-question, only the last of them answers it. named: the
-    lines (from 0) that name their sources.
-    """
-    # Some sub-questions end in a generator's control tokens: those are no words.
-    told = [imperative(draft.asked) if draft.asked and not set(draft.asked) & set("<|>")
-            else None for draft in drafts]
-    lines = []
-    for position, (draft, nodes) in enumerate(zip(drafts, sources)):
-        line = told[position]
-        if line is None or line in told[position + 1:]:
-            line = _operation(draft.step, nodes)
-        if position in named:
-            line = using(line, nodes)
-        lines.append(line)
-    return tuple(lines)
-
-
-def _operation(step: Step, nodes: Sequence[tuple]) -> str:
-    if len(nodes) != 2:  # `1 / 4 = 0.25` of a quarter: the graph sees one quantity there
-        nodes = [("given",)] * 2
-    left, right = (
-        # No computed value stands in PLAN: it comes before EXECUTE.
-        name_of(node) if node[0] == "step" else operand.text
-        for operand, node in zip((step.left, step.right), nodes))
-    return _VERBS[step.operator].format(left=left, right=right)
-
-
 FINAL = re.compile(r"^####\s*(.*?)\s*$", re.MULTILINE)
 HUNDRED = Fraction(100)
-SURE = 0.8  # a source that is less likely is not taught, unless a reader found it right
+DIGITS = 12  # of a fingerprint: 48 bits
+REFUSALS = ("read_and_wrong", "operand_in_doubt")  # those that the table of sources gives
+_OPERATIONS = {"+": "Add {left} and {right}.", "-": "Subtract {right} from {left}.",
+               "*": "Multiply {left} by {right}.", "/": "Divide {left} by {right}."}
 
 
 def read_problem(record: dict, problem_id: str, source: str, split: str, place: str
@@ -141,143 +85,182 @@ def _solution(text: str) -> tuple[tuple[str, str], ...]:
     return tuple(pairs)
 
 
-def gsm8k_trace(problem: Problem, by_readings: bool = True) -> Trace:
+def gsm8k_trace(problem: Problem) -> Trace:
     """The right four-stage trace of a GSM8K problem; deterministic.
 
     The annotations are enough for most; where they are not, the equations in plain text
-    between them are read too, and then those in an unknown (see `unknowns`). by_readings:
-    whether the verdicts of `readings` count, or the rules alone.
+    between them are read too, and those in an unknown (see `algebra`).
 
     Raises `Unteachable` with a reason code: `no_steps`, `unreadable_expression`,
     `no_binary_steps`, `false_equation`, `answer_not_a_number`, `answer_not_reached`,
-    `operand_without_source`, `operand_in_doubt`, `read_and_wrong` (see `readings`),
-    `steps_after_answer`, `not_a_trace`.
+    `operand_without_source`, `steps_after_answer`, `not_a_trace`, or what the table of sources
+    says of a train problem: `read_and_wrong`, `operand_in_doubt`.
     """
-    first, doubted = None, False
-    for reading in READINGS:
-        try:
-            return _trace(problem, reading, by_readings, doubted)
-        except Unteachable as error:
-            first = first or error
-            doubted = doubted or error.reason in ("operand_in_doubt", "read_and_wrong")
-    raise first
+    try:
+        return _trace(problem, all_text=False)
+    except Unteachable as error:
+        if error.reason in REFUSALS:
+            raise  # its other equations are the same steps in another form
+        first = error
+    try:
+        return _trace(problem, all_text=True)
+    except Unteachable:
+        raise first from None
 
 
-def traced_drafts(problem: Problem, reading: str) -> tuple[list[Draft], nx.DiGraph]:
-    """The steps of a solution as far as its answer, and the graph of their EXECUTE.
-
-    reading: one of `READINGS`. Every operand has a source by the rule of `provenance`. Raises
-    `Unteachable`.
-    """
-    drafts, failure = read_steps(problem, reading)
-    if not drafts:
+def _trace(problem: Problem, all_text: bool) -> Trace:
+    steps, failure = read_steps(problem, all_text)
+    if not steps:
         raise failure or Unteachable("no_steps", "solution",
                                      "the answer shows no arithmetic to learn from")
-    drafts = _to_the_answer(problem, drafts, failure)
-    lines = written_lines(drafts)
-    graph = execute_graph(lines, problem.question)
-    if graph.graph["unreadable"]:
-        raise Unteachable("unreadable_expression", "EXECUTE", graph.graph["unreadable"])
-    for number, line in enumerate(lines, 1):
-        for value, node in graph.nodes["step", number]["operands"]:
-            if node[0] == "unknown":
-                raise failure or Unteachable(
-                    "operand_without_source", f"EXECUTE line {number}",
-                    f"{write_number(value)} in `{line}` is neither in the question nor "
-                    "computed before")
-    return drafts, graph
-
-
-def readable_drafts(problem: Problem) -> tuple[list[Draft], nx.DiGraph]:
-    """`traced_drafts` of the first reading that has some. Raises `Unteachable`."""
-    first = None
-    for reading in READINGS:
-        try:
-            return traced_drafts(problem, reading)
-        except Unteachable as error:
-            first = first or error
-    raise first
-
-
-def _trace(problem: Problem, reading: str, by_readings: bool, doubted: bool) -> Trace:
-    """doubted: whether another reading was refused for its sources; this one may write the same
-    steps in another form, so it has to be found right."""
-    drafts, graph = traced_drafts(problem, reading)
-    steps = [draft.step for draft in drafts]
-    lines = written_lines(drafts)
-    sources = _sources(drafts, graph, problem.question, by_readings)
-    if doubted and not (by_readings
-                        and verdict_on(problem.question, lines, sources) == RIGHT):
-        raise Unteachable("operand_in_doubt", "EXECUTE", "another reading of it is refused")
+    steps = _to_the_answer(problem, steps, failure)
+    lines = tuple(equation(s.operator, s.left, s.right, s.value) for s in steps)
+    sources = _sources(problem.question, lines, failure)
+    given = given_labels(problem.question, quantities(problem.question))
     try:
         return Trace(
-            understand=understand(problem.question),
-            plan=plan_that_tells(drafts, sources, problem.question),
+            understand=(f"Given: {'; '.join(given)}", f"Find: {asking_part(problem.question)}"),
+            plan=_plan(problem.question, steps, lines, sources),
             execute=lines, result=problem.answer, checks=check_lines(problem.id, steps, lines),
             verdict=None, repairs=(), answer=problem.answer)
     except TraceError as error:
         raise Unteachable("not_a_trace", error.stage.value, error.reason) from error
 
 
-def _sources(drafts: Sequence[Draft], graph: nx.DiGraph, question: str, by_readings: bool
-             ) -> list[list[tuple]]:
-    """Where the solution takes the operands of each line from. Raises `Unteachable`.
-
-    What readers found decides, of the graph's own sources and of the likeliest; where nobody
-    has read these, how likely they are.
-    """
-    lines, ruled = written_lines(drafts), sources_of(graph)
-    values = [[value for value, _ in graph.nodes["step", line]["operands"]]
-              for line in range(1, len(lines) + 1)]
-    by_rule, mended = as_read(question, lines, ruled, values) if by_readings else (None, ruled)
-    if by_rule == RIGHT:
-        return mended
-    found = meant(drafts, graph, question)
-    likeliest = [[operand.source for operand in line] for line in found]
-    if by_readings:
-        verdict, read = as_read(question, lines, likeliest, values)
-        if verdict == RIGHT:
-            return read
-        # A reader who has seen the rule's sources speaks for some of these and against others.
-        spoken = [(one, other) for line in zip(ruled, mended, likeliest)
-                  for before, one, other in zip(*line) if before != one]
-        if (WRONG in (verdict, by_rule) or read != likeliest
-                or any(one != other for one, other in spoken)):
-            raise Unteachable("read_and_wrong", "EXECUTE",
-                              "a reader found that an operand has another source")
-    for number, line in enumerate(found, 1):
-        for place, operand in enumerate(line, 1):
-            if operand.source == NONE or operand.probability < SURE:
-                raise Unteachable("operand_in_doubt", f"EXECUTE line {number} operand {place}",
-                                  "the solution's words do not tell which number of this value "
-                                  f"is meant (at best {operand.probability:.0%} likely)")
-    return likeliest
-
-
-def _to_the_answer(problem: Problem, drafts: list[Draft], failure: Unteachable | None
-                   ) -> list[Draft]:
+def _to_the_answer(problem: Problem, steps: list[Step], failure: Unteachable | None
+                   ) -> list[Step]:
     """The steps as far as the answer; what follows it may restate or test it, no more."""
     try:
         gold = evaluate(problem.answer)
     except ArithmeticTextError as error:
         raise Unteachable("answer_not_a_number", "answer", str(error)) from error
-    values = [draft.step.value for draft in drafts]
+    values = [step.value for step in steps]
     if (gold not in values and gold == HUNDRED * values[-1]
             and HUNDRED in constants_of(problem.question)):
         # `0.25` of a dollar is asked for in cents, or a share in per cent.
-        last = Operand("step", len(drafts), values[-1], write_number(values[-1]))
+        last = Operand("step", len(steps), values[-1], write_number(values[-1]))
         whole = Operand("constant", 0, HUNDRED, write_number(HUNDRED))
-        return [*drafts, Draft(Step("*", last, whole, gold, ""), "", "")]
+        return [*steps, Step("*", last, whole, gold, "")]
     reached = [k for k, value in enumerate(values, 1) if value == gold]
     if not reached:
         raise failure or Unteachable(
             "answer_not_reached", "answer",
             f"no step comes to {problem.answer}; the last comes to {write_number(values[-1])}")
-    steps, after = drafts[:reached[-1]], drafts[reached[-1]:]
+    steps, after = steps[:reached[-1]], steps[reached[-1]:]
     known = {value for quantity in quantities(problem.question) for value in quantity.values}
-    known.update(draft.step.value for draft in steps)
-    new = next((draft.step for draft in after if draft.step.value not in known), None)
+    known.update(step.value for step in steps)
+    new = next((step for step in after if step.value not in known), None)
     if new is not None:  # the answer is that value by chance, or one of several compared
         raise Unteachable("steps_after_answer", "solution",
                           f"after {problem.answer} it works out {write_number(new.value)}")
     return steps
+
+
+# --- sources ----------------------------------------------------------------------------
+
+def fingerprint(question: str, lines: Sequence[str]) -> str:
+    """What an entry of the table of sources is about: a question and EXECUTE's lines."""
+    told = json.dumps([question, list(lines)])
+    return hashlib.sha256(told.encode()).hexdigest()[:DIGITS]
+
+
+@lru_cache(maxsize=1)
+def known_sources() -> dict[str, list[dict[str, str]]]:
+    """The entries of the table about GSM8K's train solutions, in order, by fingerprint.
+
+    row: in the train file, from 1. operand: its line and its place in it, from 1 (`2.1`); ""
+    stands for the whole trace. source: a quantity (`q0` is the question's first), a result
+    (`r1`: of line 1) or a `constant`; of a whole trace, why it is refused.
+    """
+    text = paths.asset("gsm8k_sources.csv").read_text(encoding="utf-8")
+    found: dict[str, list[dict[str, str]]] = {}
+    for entry in csv.DictReader(text.splitlines()):
+        found.setdefault(entry["fingerprint"], []).append(entry)
+    return found
+
+
+def table_use(traces: Iterable[tuple[str, str, Sequence[str]]]) -> dict[str, int]:
+    """How many of (problem id, question, EXECUTE's lines) the table has an entry of: `used`.
+
+    `changed`: those in a row of the train file that has one, but with another question or other
+    lines, so that the plain rule stands alone.
+    """
+    counts = {"used": 0, "changed": 0}
+    rows = {f"gsm8k-train-{entries[0]['row']}" for entries in known_sources().values()}
+    for problem_id, question, lines in traces:
+        if fingerprint(question, lines) in known_sources():
+            counts["used"] += 1
+        elif problem_id in rows:
+            counts["changed"] += 1
+    return counts
+
+
+def _sources(question: str, lines: Sequence[str], failure: Unteachable | None
+             ) -> list[list[tuple]]:
+    """Where each line takes its operands from: by the plain rule, but for the table.
+
+    An entry holds together with those before it, because what one operand takes is no longer
+    the first choice for the next.
+    """
+    graph, named = execute_graph(lines, question), [""] * len(lines)
+    if graph.graph["unreadable"]:
+        raise Unteachable("unreadable_expression", "EXECUTE", graph.graph["unreadable"])
+    for entry in known_sources().get(fingerprint(question, lines), ()):
+        if not entry["operand"]:
+            raise Unteachable(entry["source"], "EXECUTE", "the solution means a source that these "
+                              "lines do not show, or its readers could not tell which")
+        line, place = (int(number) - 1 for number in entry["operand"].split("."))
+        nodes = sources_of(graph)[line]
+        nodes[place] = _node(entry["source"], graph.nodes["step", line + 1]["operands"][place][0])
+        named[line] = using("", nodes)
+        graph = execute_graph(lines, question, plan=named)
+    for operand in unknown_operands(graph):
+        value = graph.nodes["unknown", operand]["value"]
+        raise failure or Unteachable(
+            "operand_without_source", f"EXECUTE {operand}",
+            f"{write_number(value)} is neither in the question nor computed before")
+    return sources_of(graph)
+
+
+def _node(source: str, value: Fraction) -> tuple:
+    """The node of a source as the table names it."""
+    kind = {"q": "given", "r": "step"}.get(source[0])
+    return (kind, int(source[1:])) if kind else ("constant", str(value))
+
+
+# --- PLAN -------------------------------------------------------------------------------
+
+def _plan(question: str, steps: Sequence[Step], lines: Sequence[str],
+          sources: Sequence[Sequence[tuple]]) -> tuple[str, ...]:
+    """A line a step: its sub-question as an order, else its operation in words.
+
+    Where several steps share a sub-question, only the last of them answers it. A line names its
+    sources (see `provenance`) where the graph would find others without that.
+    """
+    # Some sub-questions end in a generator's control tokens: those are no words.
+    orders = [imperative(step.plan) if step.plan and not set(step.plan) & set("<|>") else None
+              for step in steps]
+    plan = [order if order and order not in orders[k + 1:] else _operation(steps[k], sources[k])
+            for k, order in enumerate(orders)]
+    found = sources_of(execute_graph(lines, question, plan=plan))
+    for k, step in enumerate(steps):
+        if _differ(step.operator, sources[k], found[k]):
+            plan[k] = using(plan[k], sources[k])
+            found = sources_of(execute_graph(lines, question, plan=plan))
+    return tuple(plan)
+
+
+def _differ(operator: str, meant: Sequence[tuple], found: Sequence[tuple]) -> bool:
+    if operator in "+*":  # the two sides of a sum or a product have no order
+        meant, found = sorted(meant, key=str), sorted(found, key=str)
+    return list(meant) != list(found)
+
+
+def _operation(step: Step, nodes: Sequence[tuple]) -> str:
+    if len(nodes) != 2:  # `1 / 4 = 0.25` of a quarter: the graph sees one quantity there
+        nodes = [("given",)] * 2
+    left, right = (
+        # No computed value stands in PLAN: it comes before EXECUTE.
+        name_of(node) if node[0] == "step" else operand.text
+        for operand, node in zip((step.left, step.right), nodes))
+    return _OPERATIONS[step.operator].format(left=left, right=right)

@@ -23,21 +23,17 @@ _VERBS = frozenset("did does do is are was were will would can could should has 
                    "must might".split())
 _DETERMINERS = frozenset("the a an his her their its my your our each every all both this "
                          "that these those one".split())
-_PAST = {
-    "be": "was", "become": "became", "begin": "began", "break": "broke", "bring": "brought",
-    "build": "built", "buy": "bought", "catch": "caught", "choose": "chose", "come": "came",
-    "cost": "cost", "cut": "cut", "do": "did", "draw": "drew", "drink": "drank",
-    "drive": "drove", "eat": "ate", "fall": "fell", "feed": "fed", "find": "found",
-    "fly": "flew", "get": "got", "give": "gave", "go": "went", "grow": "grew",
-    "have": "had", "hit": "hit", "hold": "held", "keep": "kept", "know": "knew",
-    "lay": "laid", "leave": "left", "lend": "lent", "let": "let", "lose": "lost",
-    "make": "made", "mean": "meant", "meet": "met", "owe": "owed", "pay": "paid",
-    "put": "put", "read": "read", "ride": "rode", "run": "ran", "say": "said",
-    "see": "saw", "sell": "sold", "send": "sent", "set": "set", "sew": "sewed",
-    "sleep": "slept", "speak": "spoke", "spend": "spent", "stand": "stood",
-    "steal": "stole", "swim": "swam", "take": "took", "teach": "taught", "tell": "told",
-    "think": "thought", "throw": "threw", "wear": "wore", "win": "won", "write": "wrote",
-}
+_IRREGULAR = """
+be was become became begin began break broke bring brought build built buy bought
+catch caught choose chose come came cost cost cut cut do did draw drew drink drank
+drive drove eat ate fall fell feed fed find found fly flew get got give gave go went
+grow grew have had hit hit hold held keep kept know knew lay laid leave left lend
+lent let let lose lost make made mean meant meet met owe owed pay paid put put read
+read ride rode run ran say said see saw sell sold send sent set set sew sewed sleep
+slept speak spoke spend spent stand stood steal stole swim swam take took teach
+taught tell told think thought throw threw wear wore win won write wrote
+""".split()
+_PAST = dict(zip(_IRREGULAR[::2], _IRREGULAR[1::2]))
 _DOUBLED = frozenset("plan shop stop drop jog ship trap grab swap skip chop mop pop".split())
 
 
