@@ -63,7 +63,8 @@ class LlmTeacher:
     `Unavailable`, `Refused` (or another ValueError) or `TeacherError`. cache: folder of the
     kept answers. parallel: requests under way at one time. attempts: how often a problem is asked, each
     time with another seed, until an answer is a trace. retries: tries of one request after
-    the first, with waits that double from `wait` seconds, at random by a quarter.
+    the first, with waits that double from `wait` seconds, at random by a quarter. sleep: how
+    it waits, in seconds.
     """
 
     model: str
@@ -74,6 +75,7 @@ class LlmTeacher:
     retries: int = 5
     wait: float = 1.0
     max_tokens: int = MAX_TOKENS
+    sleep: Callable[[float], None] = time.sleep
     asked: int = field(default=0, init=False)  # answers that were not in the cache
     _failed: int = field(default=0, init=False)
     _lock: Lock = field(default_factory=Lock, init=False, repr=False)
@@ -166,7 +168,7 @@ class LlmTeacher:
                         self._failed += 1
                     raise
                 pause = max(error.seconds or 0.0, self.wait * 2**attempt)
-                time.sleep(min(pause, LONGEST_WAIT) * random.uniform(0.75, 1.25))
+                self.sleep(min(pause, LONGEST_WAIT) * random.uniform(0.75, 1.25))
             else:
                 with self._lock:
                     self.asked, self._failed = self.asked + 1, 0

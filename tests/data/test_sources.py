@@ -162,13 +162,12 @@ def exam_server(tmp_path):
     close_session()
 
 
-def test_published_exams_are_fetched_at_the_revision(tmp_path, exam_server, monkeypatch):
+def test_published_exams_are_fetched_at_the_revision(workspace, exam_server, monkeypatch):
     monkeypatch.setattr(sources, "VNHSGE_FILES", exam_server + "/{revision}")
-    monkeypatch.setattr(sources.paths, "BUILD", tmp_path / "build")
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)  # loopback
     close_session()  # the open one may be of offline mode
-    (tmp_path / "v1").mkdir()
-    write_exams(tmp_path / "v1", 2023, [exam_record(1, ID=None), exam_record(2)])
+    (workspace / "v1").mkdir()
+    write_exams(workspace / "v1", 2023, [exam_record(1, ID=None), exam_record(2)])
     found = list(load_problems("vnhsge", split="test", revision="v1"))
     assert [p.id for p in found] == ["vnhsge-MET_Math_IE_2023-1", "vnhsge-MET_Math_IE_2019_2"]
     assert found[0].details["revision"].startswith("v1, sha256 ")
