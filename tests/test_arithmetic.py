@@ -376,4 +376,5 @@ def test_a_plain_line_is_read_as_it_would_be_in_any_text(left, operator, right, 
     if claimed is None:
         claimed = abs(int(evaluate(f"{left} {operator} {right}"))) % 10**9
     line = f"{left} {operator} {right} = {claimed}"
-    assert read_equations(line) == read_equations(line + " ")
+    for told in ("", f", want {right}, correct", f", want {claimed}, wrong"):
+        assert read_equations(line + told) == read_equations(line + told + " ")

@@ -29,7 +29,8 @@ from nanoreason.arithmetic.spans import MULTIPLIERS, NOUNS, Piece, read_pieces
 _EITHER = re.compile(r"[0-9][.,][0-9]{3}(?![0-9])")  # thousands to some, a fraction to others
 LINE = 300  # characters; longer texts are not remembered
 _EQUALS = re.compile(r"[=≈≃≅]|\\(?:approx|simeq)|\bequals\b")  # whatever `free_text` takes for one
-_PLAIN = re.compile(r"([0-9]{1,9}) ([-+*/]) ([1-9][0-9]{0,8}) = ([0-9]{1,9})")
+_PLAIN = re.compile(r"([0-9]{1,9}) ([-+*/]) ([1-9][0-9]{0,8}) = ([0-9]{1,9})"
+                    r"(?P<told>, want [0-9]{1,9}, (?:correct|wrong))?")  # of a check in VERIFY
 _APPROXIMATE = {"about", "approximately", "around", "roughly", "nearly", "almost"}
 _LEADING = _APPROXIMATE | {"only", "just", "exactly", "a", "total", "of"}
 # In front of an expression, these change its first number.
@@ -81,6 +82,7 @@ def _equations(text: str) -> tuple[Equation, ...]:
     if plain:  # most lines of a trace: nothing to find, and nothing to be in doubt about
         a, b, c = (int(plain[place]) for place in (1, 3, 4))
         holds = {"+": a + b == c, "-": a - b == c, "*": a * b == c, "/": a == b * c}[plain[2]]
+        text = text.removesuffix(plain["told"] or "")
         return Equation(text, (0, len(text)), tuple(text.split(" = ")), holds, True),
     vietnamese = is_vietnamese(text)
     equations = _of_clauses(text, vietnamese)
