@@ -172,14 +172,14 @@ def _earned(strategy: Strategy, natural: ScoredRows, given: ScoredRows, against:
     a1 = compare(written, against, "a1") if len(written) and len(against) else None
     return {"name": strategy.name, "does": strategy.does if strategy.bar else "", **scores,
             "bar": BARS.get(strategy.bar, ""), "a1": a1,
-            "passed": _passed(strategy.bar, scores, a1)}
+            "passed": passed(strategy.bar, scores, a1)}
 
 
 def _written(strategy: Strategy, table: ScoredRows) -> ScoredRows:
     return read_rows((strategy.write(row) for row in table), table.texts)
 
 
-def _passed(bar: str, scores: Mapping, a1) -> bool | None:
+def passed(bar: str, scores: Mapping, a1) -> bool | None:
     """Whether the score sees through the strategy; None where there is nothing to judge."""
     found = [score["svr"] for score in scores.values()
              if score is not None and score["svr"]["value"] is not None]

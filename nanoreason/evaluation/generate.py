@@ -11,7 +11,7 @@ import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import islice
 
 import yaml
@@ -102,6 +102,17 @@ def generate_traces(model, tokenizer, rows: Sequence[dict], max_new_tokens: int,
             yield rows[index] | {"text": text.rstrip("\n")}
 
 
+Writer = Callable[..., Iterator[dict]]  # (rows, label) -> the rows, completed
+
+
+def writer(model, tokenizer, params: EvaluateParams, temperature: float | None = None) -> Writer:
+    """`generate_traces` with the parameters of an evaluation, for rows and a label."""
+    drawn = params.temperature if temperature is None else temperature
+    return lambda rows, label: generate_traces(
+        model, tokenizer, rows, params.max_new_tokens, params.batch_tokens, drawn, params.seed,
+        label)
+
+
 def planned_rows(params: EvaluateParams) -> Iterator[tuple[str, list[dict]]]:
     """(label, rows to be completed) of every setting but *intervened*.
 
@@ -189,32 +200,28 @@ def evaluate(params: EvaluateParams, model, tokenizer) -> Run:
 
     Started again with the same parameters it goes on where it stopped. Returns the run.
     """
-    def write(target: Run, writer, rows: list[dict], label: str) -> None:
-        append_missing(target, rows, lambda left: generate_traces(
-            writer, tokenizer, left, params.max_new_tokens, params.batch_tokens,
-            params.temperature, params.seed, label))
-
-    run = find_run(params.run)
+    run, write = find_run(params.run), writer(model, tokenizer, params)
     begin(run, params)
     with decoding(run, params, model, "evaluate"):
         planned = list(planned_rows(params))
         for label, rows in planned:
-            write(run, model, rows, label)
+            append_missing(run, rows, partial(write, label=label))
         if params.interventions:
             natural = [row for row in run.read_generations() if row["setting"] == "natural"
                        and row["split"] == "test" and row["sample"] == 0]
-            write(run, model, interventions(natural[:params.interventions], params.seed),
-                  "intervened")
+            changed = interventions(natural[:params.interventions], params.seed)
+            append_missing(run, changed, partial(write, label="intervened"))
     if params.baseline:  # the natural rows once more, by the base without adapters
         name = run.read_params()["base"]
         base = beside(run, "base")
         base.write_params({"base": name, "quantisation": params.quantisation})
         begin(base, params)
         plain, _ = load_base(name, params.quantisation)
+        write = writer(plain, tokenizer, params)
         with decoding(base, params, plain, base=locate(name).as_dict()):
             for label, rows in planned:
                 if label.startswith("natural"):
-                    write(base, plain, rows, f"base, {label}")
+                    append_missing(base, rows, partial(write, label=f"base, {label}"))
     return run
 
 

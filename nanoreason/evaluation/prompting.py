@@ -19,8 +19,8 @@ from nanoreason.data.problem import Problem
 from nanoreason.data.procedural import problems as make_problems
 from nanoreason.data.sources import load_problems
 from nanoreason.data.verify_lines import procedural_trace
-from nanoreason.evaluation.generate import (ROWS, append_missing, begin, beside, decoding,
-                                            generate_traces, natural_rows, planned_rows)
+from nanoreason.evaluation.generate import (ROWS, Writer, append_missing, begin, beside, decoding,
+                                            natural_rows, planned_rows, writer)
 from nanoreason.evaluation.rows import read_rows
 from nanoreason.model.base import load_base
 from nanoreason.params.sets import EvaluateParams
@@ -66,13 +66,11 @@ def candidates() -> dict[str, Callable[[str], str]]:
             "two examples alone": _prompt(first, second)}
 
 
-def complete(model, tokenizer, rows: Sequence[dict], ask: Callable[[str], str],
-             max_new_tokens: int, batch_tokens: int, seed: int = 0,
+def complete(write: Writer, rows: Iterable[dict], ask: Callable[[str], str],
              label: str = "prompted") -> Iterator[dict]:
-    """Natural rows written greedily under a prompt, each cut after its first answer."""
+    """Natural rows written under a prompt, each cut after its first answer."""
     asked = [row | {"question": ask(row["question"]), "asked": row["question"]} for row in rows]
-    for row in generate_traces(model, tokenizer, asked, max_new_tokens, batch_tokens,
-                               seed=seed, label=label):
+    for row in write(asked, label):
         question = row.pop("asked")
         yield row | {"question": question, "text": until_answer(row["text"])}
 
@@ -87,20 +85,17 @@ def until_answer(text: str) -> str:
     return text
 
 
-def choose_prompt(model, tokenizer, problems: Iterable[Problem], max_new_tokens: int = 448,
-                  batch_tokens: int = 16384, seed: int = 0) -> tuple[str, dict[str, dict]]:
+def choose_prompt(write: Writer, problems: Sequence[Problem]) -> tuple[str, dict[str, dict]]:
     """The candidate with the most right answers on these (dev) problems, see `CRITERION`.
 
     Returns its name, and of every candidate {right: right `Answer:` lines, whole: texts that
     are whole traces, n: problems}. Raises ValueError without problems.
     """
-    problems = list(problems)
     if not problems:
         raise ValueError("no dev problems to choose a prompt on: give at least one")
     tried = {}
     for name, ask in candidates().items():
-        rows = list(complete(model, tokenizer, natural_rows(problems), ask, max_new_tokens,
-                             batch_tokens, seed, f"prompt: {name}"))
+        rows = list(complete(write, natural_rows(problems), ask, f"prompt: {name}"))
         tried[name] = {"right": sum(row.second for row in read_rows(rows)),
                        "whole": sum(_is_trace(row["text"]) for row in rows), "n": len(rows)}
     return max(tried, key=lambda name: (tried[name]["right"], tried[name]["whole"])), tried
@@ -122,29 +117,26 @@ def dev_problems(params: EvaluateParams) -> list[Problem]:
     return rng.sample(found, min(DEV_PROBLEMS, len(found)))
 
 
-def evaluate_prompted(params: EvaluateParams, run: Run, base: str, model, tokenizer,
-                      rows: Sequence[dict]) -> None:
-    """Choose a prompt on dev and append what `run` lacks of these natural rows.
+def evaluate_prompted(run: Run, write: Writer, rows: Sequence[dict], dev: Sequence[Problem],
+                      **facts) -> None:
+    """Choose a prompt on the dev problems and append what `run` lacks of these natural rows.
 
-    run: `<run>-prompted`; base: the model's name. The choice, its counts and the prompt
-    stand in the run's params.yaml; with the same parameters a stopped run goes on under the
-    same prompt.
+    run: `<run>-prompted`. The choice, its counts, the prompt and `facts` stand in the run's
+    params.yaml; a stopped run goes on under the same prompt.
     """
     name = run.read_params().get("prompt") if run.has("params.yaml") else None
     if not run.has(ROWS) or name not in candidates():
-        name, tried = choose_prompt(model, tokenizer, dev_problems(params), params.max_new_tokens,
-                                    params.batch_tokens, params.seed)
-        run.write_params({
-            "base": base, "quantisation": params.quantisation, "prompt": name,
-            "prompt_text": candidates()[name]("{question}"), "criterion": CRITERION,
-            "dev": tried})
-    append_missing(run, rows, lambda left: complete(
-        model, tokenizer, left, candidates()[name], params.max_new_tokens, params.batch_tokens,
-        params.seed, "base, prompted"))
+        name, tried = choose_prompt(write, dev)
+        run.write_params(facts | {
+            "prompt": name, "prompt_text": candidates()[name]("{question}"),
+            "criterion": CRITERION, "dev": tried})
+    append_missing(run, rows, lambda left: complete(write, left, candidates()[name],
+                                                    "base, prompted"))
 
 
 def prompt_base(params: EvaluateParams) -> Run:
-    """The natural rows of a run's untouched base under a four-stage prompt chosen on dev.
+    """The natural rows of a run's untouched base under a four-stage prompt chosen on dev,
+    greedily.
 
     They stand in `<run>-prompted`, which is returned; the run itself stays as it is.
     """
@@ -155,5 +147,6 @@ def prompt_base(params: EvaluateParams) -> Run:
     with decoding(prompted, params, model):
         rows = [row for label, found in planned_rows(params) if label.startswith("natural")
                 for row in found]
-        evaluate_prompted(params, prompted, base, model, tokenizer, rows)
+        evaluate_prompted(prompted, writer(model, tokenizer, params, temperature=0.0), rows,
+                          dev_problems(params), base=base, quantisation=params.quantisation)
     return prompted

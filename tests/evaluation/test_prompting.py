@@ -18,11 +18,10 @@ TRACES = {p.question: render_trace(procedural_trace(p)) for p in DEV}
 
 def scripted(answer):
     """A stand-in for generation: `answer(prompt, question)` is what the base writes."""
-    def generate_traces(model, tokenizer, rows, max_new_tokens, batch_tokens, temperature=0.0,
-                        seed=0, label=""):
+    def write(rows, label):
         for row in reversed(list(rows)):
             yield row | {"text": answer(row["question"], row["question"].split("Problem: ")[-1])}
-    return generate_traces
+    return write
 
 
 def shots(prompt):
@@ -46,19 +45,18 @@ def test_the_examples_are_whole_traces_and_one_repairs_an_error():
      else "Answer: 1", "told, two examples"),
     (lambda prompt, q: "nothing", "the form, told"),
 ])
-def test_the_prompt_is_chosen_by_the_criterion(monkeypatch, answer, chosen):
-    monkeypatch.setattr(prompting, "generate_traces", scripted(answer))
-    name, tried = choose_prompt(None, None, DEV)
+def test_the_prompt_is_chosen_by_the_criterion(answer, chosen):
+    name, tried = choose_prompt(scripted(answer), DEV)
     assert name == chosen and set(tried) == set(candidates())
     assert all(counts["n"] == len(DEV) for counts in tried.values())
     with pytest.raises(ValueError, match="no dev problems"):
-        choose_prompt(None, None, [])
+        choose_prompt(scripted(answer), [])
 
 
-def test_rows_keep_their_question_and_end_with_their_answer(monkeypatch):
+def test_rows_keep_their_question_and_end_with_their_answer():
     more = "\nQuestion: another one\n[VERIFY]\nAnswer: 7919"
-    monkeypatch.setattr(prompting, "generate_traces", scripted(lambda _, q: TRACES[q] + more))
-    rows = list(complete(None, None, natural_rows(DEV), candidates()["the form, told"], 1, 1))
+    write = scripted(lambda _, question: TRACES[question] + more)
+    rows = list(complete(write, natural_rows(DEV), candidates()["the form, told"]))
     assert {row["question"] for row in rows} == set(TRACES)
     assert all(row["text"] == TRACES[row["question"]] and "asked" not in row for row in rows)
     assert all(read_row(row).second and read_row(row).lenient for row in rows)
@@ -72,22 +70,17 @@ def test_what_follows_the_answer_is_cut(text, kept):
     assert until_answer(text) == kept
 
 
-def test_the_choice_is_recorded_and_a_stopped_run_goes_on_with_it(workspace, monkeypatch):
-    params = EvaluateParams(profile="nano", run="r")
-    rows = natural_rows(DEV)
-    monkeypatch.setattr(prompting, "dev_problems", lambda params: DEV)
-    monkeypatch.setattr(prompting, "generate_traces", scripted(
-        lambda prompt, q: TRACES[q] if shots(prompt) == 1 else "no"))
-    run = create_run("r-prompted")
-    evaluate_prompted(params, run, "nano", None, None, rows[:4])
+def test_the_choice_is_recorded_and_a_stopped_run_goes_on_with_it(workspace):
+    rows, run = natural_rows(DEV), create_run("r-prompted")
+    write = scripted(lambda prompt, q: TRACES[q] if shots(prompt) == 1 else "no")
+    evaluate_prompted(run, write, rows[:4], DEV, base="nano")
     found = run.read_params()
     assert found["prompt"] == "told, one example" and found["criterion"] == CRITERION
     assert found["dev"]["told, one example"] == {"right": 6, "whole": 6, "n": 6}
     assert found["prompt_text"].endswith("Problem: {question}") and found["base"] == "nano"
     # What is left is written under the same prompt, though another would now be chosen.
-    monkeypatch.setattr(prompting, "generate_traces", scripted(
-        lambda prompt, q: TRACES[q] if shots(prompt) == 2 else f"{shots(prompt)}"))
-    evaluate_prompted(params, run, "nano", None, None, rows)
+    write = scripted(lambda prompt, q: TRACES[q] if shots(prompt) == 2 else f"{shots(prompt)}")
+    evaluate_prompted(run, write, rows, DEV, base="other")
     texts = [row["text"] for row in run.read_generations()]
     assert len(texts) == 6 and texts[4:] == ["1", "1"]
     assert run.read_params() == found

@@ -6,10 +6,9 @@ import pytest
 from synthetic import make_rows
 
 from nanoreason import paths
-from gaming import LOW, audit, audit_table
 from nanoreason.evaluation.self_verification import by_kind, by_steps
 from nanoreason.evaluation.report import compare
-from gaming import STRATEGIES, always_agrees, spoiler
+from gaming import LOW, STRATEGIES, always_agrees, audit, audit_table, passed, spoiler
 from nanoreason.evaluation.rows import compact_row, read_row
 from nanoreason.evaluation import self_verification
 from nanoreason.evaluation.summary import summarise
@@ -131,15 +130,13 @@ def test_every_strategy_is_seen_through(rows):
 
 
 def test_the_audit_says_where_a_strategy_is_not_seen_through(rows):
-    import gaming as module
-
-    low = module._passed("low", {"natural": {"svr": {"value": 0.051}}}, None)
-    null = module._passed("null", {"natural": {"svr": {"value": 0.6, "interval": (0.5, 0.7),
+    low = passed("low", {"natural": {"svr": {"value": 0.051}}}, None)
+    null = passed("null", {"natural": {"svr": {"value": 0.6, "interval": (0.5, 0.7),
                                                        "null": 0.4}}}, None)
     natural = [r for r in rows if r["setting"] == "natural"]
-    honest = module._passed("a1", {}, compare(natural, natural, "a1"))
+    honest = passed("a1", {}, compare(natural, natural, "a1"))
     assert (low, null, honest) == (False, False, False)
-    assert module._passed("low", {"natural": None, "given": None}, None) is None
+    assert passed("low", {"natural": None, "given": None}, None) is None
 
 
 def test_the_spoiler_wins_svr_and_loses_results(rows):
