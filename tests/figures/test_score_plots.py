@@ -5,7 +5,7 @@ import pytest
 from matplotlib import pyplot as plt
 from synthetic import make_rows
 
-from nanoreason.figures import plots as figures, plots as score_figures
+from nanoreason.figures import plots as figures
 from nanoreason.evaluation.summary import summarise
 from nanoreason.figures.tables import Table, make_tables
 
@@ -32,7 +32,7 @@ def drawn(axes, coordinate):
 
 def test_kinds_are_drawn_with_counts_and_intervals(summary, axes):
     kinds = summary["splits"]["test"]["given"]["kinds"]
-    score_figures.plot_kinds(kinds, axes)
+    figures.plot_kinds(kinds, axes)
     found, seen = drawn(axes, 1), {k: v for k, v in kinds.items() if v["detected"]["counts"][1]}
     for score, label in (("detected", "verdict is an error"), ("located", "right step blamed"),
                          ("repaired", "answer repaired")):
@@ -43,7 +43,7 @@ def test_kinds_are_drawn_with_counts_and_intervals(summary, axes):
 
 def test_the_causal_rate_is_drawn_by_operation_and_depth(summary, axes):
     causal = summary["splits"]["test"]["faithfulness"]["causal"]
-    score_figures.plot_causal(causal, axes)
+    figures.plot_causal(causal, axes)
     assert drawn(axes, 1) == {f"by {part}": [s["value"] for s in causal[part].values()]
                               for part in ("operation", "depth")}
     labels = [label.get_text().split(" (")[0] for label in axes.get_xticklabels()]
@@ -55,7 +55,7 @@ def test_the_causal_rate_is_drawn_by_operation_and_depth(summary, axes):
 
 
 def test_differences_are_drawn_for_the_base_and_for_other_runs(summary, axes):
-    score_figures.plot_differences(summary, axes)
+    figures.plot_differences(summary, axes)
     found = drawn(axes, 0)
     pairs = [section["comparison"] for section in summary["splits"].values()]
     pairs.append(summary["others"]["other"])
@@ -68,9 +68,9 @@ def test_differences_are_drawn_for_the_base_and_for_other_runs(summary, axes):
 
 
 @pytest.mark.parametrize("plot, nothing", [
-    (score_figures.plot_kinds, None), (score_figures.plot_causal, None),
-    (score_figures.plot_causal, {"operation": {}, "depth": {}}),
-    (score_figures.plot_differences, {"splits": {"test": None}, "others": {}})])
+    (figures.plot_kinds, None), (figures.plot_causal, None),
+    (figures.plot_causal, {"operation": {}, "depth": {}}),
+    (figures.plot_differences, {"splits": {"test": None}, "others": {}})])
 def test_what_was_not_run_says_so(plot, nothing, axes):
     plot(nothing, axes)
     assert [text.get_text() for text in axes.texts] == ["not run"]
@@ -79,7 +79,7 @@ def test_what_was_not_run_says_so(plot, nothing, axes):
 def test_names_of_rows_are_no_formulas_and_no_markup(summary, axes):
     evil = r"$\frac{$ <script>alert(1)</script> | & x"
     kinds = dict(zip([evil, "b"], summary["splits"]["test"]["given"]["kinds"].values()))
-    score_figures.plot_kinds(kinds, axes)
+    figures.plot_kinds(kinds, axes)
     axes.figure.canvas.draw()
     assert "alert(1)" in axes.get_xticklabels()[0].get_text()
     page = Table(evil, ("a",), ((evil,),)).markdown()
