@@ -13,8 +13,10 @@
 |             | unreadable_line         | an EXECUTE line without a readable equation         |
 |             | operand_without_source  | a number that neither question nor an earlier line  |
 |             |                         | nor a named constant explains                       |
+|             | ambiguous_operand       | a number of several possible sources, none of them  |
+|             |                         | named by PLAN; only where `drop_ambiguous` asks     |
 
-The last three are not asked of MATH and VNHSGE, whose steps may be prose or LaTeX.
+The last four are not asked of MATH and VNHSGE, whose steps may be prose or LaTeX.
 
 A trace is refused by the first layer that it fails. kept + rejected = read, always.
 """
@@ -42,18 +44,20 @@ _OPERATIONS = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/",
                "cộng": "+", "trừ": "-", "nhân": "*", "chia": "/"}
 
 
-def filter_traces(pairs: Iterable[tuple[Problem | Rejection, Trace | Rejection | str]]
+def filter_traces(pairs: Iterable[tuple[Problem | Rejection, Trace | Rejection | str]],
+                  drop_ambiguous: bool = False
                   ) -> tuple[list[tuple[Problem, Trace]], list[Rejection]]:
     """Split (problem, trace) pairs into what is kept and what is rejected, in order.
 
     A trace may also be its text, or a `Rejection` of an earlier stage, which is passed on.
-    Every pair ends up in exactly one of the two lists.
+    Every pair ends up in exactly one of the two lists. drop_ambiguous: reject a trace too
+    where the source of an operand is a choice among several (see `graph.provenance`).
     """
     kept, rejected = [], []
     for problem, trace in pairs:
         rejection = next((x for x in (problem, trace) if isinstance(x, Rejection)), None)
         if rejection is None:
-            trace, rejection = examine(problem, trace)
+            trace, rejection = examine(problem, trace, drop_ambiguous)
         if rejection is None:
             kept.append((problem, trace))
         else:
@@ -66,13 +70,15 @@ def reasons(rejected: Iterable[Rejection]) -> dict[str, int]:
     return dict(Counter(rejection.reason for rejection in rejected).most_common())
 
 
-def examine(problem: Problem, trace: Trace | str) -> tuple[Trace | None, Rejection | None]:
+def examine(problem: Problem, trace: Trace | str, drop_ambiguous: bool = False
+            ) -> tuple[Trace | None, Rejection | None]:
     """One trace through the three layers: (trace, None) or (None, why not)."""
     try:
         trace = parse_trace(trace) if isinstance(trace, str) else trace
     except TraceError as error:
         return None, Rejection(problem.id, "syntax/not_a_trace", error.stage.value, error.reason)
-    fault = next(chain(_mathematics(problem, trace), _consistency(problem, trace)), None)
+    fault = next(chain(_mathematics(problem, trace),
+                       _consistency(problem, trace, drop_ambiguous)), None)
     return (None, Rejection(problem.id, *fault)) if fault else (trace, None)
 
 
@@ -112,7 +118,8 @@ def _mathematics(problem: Problem, trace: Trace) -> Iterator[tuple[str, str, str
                f"{trace.result!r}, but it is {problem.answer!r}")
 
 
-def _consistency(problem: Problem, trace: Trace) -> Iterator[tuple[str, str, str]]:
+def _consistency(problem: Problem, trace: Trace, drop_ambiguous: bool
+                 ) -> Iterator[tuple[str, str, str]]:
     right = repaired(trace)
     if len(right.execute) != len(right.plan):
         place, once = ("EXECUTE", "") if trace is right else ("VERIFY", " once repaired,")
@@ -132,6 +139,9 @@ def _consistency(problem: Problem, trace: Trace) -> Iterator[tuple[str, str, str
         if attributes["kind"] == "unknown":
             yield ("consistency/operand_without_source", f"EXECUTE {node[1]}",
                    f"nothing explains {attributes['value']}")
+    if drop_ambiguous and graph.graph["ambiguous"]:
+        yield ("consistency/ambiguous_operand", f"EXECUTE {graph.graph['ambiguous'][0]}",
+               "several sources have its value, and PLAN names none")
     last = graph.nodes["step", len(right.execute)]["value"]
     if _number(right.result) != last:
         yield ("consistency/result_off_execute", "Result:",

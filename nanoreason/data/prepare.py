@@ -67,7 +67,7 @@ def read_mixture(data: str) -> list[Entry]:
 def prepare(data: str, teacher="rules", total: int | None = None,
             error_share: float = 0.5, seed: int = 0, *, split: str = "train",
             path: str | Path | None = None, kinds: Mapping[str, float] | None = None,
-            language: str = "en", allow_fewer: bool = False,
+            language: str = "en", allow_fewer: bool = False, drop_ambiguous: bool = False,
             report: dict | None = None) -> list[dict]:
     """Training records (`problem.FIELDS`) of a source, the same ones for the same seed.
 
@@ -85,6 +85,7 @@ def prepare(data: str, teacher="rules", total: int | None = None,
         `math` or `vnhsge` for each that is local.
     kinds: weights of the kinds of error, see `errors.inject`; None: all alike.
     language: of "procedural", see `procedural.problems`.
+    drop_ambiguous: see `filter_traces`.
     report: filled, if given, with `read`, `kept`, `rejected` (the list), `reasons`,
         `planted` (count by kind) and `no_kind_fits`; of data sets also `by_source` (see
         `assemble`) and `test_sets`: the train problems taken out by source, the number of
@@ -115,7 +116,8 @@ def prepare(data: str, teacher="rules", total: int | None = None,
         revision=entry.revision,
         # Of a problem come two traces at most, and one is kept nearly always.
         count=max(1, round(wanted * entry.share / whole))), entry.share,
-        "rules" if of_sets and entry.source == "procedural" else teacher) for entry in entries]
+        "rules" if of_sets and entry.source == "procedural" else teacher, drop_ambiguous)
+        for entry in entries]
     if of_sets:
         tests = TestSets(_test_problems(entries, places))
         records = assemble(parts, wanted, error_share, seed, tests=tests, kinds=kinds,
@@ -149,6 +151,7 @@ def _shuffled(items: list, seed: int) -> list:
 class Part:
     """One source of the records: its train problems, its share of the total, its teacher.
 
+    drop_ambiguous: see `filter_traces`.
     kept, rejected: what the filter made of all problems read. counts: kept + reasons = read,
     wanted, clean, planted by kind, no_kind_fits.
     """
@@ -157,6 +160,7 @@ class Part:
     problems: Iterable[Problem | Rejection]
     share: float
     teacher: object = "rules"
+    drop_ambiguous: bool = False
     kept: list[tuple[Problem, Trace]] = field(default_factory=list, init=False)
     rejected: list[Rejection] = field(default_factory=list, init=False)
     counts: dict = field(default_factory=dict, init=False)
@@ -183,7 +187,8 @@ def _first_records(part: Part, total: int | None, error_share: float, seed: int,
     for problem in part.problems:
         if len(part.kept) == total:
             break
-        kept, rejected = filter_traces([(problem, *teach([problem], part.teacher))])
+        kept, rejected = filter_traces([(problem, *teach([problem], part.teacher))],
+                                       part.drop_ambiguous)
         part.kept += kept
         part.rejected += rejected
     count, records = len(part.kept), []
@@ -208,7 +213,8 @@ def assemble(parts: list[Part], total: int = TOTAL, error_share: float = 0.5, se
     records: list[dict] = []
     for part, wanted in zip(parts, whole_shares([part.share for part in parts], total)):
         problems = list(tests.clean(part.problems) if tests else part.problems)
-        part.kept, part.rejected = filter_traces(zip(problems, teach(problems, part.teacher)))
+        part.kept, part.rejected = filter_traces(zip(problems, teach(problems, part.teacher)),
+                                                 part.drop_ambiguous)
         records += _records_of(part, wanted, round(error_share * wanted), seed, kinds)
     if not allow_fewer and len(records) < total:
         raise ShortfallError("\n".join([

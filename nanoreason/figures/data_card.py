@@ -7,6 +7,7 @@ import statistics
 from collections import Counter
 from collections.abc import Mapping
 
+from nanoreason.data.gsm8k.teacher import table_use
 from nanoreason.data.problem import FIELDS
 from nanoreason.graph.builder import dependency_graph
 from nanoreason.model.tokens import encode
@@ -34,12 +35,25 @@ def operand_sources(records: list[dict], shift: int = 0) -> dict[str, float]:
     return {kind: counts[kind] / whole if whole else 0.0 for kind in SOURCES}
 
 
+def ambiguous_operands(records: list[dict]) -> dict[str, int]:
+    """How many operands of the clean traces have several possible sources, and no name in PLAN.
+
+    `operands`, `of` (all operands), `traces` (that hold one), `of_traces` (all clean ones).
+    """
+    found = [(len(graph.graph["ambiguous"]),
+              sum(len(operands or ()) for _, operands in graph.nodes(data="operands")))
+             for graph in (dependency_graph(parse_trace(record["trace"]), record["question"])
+                           for record in records if record["planted"] is None)]
+    return {"operands": sum(count for count, _ in found), "of": sum(whole for _, whole in found),
+            "traces": sum(count > 0 for count, _ in found), "of_traces": len(found)}
+
+
 def data_card(records: list[dict], report: Mapping, tokenizer) -> dict:
     """Counts, lengths and provenance of a training set, ready for JSON.
 
     report: as `data.prepare` fills it. Lengths are in tokens of `tokenizer`, over the clean
     traces: [median, 90th percentile, longest] of each loss group and of question and trace
-    together. `sha256` is that of the records, in order.
+    together. `sha256` is that of the records, in order. `gsm8k_sources`: see `gsm8k.table_use`.
     """
     clean = [record for record in records if record["planted"] is None]
     traces = [parse_trace(record["trace"]) for record in clean]
@@ -60,6 +74,9 @@ def data_card(records: list[dict], report: Mapping, tokenizer) -> dict:
                       for i, group in enumerate(GROUPS)},
                    "question and trace": _spread([len(row) for row in rows])},
         "operands": operand_sources(records), "operands_null": operand_sources(records, 1),
+        "ambiguous": ambiguous_operands(records),
+        "gsm8k_sources": table_use((record["id"], record["question"], trace.execute)
+                                   for record, trace in zip(clean, traces)),
         "sha256": digest.hexdigest()}
 
 

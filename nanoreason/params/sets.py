@@ -71,6 +71,7 @@ class _Prepares(_WithData):
     error_kinds: dict[str, float] | None = Field(
         None, description=f"weights of {', '.join(ERRORS)}, 0 or more and not all 0; None: alike")
     allow_fewer: bool = False
+    drop_ambiguous: bool = False
 
     @field_validator("error_kinds")
     @classmethod

@@ -33,8 +33,8 @@ from nanoreason.training.checkpoints import (Checkpoint, Checkpoints, DamagedErr
                                              file_sha256, read_manifest, write_manifest)
 
 # They do not reach the adapters, or reach them through the rows or the processes alone.
-OTHERWISE = ("profile", "run", "data_path", "processes", "report_to", "fresh", "max_minutes",
-             "checkpoint_minutes", "checkpoint_gigabytes")
+OTHERWISE = ("profile", "run", "data_path", "drop_ambiguous", "processes", "report_to", "fresh",
+             "max_minutes", "checkpoint_minutes", "checkpoint_gigabytes")
 WEIGHTS = (".safetensors", ".bin", ".gguf")
 
 
