@@ -1,27 +1,23 @@
 """How much of GSM8K the rule-based teacher covers, how much of that is chance, how fast.
 
-    python benchmarks/teacher_gsm8k.py train_socratic.jsonl.gz
+    python benchmarks/teacher_gsm8k.py FOLDER
 
-Writes `results/teacher-gsm8k.json`. No text of the data is written.
+FOLDER holds GSM8K's files, gzipped or not. Writes `results/teacher-gsm8k.json`, of train and,
+under `test`, of the test file, which the table of sources does not know; and the table of
+`docs/gsm8k.md`, between its lines BEGIN and END. No text of the data is written.
 
 - coverage: traces that pass all three filter layers, of the problems read.
-- readings: how many of these a reader found right (see `nanoreason.readings`), how many nobody
-  read; rules_alone: the same of the traces that the rules would make without any reader.
+- sources: where the operands come from, of all operands.
+- ambiguous: operands that more than one source would explain (several equal quantities or
+  results, or one of each, or a named constant) and whose source PLAN does not name, of all
+  operands; ambiguous_traces: traces that hold one, of all traces.
 - plan_names_sources: traces in which a line of PLAN names where its operands come from.
+- table: entries of `nanoreason/assets/gsm8k_sources.csv` about operands and the traces that have
+  one, and the traces that it refuses.
 - null: every kept trace is matched against the question of the next one in a seeded order.
   `operands`: those that this other question gives or its words license as a constant, of
   all operands; `traces`: those without a single unexplained operand, of all traces.
-- ambiguous: operands that more than one source would explain (several equal quantities or
-  results, or one of each), of all operands.
-
-`results/teacher-gsm8k-hand-check.csv` holds 50 of these traces checked by a reader, with the
-verdicts of two more: problems in the order of `random.Random(20261201).sample`, those passed over
-that are rejected. A trace is right where every operand comes from what the solution means by it:
-its quantity, or another mention of the same one (`5 days`, and later `these 5 days`); its result,
-however that is reached; or a number that the question does not state but its words imply. Equal
-addends of one sum have no order. It is also wrong where a step is missing, though each operand
-that is there has its source. The readings of `nanoreason/assets/readings.csv` go by the same
-rules; `results/teacher-gsm8k-read-twice.csv` holds both verdicts where two readers had one trace.
+- traces_sha256: of the text of all traces, in order, train and dev (5 % of it) apart.
 """
 from __future__ import annotations
 
@@ -30,94 +26,112 @@ import random
 import sys
 import time
 from collections import Counter
+from collections.abc import Mapping
+from hashlib import sha256
 
 from nanoreason import paths
-from nanoreason.graph.provenance import constants_of
 from nanoreason.data import filter_traces, load_problems, teach
-from nanoreason.environment import describe, peak_memory
 from nanoreason.data.filters import reasons
+from nanoreason.data.gsm8k.teacher import known_sources, table_use
+from nanoreason.environment import describe, peak_memory
+from nanoreason.evaluation.report import share
+from nanoreason.files import write_json, write_text
 from nanoreason.graph import dependency_graph
 from nanoreason.graph.builder import sources_of
-from nanoreason.data.gsm8k.teacher import gsm8k_trace
-from nanoreason.graph.quantities import quantities
-from nanoreason.data.gsm8k.readings import verdict_on
-from nanoreason.data.gsm8k.solutions import Unteachable
-from nanoreason.evaluation.report import share
+from nanoreason.trace import render_trace
 
 SEED = 0
+BEGIN, END = "<!-- gsm8k:begin -->", "<!-- gsm8k:end -->"
 
 
-def candidates(value, question: str, results) -> int:
-    """How many quantities, earlier results and constants have this value."""
-    given = sum(value in quantity.values for quantity in quantities(question))
-    return given + sum(value == result for result in results) + (value in constants_of(question))
+def kinds_of(graph) -> list[str]:
+    """The kind of source of every operand of a graph, in order."""
+    return [node[0] for nodes in sources_of(graph) for node in nodes]
 
 
-def operands(trace, question: str):
-    """(value, node, candidates) of every operand of a trace, in order."""
-    graph, results = dependency_graph(trace, question), []
-    for number in range(1, len(trace.execute) + 1):
-        step = graph.nodes["step", number]
-        for value, node in step["operands"]:
-            yield value, node, candidates(value, question, results)
-        results.append(step["value"])
-
-
-def readings_of(kept) -> dict[str, int]:
-    """How many of the traces were read and found right, how many wrong, how many not read."""
-    found = Counter(right=0, wrong=0, unread=0)
-    for problem, trace in kept:
-        sources = sources_of(dependency_graph(trace, problem.question))
-        found[verdict_on(problem.question, trace.execute, sources) or "unread"] += 1
-    return dict(found)
-
-
-def by_rules_alone(problems):
-    """(problem, trace or rejection) of the teacher without the verdicts of readers."""
-    for problem in problems:
-        try:
-            yield problem, gsm8k_trace(problem, by_readings=False)
-        except Unteachable as error:
-            yield problem, error.rejection(problem.id)
-
-
-def main(path: str) -> None:
-    began = time.perf_counter()
-    problems = list(load_problems("gsm8k", path, "train+dev"))
+def measured(folder: str, split: str) -> tuple[dict, list]:
+    """What the teacher makes of a split, and its (problem, trace) pairs."""
+    problems = list(load_problems("gsm8k", folder, split))
     kept, rejected = filter_traces(zip(problems, teach(problems)))
-    seconds = time.perf_counter() - began
-
-    order = random.Random(SEED).sample(range(len(kept)), len(kept))
-    own, other, ambiguous, whole = Counter(), Counter(), 0, 0
-    for place, index in enumerate(order):
-        problem, trace = kept[index]
-        elsewhere = kept[order[place - 1]][0].question
-        for _, node, sources in operands(trace, problem.question):
-            own[node[0]] += 1
-            ambiguous += sources > 1
-        kinds = [node[0] for _, node, _ in operands(trace, elsewhere)]
-        other.update(kinds)
-        whole += "unknown" not in kinds
-    total = sum(own.values())
+    graphs = [dependency_graph(trace, problem.question) for problem, trace in kept]
+    sources = Counter(kind for graph in graphs for kind in kinds_of(graph))
+    operands = sum(sources.values())
+    ambiguous = [len(graph.graph["ambiguous"]) for graph in graphs]
     named = sum(any(", using the " in line for line in trace.plan) for _, trace in kept)
-    alone, _ = filter_traces(by_rules_alone(problems))
-    result = {
+    texts: dict[str, list[str]] = {}
+    for problem, trace in kept:
+        texts.setdefault(problem.split, []).append(render_trace(trace))
+    return {
         "read": len(problems), "kept": len(kept), "rejected": reasons(rejected),
         "coverage": share(len(kept), len(problems)),
-        "readings": readings_of(kept),
-        "rules_alone": {"coverage": share(len(alone), len(problems)),
-                        "readings": readings_of(alone)},
+        "sources": {kind: share(sources[kind], operands) for kind in sorted(sources)},
+        "ambiguous": share(sum(ambiguous), operands),
+        "ambiguous_traces": share(sum(count > 0 for count in ambiguous), len(kept)),
         "plan_names_sources": share(named, len(kept)),
-        "sources": {kind: share(own[kind], total) for kind in sorted(own)},
-        "ambiguous": share(ambiguous, total),
-        "null": {"operands": share(other["given"] + other["constant"], sum(other.values())),
-                 "traces": share(whole, len(kept))},
-        "seconds": round(seconds, 1), "peak_memory_bytes": peak_memory(),
-        "environment": describe(),
-    }
-    target = paths.RESULTS / "teacher-gsm8k.json"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(json.dumps(result, indent=1) + "\n")
+        "table": table_use((problem.id, problem.question, trace.execute)
+                           for problem, trace in kept),
+        "traces_sha256": {part: sha256("\n".join(texts[part]).encode()).hexdigest()
+                          for part in sorted(texts)},
+    }, kept
+
+
+def null(kept: list) -> dict:
+    """How many operands and whole traces another problem's question explains."""
+    order = random.Random(SEED).sample(range(len(kept)), len(kept))
+    kinds, whole = Counter(), 0
+    for place, index in enumerate(order):
+        elsewhere = kept[order[place - 1]][0].question
+        found = kinds_of(dependency_graph(kept[index][1], elsewhere))
+        kinds.update(found)
+        whole += "unknown" not in found
+    return {"operands": share(kinds["given"] + kinds["constant"], sum(kinds.values())),
+            "traces": share(whole, len(kept))}
+
+
+def table(result: Mapping, readings: Mapping) -> str:
+    """What was measured and what was checked, for `docs/gsm8k.md`."""
+    def line(what: str, *counts: int) -> str:
+        return f"| {what} | {counts[0]:,} of {counts[1]:,} | {counts[0] / counts[1]:.1%} |"
+
+    kept, known, null = result["kept"], result["table"], result["null"]
+    verdicts, alone = readings["verdicts"], readings["learned_rules_alone"]
+    read = alone["read_right"] + alone["read_wrong"]
+    lines = ["| | n | |", "|---|---|---|"]
+    for name, part in (("train", result), ("test", result["test"])):
+        lines += [line(f"{name}: problems with a trace", *part["coverage"]["counts"]),
+                  line(f"{name}: ambiguous operands", *part["ambiguous"]["counts"]),
+                  line(f"{name}: traces with one", *part["ambiguous_traces"]["counts"])]
+    return "\n".join([
+        *lines,
+        line("train: traces with an entry in the table", known["used"], kept),
+        line("train: refused by the table", known["refused"], result["read"]),
+        line("train: PLAN names sources", *result["plan_names_sources"]["counts"]),
+        line("null: operands explained by another question", *null["operands"]["counts"]),
+        line("null: whole traces", *null["traces"]["counts"]),
+        line("weighted rules alone: problems with a trace", *alone["coverage"]),
+        line("weighted rules alone: wrong, of the traces read", alone["read_wrong"], read),
+        line("verdicts: found right", verdicts["right"], verdicts["traces"]),
+        line("train: traces read and found right", readings["taught"]["read"], kept),
+        *(line(f"check: right {what}", check["right"], check["traces"])
+          for what, check in readings["checks"].items())])
+
+
+def main(folder: str) -> None:
+    began = time.perf_counter()
+    result, kept = measured(folder, "train+dev")
+    seconds = time.perf_counter() - began
+    entries = [entry for found in known_sources().values() for entry in found]
+    refused = sum(not entry["operand"] for entry in entries)
+    result["table"] |= {"operands": len(entries) - refused, "refused": refused}
+    result |= {"null": null(kept), "seconds": round(seconds, 1),
+               "peak_memory_bytes": peak_memory(), "test": measured(folder, "test")[0],
+               "environment": describe()}
+    write_json(paths.RESULTS / "teacher-gsm8k.json", result)
+    page = paths.ROOT / "docs" / "gsm8k.md"
+    if page.is_file():
+        readings = json.loads((paths.RESULTS / "teacher-gsm8k-readings.json").read_text())
+        before, rest = page.read_text().split(BEGIN)
+        write_text(page, f"{before}{BEGIN}\n{table(result, readings)}\n{END}{rest.split(END)[1]}")
     print(json.dumps({k: v for k, v in result.items() if k != "environment"}, indent=1))
 
 

@@ -1,24 +1,29 @@
 """GSM8K records and the rule teacher, on invented records and, where it lies, on the data."""
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import random
+import re
 from pathlib import Path
 
 import pytest
 
 from nanoreason.arithmetic import evaluate, read_equations
 from nanoreason.arithmetic.expression import parse_expression
-from nanoreason.data.gsm8k.binary_steps import BinarySteps, StepError
-from nanoreason.data.verify_lines import equation
 from nanoreason.data import filter_traces, load_problems, teach
-from nanoreason.data.gsm8k.teacher import gsm8k_trace, read_problem
-from nanoreason.data.problem import Problem
-from nanoreason.graph.quantities import quantities
-from nanoreason.data.problem import Rejection
+from nanoreason.data.gsm8k.binary_steps import BinarySteps, StepError
 from nanoreason.data.gsm8k.solutions import Unteachable, line_expressions
-from nanoreason.trace import parse_trace, render_trace
+from nanoreason.data.gsm8k.teacher import (fingerprint, gsm8k_trace, known_sources,
+                                           read_problem, table_use)
 from nanoreason.data.gsm8k.wording import asking_part, given_labels, imperative
+from nanoreason.data.problem import Problem, Rejection
+from nanoreason.data.verify_lines import equation
+from nanoreason.graph import dependency_graph
+from nanoreason.graph.builder import sources_of
+from nanoreason.graph.quantities import quantities
+from nanoreason.trace import parse_trace, render_trace
 
 ROOT = Path(__file__).resolve().parents[1]
 GSM8K = Path(os.environ.get("NANOREASON_GSM8K", ROOT.parent / "shared" / "data" / "gsm8k"))
@@ -136,7 +141,7 @@ def test_what_has_no_exact_binary_steps_is_refused_and_leaves_nothing(text):
 def test_equations_are_read_from_plain_text_where_no_annotation_computes():
     assert line_expressions("so 5 x 2 = 10 pens") == [("5 * 2", "10")]
     assert line_expressions("which is 52 - 15 = <<37=37>>37") == [("52 - 15", "37")]
-    assert line_expressions("Second day: 5(4)=20 inches") == [("5 * 4", "20")]
+    assert line_expressions("Second day: 5(4)=20 inches") == [("5 * (4)", "20")]
     assert line_expressions("100% - 80% = 20% are red") == [("100 - 80", "20")]
     assert line_expressions("<<20%*50=10>>10") == [("20%*50", "10")]
     assert line_expressions("14 x 1 1/2 = 21 birds") == [("14 * 1.5", "21")]
@@ -145,9 +150,9 @@ def test_equations_are_read_from_plain_text_where_no_annotation_computes():
 
 
 def test_a_product_without_a_sign_and_the_name_in_front_of_a_line_are_read():
-    assert line_expressions("Tuesday:6(2)=12 dollars") == [("6 * 2", "12")]
+    assert line_expressions("Tuesday:6(2)=12 dollars") == [("6 * (2)", "12")]
     assert line_expressions("Both days:2(6+12)=36") == [("2 * (6 + 12)", "36")]
-    assert line_expressions("Day 2:50(2)=100") == [("50 * 2", "100")]
+    assert line_expressions("Day 2:50(2)=100") == [("50 * (2)", "100")]
     assert line_expressions("Bo = (1/2) 18 = 9") == [("(1 / 2) * 18", "9")]
     assert line_expressions("so (1/2)(20)=10 berries") == [("(1 / 2) * (20)", "10")]
     assert line_expressions("in all (½)*6=3 caps") == [("((1 / 2)) * 6", "3")]
@@ -161,8 +166,8 @@ def test_a_number_over_a_unit_fraction_and_a_time_of_day_are_read():
 
 def test_the_whole_of_a_chain_is_read_where_its_annotation_starts_in_the_middle():
     chain = "40 - (12 + 9) = 40 - 21 = <<40-21=19>>19"
-    assert line_expressions(chain) == line_expressions(chain, "plain") == [("40-21", "19")]
-    assert line_expressions(chain, "whole") == [("40 - (12 + 9)", "19")]
+    assert line_expressions(chain) == [("40-21", "19")]
+    assert line_expressions(chain, all_text=True) == [("40 - (12 + 9)", "19")]
     assert trace(LAMPS, chain + "\n#### 19").execute == ("12 + 9 = 21", "40 - 21 = 19")
 
 
@@ -189,7 +194,7 @@ def test_a_restatement_after_the_answer_is_left_out():
     ("<<12+9=22>>22\n<<40-22=18>>18\n#### 19", "false_equation", "solution line 1"),
     ("<<12+9=21>>21\n#### 19", "answer_not_reached", "answer"),
     ("<<40-21=19>>19 by chance\n<<40+12=52>>52\n#### 19", "steps_after_answer", "solution"),
-    ("<<40-21=19>>19\n#### 19", "operand_without_source", "EXECUTE line 1"),
+    ("<<40-21=19>>19\n#### 19", "operand_without_source", "EXECUTE line 1 operand 2"),
     ("<<40/21=x>>1\n#### 19", "unreadable_expression", "solution line 1"),
     ("<<40/9=40/9>>1\n#### 19", "no_binary_steps", "solution line 1"),
     ("<<12+9=21>>21\n#### some", "answer_not_a_number", "answer"),
@@ -253,6 +258,111 @@ def test_what_is_asked_and_given_is_found_in_the_question():
             ("She eats 20% of the 1,200 nuts, and half of the rest.",
              ["eats 20%", "1,200 nuts", "half of the rest"])):
         assert given_labels(question, quantities(question)) == labels
+
+
+# --- the table of sources -----------------------------------------------------------------
+
+MUGS = "A club has 90 mugs: 5 mugs for each guest, 4 guests on Monday, 5 on Tuesday."
+SERVED = "5 guests * 5 mugs = <<5*5=25>>25\n90 - 25 = <<90-25=65>>65\n#### 65"
+SERVED_LINES = ("5 * 5 = 25", "90 - 25 = 65")
+
+
+@pytest.fixture
+def known(monkeypatch):
+    """Makes entries of the table, (question, lines, operand, source), the only ones there are."""
+    def put(*entries):
+        table = {}
+        for question, lines, operand, source in entries:
+            table.setdefault(fingerprint(question, lines), []).append(
+                {"row": "7", "operand": operand, "source": source})
+        monkeypatch.setattr("nanoreason.data.gsm8k.teacher.known_sources", lambda: table)
+    return put
+
+
+def sources(made, question):
+    return sources_of(dependency_graph(made, question))
+
+
+def test_plan_names_the_source_that_the_table_knows_and_no_other_line_does(known):
+    known()
+    plain = trace(MUGS, SERVED)
+    assert sources(plain, MUGS)[0] == [("given", 1), ("given", 3)]
+    known((MUGS, SERVED_LINES, "1.2", "q1"))
+    made = trace(MUGS, SERVED)
+    assert sources(made, MUGS)[0] == [("given", 1), ("given", 1)]
+    assert made.plan == ("Multiply 5 by 5, using the 2nd given and the 2nd given.", plain.plan[1])
+    assert (made.execute, made.checks) == (plain.execute, plain.checks)
+
+
+def test_a_constant_and_a_result_can_be_what_is_meant(known):
+    question = "Ann packs 12 caps, 4 boxes of them and a dozen of pens. How many a year?"
+    lines = ("12 * 4 = 48", "48 / 12 = 4", "4 * 12 = 48", "48 + 4 = 52")
+    answer = "\n".join(f"<<{line.replace(' ', '')}>>" for line in lines) + "\n#### 52"
+    known((question, lines, "2.2", "constant"), (question, lines, "4.1", "r1"))
+    found = sources(trace(question, answer), question)
+    assert found[1] == [("step", 1), ("constant", "12")]
+    assert found[3][0] == ("step", 1)
+
+
+def test_an_entry_is_about_one_question_and_its_lines(known):
+    known((MUGS + " ", SERVED_LINES, "1.2", "q1"), (MUGS, SERVED_LINES[:1], "1.2", "q1"))
+    assert sources(trace(MUGS, SERVED), MUGS)[0] == [("given", 1), ("given", 3)]
+
+
+def test_what_the_table_refuses_is_not_taught_in_another_form(known):
+    """With the equation in the text the factors stand the other way round."""
+    question, answer = "Ann has 8 pens and 3 caps.", "so 3 * 8 = <<8*3=24>>24\n#### 24"
+    known((question, ("8 * 3 = 24",), "", "read_and_wrong"))
+    found = refused(question, answer)
+    assert (found.reason, found.place) == ("read_and_wrong", "EXECUTE")
+    known()
+    assert trace(question, answer).execute == ("8 * 3 = 24",)
+
+
+def test_traces_in_rows_of_the_table_are_counted_where_they_have_changed(known):
+    known((MUGS, SERVED_LINES, "1.2", "q1"))
+    assert table_use([("gsm8k-train-7", MUGS, SERVED_LINES), ("other", MUGS, SERVED_LINES),
+                      ("gsm8k-train-7", MUGS + "!", SERVED_LINES), ("gsm8k-train-8", "", ())]
+                     ) == {"used": 2, "changed": 1}
+
+
+def test_the_table_is_whole_and_holds_no_text():
+    entries = [entry for found in known_sources().values() for entry in found]
+    assert len({(entry["row"], entry["operand"]) for entry in entries}) == len(entries)
+    for mark, found in known_sources().items():
+        assert len(mark) == 12 and int(mark, 16) >= 0
+        assert len({entry["row"] for entry in found}) == 1 and 1 <= int(found[0]["row"]) <= 7473
+        for entry in found:
+            if entry["operand"]:
+                assert re.fullmatch(r"[1-9][0-9]*\.[12]", entry["operand"])
+                assert re.fullmatch(r"q[0-9]+|r[1-9][0-9]*|constant", entry["source"])
+            else:
+                assert len(found) == 1 and entry["source"] in ("read_and_wrong",
+                                                               "operand_in_doubt")
+
+
+def test_a_trace_with_an_ambiguous_operand_can_be_left_out(known):
+    known()
+    read = problem(MUGS, SERVED)
+    assert len(filter_traces([(read, trace(MUGS, SERVED))])[0]) == 1
+    kept, (rejected,) = filter_traces([(read, trace(MUGS, SERVED))], drop_ambiguous=True)
+    assert not kept and (rejected.reason, rejected.place) == (
+        "consistency/ambiguous_operand", "EXECUTE line 1 operand 1")
+    known((MUGS, SERVED_LINES, "1.2", "q1"))
+    assert len(filter_traces([(read, trace(MUGS, SERVED))], drop_ambiguous=True)[0]) == 1
+
+
+# --- on the data --------------------------------------------------------------------------
+
+@needs_gsm8k
+@pytest.mark.parametrize("split", ["dev", "test"])
+def test_every_trace_is_the_committed_one(split):
+    measured = json.loads((ROOT / "results" / "teacher-gsm8k.json").read_text())
+    digests = measured["traces_sha256"] | measured["test"]["traces_sha256"]
+    problems = list(load_problems("gsm8k", GSM8K, split))
+    kept, _ = filter_traces(zip(problems, teach(problems)))
+    text = "\n".join(render_trace(trace) for _, trace in kept)
+    assert hashlib.sha256(text.encode()).hexdigest() == digests[split]
 
 
 @needs_gsm8k
