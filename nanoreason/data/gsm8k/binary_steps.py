@@ -24,8 +24,6 @@ from nanoreason.data.verify_lines import compute, write_number
 from nanoreason.graph.provenance import CONSTANTS
 from nanoreason.graph.quantities import Quantity
 
-LARGEST_POWER = 4
-
 
 class StepError(ValueError):
     """An expression does not come apart into exact binary steps; the message says why."""
@@ -82,20 +80,10 @@ class BinarySteps:
         if isinstance(node, Negative):
             return self._sum(_terms(node))
         if node.op == "^":
-            return self._power(node)
+            raise StepError("a power")
         if node.op in "*/":
             return self._product(self._factors(node))
         return self._sum(_terms(node))
-
-    def _power(self, node: Binary) -> Operand:
-        exponent = value_of(node.right)
-        if exponent.denominator != 1 or not 2 <= exponent <= LARGEST_POWER:
-            raise StepError(f"a power of {exponent}")
-        base = self._read(node.left)
-        result = base
-        for _ in range(int(exponent) - 1):
-            result = self._step("*", result, base)
-        return result
 
     def _sum(self, terms: list[tuple[str, Node]]) -> Operand:
         total, lowest = Fraction(0), Fraction(0)
@@ -133,7 +121,7 @@ class BinarySteps:
         for quantity in self.given:
             if value in quantity.values and not (above.percent or below.percent):
                 if below.value == 100 and above.value in quantity.values:
-                    return _per_cent(value)
+                    return per_cent(value)
                 if "/" in quantity.text and value == quantity.values[0]:
                     text = write_number(value)
                     return Operand("given", 0, value, f"({text})" if "/" in text else text)
@@ -159,11 +147,11 @@ class BinarySteps:
             for quantity in self.given:
                 if (quantity.values[0] == node.value
                         and 100 * node.value in quantity.values):
-                    return _per_cent(node.value)
+                    return per_cent(node.value)
             found = {step.value for step in self.steps}
             known = found.union(CONSTANTS, *(quantity.values for quantity in self.given))
             if node.value not in known and 100 * node.value in found:
-                return _per_cent(node.value)  # 100 - 40 = 60, and then 0.6 of something
+                return per_cent(node.value)  # 100 - 40 = 60, and then 0.6 of something
         return self._read(node)
 
     def _product(self, factors: list[tuple[str, Node]]) -> Operand:
@@ -206,13 +194,14 @@ def _terms(node: Node) -> list[tuple[str, Node]]:
     return [("+", node)]
 
 
-def _per_cent(value: Fraction) -> Operand:
+def per_cent(value: Fraction) -> Operand:
+    """A share as an operand that is written with a per cent sign."""
     return Operand("given", 0, value, f"{write_number(100 * value)}%")
 
 
 def _leaf(node: Number) -> Operand:
     if node.percent:
-        return _per_cent(node.value)
+        return per_cent(node.value)
     if not exact(node.value):
         raise StepError(f"{node.text} has more than four decimal places")
     return Operand("given", 0, node.value, write_number(node.value))

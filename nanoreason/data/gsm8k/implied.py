@@ -19,6 +19,7 @@ from dataclasses import replace
 from fractions import Fraction
 
 from nanoreason.arithmetic.lexer import MULTIPLES, PARTS
+from nanoreason.data.gsm8k.binary_steps import per_cent
 from nanoreason.data.problem import Operand, Step
 from nanoreason.data.verify_lines import compute, write_number
 from nanoreason.graph.provenance import constants_of
@@ -86,12 +87,8 @@ def _by_per_cent(step: Step, given: Sequence[Quantity], known: set[Fraction]) ->
         return step
     for quantity in given:
         if quantity.values[0] == 1 / divisor and "percent" == _role(quantity, ""):
-            return replace(step, operator="*", right=_per_cent(quantity.values[0]))
+            return replace(step, operator="*", right=per_cent(quantity.values[0]))
     return step
-
-
-def _per_cent(value: Fraction) -> Operand:
-    return Operand("given", 0, value, f"{write_number(100 * value)}%")
 
 
 def _number(kind: str, value: Fraction) -> Operand:
@@ -100,8 +97,6 @@ def _number(kind: str, value: Fraction) -> Operand:
 
 def _of_the_whole(value: Fraction, question: str, given: Sequence[Quantity]) -> Iterator[Step]:
     """`1 + 20%`, `100 - 20`, `1 - (1/3)`, `1 + 2` that come to a value."""
-    if re.search(rf"\b{value}(?:st|nd|rd|th)\b", question):
-        return  # `every 3rd day` has the 3
     for quantity in given:
         role = _role(quantity, question)
         for whole in (Fraction(1), Fraction(100)):
@@ -109,7 +104,7 @@ def _of_the_whole(value: Fraction, question: str, given: Sequence[Quantity]) -> 
                     role != "percent" if whole == 100 else (value * 10_000).denominator != 1):
                 continue
             part = quantity.values[whole == 100]
-            operand = _per_cent(part) if role == "percent" and whole == 1 else (
+            operand = per_cent(part) if role == "percent" and whole == 1 else (
                 _number("given", part))
             if "/" in operand.text:
                 operand = replace(operand, text=f"({operand.text})")
