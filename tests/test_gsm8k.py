@@ -303,6 +303,18 @@ def test_a_constant_and_a_result_can_be_what_is_meant(known):
     assert found[3][0] == ("step", 1)
 
 
+def test_no_line_is_named_that_the_names_before_it_have_put_right(known):
+    question = "Ann has 5 pens, 5 caps and 10 mugs. She gives 5 away. How many are 5 and 5?"
+    lines = ("10 - 5 = 5", "5 + 5 = 10")
+    answer = "<<10-5=5>>5\n<<5+5=10>>10\n#### 10"
+    known((question, lines, "1.2", "q1"))
+    made = trace(question, answer)
+    assert sources(made, question)[1] == [("step", 1), ("given", 0)]
+    assert made.plan[1] == "Add the result of step 1 and 5."
+    known((question, lines, "2.1", "q1"), (question, lines, "2.2", "r1"))  # a sum has no order
+    assert trace(question, answer).plan[1] == "Add 5 and the result of step 1."
+
+
 def test_an_entry_is_about_one_question_and_its_lines(known):
     known((MUGS + " ", SERVED_LINES, "1.2", "q1"), (MUGS, SERVED_LINES[:1], "1.2", "q1"))
     assert sources(trace(MUGS, SERVED), MUGS)[0] == [("given", 1), ("given", 3)]

@@ -97,7 +97,6 @@ class _Builder:
         names: what PLAN names; what an operand takes is removed.
         """
         named = assigned(names, numbers, self.given, self.results, self.constants)
-        self.used.update(named.values())
         found = []
         for k, number in enumerate(numbers):
             source, name = named.get(k), f"line {target[1]} operand {k + 1}"
