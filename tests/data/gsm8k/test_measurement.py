@@ -1,18 +1,19 @@
-"""The committed measurement of the GSM8K teacher: its counts add up and reproduce."""
+"""The GSM8K teacher on the data: the committed measurement adds up and comes out again."""
 import json
 import os
+import random
 import subprocess
 import sys
-from pathlib import Path
+from hashlib import sha256
 
 import pytest
 
 from nanoreason import paths
+from nanoreason.data import filter_traces, load_problems, teach
 from nanoreason.data.gsm8k.teacher import known_sources
+from nanoreason.data.problem import Problem, Rejection
 from nanoreason.evaluation.report import wilson
-
-GSM8K = Path(os.environ.get("NANOREASON_GSM8K")
-             or Path(__file__).resolve().parents[2] / "shared" / "data" / "gsm8k")
+from nanoreason.trace import render_trace
 
 
 @pytest.fixture(scope="module")
@@ -61,11 +62,43 @@ def test_the_page_holds_the_table_of_the_measurement(result, benchmark_scripts):
     assert sum(readings["taught"].values()) == result["kept"]
 
 
+@pytest.mark.parametrize("split", ["dev", "test"])
+def test_every_trace_is_the_committed_one(result, split, gsm8k):
+    digests = result["traces_sha256"] | result["test"]["traces_sha256"]
+    problems = list(load_problems("gsm8k", gsm8k, split))
+    kept, _ = filter_traces(zip(problems, teach(problems)))
+    text = "\n".join(render_trace(trace) for _, trace in kept)
+    assert sha256(text.encode()).hexdigest() == digests[split]
+
+
+def test_most_of_a_sample_of_gsm8k_passes_the_filter_and_a_foreign_question_does_not(gsm8k):
+    read = list(load_problems("gsm8k", gsm8k, "train+dev"))
+    assert len(read) == 7473 and all(isinstance(p, Problem) for p in read)
+    sample = random.Random(0).sample(read, 200)
+    traces = list(teach(sample))
+    kept, rejected = filter_traces(zip(sample, traces))
+    assert len(kept) >= 140 and len(kept) + len(rejected) == 200
+    # The null beside it: with another problem's question most traces lose a source. Not
+    # all do, because small numbers match by chance or are named constants.
+    moved = [Problem(p.id, p.source, p.split, "en", sample[k - 1].question, p.answer)
+             for k, p in enumerate(sample)]
+    assert 3 * len(filter_traces(zip(moved, traces))[0]) < len(kept)
+
+
+def test_the_plain_and_the_socratic_file_give_the_same_execute(gsm8k):
+    files = [gsm8k / f"{name}.jsonl.gz" for name in ("train", "train_socratic")]
+    plain, socratic = (list(load_problems("gsm8k", path, "dev"))[:60] for path in files)
+    assert [p.id for p in plain] == [p.id for p in socratic]
+    for one, other in zip(teach(plain), teach(socratic)):
+        assert type(one) is type(other)
+        if not isinstance(one, Rejection):
+            assert (one.execute, one.checks) == (other.execute, other.checks)
+
+
 @pytest.mark.slow
-@pytest.mark.skipif(not GSM8K.is_dir(), reason="needs the local copy of GSM8K")
-def test_the_measurement_is_made_again(result, tmp_path):
+def test_the_measurement_is_made_again(result, tmp_path, gsm8k):
     environment = os.environ | {"NANOREASON_HOME": str(tmp_path)}
-    subprocess.run([sys.executable, paths.ROOT / "benchmarks" / "teacher_gsm8k.py", GSM8K],
+    subprocess.run([sys.executable, paths.ROOT / "benchmarks" / "teacher_gsm8k.py", gsm8k],
                    check=True, env=environment)
     fresh = json.loads((tmp_path / "results" / "teacher-gsm8k.json").read_text())
     for name in result.keys() - {"seconds", "peak_memory_bytes", "environment"}:
