@@ -41,6 +41,14 @@ def use_style() -> None:
     plt.style.use(paths.asset("style.mplstyle"))
 
 
+def few_colours(png: bytes) -> bytes:
+    """A PNG with 256 colours: it looks the same and takes a third of the room."""
+    image, few = Image.open(io.BytesIO(png)), io.BytesIO()
+    image.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(
+        few, "PNG", optimize=True, dpi=image.info.get("dpi", (72, 72)))
+    return few.getvalue()
+
+
 def save_figure(figure: Figure, folder: Path, name: str, caption: str,
                 smoke: bool = False) -> tuple[Path, Path]:
     """Write <name>.pdf and <name>.png (200 dpi) and put the caption into captions.json.
@@ -60,8 +68,7 @@ def save_figure(figure: Figure, folder: Path, name: str, caption: str,
                                   "CreationDate": None})
     pixels = io.BytesIO()
     figure.savefig(pixels, dpi=200)
-    few = Image.open(pixels).convert("RGB").quantize(256, dither=Image.Dither.NONE)
-    few.save(png, optimize=True, dpi=(200, 200))  # a third of the size, and looks the same
+    png.write_bytes(few_colours(pixels.getvalue()))
     captions = folder / "captions.json"
     there = json.loads(captions.read_text(encoding="utf-8")) if captions.exists() else {}
     write_json(captions, dict(sorted({**there, name: " ".join(caption.split())}.items())))
