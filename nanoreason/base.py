@@ -14,7 +14,7 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 
@@ -64,7 +64,8 @@ def new_model(recipe: dict, tokenizer) -> Qwen2ForCausalLM:
         num_hidden_layers=recipe["layers"], intermediate_size=recipe["intermediate_size"],
         num_attention_heads=recipe["heads"], num_key_value_heads=recipe["heads"],
         max_position_embeddings=1024, tie_word_embeddings=True, rope_theta=10_000.0,
-        initializer_range=0.05, eos_token_id=tokenizer.eos_token_id, bos_token_id=None,
+        initializer_range=recipe.get("initializer_range", 0.05),
+        eos_token_id=tokenizer.eos_token_id, bos_token_id=None,
         pad_token_id=tokenizer.pad_token_id)
     return Qwen2ForCausalLM(config)
 
@@ -94,37 +95,47 @@ def _batches(tokenizer, recipe: dict) -> Iterator[tuple[torch.Tensor, torch.Tens
 
 
 def pretrain(recipe: dict, tokenizer=None, model=None, stop_after: int | None = None,
-             on_log=None) -> tuple[Qwen2ForCausalLM, object, dict]:
-    """Train the base from nothing; returns model, tokenizer and what it took.
+             on_log=None, batches: Iterable | None = None, dtype: torch.dtype = torch.float32
+             ) -> tuple[Qwen2ForCausalLM, object, dict]:
+    """Train the base from nothing, where `model` lies; returns model, tokenizer, what it took.
 
     stop_after: run only so many steps of the recipe (its schedule is kept).
     on_log: called as on_log(step, model) with every entry of the log.
+    batches: (input_ids, labels) in place of those of the recipe's own text, on the CPU.
+    dtype: of the forward's products; weights and optimiser are float32.
     The log holds (step, nats per supervised token) every 50 steps, and tokens, seconds.
     """
     tokenizer = tokenizer or build_tokenizer(recipe["vocabulary"],
                                              recipe["tokenizer_documents"], recipe["seed"])
     model = model or new_model(recipe, tokenizer)
+    device = model.device
     optimiser = torch.optim.AdamW(model.parameters(), lr=recipe["learning_rate"],
-                                  betas=(0.9, 0.98), weight_decay=recipe["weight_decay"])
+                                  betas=(0.9, 0.98), weight_decay=recipe["weight_decay"],
+                                  fused=device.type == "cuda" or None)
     steps, warmup = recipe["steps"], recipe["warmup_steps"]
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: min(
         (step + 1) / warmup, 0.5 * (1 + math.cos(math.pi * step / steps)) + 1e-3))
     log, recent, tokens, began = [], [], 0, time.perf_counter()
-    bar = tqdm(islice(_batches(tokenizer, recipe), stop_after or steps),
+    bar = tqdm(islice(batches or _batches(tokenizer, recipe), stop_after or steps),
                total=stop_after or steps, desc="base model")
     for step, (ids, labels) in enumerate(bar, 1):
+        # Found where the batch was made: on a GPU, finding them would wait for all before.
         places = (labels[:, 1:] != -100).nonzero(as_tuple=True)
-        hidden = model.model(input_ids=ids).last_hidden_state[:, :-1][places]  # (N, D)
-        loss = torch.nn.functional.cross_entropy(model.lm_head(hidden), labels[:, 1:][places])
+        tokens += int((ids != tokenizer.pad_token_id).sum())
+        targets = labels[:, 1:][places].to(device, non_blocking=True)  # (N,)
+        ids, *places = (part.to(device, non_blocking=True) for part in (ids, *places))
+        with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+            hidden = model.model(input_ids=ids).last_hidden_state[:, :-1][tuple(places)]
+            logits = model.lm_head(hidden)  # (N, vocabulary)
+        loss = torch.nn.functional.cross_entropy(logits.float(), targets)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), recipe["clip"])
         optimiser.step()
         schedule.step()
         optimiser.zero_grad(set_to_none=True)
-        tokens += int((ids != tokenizer.pad_token_id).sum())
-        recent.append(loss.item())
+        recent.append(loss.detach())
         if step % 50 == 0 or step == (stop_after or steps):
-            log.append((step, round(sum(recent) / len(recent), 5)))
+            log.append((step, round(torch.stack(recent).double().mean().item(), 5)))
             bar.set_postfix(loss=f"{log[-1][1]:.4f}")
             recent = []
             if on_log:
@@ -146,7 +157,7 @@ def unread_tokens(tokenizer, recipe: dict) -> list[int]:
 
 
 @torch.no_grad()
-def settle_embeddings(model, tokenizer, recipe: dict) -> None:
+def settle_embeddings(model, tokenizer, recipe: dict, unread: list[int] | None = None) -> None:
     """Give the tokens that the base never read embeddings like those of words it did.
 
     No loss ever touched them but to push them away, all in the same direction, so they
@@ -155,17 +166,21 @@ def settle_embeddings(model, tokenizer, recipe: dict) -> None:
     those rows, and RESERVED_SPREAD times that for the reserved tokens, which tuning must
     learn to write. With the plain spread the adapters need several times as many steps to
     say those; with 4 times, the untuned base begins to.
+
+    unread: ids of such tokens, where the text was another than the recipe's.
     """
     weight = model.get_input_embeddings().weight  # (vocabulary, hidden), tied to lm_head
     reserved = torch.tensor(tokenizer.convert_tokens_to_ids(list(RESERVED)))
-    unread = torch.tensor(unread_tokens(tokenizer, recipe))
+    unread = unread_tokens(tokenizer, recipe) if unread is None else unread
+    unread = torch.tensor(unread, dtype=torch.int64)
     read = torch.ones(len(weight), dtype=torch.bool)
     read[reserved] = read[unread] = False
+    read = read.to(weight.device)
     centre, spread = weight[read].mean(0), weight[read].std(0)
     generator = torch.Generator().manual_seed(recipe["seed"])
     for rows, factor in ((reserved, RESERVED_SPREAD), (unread, 1.0)):
-        noise = torch.randn(len(rows), weight.shape[1], generator=generator)
-        weight[rows] = centre + factor * noise * spread
+        noise = torch.randn(len(rows), weight.shape[1], generator=generator).to(weight.device)
+        weight[rows.to(weight.device)] = centre + factor * noise * spread
 
 
 def read_recipe(folder: Path = NANO) -> dict:
