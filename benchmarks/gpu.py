@@ -75,15 +75,18 @@ def collect(out: Path, work: Path, plan: dict, jobs: Jobs, options, facts: dict)
         environment["commit"] = environment["commit"] or options.commit
     write_json(out / "gpu.json", {
         "smoke": options.smoke, "plan": plan, **facts, "workers": options.workers,
-        "environment": environment, "not_done": jobs.failed,
+        "environment": environment,
+        "not_done": {name: why for name, why in jobs.failed.items() if name not in found},
         "seconds_by_job": jobs.seconds, **parts})
 
 
 def finish(out: Path, work: Path) -> None:
     """Texts of all rows, and the ends of all logs."""
     with gzip.open(out / "rows.jsonl.gz", "wb", 6) as whole:
-        for path in sorted(work.glob("pair-*.jsonl.gz")):
-            with gzip.open(path) as part:
+        for name in results(work):  # of a job that was ended there may be half a file
+            if not name.startswith("pair-"):
+                continue
+            with gzip.open(work / f"{name}.jsonl.gz") as part:
                 shutil.copyfileobj(part, whole)
     with (out / "logs.txt").open("w") as logs:
         for path in sorted(work.glob("*.log")):
@@ -159,7 +162,8 @@ def main(options) -> None:
         facts |= smoke(work, jobs, until - 5, after)
         checks = results(work).get("check-nf4", {})
         # On the CPU's side of the check NF4 may lack its code; a wrong route is far off.
-        nf4 = bool(checks) and checks["found"]["cached"] < 0.01
+        nf4 = checks["found"]["cached"] < 0.01 if checks else \
+            jobs.failed.get("check-nf4") == "no time left"
         write_json(work / "facts.json", facts | {"nf4": nf4})
         print("facts:", json.dumps(facts), flush=True)
     else:
@@ -169,6 +173,9 @@ def main(options) -> None:
                 jobs.run(every, end, after)
             if any(reason != "no time left" for reason in jobs.failed.values()):
                 facts["failed_at_first"], jobs.failed = jobs.failed, {}
+                if not any(name.startswith("pair-") for name in results(work)):
+                    plan["quantisation"] = "none"
+                    write_json(work / "plan.json", plan)
                 jobs.run(every, end, after)
         if "speed" in options.parts:
             jobs.workers = 1

@@ -57,7 +57,7 @@ def plot_against_size(cells: Mapping[str, Mapping], parameters: Mapping[str, int
                               label=label if size == sizes[0] and not number else None)
     axes.set_xscale("log")
     axes.set_xticks(sorted(parameters.values()),
-                    [f"{count / 1e6:.0f}M" for count in sorted(parameters.values())])
+                    [f"{count / 1e6:.1f}M" for count in sorted(parameters.values())])
     axes.minorticks_off()
     axes.yaxis.set_major_formatter("{x:.0%}")
     return axes

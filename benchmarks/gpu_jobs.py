@@ -20,19 +20,27 @@ ON_CPU = ("text", "data")  # jobs that must not open the GPU
 
 @dataclass(frozen=True)
 class Job:
-    """A piece of work in a process of its own. needs: jobs whose results it reads."""
+    """A piece of work in a process of its own.
+
+    needs: jobs whose results it reads. later: jobs that it lets end first, or fail.
+    """
 
     name: str
     needs: tuple[str, ...] = ()
+    later: tuple[str, ...] = ()
 
 
 def size_jobs(seeds: int) -> list[Job]:
-    """All jobs of part "size", the long ones of a kind first."""
-    jobs = [Job(f"text-{text}") for text in ("199", "99")]
-    jobs += [Job(f"base-{size}-{text}", (f"text-{text}",)) for size, text in CELLS]
+    """All jobs of part "size", the long ones of a kind first.
+
+    Further seeds wait for all bases: the largest is what all others wait for.
+    """
+    bases = [Job(f"base-{size}-{text}", (f"text-{text}",)) for size, text in CELLS]
+    jobs = [Job(f"text-{text}") for text in ("199", "99")] + bases
     jobs += [Job(f"data-{seed}") for seed in range(seeds)]
     return jobs + [Job(f"pair-{size}-{text}-{seed}",
-                       (f"base-{size}-{text}", f"data-{seed}", "data-0"))
+                       (f"base-{size}-{text}", f"data-{seed}", "data-0"),
+                       tuple(base.name for base in bases) if seed else ())
                    for seed in range(seeds) for size, text in CELLS]
 
 
@@ -79,8 +87,7 @@ class Jobs:
                     if any(need in self.failed for need in job.needs):
                         self.failed[job.name] = "what it needs failed"
                         waiting.remove(job)
-                    elif len(running) < self.workers and all(map(self.done, job.needs)) \
-                            and self._fits(job, until):
+                    elif len(running) < self.workers and self._ready(job, until):
                         running[job] = self._start(job), time.monotonic()
                         waiting.remove(job)
                 if not running:
@@ -98,8 +105,14 @@ class Jobs:
                 self.failed[job.name] = "no time left"
             self.failed |= {job.name: "no time left" for job in waiting}
 
-    def _fits(self, job: Job, until: float) -> bool:
-        """Whether a further seed still fits, judged by the longest of its size so far."""
+    def _ready(self, job: Job, until: float) -> bool:
+        """Whether a job may start.
+
+        A further seed must still fit, judged by the longest of its size so far.
+        """
+        if not all(map(self.done, job.needs)) \
+                or not all(self.done(name) or name in self.failed for name in job.later):
+            return False
         kind, *rest = job.name.split("-")
         if kind != "pair" or rest[-1] == "0":
             return True
