@@ -93,6 +93,23 @@ def finish(out: Path, work: Path) -> None:
             logs.write(f"== {path.stem}\n{path.read_text(errors='replace')[-4000:]}\n")
 
 
+def report(work: Path) -> None:
+    """A line for every job that has something to say."""
+    for name, one in results(work).items():
+        kind = name.split("-")[0]
+        if kind == "check":
+            print(name, one["found"], "passed" if one["passed"] else "NOT passed")
+        elif kind == "base":
+            print(name, f"{one['slowest_step']:.4f} s a step, last loss {one['loss'][-1][1]}")
+        elif kind == "pair":
+            print(name, f"{one['tuning_seconds']:.0f} + {one['generation_seconds']:.0f} s", *(
+                f"{score} {one['natural'][score]['value']}" for score in
+                ("accuracy_a1", "accuracy_a2", "delta", "recall", "specificity", "svr")))
+        elif kind == "speed":
+            print(name, {variant: found["samples_per_second"]["median"]
+                         for variant, found in one["medians"].items()}, list(one["failures"]))
+
+
 def slowest_step(work: Path) -> float | None:
     """Seconds of the slowest base's step, if all bases are there."""
     found = [one["slowest_step"] for name, one in results(work).items()
@@ -183,11 +200,7 @@ def main(options) -> None:
     facts["seconds"] = time.monotonic() - began
     after()
     finish(out, work)
-    for name, one in results(work).items():
-        if name.startswith("pair-"):
-            natural = one["natural"]
-            print(name, *(f"{score} {natural[score]['value']}" for score in
-                          ("accuracy_a1", "accuracy_a2", "delta", "recall", "specificity")))
+    report(work)
     print(f"{facts['seconds']:.0f} s; not done: {list(jobs.failed) or 'nothing'}", flush=True)
 
 
