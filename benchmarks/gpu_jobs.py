@@ -168,7 +168,8 @@ def _told(command: list[str], text: str = "") -> bool:
     """Whether a command took this input within its time."""
     try:
         return not subprocess.run(command, input=text, text=True, timeout=20,
-                                  stdout=subprocess.DEVNULL).returncode
+                                  stdout=subprocess.DEVNULL,
+                                  stderr=subprocess.DEVNULL).returncode
     except (OSError, subprocess.SubprocessError) as error:
         print(error, flush=True)
         return False
