@@ -3,8 +3,8 @@
     python benchmarks/gpu.py OUT --work SCRATCH [--smoke] [--parts size speed] [--minutes 8.8]
 
 - `check`: on this GPU a full forward equals cached decoding, the CPU, and smaller micro-batches.
-- `size`: bases of 1, 4 and 16 million parameters on two texts, adapters on each with several
-  seeds, 1,000 problems a setting (`gpu_size`): six cells, a process for each piece of work.
+- `size`: bases of 1, 4 and 16 million parameters on three texts, adapters on each with several
+  seeds, 1,000 problems a setting (`gpu_size`): a process for each piece of work.
 - `speed`: training at Qwen2.5-3B's shapes beside TRL and the original's loop (`gpu_speed`),
   alone on the machine.
 
@@ -15,7 +15,7 @@ the other over all cells, so that a short time costs seeds and not sizes. `OUT/r
 holds all texts, `OUT/logs.txt` the ends of all logs.
 
 `--smoke` runs all of it on a few steps, a CPU will do; on a GPU it also learns how long a step
-of the bases takes with all six at once, and whether NVIDIA's multi-process service, where it is
+of the bases takes with all of them at once, and whether NVIDIA's multi-process service, where it is
 there, makes it shorter. A run with `--after` that smoke's SCRATCH takes as many steps of the
 bases, the same for every size, as fit into its time, uses the service only if it paid, and
 leaves the bases unquantised where NF4 did not work.
@@ -29,7 +29,7 @@ import shutil
 import time
 from pathlib import Path
 
-from gpu_jobs import CELLS, Job, Jobs, shared_gpu, size_jobs
+from gpu_jobs import BASES, Job, Jobs, shared_gpu, size_jobs
 
 from nanoreason.environment import git_commit
 from nanoreason.files import write_json
@@ -114,7 +114,7 @@ def slowest_step(work: Path) -> float | None:
     """Seconds of the slowest base's step, if all bases are there."""
     found = [one["slowest_step"] for name, one in results(work).items()
              if name.startswith("base-")]
-    return max(found) if len(found) == len(CELLS) else None
+    return max(found) if len(found) == len(BASES) else None
 
 
 def smoke(work: Path, jobs: Jobs, until: float, after) -> dict:

@@ -2,8 +2,8 @@
 
     python benchmarks/gpu_figure.py [GPU.json]
 
-Above, on the model's own generations: gain of VERIFY, recall, specificity, SVR. Below, with
-EXECUTE given: recall, specificity, SVR, and accuracy of a1 and a2 on its own generations. Each
+On the model's own generations: gain of VERIFY, recall, SVR, accuracy of a1 and a2; with EXECUTE
+given: recall, specificity, SVR. Each
 mark is one seed of the adapters with its 95 % interval; lines join the means over seeds.
 """
 from __future__ import annotations
@@ -22,14 +22,17 @@ from nanoreason import paths
 from nanoreason.figures import PAGE, save_figure, use_style
 from nanoreason.stages import Stage
 
-LOOKS = {"99": (Stage.UNDERSTAND.colour, "o", "base read numbers to 99"),
-         "199": (Stage.VERIFY.colour, "D", "base read numbers to 199")}
+LOOKS = {"99": (Stage.UNDERSTAND.colour, "o", "today's traces, base read numbers to 99"),
+         "199": (Stage.PLAN.colour, "s", "today's traces, base read numbers to 199"),
+         "columns": (Stage.VERIFY.colour, "D", "VERIFY by columns, short rows"),
+         "right": ("#666666", "^", "control: right traces alone"),
+         "careful": (Stage.EXECUTE.colour, "v", "control: EXECUTE by columns, right traces alone")}
 PANELS = (  # setting, score, title, limits
     ("natural", "delta", "gain of VERIFY, own errors ↑", None),
     ("natural", "recall", "recall, own errors ↑", (0, 1)),
-    ("natural", "specificity", "specificity, own traces ↑", (0, 1)),
     ("natural", "svr", "SVR, own traces ↑", (0, 1)),
     ("natural", "accuracy_a1", "EXECUTE right (a1) ↑", (0, 1)),
+    ("natural", "accuracy_a2", "answer right (a2) ↑", (0, 1)),
     ("injected_and_clean", "recall", "recall, injected ↑", (0, 1)),
     ("injected_and_clean", "specificity", "specificity, clean ↑", (0, 1)),
     ("injected_and_clean", "svr", "SVR, injected and clean ↑", (0, 1)),
@@ -39,17 +42,18 @@ PANELS = (  # setting, score, title, limits
 def plot_against_size(cells: Mapping[str, Mapping], parameters: Mapping[str, int], axes: Axes,
                       setting: str, score: str) -> Axes:
     """One score of every cell and seed. parameters: of a base, by size."""
-    for place, (text, (colour, marker, label)) in enumerate(LOOKS.items()):
+    for place, (recipe, (colour, marker, label)) in enumerate(LOOKS.items()):
         points = defaultdict(list)
         for cell in cells.values():
-            if cell["text"] == text and cell[setting][score]["value"] is not None:
-                points[parameters[cell["size"]]].append(cell[setting][score])
+            found = cell.get(setting, {}).get(score, {})
+            if cell["recipe"] == recipe and found.get("value") is not None:
+                points[parameters[cell["size"]]].append(found)
         sizes = sorted(points)
         axes.plot(sizes, [sum(p["value"] for p in points[size]) / len(points[size])
                           for size in sizes], color=colour, linewidth=0.8)
         for size in sizes:
             for number, point in enumerate(points[size]):
-                shift = 1.06 ** (2 * number - len(points[size]) + 1 + (place - 0.5))
+                shift = 1.06 ** (2 * number - len(points[size]) + 1 + (place - 2))
                 low, high = point["interval"]
                 axes.errorbar(size * shift, point["value"],
                               [[max(0, point["value"] - low)], [max(0, high - point["value"])]],
@@ -76,7 +80,7 @@ def size_figure(result: Mapping) -> Figure:
             panel.axhline(0, color="#222222", linewidth=0.6)
     for panel in axes[1]:
         panel.set_xlabel("parameters of the base")
-    figure.legend(*axes[0, 1].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    figure.legend(*axes[0, 1].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure
 
 

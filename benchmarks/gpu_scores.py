@@ -34,7 +34,7 @@ def false_sums(lines: Iterable[str]) -> dict[str, dict]:
     """False sums / all sums whose right value can be read, by operator and size."""
     found = {(sign, large): [0, 0] for sign in "+-" for large in (False, True)}
     for line in lines:
-        sum_ = _SUM.fullmatch(line)
+        sum_ = _SUM.fullmatch(line.rsplit(";", 1)[-1])  # behind the digit facts, if it has some
         if sum_:
             left, right, stated = (Fraction(sum_[place]) for place in (1, 3, 4))
             value = compute(sum_[2], left, right)
@@ -60,16 +60,20 @@ def outcomes(rows: Sequence[Mapping]) -> str:
 
 def scores(rows: Sequence[Mapping]) -> dict:
     """All of it, natural rows apart from injected and clean ones."""
-    natural = [row for row in rows if row["setting"] == "natural"]
-    given = [row for row in rows if row["setting"] != "natural"]
+    parts = {"natural": [], "natural_999": [], "injected_and_clean": []}
+    for row in rows:
+        parts["injected_and_clean" if row["setting"] != "natural" else
+              "natural_999" if row["split"] == "test_999" else "natural"].append(row)
     result: dict = {}
-    for name, part in (("natural", natural), ("injected_and_clean", given)):
+    for name, part in parts.items():
+        if not part:
+            continue
         report, claims = self_verification(part), [read_claims(row["text"]) for row in part]
         result[name] = {"n": report.n, **{
             score: {"value": getattr(report, score), "counts": report.counts.get(score),
                     "interval": report.interval(score)} for score in SCORES}}
         result[name]["comparison"] = comparisons(line for c in claims for line in c.checks)
-        if name == "natural":
+        if name != "injected_and_clean":
             result[name] |= {
                 "false": false_sums(line for c in claims for line in c.execute),
                 "false_repairs": false_sums(line for c in claims for line in c.repairs)}

@@ -5,9 +5,10 @@
     base     a base of some size trained from nothing on a text
     pair     two adapters on a base, then 1,000 natural, injected and clean problems each
 
-Two texts: `99` is today's, whose stories and drills stop at 99 while tuning and tests go to
-199; `199` has the same stories and drills on the numbers of the tuning problems. All else is
-the committed recipes: `base.RECIPE`, and the traces, batches and adapters of the profile nano.
+Three texts: `99` is today's, whose stories and drills stop at 99 while tuning and tests go to
+199; `199` has the same stories and drills on the numbers of the tuning problems; `columns` is
+that of `gpu_columns`, with traces of its own. All else is the committed recipes: `base.RECIPE`,
+and the batches and adapters of the profile nano.
 
 Precision: bases are trained in bfloat16 products with float32 weights (autocast). Adapters and
 decoding are float32 on an NF4 base, as in the committed run on a CPU: at these sizes a GPU's
@@ -29,6 +30,9 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
+from gpu_columns import documents as by_columns
+from gpu_columns import large_problems, training_rows
+from gpu_jobs import TEXTS
 from tokenizers import Tokenizer
 
 from nanoreason.files import to_json, write_text
@@ -41,7 +45,7 @@ SIZES = {  # about 1, 4 and 16 million parameters; heads of width 32
     "4m": {"hidden_size": 256, "layers": 5, "intermediate_size": 768, "heads": 8},
     "16m": {"hidden_size": 384, "layers": 8, "intermediate_size": 1152, "heads": 12},
 }
-TEXTS = {"99": BASE_SCALE, "199": SCALE}
+PLAIN = {"99": BASE_SCALE, "199": SCALE}
 WIDTH = 128  # of the model that the learning rates were found for
 CACHE = 262_144 * 384 * 8  # numbers of keys that a decoding batch may hold in all layers
 END = "<|endoftext|>"
@@ -59,7 +63,8 @@ def scaled(size: str, recipe: dict) -> dict:
 def _part(task: tuple[str, int, int]) -> tuple[np.ndarray, np.ndarray]:
     """Token ids of some documents in a row, and (count, 2) lengths of question and solution."""
     text, seed, count = task
-    pairs = list(islice(documents(seed, TEXTS[text]), count))
+    stream = by_columns(seed) if text == "columns" else documents(seed, PLAIN[text])
+    pairs = list(islice(stream, count))
     tokenizer = Tokenizer.from_file(str(ASSETS / "nano" / "tokenizer.json"))
     sides = [[found.ids for found in tokenizer.encode_batch(side, add_special_tokens=False)]
              for side in ([p for p, _ in pairs], [s + END for _, s in pairs])]
@@ -110,8 +115,8 @@ def text_batches(ids: np.ndarray, lengths: np.ndarray, size: int, pad: int, seed
                    torch.from_numpy(np.where(learned, batch, -100)))
 
 
-def make_data(seed: int, plan: dict, work: Path) -> dict:
-    """Encoded traces of a seed; with seed 0 also the rows to be completed, of all settings."""
+def make_data(recipe: str, seed: int, plan: dict, work: Path) -> dict:
+    """Encoded rows of a seed; with today's of seed 0 also the rows to be completed."""
     import torch
 
     from nanoreason.data import load_problems, prepare, teach
@@ -119,15 +124,21 @@ def make_data(seed: int, plan: dict, work: Path) -> dict:
     from nanoreason.models import load_tokenizer
     from nanoreason.training import encode_records
 
-    records = prepare("procedural", total=plan["traces"], seed=seed)
-    rows, counts = encode_records(load_tokenizer("nano"), records, 512)
+    tokenizer = load_tokenizer("nano")
+    if recipe == "99":
+        records = prepare("procedural", total=plan["traces"], seed=seed)
+        rows, counts = encode_records(tokenizer, records, 512)
+    else:
+        rows = training_rows(tokenizer, seed, plan["traces"], plan["traces"] // 3, recipe)
+        counts = {"rows": len(rows)}
     torch.save([(row.input_ids, row.groups, row.prompt_length) for row in rows],
-               work / f"data-{seed}.pt")
-    if seed == 0:
+               work / f"data-{recipe}-{seed}.pt")
+    if recipe == "99" and seed == 0:
         problems = list(load_problems("procedural", None, "test", count=plan["problems"],
                                       seed=0))
         given = given_rows(zip(problems, teach(problems)), 0)
-        write_text(work / "problems.json", to_json(natural_rows(problems) + given))
+        large = list(large_problems(plan["problems"], 0))
+        write_text(work / "problems.json", to_json(natural_rows(problems + large) + given))
     return counts
 
 
@@ -178,7 +189,7 @@ def load_small(folder: Path, quantisation: str, device=None):
                                             **options)
 
 
-def train_pair(size: str, text: str, seed: int, plan: dict, work: Path) -> dict:
+def train_pair(size: str, recipe: str, seed: int, plan: dict, work: Path) -> dict:
     """The adapters of a seed on a base, and what they are worth; see `gpu_scores`."""
     import torch
     from gpu_scores import scores
@@ -187,7 +198,7 @@ def train_pair(size: str, text: str, seed: int, plan: dict, work: Path) -> dict:
     from nanoreason.evaluation import generate_traces
     from nanoreason.models import load_tokenizer
     from nanoreason.params import TrainParams
-    from nanoreason.routing import attach_adapters
+    from nanoreason.routing import attach_adapters, save_adapters
     from nanoreason.runs import Run
     from nanoreason.standing import Standing
     from nanoreason.tokens import Encoded
@@ -195,34 +206,37 @@ def train_pair(size: str, text: str, seed: int, plan: dict, work: Path) -> dict:
     from nanoreason.unpacked import unpacked
 
     tokenizer, began = load_tokenizer("nano"), time.monotonic()
-    name = f"pair-{size}-{text}-{seed}"
-    rows = [Encoded(*row) for row in torch.load(work / f"data-{seed}.pt")]
+    name = f"pair-{size}-{recipe}-{seed}"
+    rows = [Encoded(*row) for row in torch.load(
+        work / f"data-{'99' if recipe == '199' else recipe}-{seed}.pt")]
     params = TrainParams(profile="nano", run=name, seed=seed, traces=len(rows),
                          checkpoint_minutes=1000.0, quantisation=plan["quantisation"])
     params = params.model_copy(update={
         "learning_rate": params.learning_rate * WIDTH / SIZES[size]["hidden_size"]})
-    model = attach_adapters(load_small(work / f"base-{size}-{text}", params.quantisation),
+    model = attach_adapters(load_small(work / f"base-{size}-{TEXTS[recipe]}", params.quantisation),
                             params.rank, params.alpha, params.dropout, seed, params.routing)
     folder = work / name
     standing = Standing(Run(folder), Checkpoints(folder, {}, 3.0), False)
-    asked = json.loads((work / "problems.json").read_text())
+    asked = [row for row in json.loads((work / "problems.json").read_text())
+             if row["setting"] == "natural" or recipe not in ("right", "careful")]
     places = {(row["setting"], row["problem_id"]): place for place, row in enumerate(asked)}
     layers = SIZES[size]["hidden_size"] * SIZES[size]["layers"]
     with unpacked(model):
         steps, summary = tune(model, tokenizer, rows, params, standing, began)
         tuned = time.monotonic()
+        save_adapters(model, folder / "adapters", f"nanoreason/{size}-{TEXTS[recipe]}")
         written = list(generate_traces(model, tokenizer, asked, plan["max_new_tokens"],
                                        CACHE // layers))
     generated = time.monotonic() - tuned
     written.sort(key=lambda row: places[row["setting"], row["problem_id"]])
     with gzip.open(work / f"{name}.jsonl.gz", "wt") as file:
         for row in written:
-            file.write(to_json({"cell": f"{size}-{text}", "seed": seed} | {
-                key: row[key] for key in ("setting", "problem_id", "gold", "planted", "text")})
+            file.write(to_json({"cell": f"{size}-{recipe}", "seed": seed} | {
+                key: row[key] for key in ("setting", "split", "problem_id", "gold", "planted", "text")})
                 + "\n")
     ends = {group: [step[f"{group}_loss"] for step in steps[-50:]
                     if step[f"{group}_loss"] is not None] for group in ("execute", "verify")}
-    return {"size": size, "text": text, "seed": seed, "quantisation": params.quantisation,
+    return {"size": size, "recipe": recipe, "seed": seed, "quantisation": params.quantisation,
             "learning_rate": params.learning_rate, "steps": summary["optimiser_steps"],
             "skipped_steps": summary["skipped_steps"], "tokens": summary["tokens"],
             "last_loss": {group: sum(found) / len(found) for group, found in ends.items()
