@@ -117,6 +117,17 @@ def slowest_step(work: Path) -> float | None:
     return max(found) if len(found) == len(BASES) else None
 
 
+def quick(work: Path, jobs: Jobs, until: float, after) -> dict:
+    """How fast the bases are under the service, and whether pairs work."""
+    every = [job for job in size_jobs(1) if job.name.split("-")[0] in ("text", "base")
+             or job.name in ("data-columns-0", "data-99-0", "pair-16m-columns-0",
+                             "pair-1m-columns-0", "pair-4m-99-0")]
+    with shared_gpu(on_gpu(), work) as shared:
+        jobs.run(every, until, after)
+    pace = slowest_step(work)
+    return {"step_seconds": pace and 2 * pace, "step_seconds_mps": pace, "mps": shared}
+
+
 def smoke(work: Path, jobs: Jobs, until: float, after) -> dict:
     """Every job once on a few steps, the bases twice where the service is there."""
     every = CHECKS + size_jobs(1) + SPEED
@@ -176,11 +187,11 @@ def main(options) -> None:
 
     print("plan:", json.dumps(plan), "service:", service, flush=True)
     if options.smoke:
-        facts |= smoke(work, jobs, until - 5, after)
+        facts |= (quick if options.quick else smoke)(work, jobs, until - 5, after)
         checks = results(work).get("check-nf4", {})
         # On the CPU's side of the check NF4 may lack its code; a wrong route is far off.
         nf4 = checks["found"]["cached"] < 0.01 if checks else \
-            jobs.failed.get("check-nf4") == "no time left"
+            options.quick or jobs.failed.get("check-nf4") == "no time left"
         write_json(work / "facts.json", facts | {"nf4": nf4})
         print("facts:", json.dumps(facts), flush=True)
     else:
@@ -210,6 +221,7 @@ if __name__ == "__main__":
     parser.add_argument("--work", type=Path, required=True, help="a folder for all else")
     parser.add_argument("--after", type=Path, help="the work folder of a smoke run here")
     parser.add_argument("--smoke", action="store_true")
+    parser.add_argument("--quick", action="store_true", help="a smoke run of the bases' pace")
     parser.add_argument("--parts", nargs="+", choices=("size", "speed"), default=["size", "speed"])
     parser.add_argument("--minutes", type=float, default=8.8)
     parser.add_argument("--speed-seconds", type=float, default=140.0)

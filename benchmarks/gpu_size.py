@@ -47,7 +47,7 @@ SIZES = {  # about 1, 4 and 16 million parameters; heads of width 32
 }
 PLAIN = {"99": BASE_SCALE, "199": SCALE}
 WIDTH = 128  # of the model that the learning rates were found for
-CACHE = 262_144 * 384 * 8  # numbers of keys that a decoding batch may hold in all layers
+CACHE = 3 * 262_144 * 384 * 8  # numbers of keys that a decoding batch may hold in all layers
 END = "<|endoftext|>"
 BLOCK = 16  # steps whose documents are sorted by length together, as in `base`
 
@@ -137,17 +137,18 @@ def make_data(recipe: str, seed: int, plan: dict, work: Path) -> dict:
         problems = list(load_problems("procedural", None, "test", count=plan["problems"],
                                       seed=0))
         given = given_rows(zip(problems, teach(problems)), 0)
-        large = list(large_problems(plan["problems"], 0))
+        large = list(large_problems(plan["problems"] // 2, 0))
         write_text(work / "problems.json", to_json(natural_rows(problems + large) + given))
     return counts
 
 
 def train_base(size: str, text: str, plan: dict, work: Path) -> dict:
-    """A base from nothing. `slowest_step`: seconds, the slowest fifty steps' mean."""
+    """A base from nothing. `slowest_step`: seconds a step, capturing included."""
     import torch
 
-    from nanoreason.base import (END, PAD, RECIPE, RESERVED, new_model, pretrain,
-                                 settle_embeddings)
+    from gpu_loops import train_model
+
+    from nanoreason.base import END, PAD, RECIPE, RESERVED, new_model, settle_embeddings
     from nanoreason.models import choose_device, choose_dtype, load_tokenizer
 
     tokenizer, device = load_tokenizer("nano"), choose_device()
@@ -156,20 +157,17 @@ def train_base(size: str, text: str, plan: dict, work: Path) -> dict:
     ids, lengths = read_text(text, work)
     held = set(np.flatnonzero(np.bincount(ids, minlength=len(tokenizer))).tolist())
     known = held | set(tokenizer.convert_tokens_to_ids([END, PAD, *RESERVED]))
-    times = [time.perf_counter()]
-    dtype = choose_dtype(device)[0]
-    model, _, log = pretrain(
-        recipe, tokenizer, new_model(recipe, tokenizer).to(device),
-        on_log=lambda step, _: times.append(time.perf_counter()),
-        batches=text_batches(ids, lengths, plan["documents_per_step"], tokenizer.pad_token_id,
-                             recipe["seed"]), dtype=dtype)
+    dtype, model = choose_dtype(device)[0], new_model(recipe, tokenizer).to(device)
+    log = train_model(model, text_batches(ids, lengths, plan["documents_per_step"],
+                                          tokenizer.pad_token_id, recipe["seed"]),
+                      recipe, dtype, tokenizer.pad_token_id)
     settle_embeddings(model, tokenizer, recipe,
                       [token for token in range(len(tokenizer)) if token not in known])
     model.save_pretrained(work / f"base-{size}-{text}")
-    whole = [b - a for a, b in zip(times[1:], times[2:])] or [log["seconds"]]
     return {"size": size, "text": text, "recipe": recipe, **log, "dtype": str(dtype),
             "parameters": sum(p.numel() for p in model.parameters()),
-            "training_seconds": log["seconds"], "slowest_step": max(whole) / min(50, recipe["steps"]),
+            "training_seconds": log["seconds"], 
+            "slowest_step": log["seconds"] / recipe["steps"],
             "peak_gpu_bytes": torch.cuda.max_memory_allocated() if torch.cuda.is_available()
             else None}
 
@@ -192,17 +190,14 @@ def load_small(folder: Path, quantisation: str, device=None):
 def train_pair(size: str, recipe: str, seed: int, plan: dict, work: Path) -> dict:
     """The adapters of a seed on a base, and what they are worth; see `gpu_scores`."""
     import torch
+    from gpu_loops import tune_adapters
     from gpu_scores import scores
 
-    from nanoreason.checkpoints import Checkpoints
     from nanoreason.evaluation import generate_traces
     from nanoreason.models import load_tokenizer
     from nanoreason.params import TrainParams
     from nanoreason.routing import attach_adapters, save_adapters
-    from nanoreason.runs import Run
-    from nanoreason.standing import Standing
-    from nanoreason.tokens import Encoded
-    from nanoreason.trainer import tune
+    from nanoreason.tokens import Encoded, tag_ids
     from nanoreason.unpacked import unpacked
 
     tokenizer, began = load_tokenizer("nano"), time.monotonic()
@@ -216,13 +211,13 @@ def train_pair(size: str, recipe: str, seed: int, plan: dict, work: Path) -> dic
     model = attach_adapters(load_small(work / f"base-{size}-{TEXTS[recipe]}", params.quantisation),
                             params.rank, params.alpha, params.dropout, seed, params.routing)
     folder = work / name
-    standing = Standing(Run(folder), Checkpoints(folder, {}, 3.0), False)
     asked = [row for row in json.loads((work / "problems.json").read_text())
              if row["setting"] == "natural" or recipe not in ("right", "careful")]
     places = {(row["setting"], row["problem_id"]): place for place, row in enumerate(asked)}
     layers = SIZES[size]["hidden_size"] * SIZES[size]["layers"]
     with unpacked(model):
-        steps, summary = tune(model, tokenizer, rows, params, standing, began)
+        tuning = tune_adapters(model, rows, params, tag_ids(tokenizer), tokenizer.pad_token_id)
+        model.eval()
         tuned = time.monotonic()
         save_adapters(model, folder / "adapters", f"nanoreason/{size}-{TEXTS[recipe]}")
         written = list(generate_traces(model, tokenizer, asked, plan["max_new_tokens"],
@@ -234,12 +229,9 @@ def train_pair(size: str, recipe: str, seed: int, plan: dict, work: Path) -> dic
             file.write(to_json({"cell": f"{size}-{recipe}", "seed": seed} | {
                 key: row[key] for key in ("setting", "split", "problem_id", "gold", "planted", "text")})
                 + "\n")
-    ends = {group: [step[f"{group}_loss"] for step in steps[-50:]
-                    if step[f"{group}_loss"] is not None] for group in ("execute", "verify")}
+    losses = tuning.pop("losses")
     return {"size": size, "recipe": recipe, "seed": seed, "quantisation": params.quantisation,
-            "learning_rate": params.learning_rate, "steps": summary["optimiser_steps"],
-            "skipped_steps": summary["skipped_steps"], "tokens": summary["tokens"],
-            "last_loss": {group: sum(found) / len(found) for group, found in ends.items()
-                          if found},
+            "learning_rate": params.learning_rate, "tokens": sum(map(len, rows)), **tuning,
+            "first_loss": losses[0], "last_loss": sum(losses[-50:]) / len(losses[-50:]),
             "tuning_seconds": tuned - began, "generation_seconds": generated,
             **scores(written)}
