@@ -173,10 +173,9 @@ class Run:
                 continue
             try:
                 row = json.loads(line)
+                fault = row_fault(row)
             except json.JSONDecodeError as error:
-                faults.append(f"line {number}: no JSON ({error.msg})")
-                continue
-            fault = row_fault(row)
+                fault = f"no JSON ({error.msg})"
             if fault:
                 faults.append(f"line {number}: {fault}")
             else:

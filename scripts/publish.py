@@ -18,8 +18,9 @@ import yaml
 from nanoreason import paths
 from nanoreason.ablations.grid import open_grid
 from nanoreason.ablations.results import publish_grid
+from nanoreason.evaluation.faithfulness import trace_scores
 from nanoreason.evaluation.generate import EVALUATED
-from nanoreason.evaluation.rows import compact_row
+from nanoreason.evaluation.rows import compact_row, read_row
 from nanoreason.files import write_text
 from nanoreason.params import AblateParams
 from nanoreason.runs import Run, RunError, create_run
@@ -46,9 +47,15 @@ def publish(scratch: str, name: str, replace: bool = False) -> Run:
         write_text(run.path(file), yaml.safe_dump(_portable(values, name), sort_keys=False))
     if source.path("adapters").is_dir():
         shutil.copytree(source.path("adapters"), run.path("adapters"), dirs_exist_ok=True)
-    run.append_generations(rows if own else [compact_row(row) for row in rows])
+    run.append_generations(rows if own else map(_without_texts, rows))
     run.pack()
     return run
+
+
+def _without_texts(row: dict) -> dict:
+    """A row in its compact form; a natural one with the scores of its graph."""
+    scored = read_row(row)
+    return compact_row(scored, **(trace_scores(scored) if scored.setting == "natural" else {}))
 
 
 def _portable(values: dict, name: str) -> dict:

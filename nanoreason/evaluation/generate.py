@@ -243,6 +243,5 @@ def complete_one(name: str, question: str, max_new_tokens: int) -> str:
     folder = find_run(name).path("adapters")
     changed = folder.stat().st_mtime if folder.exists() else 0.0
     model, tokenizer = _loaded(name, str(folder), changed)
-    problem = Problem("question", "question", "none", "en", question, "")
-    row = make_row(problem, "natural", None)
+    row = {"problem_id": "question", "sample": 0, "question": question, "text": ""}
     return next(generate_traces(model, tokenizer, [row], max_new_tokens, 10**6))["text"]

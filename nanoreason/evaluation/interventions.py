@@ -306,17 +306,13 @@ def by_kind_of_line(cases: Iterable[Case]) -> dict[str, dict[str, dict]]:
     operation or depth is not known stand under `not known`.
     """
     cases = list(cases)
-    order = [*OPERATIONS.values(), SEVERAL, COPY, UNKNOWN]
-    names = sorted({case.operation for case in cases}, key=lambda name: (
-        order.index(name) if name in order else len(order), name))
-    depths = sorted({case.depth for case in cases if case.depth is not None})
+    depths = sorted({case.depth for case in cases}, key=lambda depth: (depth is None, depth))
     groups = {
-        "operation": {name: [c for c in cases if c.operation == name] for name in names},
-        "depth": {str(depth): [c for c in cases if c.depth == depth] for depth in depths},
+        "operation": {name: [case for case in cases if case.operation == name]
+                      for name in (*OPERATIONS.values(), SEVERAL, COPY, UNKNOWN)},
+        "depth": {UNKNOWN if depth is None else str(depth):
+                  [case for case in cases if case.depth == depth] for depth in depths},
     }
-    unknown = [case for case in cases if case.depth is None]
-    if unknown:
-        groups["depth"][UNKNOWN] = unknown
     return {by: {name: rate_of([case.followed for case in found],
                                [case.problem for case in found]).to_dict()
-                 for name, found in part.items()} for by, part in groups.items()}
+                 for name, found in part.items() if found} for by, part in groups.items()}

@@ -32,12 +32,10 @@ from nanoreason.trace import render_verify
 def before_verify(text: str) -> str:
     """A text up to its first VERIFY tag, which is left out; all of it where there is none."""
     lines = text.split("\n")
-    for place, line in enumerate(lines):
-        marker = MARKER.match(line.strip())
-        if marker and Stage.VERIFY.value in marker.groups():
-            lines = lines[:place]
-            break
-    return "".join(f"{line}\n" for line in lines)
+    markers = [MARKER.match(line.strip()) for line in lines]
+    at = next((place for place, marker in enumerate(markers)
+               if marker and Stage.VERIFY.value in marker.groups()), len(lines))
+    return "".join(f"{line}\n" for line in lines[:at])
 
 
 def with_verify(row: Mapping, checks: Sequence[str], verdict: int | str | None,

@@ -12,7 +12,7 @@ from nanoreason.data.procedural import problems
 from publish import publish
 from nanoreason.files import read_text
 from nanoreason.runs import RunError, create_run
-from nanoreason.evaluation import accuracy
+from nanoreason.evaluation import accuracy, faithfulness
 from nanoreason.data.verify_lines import procedural_trace
 from nanoreason.trace import render_trace
 
@@ -27,7 +27,7 @@ def scratch(tmp_path, monkeypatch):
         run.write_params({"run": "tried", "data": data, "data_path": None, "seed": 0})
         run.path(EVALUATED).write_text(yaml.safe_dump({"run": "tried", "data": data}))
         run.append_generations(
-            make_row(p, "natural", None, text=render_trace(procedural_trace(p)))
+            make_row(p, "natural", procedural_trace(p), text=render_trace(procedural_trace(p)))
             for p in problems("test", 5, 0))
         return run
     return make
@@ -48,6 +48,9 @@ def test_rows_of_other_sources_lose_their_texts_and_keep_their_scores(scratch):
     for row in rows:
         assert row["question"] not in text and row["text"][:40] not in text
     assert accuracy(run.read_generations()).strict == accuracy(rows).strict == 1.0
+    kept, full = faithfulness(run.read_generations()), faithfulness(rows)
+    for name in ("edge_f1", "edge_f1_null", "plan_infeasible", "dead_step_share"):
+        assert getattr(kept, name) == getattr(full, name) is not None
     assert "somewhere" not in json.dumps(run.read_params()) + run.path(EVALUATED).read_text()
 
 
