@@ -28,6 +28,7 @@ from nanoreason.runs import Run
 from study import cost_sentence, cost_table
 
 sys.path.append(str(paths.ROOT / "benchmarks"))
+import teacher_gsm8k  # noqa: E402
 from speed_table import speed_table  # noqa: E402
 
 REFERENCE = Run(paths.RESULTS / "nano-reference")
@@ -132,6 +133,8 @@ SECTIONS: Mapping[str, Callable[[], str]] = {
     "screened": lambda: attempts("screened"), "speed": speed, "speed-nano": lambda: speed("-nano"),
     "cost": lambda: cost_table(read_json("costs.json")),
     "time": lambda: cost_sentence(read_json("costs.json")),
+    "gsm8k": lambda: teacher_gsm8k.table(read_json("teacher-gsm8k.json"),
+                                         read_json("teacher-gsm8k-readings.json")),
     "original": original, "gsm8k-runs": gsm8k_runs, "profiles": profiles,
 }
 
