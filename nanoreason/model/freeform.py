@@ -12,7 +12,7 @@ from fractions import Fraction
 
 from nanoreason.data.problem import Operand, Problem, Step
 from nanoreason.data.procedural import BASE_SCALE, TRAIN_STEPS, hash_split, make_problem
-from nanoreason.data.stories import load_words
+from nanoreason.data.stories import Scale, load_words
 from nanoreason.data.verify_lines import (compute, draw_kinds, equation, slip, write_check,
                                           write_number)
 from nanoreason.model.tokens import prompt_text
@@ -45,10 +45,10 @@ def _solution(problem: Problem, rng: random.Random) -> str:
     return " ".join(parts) + f" The answer is {problem.answer}."
 
 
-def _story(rng: random.Random, situations) -> tuple[str, str]:
+def _story(rng: random.Random, situations, scale: Scale) -> tuple[str, str]:
     while True:
         problem = make_problem(rng, rng.choice(situations), rng.choice(TRAIN_STEPS),
-                               load_words("en").names.base, "train", BASE_SCALE)
+                               load_words("en").names.base, "train", scale)
         if hash_split(problem.question) == "train":
             break
     if rng.random() < 0.12:
@@ -59,14 +59,14 @@ def _story(rng: random.Random, situations) -> tuple[str, str]:
     return problem.question, _solution(problem, rng)
 
 
-def random_step(rng: random.Random) -> Step:
-    """A sum of the size that the problems have, on numbers of no story."""
+def random_step(rng: random.Random, scale: Scale = BASE_SCALE) -> Step:
+    """A sum of the size that the problems of a scale have, on numbers of no story."""
     operator = rng.choice("++--**//%")
-    x = rng.randint(2, BASE_SCALE.largest)
-    y = rng.randint(2, BASE_SCALE.largest)
+    x = rng.randint(2, scale.largest)
+    y = rng.randint(2, scale.largest)
     right = None
-    if operator == "+":
-        x, y = rng.randint(2, 70), rng.randint(2, 60)
+    if operator == "+":  # a start and a little more than a gain
+        x, y = rng.randint(2, scale.start[1]), rng.randint(2, scale.gain[1] + 10)
     elif operator == "-":
         x, y = max(x, y) + 1, min(x, y)
     elif operator == "*":
@@ -75,13 +75,13 @@ def random_step(rng: random.Random) -> Step:
             x, y = y, x
     elif operator == "/":
         y = rng.randint(2, 9)
-        x = y * rng.randint(2, BASE_SCALE.largest // y + 1)
+        x = y * rng.randint(2, scale.largest // y + 1)
         if rng.random() < 0.1:
-            x = rng.randint(2, BASE_SCALE.largest)
+            x = rng.randint(2, scale.largest)
     else:
         rate = rng.choice((10, 20, 25, 40, 75))
         parts = Fraction(rate, 100).denominator
-        x, operator = parts * rng.randint(1, BASE_SCALE.largest // parts), "*"
+        x, operator = parts * rng.randint(1, scale.largest // parts), "*"
         right = Operand("given", 0, Fraction(rate, 100), f"{rate}%")
     left = Operand("given", 0, Fraction(x), str(x))
     right = right or Operand("given", 0, Fraction(y), str(y))
@@ -92,9 +92,9 @@ def random_step(rng: random.Random) -> Step:
     return Step(operator, left, right, compute(operator, left.value, right.value), "")
 
 
-def _sums(rng: random.Random) -> tuple[str, str]:
+def _sums(rng: random.Random, scale: Scale) -> tuple[str, str]:
     """Some sums to work out, with or without a check of each."""
-    steps = [random_step(rng) for _ in range(rng.randint(2, 10))]
+    steps = [random_step(rng, scale) for _ in range(rng.randint(2, 10))]
     asked = ", ".join(f"{s.left.text} {s.operator} {s.right.text}" for s in steps)
     with_checks = rng.random() < 0.5
     lines = []
@@ -105,11 +105,11 @@ def _sums(rng: random.Random) -> tuple[str, str]:
     return f"Work out {asked}.", " ".join(lines)
 
 
-def _claims(rng: random.Random) -> tuple[str, str]:
+def _claims(rng: random.Random, scale: Scale) -> tuple[str, str]:
     """Claimed sums, each judged by a check of another form."""
     asked, lines = [], []
     for _ in range(rng.randint(2, 7)):
-        step = random_step(rng)
+        step = random_step(rng, scale)
         found = step.value
         if rng.random() < 0.5 and found.denominator == 1:
             found = Fraction(slip(int(found), rng))
@@ -120,16 +120,19 @@ def _claims(rng: random.Random) -> tuple[str, str]:
     return f"Is it true that {', '.join(asked)}?", " ".join(lines)
 
 
-def documents(seed: int) -> Iterator[tuple[str, str]]:
-    """An endless, seeded stream of (prompt, solution) pairs for the base model."""
+def documents(seed: int, scale: Scale = BASE_SCALE) -> Iterator[tuple[str, str]]:
+    """An endless, seeded stream of (prompt, solution) pairs for the base model.
+
+    scale: of the numbers, in stories and sums alike.
+    """
     rng = random.Random(f"freeform/{seed}")
     situations = [s for s in load_words("en").situations if not s.held_out]
     while True:
         draw = rng.random()
         if draw < 0.6:
-            question, solution = _story(rng, situations)
+            question, solution = _story(rng, situations, scale)
         elif draw < 0.8:
-            question, solution = _sums(rng)
+            question, solution = _sums(rng, scale)
         else:
-            question, solution = _claims(rng)
+            question, solution = _claims(rng, scale)
         yield prompt_text(question), solution

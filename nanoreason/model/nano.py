@@ -63,7 +63,8 @@ def new_model(recipe: dict, tokenizer) -> Qwen2ForCausalLM:
         num_hidden_layers=recipe["layers"], intermediate_size=recipe["intermediate_size"],
         num_attention_heads=recipe["heads"], num_key_value_heads=recipe["heads"],
         max_position_embeddings=1024, tie_word_embeddings=True, rope_theta=10_000.0,
-        initializer_range=0.05, eos_token_id=tokenizer.eos_token_id, bos_token_id=None,
+        initializer_range=recipe.get("initializer_range", 0.05),
+        eos_token_id=tokenizer.eos_token_id, bos_token_id=None,
         pad_token_id=tokenizer.pad_token_id)
     return Qwen2ForCausalLM(config)
 
@@ -162,7 +163,7 @@ def settle_embeddings(model, tokenizer, unread: list[int], seed: int) -> None:
     centre, spread = weight[read].mean(0), weight[read].std(0)
     generator = torch.Generator().manual_seed(seed)
     for rows, factor in ((reserved, RESERVED_SPREAD), (unread, 1.0)):
-        noise = torch.randn(len(rows), weight.shape[1], generator=generator)
+        noise = torch.randn(len(rows), weight.shape[1], generator=generator).to(weight.device)
         weight[rows] = centre + factor * noise * spread
 
 
