@@ -131,8 +131,33 @@ class GraphError(ValueError):
         return f"EXECUTE line {self.line}: {self.reason}" if self.line else self.reason
 
 
+def _sides(equation: Equation) -> tuple[Node, Fraction] | None:
+    """What an equation computes, and the value that it claims; None if unreadable."""
+    try:
+        left, right = parse_expression(equation.left), parse_expression(equation.right)
+        if isinstance(left, Number) and not isinstance(right, Number):
+            left, right = right, left  # `72 = 24 + 48` claims 72 too
+        value, worked_out = value_of(right), value_of(left)
+        # `1 / 4 * 100 = 25%` claims 25: a lone percentage may stand for its number.
+        if isinstance(right, Number) and right.percent and 100 * value == worked_out:
+            value *= 100
+        return left, value
+    except ArithmeticTextError:
+        return None
+
+
+def _readable(text: str) -> list[tuple[Equation, Node, Fraction]]:
+    """The equations of a line that can be read, with what each computes and claims."""
+    found = [(equation, _sides(equation)) for equation in read_equations(text)]
+    return [(equation, *sides) for equation, sides in found if sides]
+
+
 class _Builder:
-    """Reads lines in order and grows the graph."""
+    """Reads lines in order and grows the graph.
+
+    An operand is mostly a number. So is a negative result (`-2 + 10`), and a fraction that the
+    question has as one quantity (`3/4`).
+    """
 
     def __init__(self, question: str):
         self.given, self.constants = quantities(question), constants_of(question)
@@ -140,11 +165,10 @@ class _Builder:
         self.results: dict[tuple, Fraction] = {}
         self.used: set[tuple] = set()
         self.forms: dict[tuple, Form] = {}
-        self.operands = Operands(self.given)
 
     def add_line(self, line: int, text: str, plan: str) -> None:
         """plan: PLAN's line, "" for none."""
-        names, found = named_sources(plan), readable(text)
+        names, found = named_sources(plan), _readable(text)
         if not found:
             raise GraphError(line, f"no readable equation in {text[:60]!r}")
         for position, (equation, left, value) in enumerate(found, 1):
@@ -153,7 +177,8 @@ class _Builder:
 
     def add_equation(self, node: tuple, equation: Equation, left: Node, value: Fraction,
                      names: list[tuple]) -> None:
-        tree, numbers = self.operands.read(left, self.results.values())
+        numbers: list[Number] = []
+        tree = self.read(left, numbers)
         sources = self.sources(node, numbers, names)
         form = self.form(tree, iter(sources))
         self.forms[node], self.results[node] = form, value
@@ -162,6 +187,48 @@ class _Builder:
             operands=tuple((number.value, source) for number, source in zip(numbers, sources)),
         )
         self.graph.add_edges_from((source, node) for source in sources)
+
+    def read(self, tree: Node, numbers: list[Number]) -> Node:
+        """An expression with every operand as one Number; these are added to `numbers`."""
+        whole = self._one_operand(tree)
+        if whole is not None:
+            numbers.append(whole)
+            return whole
+        if isinstance(tree, Negative):
+            return Negative(self.read(tree.operand, numbers))
+        if tree.op == "/" and isinstance(tree.left, Binary) and tree.left.op == "*":
+            share = self._written_fraction(tree.left.right, tree.right)
+            if share:  # `80 * 3/4` is read as (80 * 3) / 4
+                tree = Binary("*", tree.left.left, share)
+        return Binary(tree.op, self.read(tree.left, numbers), self.read(tree.right, numbers))
+
+    def _one_operand(self, tree: Node) -> Number | None:
+        """The number that an expression is when it is a single operand, else None."""
+        if isinstance(tree, Number):
+            return tree
+        if isinstance(tree, Negative) and isinstance(tree.operand, Number):
+            value = -tree.operand.value
+            known = value in self.results.values()
+            return Number(value, f"-{tree.operand.text}") if known else None
+        if isinstance(tree, Binary) and tree.op == "/":
+            return self._written_fraction(tree.left, tree.right)
+        return None
+
+    def _written_fraction(self, above: Node, below: Node) -> Number | None:
+        """`3/4` as one number where the question has that share as one quantity."""
+        if any(not isinstance(part, Number) or part.percent for part in (above, below)):
+            return None
+        if not below.value:
+            return None
+        share = above.value / below.value
+        given = {value for quantity in self.given for value in quantity.values}
+        apart = {above.value, below.value} <= given  # the question may mean 3 of 4
+        lowest = (share.numerator, share.denominator) == (above.value, below.value)
+        for quantity in self.given:
+            written = "/" in quantity.text and share == quantity.values[0]
+            if written or share in quantity.values and lowest and not apart:
+                return Number(share, f"{above.text}/{below.text}")
+        return None
 
     def form(self, tree: Node, sources: Iterator[tuple]) -> Form:
         """The canonical form of an expression whose operands come from `sources`, in order."""
