@@ -153,7 +153,7 @@ def audit(rows: Iterable[Mapping], reference: Iterable[Mapping] | None = None,
     test are passed over. reference: rows of a run trained without the loss of VERIFY, with
     which results (a1) are paired; None takes the run itself, as it was without the strategy.
     Returns mappings {name, does, bar, natural, given, a1, passed}: natural and given as in
-    `breakdown.verification` (given is None for a strategy that changes EXECUTE), a1 the
+    `self_verification.verification` (given is None for a strategy that changes EXECUTE), a1 the
     `Comparison` with the reference, passed None for the run's own VERIFY.
     """
     table = read_rows(rows)

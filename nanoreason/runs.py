@@ -19,7 +19,8 @@ from typing import Any
 import yaml
 
 from nanoreason import paths
-from nanoreason.files import drop_half_line, pack, read_text, stored, to_json, write_json, write_text
+from nanoreason.files import (drop_half_line, pack, read_text, stored, to_json, write_json,
+                              write_text)
 from nanoreason.stages import SETTINGS
 
 FILES = ("params.yaml", "environment.json", "metrics.csv", "generations.jsonl", "summary.json")

@@ -20,7 +20,7 @@ from nanoreason.arithmetic.expression import (ArithmeticTextError, Binary, Negat
                                               Number, evaluate, value_of)
 from nanoreason.data.verify_lines import write_number
 from nanoreason.evaluation.report import rate_of
-from nanoreason.evaluation.rows import ScoredRow
+from nanoreason.evaluation.rows import ScoredRow, by_reason
 from nanoreason.graph.builder import execute_graph
 from nanoreason.graph.quantities import quantities
 from nanoreason.stages import MARKER, NUMBERED, Stage
@@ -252,17 +252,16 @@ def judge_interventions(rows: Iterable[ScoredRow], parents: Mapping[tuple, Score
     parents: the natural rows by (problem, sample).
     """
     cases: list[Case] = []
-    left_out: dict[str, tuple[str, ...]] = {}
+    left_out: list[tuple[str, str]] = []
     for row in rows:
         parent = parents.get((row.problem, str(row.row.get("parent_sample"))))
         found = _judge(row, parent) if parent else None
         if found is None or found[0] is None:
-            reason = "intervention without dependents" if parent else \
-                "intervention without its parent"
-            left_out[reason] = left_out.get(reason, ()) + (row.name,)
+            lacks = "dependents" if parent else "its parent"
+            left_out.append((f"intervention without {lacks}", row.name))
         else:
             cases.append(Case(row.problem, parent.second, *found))
-    return cases, left_out
+    return cases, by_reason(left_out)
 
 
 def _judge(row: ScoredRow, parent: ScoredRow) -> tuple[bool | None, str, int | None] | None:

@@ -19,7 +19,7 @@ import numpy as np
 from scipy.stats import binomtest
 
 from nanoreason.data.problem import question_sha256
-from nanoreason.evaluation.rows import ScoredRow, ScoredRows, problem_of, read_rows
+from nanoreason.evaluation.rows import ScoredRow, ScoredRows, by_reason, problem_of, read_rows
 
 Interval = tuple[float, float] | None
 Statistic = Callable[[np.ndarray], np.ndarray]
@@ -258,11 +258,7 @@ class Report:
     @property
     def refused(self) -> dict[str, tuple[str, ...]]:
         """The names of the rows with an answer that could not be compared, by reason."""
-        found: dict[str, tuple[str, ...]] = {}
-        for row in self._rows:
-            if row.refused is not None:
-                found[row.refused] = found.get(row.refused, ()) + (row.name,)
-        return found
+        return by_reason((row.refused, row.name) for row in self._rows if row.refused)
 
     def score_names(self) -> tuple[str, ...]:
         """The names of the scores, in the order of the table."""

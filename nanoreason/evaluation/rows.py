@@ -186,10 +186,7 @@ class ScoredRows:
     @property
     def left_out(self) -> dict[str, tuple[str, ...]]:
         """The names of the rows that cannot be scored, by reason."""
-        found: dict[str, tuple[str, ...]] = {}
-        for row, reason in self.faults:
-            found[reason] = found.get(reason, ()) + (name_of(row),)
-        return found
+        return by_reason((reason, name_of(row)) for row, reason in self.faults)
 
     @property
     def mappings(self) -> list[Mapping]:
@@ -249,6 +246,14 @@ def read_rows(rows: Iterable[Mapping] | ScoredRows, texts: Texts | None = None) 
 def read_row(row: Mapping | ScoredRow) -> ScoredRow:
     """One row read; a row that was read already is handed back."""
     return row if isinstance(row, ScoredRow) else ScoredRow(row)
+
+
+def by_reason(named: Iterable[tuple[str, str]]) -> dict[str, tuple[str, ...]]:
+    """(reason, name) pairs as reason -> names."""
+    found: dict[str, tuple[str, ...]] = {}
+    for reason, name in named:
+        found[reason] = found.get(reason, ()) + (name,)
+    return found
 
 
 def problem_of(row: Mapping) -> str:
