@@ -14,7 +14,7 @@ pass over the lines: a lone line break separates lines, no other character does.
 """
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from nanoreason.stages import (ANSWER, CLOSINGS, MARKER, NUMBERED, RESULT, VERDICT, VERDICT_TEXT,
@@ -98,24 +98,32 @@ def cut_closings(stage: Stage, lines: list[str], keywords: tuple[str, ...]) -> l
     return parts
 
 
+def _items(lines: Iterable[str]) -> list[tuple[int | None, str]]:
+    """(number, text) of numbered lines; an unnumbered line continues its item, or is one of its
+    own, without a number, where none stands before it."""
+    items: list[tuple[int | None, list[str]]] = []
+    for line in lines:
+        match = NUMBERED.match(line)
+        if match:
+            items.append((int(match[1]), [match[2] or ""]))
+        elif items and items[-1][0] is not None:
+            items[-1][1].append(line)
+        else:
+            items.append((None, [line]))
+    return [(number, "\n".join(item).strip()) for number, item in items]
+
+
 def read_steps(stage: Stage, lines: list[str], first: int = 1) -> tuple[str, ...]:
     """The items of lines numbered from `first` on; an unnumbered line continues its item.
 
     Raises TraceError where a number is not the next one, or none stands at the start.
     """
-    items = []
-    for line in lines:
-        match = NUMBERED.match(line)
-        if match:
-            expected = first + len(items)
-            if int(match[1]) != expected:
-                raise TraceError(stage, f"step {expected} is numbered {match[1]}: {line[:60]!r}")
-            items.append([match[2] or ""])
-        elif items:
-            items[-1].append(line)
-        else:
-            _require(not line.strip(), stage, f"unnumbered step: {line.strip()[:60]!r}")
-    return tuple("\n".join(item).strip() for item in items)
+    items = [(number, text) for number, text in _items(lines) if number is not None or text]
+    for expected, (number, text) in enumerate(items, first):
+        if number != expected:
+            said = "unnumbered step" if number is None else f"step {expected} is numbered {number}"
+            raise TraceError(stage, f"{said}: {text[:60]!r}")
+    return tuple(text for _, text in items)
 
 
 def first_closing(lines: list[str], keyword: str) -> tuple[int, str | None]:
@@ -132,18 +140,8 @@ def read_loose_steps(lines: list[str]) -> tuple[str, ...]:
 
     Closing lines, second verdicts for example, belong to no item.
     """
-    items, numbered = [], False
-    for line in lines:
-        if closing_of(line):
-            continue
-        match = NUMBERED.match(line)
-        if match or not numbered:
-            items.append([match[2] or "" if match else line])
-            numbered = numbered or bool(match)
-        else:
-            items[-1].append(line)
-    texts = ("\n".join(item).strip() for item in items)
-    return tuple(text for text in texts if text)
+    return tuple(text for _, text in _items(line for line in lines if not closing_of(line))
+                 if text)
 
 
 @dataclass(frozen=True)
