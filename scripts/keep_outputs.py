@@ -8,8 +8,9 @@
 
 Each code cell keeps, as `executed_sha256` in its metadata, the hash of the source that gave
 its outputs. A test compares it with the source that stands there, so a cell that is edited
-and not executed again fails. Pictures are kept with 256 colours. Execute on a clean commit with TQDM_DISABLE=1 and
-PYTHONWARNINGS=ignore: bars and warnings belong to the machine, not to the result.
+and not executed again fails. Pictures are kept with 256 colours. Execute on a clean commit
+with TQDM_DISABLE=1 and PYTHONWARNINGS=ignore: bars and warnings belong to the machine, not
+to the result.
 """
 from __future__ import annotations
 
