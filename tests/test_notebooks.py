@@ -115,6 +115,12 @@ def test_outputs_that_are_not_the_notebooks_own_are_refused(kept, made, sentence
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_the_outputs_are_those_of_the_source_that_stands_there(path):
+    edited = not_executed(nbformat.read(path, as_version=4))
+    assert not edited, f"edited and not executed again, see scripts/keep_outputs.py: {edited}"
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_papermill_documents_every_parameter(path):
     done = CliRunner().invoke(papermill_command, ["--help-notebook", str(path), "out.ipynb"])
     assert done.exit_code == 0, done.output
