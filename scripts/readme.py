@@ -22,12 +22,13 @@ from nanoreason import paths
 from nanoreason.evaluation import accuracy
 from nanoreason.evaluation.report import wilson
 from nanoreason.figures.tables import Table, results_table
-from nanoreason.files import write_text
+from nanoreason.files import read_text, write_text
 from nanoreason.params import BaseParams, DataParams, EvaluateParams, TrainParams
 from nanoreason.runs import Run
 from study import cost_sentence, cost_table
 
 sys.path.append(str(paths.ROOT / "benchmarks"))
+import gpu_table  # noqa: E402
 import teacher_gsm8k  # noqa: E402
 from speed_table import speed_table  # noqa: E402
 
@@ -39,8 +40,8 @@ _FRAMED = re.compile(r"(<!-- (?P<name>[\w-]+):begin -->\n).*?(<!-- (?P=name):end
 
 
 def read_json(name: str) -> dict:
-    """A JSON file of results/."""
-    return json.loads((paths.RESULTS / name).read_text(encoding="utf-8"))
+    """A JSON file of results/, stored plain or gzipped."""
+    return json.loads(read_text(paths.RESULTS / name))
 
 
 def ablation_rows(name: str) -> list[dict[str, str]]:
@@ -135,6 +136,9 @@ SECTIONS: Mapping[str, Callable[[], str]] = {
     "time": lambda: cost_sentence(read_json("costs.json")),
     "gsm8k": lambda: teacher_gsm8k.table(read_json("teacher-gsm8k.json"),
                                          read_json("teacher-gsm8k-readings.json")),
+    "gpu-size": lambda: gpu_table.size_table(read_json("gpu.json")),
+    "gpu-speed": lambda: gpu_table.speed_table(read_json("gpu.json")),
+    "gpu-checks": lambda: gpu_table.check_table(read_json("gpu.json")),
     "original": original, "gsm8k-runs": gsm8k_runs, "profiles": profiles,
 }
 

@@ -20,6 +20,7 @@ from nanoreason.evaluation.generate import EVALUATED
 from nanoreason.evaluation.rows import read_row
 from nanoreason.evaluation.summary import find_others, find_prompted, lacks_verify_loss, summarise
 from nanoreason.figures.tables import show
+from nanoreason.model.nano import RECIPE
 from nanoreason.params import AblateParams
 from nanoreason.runs import Run
 from nanoreason.stages import Stage
@@ -49,6 +50,7 @@ CONSTANTS = {  # numbers that no result yields; what they are
     "data.md": {"4": "bits", "13": "words of an n-gram"},
     "gsm8k.md": {"1": "a line's number", "2": "a line's number"},
     "speed.md": {"4": "problems in a batch"},
+    "gpu.md": {"99": "the largest number that a base has read", "199": "the same"},
     "original-study.md": {  # facts of the study, none of this project
         "2026": "year", "4": "bits", ".15": "weight", ".35": "weight", ".2": "weight",
         ".3": "weight", "100": "% that a constant scores", "15000": "traces claimed",
@@ -223,6 +225,61 @@ def quotes(summary, grid):
         "GSM8K's test problems": [readme.read_json("original-study.json")["rows"][0]["asked"]],
         "memory": [f"{memory[name]['peak_bytes_above_model']['median'] / 2**30:.2f}"
                    for name in ("ours", "plain_4")],
+    } | gpu_quotes()
+
+
+def gpu_quotes() -> dict:
+    """Of docs/gpu.md, from the result file alone."""
+    found = readme.read_json("gpu.json")
+    cells, speed = found["cells"], found["speed"]["speed-none"]
+    own = {name: cell["natural"] for name, cell in cells.items()}
+    today = [own[f"pair-{size}-99-0"] for size in ("1m", "4m", "16m")]
+    parameters = {base["size"]: f"{base['parameters'] / 1e6:.1f}"
+                  for base in found["bases"].values()}
+    checks = {name: found["checks"][f"check-{name}"] for name in ("none", "nf4")}
+    medians = {name: f"{each['samples_per_second']['median']:.1f}"
+               for name, each in speed["medians"].items()}
+    ratio = speed["ours_to_other"]["trl"]
+
+    def percent(name, score="accuracy_a1"):
+        return f"{100 * own[name][score]['value']:.1f}"
+
+    def false(*sizes):
+        parts = [today[0]["false"][f"{kind}_{size}_99"]["counts"]
+                 for kind in ("sum", "difference") for size in sizes]
+        return [sum(part[place] for part in parts) for place in (0, 1)]
+
+    careful = sorted(percent(f"pair-1m-careful-{seed}") for seed in range(3))
+    assert cells.keys() & {f"pair-1m-careful-{seed}" for seed in range(4)} == {
+        f"pair-1m-careful-{seed}" for seed in range(3)}  # the only ones of three seeds
+    assert checks["none"]["passed"] and not checks["nf4"]["passed"]
+    assert not ratio["samples_per_second"]["met"]
+    return {
+        "sizes of bases on the GPU": [parameters[size] for size in ("1m", "4m", "16m")],
+        "a size": [parameters["1m"]], "another size": [parameters["16m"]],
+        "plan on the GPU": [found["plan"]["steps"], RECIPE["steps"],
+                            found["plan"]["traces"], found["plan"]["problems"]],
+        "gain by size": ["{:+.1f}".format(100 * each["delta"]["value"]) for each in today],
+        "recall by size": [percent(f"pair-{size}-99-0", "recall") for size in ("1m", "16m")],
+        "comparisons by size": [f"{100 * each['comparison']['value']:.1f}" for each in today],
+        "repaired and spoiled at 16M": [today[-1][score]["counts"][0]
+                                        for score in ("i_to_c", "c_to_i")],
+        "a1 of bases by what they read": [percent("pair-1m-199-0"), percent("pair-1m-99-0")],
+        "false sums above": false("above"), "false sums below": false("to"),
+        "columns' comparisons": own["pair-1m-columns-0"]["comparison"]["counts"],
+        "columns' cost": [
+            f"{float(percent('pair-1m-right-0')) - float(percent('pair-1m-columns-0')):.0f}",
+            percent("pair-1m-columns-0"), percent("pair-1m-right-0")],
+        "computed carefully": [careful[0], careful[-1]],
+        "computed carefully at 16M": [percent("pair-16m-careful-0")],
+        "traces of speed on the GPU": [speed["traces"]["count"]],
+        "speed on the GPU": [medians[name] for name in
+                             ("ours", "trl", "original_unpadded", "original")],
+        "against TRL on the GPU": [f"{ratio['samples_per_second']['median']:.2f}",
+                                   ratio["samples_per_second"]["bar"],
+                                   f"{ratio['peak_bytes_above_model']['median']:.2f}"],
+        "largest logit": [f"{checks['none']['largest_logit']:.0f}"],
+        "NF4 against a CPU": [f"{checks['nf4']['found']['cpu']:.3f}"],
     }
 
 

@@ -1,0 +1,243 @@
+"""A text and traces in which VERIFY works its sums out digit by digit, units first.
+
+The third text of `gpu_size`, `columns`, beside the two of today's form. What differs:
+
+- the base reads today's plain stories and sums, up to 99, and in half of its text sums up to
+  999 by columns, claims judged by such a sum (half of them wrong), and stories in which a
+  wrong step is noticed and done again;
+- VERIFY checks by columns, and by additions and products alone: a sum is worked out again,
+  a difference added back, a quotient multiplied back. Which check is made follows from the
+  operator, so the form of a check tells nothing of the verdict;
+- repairs are by columns too, a difference by the missing addend;
+- every trace with an error has its right twin, and nothing before its VERIFY is learned;
+- short rows of claims, half of them wrong, for the verification adapter alone: such a row
+  begins with the VERIFY tag, so that the other adapter acts on none of its tokens.
+
+EXECUTE stays plain (`87 + 15 = 112`). The line of VERIFY that finds this wrong:
+
+    15 + 87: 5 + 7 = 12;1 + 8 + 1 = 10;15 + 87 = 102, want 112, wrong
+"""
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import replace
+from fractions import Fraction
+
+from nanoreason.data.errors import inject
+from nanoreason.data.problem import Operand, Step
+from nanoreason.data.procedural import (SCALE, TRAIN_STEPS, hash_split, make_problem,
+                                        problems)
+from nanoreason.data.stories import Scale, Situation, load_words
+from nanoreason.data.verify_lines import (compute, equation, procedural_trace, slip,
+                                          write_number)
+from nanoreason.model.freeform import documents as plain_documents
+from nanoreason.model.tokens import prompt_text
+from nanoreason.trace import Trace
+
+LARGE = Scale(999, (6, 700), (3, 500))  # what is read by columns
+STEPS = (1, 2, 3, 4, 5, 6)  # of the base's stories by columns: one more than tuning asks for
+CLAIMS = 3  # in a short row
+
+
+def number(value: int | Fraction) -> Operand:
+    """An operand that a text states."""
+    return Operand("given", 0, Fraction(value), write_number(Fraction(value)))
+
+
+def columns(operator: str, left: Operand, right: Operand) -> str | None:
+    """The digit facts of a sum, units first; None where it is written in one go.
+
+    A sum and a product by one digit carry; a difference is found as the missing addend.
+    """
+    if any(not o.text.isdigit() for o in (left, right)):
+        return None
+    x, y = int(left.text), int(right.text)
+    if operator == "+" or operator == "-" and 0 <= y <= x:
+        facts, carry, rest = [], 0, (x, y)
+        while any(rest) or not facts:
+            a, b = rest[0] % 10, rest[1] % 10
+            if operator == "+":
+                first, second = a, b
+            else:  # b and what, with the carry, ends in a?
+                first, second = b, (a - b - carry) % 10
+            total = first + second + carry
+            facts.append(f"{first} + {second}{' + 1' if carry else ''} = {total}")
+            carry, rest = total // 10, (rest[0] // 10, rest[1] // 10)
+        return ";".join(facts)
+    if operator == "*" and min(x, y) < 10 < max(x, y):
+        many, one = max(x, y), min(x, y)
+        facts, carry = [], 0
+        while many:
+            total = many % 10 * one + carry
+            facts.append(f"{many % 10} * {one}{f' + {carry}' if carry else ''} = {total}")
+            carry, many = total // 10, many // 10
+        return ";".join(facts)
+    return None
+
+
+def worked(operator: str, left: Operand, right: Operand) -> str:
+    """A sum with its digit facts, where it has some: `15 + 87: 5 + 7 = 12;...;15 + 87 = 102`."""
+    text = equation(operator, left, right, compute(operator, left.value, right.value))
+    facts = columns(operator, left, right)
+    return f"{text.rsplit(' = ', 1)[0]}: {facts};{text}" if facts else text
+
+
+def check(step: Step, found: Fraction) -> str:
+    """The line of VERIFY for a step of which EXECUTE found the value `found`."""
+    x, y, c = step.left, step.right, number(found)
+    operator, left, right, wanted = {
+        "+": ("+", y, x, c), "*": ("*", y, x, c), "-": ("+", c, y, x), "/": ("*", c, y, x),
+    }[step.operator]
+    right_value = compute(step.operator, x.value, y.value)
+    return (f"{worked(operator, left, right)}, want {write_number(wanted.value)}, "
+            f"{'correct' if found == right_value else 'wrong'}")
+
+
+def rewritten(trace: Trace, steps: tuple[Step, ...]) -> Trace:
+    """A trace with VERIFY in this form. steps: the right ones."""
+    until = len(steps) if trace.verdict is None else trace.verdict
+    found = [Fraction(line.rsplit(" = ", 1)[1]) for line in trace.execute]
+    repairs = () if trace.verdict is None else tuple(
+        worked(step.operator, step.left, step.right) for step in steps[trace.verdict - 1:])
+    return replace(trace, repairs=repairs, checks=tuple(
+        check(step, value) for step, value in zip(steps[:until], found)))
+
+
+def drawn(rng: random.Random, largest: int) -> Step:
+    """A sum on numbers of no story whose numbers are `largest` at most."""
+    operator = rng.choice("++--*/")
+    if operator in "+-":
+        total = rng.randint(4, largest)
+        part = rng.randint(1, total - 1)
+        x, y = (total - part, part) if operator == "+" else (total, part)
+    else:
+        y = rng.randint(2, 9) if rng.random() < 0.8 else rng.randint(10, 12)
+        x = rng.randint(2, max(2, largest // y))
+        if operator == "/":
+            x *= y
+        elif rng.random() < 0.5:
+            x, y = y, x
+    left, right = number(x), number(y)
+    return Step(operator, left, right, compute(operator, left.value, right.value), "")
+
+
+def size(rng: random.Random) -> int:
+    """The largest number of a few sums: most are of the problems' size."""
+    return rng.choice((99, 199, 199, 999))
+
+
+def claims(rng: random.Random, count: int) -> tuple[str, list[str]]:
+    """Some claimed sums in a question, half of them wrong, and the check of each."""
+    asked, lines, largest = [], [], size(rng)
+    for _ in range(count):
+        step = drawn(rng, largest)
+        found = Fraction(slip(int(step.value), rng)) if rng.random() < 0.5 else step.value
+        asked.append(equation(step.operator, step.left, step.right, found))
+        lines.append(check(step, found))
+    return f"Is it true that {', '.join(asked)}?", lines
+
+
+def sums(rng: random.Random) -> tuple[str, str]:
+    """Some sums to work out by columns."""
+    largest = size(rng)
+    steps = [drawn(rng, largest) for _ in range(rng.randint(2, 6))]
+    asked = ", ".join(f"{s.left.text} {s.operator} {s.right.text}" for s in steps)
+    return f"Work out {asked} by digits.", " ".join(
+        f"{worked(s.operator, s.left, s.right)}." for s in steps)
+
+
+def known_situations() -> list[Situation]:
+    """The situations that training shows."""
+    return [situation for situation in load_words("en").situations if not situation.held_out]
+
+
+def story(rng: random.Random, situations: list[Situation]) -> tuple[str, str]:
+    """A story by columns; in half of them steps are checked, and now and then one is wrong."""
+    names = load_words("en").names.base
+    while True:
+        problem = make_problem(rng, rng.choice(situations), rng.choice(STEPS), names, "train",
+                               LARGE if rng.random() < 0.5 else SCALE)
+        if hash_split(problem.question) == "train":
+            break
+    parts, checked = [], rng.random() < 0.6
+    for step in problem.steps:
+        if not checked:
+            parts.append(worked(step.operator, step.left, step.right))
+            continue
+        wrong = rng.random() < 0.3
+        found = Fraction(slip(int(step.value), rng)) if wrong else step.value
+        parts += [equation(step.operator, step.left, step.right, found), check(step, found)]
+        if wrong:
+            parts.append(worked(step.operator, step.left, step.right))
+    return problem.question, " ".join(f"{part}." for part in parts) + \
+        f" The answer is {problem.answer}."
+
+
+def documents(seed: int) -> Iterator[tuple[str, str]]:
+    """An endless, seeded stream of (prompt, solution): half of it today's text."""
+    rng, plain = random.Random(f"columns/{seed}"), plain_documents(seed)
+    situations = known_situations()
+    while True:
+        draw = rng.random()
+        if draw < 0.5:
+            yield next(plain)
+        elif draw < 0.7:
+            question, solution = story(rng, situations)
+            yield prompt_text(question), solution
+        elif draw < 0.8:
+            question, solution = sums(rng)
+            yield prompt_text(question), solution
+        else:
+            question, lines = claims(rng, rng.randint(2, 4))
+            yield prompt_text(question), " ".join(f"{line}." for line in lines)
+
+
+def training_rows(tokenizer, seed: int, traces: int, short: int, recipe: str) -> list:
+    """Encoded rows of a recipe. traces: problems. short: rows of claims, of `columns` alone.
+
+    `columns`: right traces, a wrong twin for every second one, short rows. The controls have
+    right traces alone: `right`, and `careful`, whose EXECUTE is by columns too.
+    """
+    from nanoreason.model.tokens import (IGNORE, TRANSITION, VERIFY, Encoded, encode, tag_ids,
+                                         text_ids)
+
+    tag, rows = tag_ids(tokenizer), []
+    for place, problem in enumerate(problems("train", traces, seed)):
+        right = procedural_trace(problem)
+        wrong = inject(problem, right, seed) if recipe == "columns" and place % 2 else None
+        for trace in (right, *([wrong[0]] if wrong else [])):
+            new = rewritten(trace, problem.steps)
+            if recipe == "careful":
+                new = replace(new, execute=tuple(
+                    worked(step.operator, step.left, step.right) for step in problem.steps))
+            row = encode(tokenizer, problem.question, new, 512, wrong_execute=trace is not right)
+            if row is None:
+                continue
+            if trace is not right:
+                switch = next(i for i in range(row.prompt_length, len(row))
+                              if row.input_ids[i:i + len(tag)] == tag) + len(tag)
+                groups = [IGNORE] * switch + row.groups[switch:]
+                row = Encoded(row.input_ids, groups, row.prompt_length)
+            rows.append(row)
+    rng = random.Random(f"short/{seed}")
+    for _ in range(short if recipe == "columns" else 0):
+        question, lines = claims(rng, CLAIMS)
+        prompt = tag + text_ids(tokenizer, prompt_text(question)) + tag
+        ids = text_ids(tokenizer, "".join(f"{k}. {line}\n" for k, line in enumerate(lines, 1)))
+        rows.append(Encoded(prompt + ids + [tokenizer.eos_token_id],
+                            [IGNORE] * len(prompt) + [VERIFY] * len(ids) + [TRANSITION], 0))
+    return rows
+
+
+def large_problems(count: int, seed: int) -> Iterator:
+    """Problems of the situations of train with numbers up to 999, of the test part."""
+    rng, seen = random.Random(f"large/{seed}"), set()
+    names, situations = load_words("en").names.test, known_situations()
+    while len(seen) < count:
+        problem = make_problem(rng, rng.choice(situations), rng.choice(TRAIN_STEPS), names,
+                               "test", LARGE)
+        if problem.id not in seen and hash_split(problem.question) == "test":
+            seen.add(problem.id)
+            yield replace(problem, split="test_999")
+
