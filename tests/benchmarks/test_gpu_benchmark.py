@@ -6,6 +6,7 @@ import random
 import time
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
 import torch
@@ -140,31 +141,34 @@ def test_graphs_that_share_a_pool_give_the_gradients_of_plain_calls():
 
 
 @dataclass
-class Ended:
-    """A process that has done its job."""
+class Process:
+    """A process that has done its job by the time it is asked."""
 
-    returncode: int = 0
+    result: Path | None  # None: it fails
 
     def poll(self):
+        if self.result:
+            write_json(self.result, {})
         return self.returncode
 
+    @property
+    def returncode(self):
+        return int(not self.result)
 
-class AtOnce(gpu_jobs.Jobs):
-    """Jobs that are done as soon as they begin; those named in `broken` fail."""
+
+class Quick(gpu_jobs.Jobs):
+    """Jobs that take no time; those named in `broken` fail."""
 
     broken: tuple[str, ...] = ()
 
     def start(self, job):
         self.order = [*getattr(self, "order", []), job.name]
         (self.work / f"{job.name}.log").write_text("what went wrong")
-        if job.name in self.broken:
-            return Ended(1)
-        write_json(self.work / f"{job.name}.json", {})
-        return Ended()
+        return Process(None if job.name in self.broken else self.work / f"{job.name}.json")
 
 
 def test_jobs_wait_for_what_they_need_and_are_done_once(tmp_path):
-    jobs, every = AtOnce(tmp_path, workers=40), gpu_jobs.size_jobs(2)
+    jobs, every = Quick(tmp_path, workers=40), gpu_jobs.size_jobs(2)
     jobs.run(every, time.monotonic() + 60, lambda: None)
     assert sorted(jobs.order) == sorted(job.name for job in every) and not jobs.failed
     places = {name: place for place, name in enumerate(jobs.order)}
@@ -175,7 +179,7 @@ def test_jobs_wait_for_what_they_need_and_are_done_once(tmp_path):
 
 
 def test_a_failed_job_is_told_and_takes_those_that_need_it_with_it(tmp_path):
-    jobs = AtOnce(tmp_path, workers=40)
+    jobs = Quick(tmp_path, workers=40)
     jobs.broken = ("base-4m-columns",)
     jobs.run(gpu_jobs.size_jobs(1), time.monotonic() + 60, lambda: None)
     assert jobs.failed.pop("base-4m-columns") == "status 1: what went wrong"
