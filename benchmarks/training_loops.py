@@ -48,9 +48,10 @@ def plain_adapter(model):
 
 
 def our_params(job: dict) -> TrainParams:
-    """What ours trains with; `job` sets the batch."""
-    return TrainParams(profile="smollm2", base=job["base"], quantisation="none", rank=RANK,
-                       alpha=float(ALPHA), dropout=DROPOUT, learning_rate=RATE, epochs=1,
+    """What ours trains with; `job` sets the batch, its profile what is not named here."""
+    return TrainParams(profile=job.get("profile", "smollm2"), base=job["base"],
+                       quantisation="none", rank=RANK, alpha=float(ALPHA), dropout=DROPOUT,
+                       learning_rate=RATE, epochs=1,
                        batch_size=job["batch_size"], micro_batch_size=job["micro_batch_size"],
                        micro_batch_tokens=job["micro_batch_tokens"],
                        gradient_checkpointing=False, seed=job["seed"])

@@ -67,6 +67,7 @@ def test_ours_is_trained_with_the_recipe_of_the_comparison(job):
     assert (params.rank, params.alpha, params.dropout) == (16, 32, 0.05)
     assert (params.batch_size, params.micro_batch_size) == (4, 2)
     assert params.quantisation == "none" and not params.gradient_checkpointing
+    assert params.unpack and not our_params(job | {"profile": "gpu-bf16"}).unpack
 
 
 def test_the_original_loss_is_its_four_weighted_means_and_padding_changes_nothing(job):
