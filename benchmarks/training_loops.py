@@ -27,7 +27,7 @@ from nanoreason.params import TrainParams
 from nanoreason.training import attach_adapters
 from nanoreason.runs import Run
 from nanoreason.stages import Stage
-from nanoreason.training.resume import Standing
+from nanoreason.training.resume import TrainingState
 from nanoreason.model.tokens import Encoded
 from nanoreason.training.trainer import tune
 from nanoreason.model.adapters import dequantized
@@ -62,11 +62,11 @@ def ours(model, tokenizer, job: dict, folder: Path) -> Loop:
     params = our_params(job)
     model = attach_adapters(model, params.rank, params.alpha, params.dropout, params.seed,
                             params.routing)
-    standing = Standing(Run(folder), Checkpoints(folder, {}, params.checkpoint_gigabytes), False)
+    state = TrainingState(Run(folder), Checkpoints(folder, {}, params.checkpoint_gigabytes))
 
     def train(rows: list[Encoded]) -> float:
         with dequantized(model) if params.unpack else nullcontext():
-            return tune(model, tokenizer, rows, params, standing, time.monotonic())[1]["seconds"]
+            return tune(model, tokenizer, rows, params, state, time.monotonic())[1]["seconds"]
 
     return train
 

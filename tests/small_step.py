@@ -1,11 +1,14 @@
-"""One optimiser step of a tiny model, whole and in parts, for the tests of the loss."""
+"""One optimiser step of a tiny model, whole and in parts, and trainings with a fault in them."""
 from __future__ import annotations
 
+from contextlib import contextmanager
+
+import pytest
 import torch
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from nanoreason.training.loss import group_counts, last_hidden
-from nanoreason.training import attach_adapters, route, step_aware_loss
+from nanoreason.training import attach_adapters, route, step_aware_loss, trainer
 
 DEFAULT = {"understand": 1, "plan": 1, "execute": 1, "verify": 1, "transition": 0.1}
 TAG = [7, 8]
@@ -97,3 +100,11 @@ def counts_of(batches):
 def difference(found, expected):
     assert found.shape == expected.shape and float(expected.norm()) > 0
     return float((found - expected).norm() / expected.norm())
+
+
+@contextmanager
+def trained_by(kind):
+    """Within, `tune` takes this subclass of StepAwareTrainer."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trainer, "StepAwareTrainer", kind)
+        yield

@@ -23,7 +23,7 @@ from nanoreason.evaluation.rows import compact_row
 from nanoreason.files import read_text, stored, to_json, write_json, write_text
 from nanoreason.params.sets import EvaluateParams, TrainParams
 from nanoreason.runs import RunError
-from nanoreason.training.resume import OTHERWISE
+from nanoreason.training.resume import NEUTRAL_PARAMETERS
 
 KEY = ["setting", "problem_id"]
 PROBLEMS = [*KEY, "question_sha256", "gold", "planted_step", "planted_kind", "steps"]
@@ -130,7 +130,7 @@ def find(cell: Cell, evaluated: Mapping) -> GridRun | None:
 def _require(path: Path, set_: type, there: Mapping, asked: Mapping) -> None:
     """A parameter that a run did not know yet is at its default; all are compared as JSON."""
     defaults = {name: field.default for name, field in set_.model_fields.items()
-                if name not in OTHERWISE}
+                if name not in NEUTRAL_PARAMETERS}
     there, asked = (json.loads(json.dumps({**defaults, **values})) for values in (there, asked))
     odd = [f"{name} is {there.get(name)!r} there and {asked.get(name)!r} here"
            for name in sorted({*there, *asked}) if there.get(name) != asked.get(name)]

@@ -1,14 +1,14 @@
-"""Checkpoints that are whole or not there, each with the hashes of its files.
+"""Checkpoints that are whole or not there, each with the hashes of its files; when one is due.
 
 A session may be killed at any moment. A checkpoint is therefore filled in a folder of its
-own, `partial`, gets a manifest, is forced to disk and only then renamed to
-`checkpoint-<step>`. The manifest holds size and sha256 of every file and the identity of
-what was being trained (see `identity`), under a hash of its own. What is read back is
-checked against it: a damaged checkpoint is removed, and the one before it taken.
+own, `partial`, gets a manifest and only then is renamed to `checkpoint-<step>`. The manifest
+holds size and sha256 of every file and the identity of what was being trained (see
+`resume.identity`), under a hash of its own. What is read back is checked against it: a
+damaged checkpoint is removed, and the one before it taken.
 
 Kept are the newest three, or fewer where they would take more than the gigabytes that are
 allowed: room is made before a new one is written, but the newest whole one stays until
-the next is whole. What the files hold is not known here.
+the next is whole. What the files hold is the trainer's affair.
 """
 from __future__ import annotations
 
@@ -17,12 +17,16 @@ import json
 import os
 import re
 import shutil
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nanoreason.files import to_json, write_text
+import torch
+from transformers import TrainerCallback
+
+from nanoreason.files import file_sha256, to_json, write_text
 
 MANIFEST = "manifest.json"
 PARTIAL = "partial"
@@ -47,14 +51,14 @@ class Checkpoints:
     """The checkpoints of one run.
 
     folder: holds nothing else. identity: of what is trained, JSON values; checkpoints of
-    another are never loaded. gigabytes: that all kept ones may take together. say: where
+    another are never loaded. gigabytes: that all kept ones may take together. log: where
     sentences for the reader go.
     """
 
     def __init__(self, folder: Path, identity: Mapping[str, Any], gigabytes: float,
-                 say: Callable[[str], None] = print):
+                 log: Callable[[str], None] = print):
         self.folder, self.identity = Path(folder), identity
-        self.limit, self.say = gigabytes * GIGABYTE, say
+        self.limit, self.log = gigabytes * GIGABYTE, log
 
     def latest(self) -> Checkpoint | None:
         """The newest whole checkpoint of this identity, or None.
@@ -62,29 +66,26 @@ class Checkpoints:
         Removes, and says so, what is damaged or of another identity; silently what was
         never finished.
         """
-        self._drop(self.folder / PARTIAL)
-        for rest in self.folder.glob(".*.removed"):  # a session killed while it removed
-            shutil.rmtree(rest)
-        for checkpoint in reversed(self._present()):
+        _drop(self.folder / PARTIAL)
+        for checkpoint in reversed(self.present()):
+            name = checkpoint.folder.name
             try:
-                manifest = read_manifest(checkpoint.folder)
+                changes = differences(read_manifest(checkpoint.folder)["identity"],
+                                      self.identity)
             except DamagedError as error:
-                self.say(f"{checkpoint.folder.name} is damaged ({error}): it is removed, and "
-                         "the one before it is tried")
-                self._drop(checkpoint.folder)
-                continue
-            if manifest["identity"] == _plain(self.identity):
-                return checkpoint
-            changes = differences(manifest["identity"], self.identity)
-            self.say(f"{checkpoint.folder.name} is of another training ({changes}): it is "
-                     "removed")
-            self._drop(checkpoint.folder)
+                self.log(f"{name} is damaged ({error}): it is removed, and the one before it "
+                         "is tried")
+            else:
+                if not changes:
+                    return checkpoint
+                self.log(f"{name} is of another training ({changes}): it is removed")
+            _drop(checkpoint.folder)
         return None
 
     def begin(self, step: int) -> Path:
         """An empty folder to fill with the checkpoint of this step; makes room for it."""
-        self._drop(self.folder / PARTIAL)
-        present = self._present()
+        _drop(self.folder / PARTIAL)
+        present = self.present()
         expected = _bytes(present[-1].folder) if present else 0  # as large as the last one
         self._make_room(KEPT - 1, self.limit - expected)
         target = self.folder / PARTIAL / f"checkpoint-{step}"
@@ -93,43 +94,31 @@ class Checkpoints:
 
     def commit(self, step: int) -> Checkpoint:
         """Seal what was filled since `begin(step)`: from here on it is a checkpoint."""
-        source, target = (parent / f"checkpoint-{step}"
-                          for parent in (self.folder / PARTIAL, self.folder))
+        name = f"checkpoint-{step}"
+        source, target = self.folder / PARTIAL / name, self.folder / name
         write_manifest(source, self.identity, {"step": step})
-        for path in (*source.rglob("*"), source):
-            _force(path)
-        self._drop(target)  # a run that fell back comes past the same steps again
+        _drop(target)  # a run that fell back comes past the same steps again
         os.replace(source, target)
-        _force(self.folder)
         self._make_room(KEPT, self.limit)
         return Checkpoint(target, step)
 
     def clear(self) -> None:
         """Remove all of them, and the folder."""
-        self._drop(self.folder)
+        _drop(self.folder)
 
-    def _present(self) -> list[Checkpoint]:
-        """All that bear a checkpoint's name, oldest first."""
+    def present(self) -> list[Checkpoint]:
+        """All that bear a checkpoint's name, whole or damaged, oldest first."""
         found = ((path, _NAME.fullmatch(path.name)) for path in self.folder.glob("*"))
         return sorted((Checkpoint(path, int(match.group(1))) for path, match in found if match),
                       key=lambda checkpoint: checkpoint.step)
 
     def _make_room(self, count: int, limit: float) -> None:
         """Remove the oldest until `count` and `limit` bytes hold; the newest always stays."""
-        present = self._present()
+        present = self.present()
         sizes = [_bytes(checkpoint.folder) for checkpoint in present]
         while len(present) > 1 and (len(present) > count or sum(sizes) > limit):
-            self._drop(present.pop(0).folder)
+            _drop(present.pop(0).folder)
             sizes.pop(0)
-
-    def _drop(self, folder: Path) -> None:
-        """Remove a folder. It loses its name first: half a removal is no checkpoint."""
-        doomed = folder.with_name(f".{folder.name}.removed")
-        if doomed.exists():  # a session killed while it removed
-            shutil.rmtree(doomed)
-        if folder.exists():
-            os.replace(folder, doomed)
-            shutil.rmtree(doomed)
 
 
 def write_manifest(folder: Path, identity: Mapping[str, Any], facts: Mapping[str, Any],
@@ -175,26 +164,18 @@ def read_manifest(folder: Path, name: str = MANIFEST) -> dict[str, Any]:
     return content
 
 
-def file_sha256(path: Path) -> str:
-    """Hexadecimal sha256 of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """What differs between two identities, in words: "seed 1, was 0; rank 8, was 16"."""
+    """What differs between two identities, "seed 1, was 0; rank 8, was 16"; else ""."""
     old, new = (_flat(_plain(values)) for values in (before, now))
     changed = [name for name in {**new, **old} if old.get(name) != new.get(name)]
     return "; ".join(f"{name} {_short(new.get(name))}, was {_short(old.get(name))}"
-                     for name in changed) or "nothing"
+                     for name in changed)
 
 
 def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested mappings as one; the inner names stand alone where they are parameters."""
-    flat = {}
-    for name, value in values.items():
-        flat |= _flat(value) if isinstance(value, dict) and name == "parameters" \
-            else {name: value}
+    """The parameters beside the rest, under their own names."""
+    flat = {**values.get("parameters", {}), **values}
+    flat.pop("parameters", None)
     return flat
 
 
@@ -216,12 +197,59 @@ def _bytes(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
-def _force(path: Path) -> None:
-    """Have the disk hold a file, or the entries of a folder; a folder only where it can."""
-    if path.is_dir() and os.name == "nt":
-        return
-    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+def _drop(folder: Path) -> None:
+    """Remove a folder. What a kill leaves of it is damaged by its manifest, or has none."""
+    if folder.exists():
+        shutil.rmtree(folder)
+
+
+class Clock(TrainerCallback):
+    """Says after each step whether a checkpoint is due, and whether it is time to stop.
+
+    began: `time.monotonic()` when the session began. every: minutes between checkpoints, 0
+    for one after each step. limit: minutes that the session may take, or None; it stops
+    where one more step as long as the last, and a checkpoint, would go beyond.
+
+    parts: seconds of every session of this training, the last of them this one's so far. Of
+    a session that was killed, those up to its last checkpoint.
+    """
+
+    def __init__(self, began: float, every: float, limit: float | None, starts: int,
+                 now: Callable[[], float] = time.monotonic):
+        self.every, self.limit = every * 60, None if limit is None else limit * 60
+        self.began = self.saved = self.last = self.asked = began
+        self.saving = 0.0  # seconds that the last checkpoint took
+        self.parts = [0.0] * starts
+        self.stopped, self.now = False, now
+
+    def load_parts(self, parts: list[float]) -> None:
+        """The seconds of earlier sessions; those that left no checkpoint count as 0."""
+        self.parts[:len(parts)] = parts
+
+    def seconds(self) -> list[float]:
+        """`parts`, as of now."""
+        self.parts[-1] = self.now() - self.began
+        return self.parts
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        self.saved = self.last = self.now()
+
+    def on_step_end(self, args, state, control, **kwargs):
+        now = self.now()
+        step, self.last = now - self.last, now
+        if state.global_step >= state.max_steps:
+            return
+        stop = self.limit is not None and now + step + self.saving > self.began + self.limit
+        save = stop or now - self.saved >= self.every
+        if args.world_size > 1:  # clocks differ: the first process decides for all
+            flags = torch.tensor([save, stop], dtype=torch.int32, device=args.device)
+            torch.distributed.broadcast(flags, 0)
+            save, stop = map(bool, flags.tolist())
+        control.should_save = control.should_save or save
+        if stop:
+            self.stopped = control.should_training_stop = True
+        self.asked = self.now()
+
+    def on_save(self, args, state, control, **kwargs):
+        self.saved = self.last = self.now()
+        self.saving = self.saved - self.asked

@@ -1,8 +1,8 @@
-"""A student's own EXECUTE, judged by the rules; a wrong one gets the VERIFY that finds it.
+"""Phase verification: a frozen reasoning adapter, and the VERIFY that finds its own errors.
 
-The trained reasoning adapter (the student) writes UNDERSTAND, PLAN and EXECUTE of a train
+The trained reasoning adapter of another run (the student) writes UNDERSTAND, PLAN and EXECUTE of a train
 problem. Its EXECUTE is wrong where its Result is not the gold answer, and the step to blame
-is the first wrong one by the known graph (`alignment.first_wrong_step`). The rules can
+is the first wrong one by the known graph (`matching.first_wrong_step`). The rules can
 write VERIFY where everything before that step is the teacher's, step by step: then the
 teacher's checks lead to the blamed step and the teacher's steps from there on repair it.
 The kind of each check is the one that the problem's right trace has, drawn before anybody
@@ -18,8 +18,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
+from pathlib import Path
 
 import torch
+from safetensors.torch import load_file
 
 from nanoreason.arithmetic.answers import same_answer
 from nanoreason.arithmetic.equations import read_equations
@@ -27,20 +29,71 @@ from nanoreason.data.errors import CorruptionError, check_kinds, read_steps
 from nanoreason.data.filters import examine, repaired
 from nanoreason.data.problem import Problem, Rejection, question_sha256, read_json_lines
 from nanoreason.data.verify_lines import check_line, check_lines
-from nanoreason.files import to_json, write_text
+from nanoreason.files import file_sha256, to_json, write_text
 from nanoreason.graph.builder import execute_graph
 from nanoreason.graph.matching import align, first_wrong_step
-from nanoreason.model.adapters import load_adapters
+from nanoreason.model.adapters import adapter_parameters, load_adapters
 from nanoreason.model.base import load_base, locate
 from nanoreason.model.decoding import Request, generate
 from nanoreason.model.tokens import given_part, prompt_ids, tag_ids, text_ids
-from nanoreason.runs import Run
+from nanoreason.runs import Run, RunError, find_run
 from nanoreason.stages import Stage, TraceError
 from nanoreason.trace import Trace, parse_trace, render_trace
-from nanoreason.training.resume import reasoning_sha256
+from nanoreason.training.resume import require_finished
 
+MUST_MATCH = ("base", "routing", "rank", "alpha")
 OUTCOMES = ("unreadable", "right", "not_repairable", "repairable")
+FILE = "on_policy.jsonl"
+CHUNK = 512  # texts that are sampled before it is looked whether there are enough
+BATCH_TOKENS = 32_768  # cache positions of one decoding batch
+SPARE = 1.25  # longest text that is sampled, in multiples of the longest right one
 _NO_VERIFY = f"\n{Stage.VERIFY.tag}\n1. 1 = 1\nVerdict: correct\nAnswer: 0"
+
+
+def find_reasoning(params) -> Run | None:
+    """The run whose reasoning adapter `params` builds on; None outside phase verification.
+
+    Raises `RunError` where there is no such run, it has no reasoning adapter, or it was
+    trained with another base, routing, rank or alpha.
+    """
+    if params.phase != "verification":
+        return None
+    run = find_run(params.reasoning_run)
+    require_finished(run)
+    if not reasoning_file(run).is_file():
+        raise RunError(f"run {run.name} has no reasoning adapter: finish its training first "
+                       "(phase=reasoning or joint), or name another run in reasoning_run")
+    there = run.read_params()
+    other = [f"{name}={there.get(name)!r} there and {getattr(params, name)!r} here"
+             for name in MUST_MATCH if there.get(name) != getattr(params, name)]
+    if other:
+        raise RunError(f"the reasoning adapter of run {run.name} does not fit: "
+                       f"{', '.join(other)}; give the same values")
+    return run
+
+
+def reasoning_file(run: Run) -> Path:
+    """Where a run keeps the weights of its reasoning adapter."""
+    return run.path("adapters") / "reasoning" / "adapter_model.safetensors"
+
+
+@torch.no_grad()
+def take_reasoning(model, run: Run) -> None:
+    """Copy a run's reasoning adapter into the model's, bit for bit; `tune` freezes it.
+
+    Raises `RunError` where the weights there and here differ in name or shape.
+    """
+    there = load_file(reasoning_file(run))
+    here = {name.replace(".reasoning.", "."): parameter
+            for name, parameter in adapter_parameters(model, "reasoning")}
+    for name in sorted(here.keys() | there.keys()):
+        shapes = [tuple(weights[name].shape) if name in weights else None
+                  for weights in (there, here)]
+        if shapes[0] != shapes[1]:
+            raise RunError(f"run {run.name}: {name} has the shape {shapes[0]} there and "
+                           f"{shapes[1]} here; the adapters are of different models")
+    for name, parameter in here.items():
+        parameter.copy_(there[name])
 
 
 @dataclass(frozen=True)
@@ -127,12 +180,6 @@ def _unfit(student: Trace, right: Trace, ours, theirs, step: int | None) -> str 
     return None
 
 
-FILE = "on_policy.jsonl"
-CHUNK = 512  # texts that are sampled before it is looked whether there are enough
-BATCH_TOKENS = 32_768  # cache positions of one decoding batch
-SPARE = 1.25  # longest text that is sampled, in multiples of the longest right one
-
-
 class Sampler:
     """Texts of the reasoning adapter up to the VERIFY tag, from the run's file or the model.
 
@@ -145,37 +192,41 @@ class Sampler:
         self.path = folder.path(FILE)
         self.settings = {
             "base": params.base, "base_version": locate(params.base).version,
-            "quantisation": params.quantisation, "reasoning_sha256": reasoning_sha256(run),
+            "quantisation": params.quantisation,
+            "reasoning_sha256": file_sha256(reasoning_file(run)),
             "temperature": params.on_policy_temperature, "seed": params.seed,
             "max_new_tokens": longest}
-        self.rows = self._read()
+        self.rows = {self._key(row): row for row in self._read()}
         self.taken_up = len(self.rows)
         self._model = None
 
-    def _read(self) -> dict[tuple, dict]:
-        """The rows of an earlier file of the same settings, by problem and sample."""
+    def _read(self) -> list[dict]:
+        """The rows of an earlier file of the same settings."""
         if not self.path.exists():
-            return {}
+            return []
         first, *rows = [row for _, row in read_json_lines(self.path)] or [None]
         whole = not any(isinstance(row, Rejection) for row in (first, *rows))
-        if not whole or first is None or first.get("settings") != self.settings:
-            print(f"{self.path.name}: the texts there are of another adapter or sampling; "
-                  "they are sampled anew")
-            return {}
-        return {self._key(row, row["sample"]): row for row in rows}
+        if whole and first is not None and first.get("settings") == self.settings:
+            return rows
+        print(f"{self.path.name}: the texts there are of another adapter or sampling; they are "
+              "sampled anew")
+        return []
 
     @staticmethod
-    def _key(row: dict, sample: int) -> tuple:
-        return row["problem_id"], row["question_sha256"], sample
+    def _key(row: dict) -> tuple:
+        return row["problem_id"], row["question_sha256"], row["sample"]
 
-    def texts(self, records: Sequence[dict], sample: int) -> list[str]:
-        """One text for each record: number `sample` of its problem, from a seed of its own."""
-        asked = [{"problem_id": record["id"], "sample": sample,
-                  "question_sha256": question_sha256(record["question"])} for record in records]
-        missing = [i for i, row in enumerate(asked) if self._key(row, sample) not in self.rows]
+    def sample(self, records: Sequence[dict], sample: int) -> list[dict]:
+        """One row (its `text`, and what is noted there) for each record.
+
+        sample: the number of the text among those of its problem; each has its own seed.
+        """
+        rows = [{"problem_id": record["id"], "sample": sample,
+                 "question_sha256": question_sha256(record["question"])} for record in records]
+        missing = [i for i, row in enumerate(rows) if self._key(row) not in self.rows]
         for i, text in zip(missing, self._generate([records[i] for i in missing], sample)):
-            self.rows[self._key(asked[i], sample)] = asked[i] | {"text": text}
-        return [self.rows[self._key(row, sample)]["text"] for row in asked]
+            self.rows[self._key(rows[i])] = rows[i] | {"text": text}
+        return [self.rows[self._key(row)] for row in rows]
 
     def _generate(self, records: list[dict], sample: int) -> list[str]:
         if not records:
@@ -193,25 +244,14 @@ class Sampler:
             model, tokenizer, requests, tag_ids(tokenizer), self.longest, BATCH_TOKENS,
             self.params.on_policy_temperature, f"on-policy sample {sample + 1}",
             stop_at_tag=True)
-        found = {index: new for batch in batches for index, new in batch}
-        return [tokenizer.decode(found[i], skip_special_tokens=True).rstrip("\n")
+        texts = {index: new for batch in batches for index, new in batch}
+        return [tokenizer.decode(texts[i], skip_special_tokens=True).rstrip("\n")
                 for i in range(len(records))]
-
-    def note(self, record: dict, sample: int, judgement: Judgement) -> None:
-        """Write beside a text what came of it."""
-        key = record["id"], question_sha256(record["question"]), sample
-        self.rows[key] |= {"outcome": judgement.outcome, "reason": judgement.reason}
 
     def write(self) -> None:
         """Write all texts, whole or not at all."""
         lines = [{"settings": self.settings}, *self.rows.values()]
         write_text(self.path, "".join(to_json(line) + "\n" for line in lines))
-
-    def close(self) -> None:
-        """Let go of the model."""
-        self._model = None
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
 
 
 def add_on_policy(records: list[dict], tokenizer, params, run: Run, folder: Run, device
@@ -241,32 +281,39 @@ def add_on_policy(records: list[dict], tokenizer, params, run: Run, folder: Run,
             rights[i] = right_trace(records[i])
         except CorruptionError:
             continue
-    counts: Counter = Counter(no_right_trace=len(planted) - len(rights) if wanted else 0)
-    reasons: dict[str, Counter] = {"unreadable": Counter(), "not_repairable": Counter()}
     found: dict[int, dict] = {}
+    judged: list[Judgement] = []
     taken_up = 0
     if rights:
         longest = max(len(text_ids(tokenizer, given_part(right))) for right in rights.values())
         sampler = Sampler(params, run, folder, int(SPARE * longest), device)
-        _sample(records, rights, wanted, params.on_policy_samples, sampler, counts, reasons,
-                found)
+        found, judged = _sampled(records, rights, wanted, params.on_policy_samples, sampler)
         taken_up = sampler.taken_up
+        del sampler  # the model with it
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
     kept = dict(islice(found.items(), wanted))
-    exchanged = [kept.get(i, record) for i, record in enumerate(records)]
-    outcomes = {name: counts[name] for name in ("sampled", "unreadable", "right", "wrong",
-                                                "not_repairable", "repairable")}
-    return exchanged, outcomes | {
-        "reasons": {name: dict(sorted(of.items())) for name, of in reasons.items()},
+    outcomes = Counter(judgement.outcome for judgement in judged)
+    reasons = {outcome: Counter(j.reason for j in judged if j.outcome == outcome)
+               for outcome in ("unreadable", "not_repairable")}
+    return [kept.get(i, record) for i, record in enumerate(records)], {
+        "sampled": len(judged), "unreadable": outcomes["unreadable"],
+        "right": outcomes["right"],
+        "wrong": outcomes["not_repairable"] + outcomes["repairable"],
+        "not_repairable": outcomes["not_repairable"], "repairable": outcomes["repairable"],
+        "reasons": {outcome: dict(sorted(of.items())) for outcome, of in reasons.items()},
         "wanted": wanted, "kept": len(kept), "filled_with_planted": wanted - len(kept),
-        "unused": len(found) - len(kept), "no_right_trace": counts["no_right_trace"],
+        "unused": len(found) - len(kept),
+        "no_right_trace": len(planted) - len(rights) if wanted else 0,
         "kinds": dict(sorted(Counter(r["planted"]["kind"] for r in kept.values()).items())),
         "taken_up": taken_up}
 
 
-def _sample(records: list[dict], rights: dict[int, Trace], wanted: int, samples: int,
-            sampler: Sampler, counts: Counter, reasons: dict[str, Counter],
-            found: dict[int, dict]) -> None:
-    """Fill `found` (place to record), `counts` and `reasons`, round by round."""
+def _sampled(records: list[dict], rights: dict[int, Trace], wanted: int, samples: int,
+             sampler: Sampler) -> tuple[dict[int, dict], list[Judgement]]:
+    """(new record of each place that was found a repairable error, all judgements)."""
+    found: dict[int, dict] = {}
+    judged: list[Judgement] = []
     for sample in range(samples):
         if len(found) >= wanted:
             break
@@ -275,19 +322,14 @@ def _sample(records: list[dict], rights: dict[int, Trace], wanted: int, samples:
             if len(found) >= wanted:
                 break
             places = left[start:start + CHUNK]
-            texts = sampler.texts([records[i] for i in places], sample)
-            for i, text in zip(places, texts):
-                judgement = judge(records[i], rights[i], text)
-                sampler.note(records[i], sample, judgement)
-                counts["sampled"] += 1
-                counts[judgement.outcome] += 1
-                counts["wrong"] += judgement.outcome in ("not_repairable", "repairable")
-                if judgement.reason:
-                    reasons[judgement.outcome][judgement.reason] += 1
+            for i, row in zip(places, sampler.sample([records[i] for i in places], sample)):
+                judgement = judge(records[i], rights[i], row["text"])
+                row.update(outcome=judgement.outcome, reason=judgement.reason)
+                judged.append(judgement)
                 if judgement.trace:
                     found[i] = records[i] | {
                         "trace": render_trace(judgement.trace),
                         "planted": {"step": judgement.trace.verdict, "kind": judgement.kind,
                                     "origin": "on_policy"}}
         sampler.write()
-    sampler.close()
+    return found, judged

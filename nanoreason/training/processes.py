@@ -32,13 +32,13 @@ class ProcessError(RuntimeError):
     """A training process failed; the message is that process's own."""
 
 
-def process_count(asked: int | None) -> int:
+def process_count(asked: int | None, gpus: int | None = None) -> int:
     """How many processes train: `asked`, or None: one a GPU, and one without any.
 
-    Without a GPU any number may be asked for; they exchange through gloo. Raises
-    ValueError for more processes than GPUs where there are some.
+    gpus: None takes those that torch sees. Without a GPU any number may be asked for; they
+    exchange through gloo. Raises ValueError for more processes than GPUs where there are some.
     """
-    gpus = torch.cuda.device_count()
+    gpus = torch.cuda.device_count() if gpus is None else gpus
     if asked is None:
         return max(1, gpus)
     if gpus and asked > gpus:

@@ -1,7 +1,8 @@
-"""The records that a training learns from, and what its environment.json says of them."""
+"""From a parameter set to a finished run: records, rows, two adapters, files."""
 from __future__ import annotations
 
 import hashlib
+import shutil
 import time
 from collections import Counter
 from contextlib import nullcontext
@@ -11,6 +12,7 @@ from transformers import set_seed
 from nanoreason import environment, paths
 from nanoreason.data.prepare import prepare
 from nanoreason.environment import choose_device, choose_dtype
+from nanoreason.files import file_sha256
 from nanoreason.model.adapters import (adapter_parameters, attach_adapters, dequantized,
                                        load_adapters, save_adapters)
 from nanoreason.model.base import Location, base_name, load_base, load_tokenizer, locate
@@ -19,13 +21,13 @@ from nanoreason.params.sets import TrainParams
 from nanoreason.runs import Run, RunError, find_run
 from nanoreason.stages import GROUPS
 from nanoreason.trace import parse_trace
-from nanoreason.training.forecast import download_text, forecast_text
-from nanoreason.training.on_policy import FILE, add_on_policy
+from nanoreason.training.batches import download_text, forecast_text
+from nanoreason.training.on_policy import (FILE, add_on_policy, find_reasoning, reasoning_file,
+                                           take_reasoning)
 from nanoreason.training.processes import (first_before_others, gathered, process_count, rank,
                                            train_in_processes)
-from nanoreason.training.resume import (Standing, find_reasoning, identity, locked,
-                                        open_training, reasoning_sha256, replace_folder,
-                                        require_finished, take_reasoning)
+from nanoreason.training.resume import (TrainingState, identity, locked, open_training,
+                                        require_finished)
 from nanoreason.training.trainer import tune
 
 
@@ -47,17 +49,15 @@ def training_records(params: TrainParams, reasoning: Run | None, tokenizer, devi
         folder.path(FILE).unlink(missing_ok=True)  # of an earlier run of this name
         return records, facts
     records, counts = add_on_policy(records, tokenizer, params, reasoning, folder, device)
-    left = Counter(record["planted"]["kind"] for record in records
-                   if record["planted"] and record["planted"]["origin"] == "planted")
+    planted = [record["planted"] for record in records if record["planted"]]
+    left = Counter(error["kind"] for error in planted if error["origin"] == "planted")
     facts["data"]["planted"] = dict(sorted(left.items()))
     facts["on_policy"] = counts
-    facts["reasoning"] = {"run": reasoning.name, "sha256": reasoning_sha256(reasoning)}
+    facts["reasoning"] = {"run": reasoning.name, "sha256": file_sha256(reasoning_file(reasoning))}
     if counts["filled_with_planted"] and rank() == 0:
         print(f"on-policy errors: {counts['kept']} of {counts['wanted']} wanted came from "
               f"{counts['sampled']} samples; planted ones stay in place of the rest")
     return records, facts
-
-
 
 
 def encode_records(tokenizer, records: list[dict], max_length: int, form: str = "staged"
@@ -71,18 +71,16 @@ def encode_records(tokenizer, records: list[dict], max_length: int, form: str = 
     """
     rows, counts = [], Counter(traces=len(records), planted=0, too_long=0)
     for record in records:
-        wrong, trace = record["planted"] is not None, parse_trace(record["trace"])
-        row = encode_free(tokenizer, record["question"], trace, max_length) \
-            if form == "free" else encode(tokenizer, record["question"], trace, max_length,
-                                          wrong_execute=wrong)
+        question, trace = record["question"], parse_trace(record["trace"])
+        wrong = record["planted"] is not None
+        row = (encode_free(tokenizer, question, trace, max_length) if form == "free" else
+               encode(tokenizer, question, trace, max_length, wrong_execute=wrong))
         if row is None:
             counts["too_long"] += 1
             continue
         rows.append(row)
         counts["planted"] += wrong
-        for group in row.groups:
-            if group != IGNORE:
-                counts[f"{GROUPS[group]}_tokens"] += 1
+        counts.update(f"{GROUPS[group]}_tokens" for group in row.groups if group != IGNORE)
     return rows, dict(counts)
 
 
@@ -109,7 +107,7 @@ def train(params: TrainParams) -> Run:
 
     With one seed and one machine the adapters come out bit for bit the same, also where the
     training was killed or stopped by `max_minutes` and called again with the same
-    parameters (see `standing`). The base is loaded quantised where `quantisation` says so;
+    parameters (see `resume`). The base is loaded quantised where `quantisation` says so;
     the adapters are float32. More than one process (`processes`, None: one a GPU) is started
     beside this one; one trains right here. Raises `ProcessError` with the message of the
     process that failed, `RunError` where another training of this run is under way.
@@ -126,33 +124,33 @@ def train_here(params: TrainParams) -> Run | None:
 
     Returns the run in process 0, None in the others.
     """
-    began = time.monotonic()
+    began, main = time.monotonic(), rank() == 0
     set_seed(params.seed)
     device = choose_device()
     dtype, reason = choose_dtype(device)
-    reasoning = find_reasoning(params)
+    base, reasoning = locate(params.base), find_reasoning(params)
     if reasoning is not None:
-        check_base(reasoning, locate(params.base))
+        check_base(reasoning, base)
     with first_before_others():
         tokenizer = load_tokenizer(params.base)
         records, of_data = training_records(params, reasoning, tokenizer, device)
     rows, counts = encode_records(tokenizer, records, params.max_length, params.form)
-    what = identity(params, rows_sha256(rows), locate(params.base), device.type,
-                    str(dtype).removeprefix("torch."), len(gathered(None)))
+    processes = len(gathered(None))
+    what = identity(params, rows_sha256(rows), base, device.type,
+                    str(dtype).removeprefix("torch."), processes)
     if reasoning is not None:
-        what["reasoning_sha256"] = reasoning_sha256(reasoning)
-    main = rank() == 0
+        what["reasoning_sha256"] = of_data["reasoning"]["sha256"]
     with locked(Run(paths.RUNS / params.run)) if main else nullcontext():
         with first_before_others():
-            standing = open_training(params, what, main)
-            if not standing.finished:
+            state = open_training(params, what, main)
+            if not state.finished:
                 if main:
-                    print(download_text(locate(params.base)))
+                    print(download_text(base))
                 model, _ = load_base(params.base, params.quantisation, device)
-        if standing.finished:
-            return standing.run if main else None
+        if state.finished:
+            return state.run if main else None
         if main:
-            standing.run.write_params(params)
+            state.run.write_params(params)
         model = attach_adapters(model, params.rank, params.alpha, params.dropout, params.seed,
                                 params.routing)
         if reasoning is not None:
@@ -161,16 +159,16 @@ def train_here(params: TrainParams) -> Run | None:
             model.router.enable_checkpointing(model)
         with dequantized(model) if params.unpack else nullcontext():
             if rows:  # every process measures at the same time, as they will train
-                text = forecast_text(model, tokenizer, rows, params, len(gathered(None)))
+                text = forecast_text(model, tokenizer, rows, params, processes)
                 if main:
                     print(text)
-            steps, summary = tune(model, tokenizer, rows, params, standing, began)
+            steps, summary = tune(model, tokenizer, rows, params, state, began)
         peaks = gathered(environment.peak_memory()), gathered(environment.peak_gpu_memory())
         if not main:
             return None
         facts = environment.describe(dtype=what["dtype"], dtype_reason=reason,
                                      seconds=summary["seconds"])
-        facts["base"] = locate(params.base).as_dict()
+        facts["base"] = base.as_dict()
         facts["training"] = summary | counts | of_data | {
             "process_peak_memory_bytes": peaks[0], "process_peak_gpu_memory_bytes": peaks[1],
             "parameters": {name: sum(p.numel() for _, p in adapter_parameters(model, name))
@@ -178,22 +176,26 @@ def train_here(params: TrainParams) -> Run | None:
             "weights": {group: getattr(params, f"{group}_weight") for group in GROUPS},
             "rows_sha256": what["rows_sha256"], "adapters_sha256": adapters_sha256(model),
             "base_version": what["base_version"]}
-        _write(standing, model, base_name(params.base), steps, facts)
+        _write(state, model, base_name(params.base), steps, facts)
         if not summary["finished"]:
             print(f"run {params.run} stops here, before max_minutes={params.max_minutes:g}, at "
                   f"step {summary['optimiser_steps']} of {summary['planned_steps']}: the same "
                   "parameters go on from there")
-    return standing.run
+    return state.run
 
 
-def _write(standing: Standing, model, base: str, steps: list[dict], facts: dict) -> None:
+def _write(state: TrainingState, model, base: str, steps: list[dict], facts: dict) -> None:
     """The files of a run, each whole or not at all; the seal, if it is finished, comes last."""
-    run = standing.run
+    run = state.run
     run.write_metrics(steps)
-    replace_folder(run.path("adapters"), lambda folder: save_adapters(model, folder, base))
+    folder, beside = run.path("adapters"), run.path(".adapters.part")
+    shutil.rmtree(beside, ignore_errors=True)
+    save_adapters(model, beside, base)
+    shutil.rmtree(folder, ignore_errors=True)
+    beside.replace(folder)
     run.write_environment(facts)
     if facts["training"]["finished"]:
-        standing.seal()
+        state.seal()
 
 
 def check_base(run: Run, found: Location) -> None:

@@ -1,31 +1,49 @@
-"""What the Trainer is told: optimiser, schedule, clipping, precision, processes.
+"""The Trainer of transformers with our batches, our loss, our checkpoints and our record.
 
-Saving, logging and batches are our own (see `resumable`, `trainer`, `batches`).
+Its own are the loop, the optimiser, the schedule, the gradient scaler and the processes. It
+writes optimiser, schedule, scaler, the random states of every process and its position into
+a checkpoint; what it does not know (adapters by name, as safetensors; the records of all
+steps, the dynamic weights, the seconds so far) is added here. What is loaded, by the Trainer
+too, is safetensors, JSON, or torch files with `weights_only`.
+
+The plan of the steps is a function of the parameters, so the number of steps done is the
+whole position in the data. On the CPU a resumed training is the unbroken one bit for bit.
+
+Left out on purpose: checkpoints of machines without a common folder; sharded models.
 """
 from __future__ import annotations
 
+import json
 import math
 from contextlib import nullcontext
+from pathlib import Path
 
 import torch
+from safetensors.torch import load_file, save_file
 from torch.nn.utils import parameters_to_vector
 from tqdm.auto import tqdm
-from transformers import PrinterCallback, TrainerCallback, TrainingArguments, set_seed
+from transformers import (PrinterCallback, Trainer, TrainerCallback, TrainingArguments,
+                          set_seed)
 
+from nanoreason.files import write_json
 from nanoreason.model.adapters import adapter_parameters
 from nanoreason.model.router import route
 from nanoreason.model.tokens import IGNORE, Encoded, tag_ids
 from nanoreason.stages import GROUPS
 from nanoreason.training.batches import StepBatches, StepLoader
+from nanoreason.training.checkpoints import PARTIAL, Clock
 from nanoreason.training.loss import (DynamicWeights, combine, group_counts, last_hidden,
                                       step_aware_loss)
 from nanoreason.training.processes import grouped
-from nanoreason.training.resumable import Clock, ResumableTrainer
+from nanoreason.training.resume import TrainingState
 
 WARMUP_SHARE = 0.05  # of all optimiser steps
 WEIGHT_DECAY = 0.0
 CLIP = 1.0  # largest norm of the whole gradient
 OPTIMISERS = {"adamw": "adamw_torch_fused", "adamw_8bit": "adamw_8bit"}
+SKIPS = 5  # steps in a row without a finite loss and gradient that end the run
+ADAPTERS = "adapters.safetensors"
+STATE = "state.json"
 
 
 def training_arguments(params, folder, device: torch.device, dtype: torch.dtype
@@ -46,9 +64,6 @@ def training_arguments(params, folder, device: torch.device, dtype: torch.dtype
     # One process uses one GPU; the Trainer would else wrap the model in DataParallel.
     arguments._n_gpu = min(arguments.n_gpu, 1)
     return arguments
-
-
-SKIPS = 5  # steps in a row without a finite loss and gradient that end the run
 
 
 class NonFiniteError(RuntimeError):
@@ -72,8 +87,11 @@ def for_phase(row: Encoded, phase: str, tag: list[int]) -> Encoded:
     return Encoded(ids, groups, row.prompt_length)
 
 
-class StepAwareTrainer(ResumableTrainer):
-    """The Trainer with our steps, our loss, and a record of every optimiser step."""
+class StepAwareTrainer(Trainer):
+    """The Trainer with our steps, our loss, and a record of every optimiser step.
+
+    plan: the `StepBatches` of this process. checkpoints, clock: of this training.
+    """
 
     def __init__(self, *args, rows, weights, normalise, dynamic, tag, pad_id, plan,
                  checkpoints, clock, **kwargs):
@@ -168,18 +186,52 @@ class StepAwareTrainer(ResumableTrainer):
                 f"{self.gradient_norm:.4g}, learning rate {self._get_learning_rate():.3g}. "
                 "Nothing was learned from them; lower learning_rate, or look at the traces")
 
-    def own_state(self) -> dict:
-        """The records of all steps so far, the dynamic weights, skips, seconds."""
-        return {"records": self.records, "dynamic": self.dynamic.state_dict(),
-                "skips_in_a_row": self.skips_in_a_row, "parts": self.clock.seconds()}
+    def _get_output_dir(self, trial):
+        return str(self.checkpoints.folder / PARTIAL)
 
-    def load_own_state(self, state: dict) -> None:
-        """Go on where `own_state` was taken."""
+    def _save_checkpoint(self, model, trial):
+        """The Trainer's checkpoint with our state, sealed when every process has written."""
+        step = self.state.global_step
+        if self.args.should_save:
+            folder = self.checkpoints.begin(step)
+            write_json(folder / STATE, {
+                "records": self.records, "dynamic": self.dynamic.state_dict(),
+                "skips_in_a_row": self.skips_in_a_row, "parts": self.clock.seconds()})
+        self.accelerator.wait_for_everyone()
+        super()._save_checkpoint(model, trial)
+        self.accelerator.wait_for_everyone()
+        if self.args.should_save:
+            self.checkpoints.commit(step)
+
+    def save_model(self, output_dir=None, _internal_call=False):
+        """The adapters alone, under their parameters' names: the base never changes."""
+        if self.args.should_save:
+            save_file({name: parameter.detach().cpu().contiguous()
+                       for name, parameter in self._adapters().items()},
+                      Path(output_dir) / ADAPTERS)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint, model=None):
+        """Adapters and our own state; the rest is loaded by the Trainer, a little later."""
+        folder, own = Path(resume_from_checkpoint), self._adapters()
+        stored = load_file(folder / ADAPTERS)
+        if stored.keys() != own.keys():
+            odd = ", ".join(sorted(stored.keys() ^ own.keys())[:3])
+            raise ValueError(f"{folder.name} holds other adapters than this model ({odd}): "
+                             "train anew with fresh=True")
+        with torch.no_grad():
+            for name, parameter in own.items():
+                parameter.copy_(stored[name])
+        state = json.loads((folder / STATE).read_text(encoding="utf-8"))
         self.records, self.skips_in_a_row = state["records"], state["skips_in_a_row"]
         self.dynamic.load_state_dict(state["dynamic"])
         self.clock.load_parts(state["parts"])
         # The Trainer tells a loader its epoch; one that skips steps may not pass it on.
         self.plan.set_epoch(len(self.records) // len(self.plan))
+
+    def _adapters(self) -> dict[str, torch.nn.Parameter]:
+        model = self.accelerator.unwrap_model(self.model)
+        return {key: parameter for name in model.router.names
+                for key, parameter in adapter_parameters(model, name)}
 
     def close_step(self, norms: dict[str, float]) -> dict:
         """Write down the step that has just ended.
@@ -244,12 +296,12 @@ class _StepRecord(TrainerCallback):
             self.bar.close()
 
 
-def tune(model, tokenizer, rows: list[Encoded], params, standing, began: float
+def tune(model, tokenizer, rows: list[Encoded], params, state: TrainingState, began: float
          ) -> tuple[list[dict], dict]:
     """Train the adapters of `model` on encoded rows, from where the training stands.
 
-    params: a `TrainParams`. standing: of this training, see `standing`. began: of this
-    session, `time.monotonic()`. Returns the record of every optimiser step, those of earlier
+    params: a `TrainParams`. state: see `resume.open_training`. began: of this session,
+    `time.monotonic()`. Returns the record of every optimiser step, those of earlier
     sessions too, and a summary (steps, tokens, padding share; seconds of all sessions,
     `finished`: False where `max_minutes` stopped it). Raises `ValueError` if there is no
     row to train on, `NonFiniteError` where the loss or the gradient stays without a finite
@@ -264,25 +316,23 @@ def tune(model, tokenizer, rows: list[Encoded], params, standing, began: float
     if params.phase == "verification":
         for _, parameter in adapter_parameters(model, "reasoning"):
             parameter.requires_grad_(False)
-    arguments = training_arguments(params, standing.checkpoints.folder, model.device,
-                                   model.dtype)
+    arguments = training_arguments(params, state.checkpoints.folder, model.device, model.dtype)
     plan = StepBatches([len(row) for row in rows], params.batch_size, params.micro_batch_size,
                        params.micro_batch_tokens, params.seed, arguments.world_size,
                        arguments.process_index)
     order_sha256 = plan.sha256()  # of the first epoch
     callback = _StepRecord(model)
-    clock = Clock(began, params.checkpoint_minutes, params.max_minutes, standing.starts)
+    clock = Clock(began, params.checkpoint_minutes, params.max_minutes, state.starts)
     trainer = StepAwareTrainer(
         model=model, args=arguments, rows=rows,
         weights=[getattr(params, f"{group}_weight") for group in GROUPS],
         normalise=params.normalise, dynamic=params.dynamic, tag=tag,
         pad_id=tokenizer.pad_token_id, plan=plan,
-        checkpoints=standing.checkpoints, clock=clock, callbacks=[callback, clock])
+        checkpoints=state.checkpoints, clock=clock, callbacks=[callback, clock])
     trainer.remove_callback(PrinterCallback)
-    callback.trainer = clock.trainer = trainer
-    goes_on = standing.checkpoint
+    callback.trainer = trainer
     try:
-        trainer.train(resume_from_checkpoint=goes_on and str(goes_on.folder))
+        trainer.train(resume_from_checkpoint=state.checkpoint and str(state.checkpoint.folder))
     finally:
         callback.close()
     supervised = sum(group != IGNORE for row in rows for group in row.groups)
@@ -292,7 +342,7 @@ def tune(model, tokenizer, rows: list[Encoded], params, standing, began: float
                "tokens": sum(map(len, rows)), "supervised_tokens": supervised,
                "padding_share": plan.padding_share(), "order_sha256": order_sha256,
                "planned_steps": trainer.state.max_steps, "finished": not clock.stopped,
-               "resumed": standing.starts - 1, "part_seconds": clock.seconds(),
+               "resumed": state.starts - 1, "part_seconds": clock.seconds(),
                "seconds": sum(clock.seconds())}
     return trainer.records, summary
 

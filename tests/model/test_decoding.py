@@ -176,11 +176,11 @@ def test_columns_of_a_long_row_go_when_it_has_ended(setup, requests):
     assert columns[0] > 100 and max(columns[1:]) <= 60 + 40
 
 
-def test_a_cache_with_windows_takes_no_rows_on_the_way(setup, requests, monkeypatch):
+def test_a_cache_with_windows_takes_no_rows_on_the_way(requests):
     """Such a model decodes one batch after the other, with the cache of its own."""
-    model, tokenizer = setup
+    model, tokenizer = setup = load_base("nano", "nf4")
     joined = decode(setup, requests)
-    monkeypatch.setattr(model.config, "sliding_window", 10**4)
+    model.config.sliding_window = 10**4
     batches = list(generate(model, tokenizer, requests, tag_ids(tokenizer), 12, 600))
     assert len(batches) > 1
     together = dict(pair for batch in batches for pair in batch)

@@ -10,9 +10,9 @@ import time
 
 import pytest
 
-from nanoreason.training import checkpoints as module
-from nanoreason.training.checkpoints import (KEPT, MANIFEST, Checkpoints, DamagedError,
-                                             differences, read_manifest, write_manifest)
+from nanoreason.training.checkpoints import (GIGABYTE, KEPT, MANIFEST, Checkpoints,
+                                             DamagedError, differences, read_manifest,
+                                             write_manifest)
 
 IDENTITY = {"parameters": {"seed": 0, "rank": 16, "error_kinds": None}, "rows_sha256": "ab"}
 
@@ -96,30 +96,29 @@ def test_another_training_never_finds_it(kept, said, tmp_path):
 
 def test_differences_name_what_was_added_and_lost():
     now = {"parameters": {"seed": 0, "rank": 8, "error_kinds": (1,)}, "base": "x" * 64}
-    assert differences(IDENTITY, IDENTITY) == "nothing"
+    assert differences(IDENTITY, IDENTITY) == ""
     assert differences(IDENTITY, now) == ("rank 8, was 16; error_kinds [1], was null; base "
                                           "xxxxxxxxxxxx..., was null; rows_sha256 null, was ab")
 
 
-def test_they_are_bounded_in_number_and_in_bytes(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "GIGABYTE", 1000)
-    many = Checkpoints(tmp_path / "many", IDENTITY, 1000.0)
+def test_they_are_bounded_in_number_and_in_bytes(tmp_path):
+    many = Checkpoints(tmp_path / "many", IDENTITY, 1.0)
     for step in range(6):
         save(many, step)
-    assert len(many._present()) == KEPT and many.latest().step == 5
+    assert len(many.present()) == KEPT and many.latest().step == 5
     # Room for two and a bit: the third must not even be on disk while a new one is written.
-    few = Checkpoints(tmp_path / "few", IDENTITY, 10.0)
+    few = Checkpoints(tmp_path / "few", IDENTITY, 10_000 / GIGABYTE)
     for step in range(4):
         folder = few.begin(step)
         (folder / "weights").write_bytes(b"0" * 3500)
         assert sum(p.stat().st_size for p in few.folder.rglob("*") if p.is_file()) < 10_000
         few.commit(step)
-    assert [c.step for c in few._present()] == [2, 3]
+    assert [c.step for c in few.present()] == [2, 3]
     # The newest whole one stays, however large, until the next is whole.
-    tight = Checkpoints(tmp_path / "tight", IDENTITY, 1.0)
+    tight = Checkpoints(tmp_path / "tight", IDENTITY, 1000 / GIGABYTE)
     for step in range(3):
         tight.begin(step)
-        assert [c.step for c in tight._present()] == ([step - 1] if step else [])
+        assert [c.step for c in tight.present()] == ([step - 1] if step else [])
         tight.begin(step).joinpath("weights").write_bytes(b"0" * 3500)
         tight.commit(step)
 
@@ -127,16 +126,22 @@ def test_they_are_bounded_in_number_and_in_bytes(tmp_path, monkeypatch):
 def test_what_was_never_finished_does_not_count(kept, said):
     save(kept, 1)
     (kept.begin(2) / "state.json").write_text("{}")
-    half_gone = kept.folder / ".checkpoint-0.removed"
-    half_gone.mkdir()
     assert kept.latest().step == 1 and said == []
-    assert names(kept) == ["checkpoint-1"] and not half_gone.exists()
+    assert names(kept) == ["checkpoint-1"]
+
+
+def test_what_a_kill_leaves_of_a_removed_one_is_never_loaded(kept, said):
+    save(kept, 1), save(kept, 2)
+    for rest in ("inner/weights", "state.json"):  # in either order of removal
+        (save(kept, 2).folder / rest).unlink()
+        assert kept.latest().step == 1
+        assert "is damaged" in said[-1] and names(kept) == ["checkpoint-1"]
 
 
 WRITER = """
 import sys
 from pathlib import Path
-from nanoreason.checkpoints import Checkpoints
+from nanoreason.training.checkpoints import Checkpoints
 kept = Checkpoints(Path(sys.argv[1]), {"a": 1}, 1.0)
 start = (kept.latest() or type("none", (), {"step": 0})).step
 print(start, flush=True)

