@@ -29,7 +29,7 @@ from nanoreason.runs import Run
 from nanoreason.stages import Stage
 from nanoreason.training.resume import TrainingState
 from nanoreason.model.tokens import Encoded
-from nanoreason.training.trainer import tune
+from nanoreason.training.trainer import StepAwareTrainer, tune
 from nanoreason.model.adapters import dequantized
 
 RANK, ALPHA, DROPOUT, RATE = 16, 32, 0.05, 1e-4
@@ -66,7 +66,8 @@ def ours(model, tokenizer, job: dict, folder: Path) -> Loop:
 
     def train(rows: list[Encoded]) -> float:
         with dequantized(model) if params.unpack else nullcontext():
-            return tune(model, tokenizer, rows, params, state, time.monotonic())[1]["seconds"]
+            trainer = StepAwareTrainer(model, tokenizer, rows, params, state, time.monotonic())
+            return tune(trainer)[1]["seconds"]
 
     return train
 

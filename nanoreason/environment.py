@@ -33,19 +33,12 @@ def describe(*, dtype: str | None = None, dtype_reason: str | None = None,
     together (None without any). None stands for what is not known.
     """
     commit, dirty = git_commit()
-    return {
-        "python": platform.python_version(),
-        "platform": f"{platform.system()} {platform.machine()}",
-        "packages": package_versions(),
-        "hardware": hardware(),
-        "commit": commit,
-        "dirty": dirty,
-        "dtype": dtype,
-        "dtype_reason": dtype_reason,
-        "seconds": None if seconds is None else round(seconds, 1),
-        "peak_memory_bytes": peak_memory(),
-        "peak_gpu_memory_bytes": peak_gpu_memory(),
-    }
+    return {"python": platform.python_version(),
+            "platform": f"{platform.system()} {platform.machine()}",
+            "packages": package_versions(), "hardware": hardware(),
+            "commit": commit, "dirty": dirty, "dtype": dtype, "dtype_reason": dtype_reason,
+            "seconds": None if seconds is None else round(seconds, 1),
+            "peak_memory_bytes": peak_memory(), "peak_gpu_memory_bytes": peak_gpu_memory()}
 
 
 @lru_cache
@@ -76,13 +69,18 @@ def hardware() -> dict[str, Any]:
     """CPU model, cores that this process may use, memory in GiB, names of the GPUs."""
     import psutil
 
-    return {
-        "cpu": _cpu_model(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity")
-        else os.cpu_count(),
-        "memory_gib": round(psutil.virtual_memory().total / GIB, 1),
-        "gpus": _gpus(),
-    }
+    torch = sys.modules.get("torch")  # a run that never loaded torch used no GPU
+    gpus = range(torch.cuda.device_count()) if torch else ()
+    return {"cpu": _cpu_model(), "cores": cores(),
+            "memory_gib": round(psutil.virtual_memory().total / GIB, 1),
+            "gpus": [torch.cuda.get_device_name(i) for i in gpus]}
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _cpu_model() -> str:
@@ -92,13 +90,6 @@ def _cpu_model() -> str:
                 if line.startswith("model name"):
                     return line.split(":", 1)[1].strip()
     return platform.processor() or "unknown"
-
-
-def _gpus() -> list[str]:
-    torch = sys.modules.get("torch")  # a run that never loaded torch used no GPU
-    if torch is None or not torch.cuda.is_available():
-        return []
-    return [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
 
 
 def peak_memory() -> int | None:

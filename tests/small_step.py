@@ -1,14 +1,11 @@
-"""One optimiser step of a tiny model, whole and in parts, and trainings with a fault in them."""
+"""One optimiser step of a tiny model, whole and in parts, for the tests of the loss."""
 from __future__ import annotations
 
-from contextlib import contextmanager
-
-import pytest
 import torch
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from nanoreason.training.loss import group_counts, last_hidden
-from nanoreason.training import attach_adapters, route, step_aware_loss, trainer
+from nanoreason.training import attach_adapters, route, step_aware_loss
 
 DEFAULT = {"understand": 1, "plan": 1, "execute": 1, "verify": 1, "transition": 0.1}
 TAG = [7, 8]
@@ -100,11 +97,3 @@ def counts_of(batches):
 def difference(found, expected):
     assert found.shape == expected.shape and float(expected.norm()) > 0
     return float((found - expected).norm() / expected.norm())
-
-
-@contextmanager
-def trained_by(kind):
-    """Within, `tune` takes this subclass of StepAwareTrainer."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(trainer, "StepAwareTrainer", kind)
-        yield

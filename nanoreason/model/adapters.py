@@ -143,15 +143,6 @@ def _install(model, names, routing, trainable):
     keep_trainable_4bit(model)
     # PeftModel.set_adapter takes one name only; the tuner below it takes several.
     model.base_model.set_adapter(list(names), inference_mode=not trainable)
-    head = model.get_base_model().get_output_embeddings()
-    if isinstance(head, LoraLayer):
-        raise ValueError("an adapter sits on the output head, which belongs to no block; "
-                         "remove it from target_modules")
-    for name in names:
-        wrong = [key for key, parameter in adapter_parameters(model, name)
-                 if parameter.dtype != torch.float32]
-        if wrong:
-            raise ValueError(f"{wrong[0]} is not float32; load with autocast_adapter_dtype")
     model.router = Router(names, routing)
     if not model.router.install(model):
         raise ValueError("the model has no LoRA layer; its blocks hold no linear map")
@@ -184,7 +175,7 @@ def dequantized(model) -> Iterator[None]:
         if module in inner or not (isinstance(base, Linear4bit) or routed):
             continue
         plain = partial(linear, weight=_weight(base), bias=base.bias)
-        module.forward = partial(_with_adapters, router, module, plain) if routed else plain
+        module.forward = partial(router.add_all, module, plain) if routed else plain
         changed.append(module)
         inner.add(base)
     try:
@@ -203,7 +194,3 @@ def _weight(base) -> torch.Tensor:
     if not isinstance(base, Linear4bit):
         return base.weight
     return dequantize_4bit(base.weight.data, base.weight.quant_state).to(_dtype(base))
-
-
-def _with_adapters(router, layer, plain, x):
-    return router.add_all(layer, x, plain(x))

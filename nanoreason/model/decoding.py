@@ -18,9 +18,8 @@ from dataclasses import dataclass
 import torch
 from torch.nn.functional import pad
 from tqdm.auto import tqdm
-from transformers.cache_utils import Cache
 
-from nanoreason.model.kv_cache import growing_cache
+from nanoreason.model.kv_cache import GrowingCache
 from nanoreason.model.router import RouteState
 
 ALIKE = 0.8  # of the longest: how short a request read together with it may be
@@ -60,7 +59,7 @@ class _Rows:
     written: torch.Tensor
     count: torch.Tensor
     running: torch.Tensor
-    cache: Cache | None = None
+    cache: GrowingCache | None = None
 
 
 class Decoder:
@@ -83,8 +82,6 @@ class Decoder:
         self.model, self.tag_ids, self.end_id, self.pad_id = model, tag_ids, end_id, pad_id
         self.max_new_tokens, self.temperature = max_new_tokens, temperature
         self.stop_at_tag = stop_at_tag
-        # Rows cannot join in a cache of the model's own, which may hold windows.
-        self.joins = growing_cache(model.config) is not None
         self.rows: _Rows | None = None
         self.state: RouteState | None = None
 
@@ -108,16 +105,13 @@ class Decoder:
     @torch.inference_mode()
     def admit(self, requests: Mapping[int, Request]) -> int:
         """Read these requests, choose their first tokens; returns how many end with that."""
-        if self.rows and not self.joins:
-            raise RuntimeError(f"{self.held} rows are held, and the cache of this model takes "
-                               "no others beside them; retire them first")
         new, ended = None, 0
-        for group in _alike(requests) if self.joins else [requests]:
+        for group in _alike(requests):
             rows = self._laid_out(group)
             state = self._state(len(group))
             positions = (rows.real.cumsum(1) - 1).clamp(min=0)
             logits, rows.cache = self._forward(state, rows.tokens, rows.searched, rows.real,
-                                               positions, growing_cache(self.model.config))
+                                               positions, GrowingCache())
             ended += self._take(rows, logits, state)
             new = _joined(new, rows, self.pad_id) if new else rows
         self.rows = _joined(self.rows, new, self.pad_id) if self.rows else new
@@ -147,7 +141,7 @@ class Decoder:
         counts, written = rows.count.tolist(), rows.written.tolist()
         texts = [(rows.keys[place], written[place][:counts[place]]) for place in gone]
         stay = rows.running.nonzero().flatten()
-        self.rows = _kept(rows, stay, self.joins) if len(stay) else None
+        self.rows = _kept(rows, stay) if len(stay) else None
         if self.rows:
             self._read_again()
         return texts
@@ -164,10 +158,8 @@ class Decoder:
         waiting = deque(sorted(range(len(requests)), key=lambda index: -lengths[index]))
         while waiting or self.held:
             running = [lengths[index] for index in self.running]
-            joining = 0
-            if self.joins or not running:
-                joining = rows_that_fit(running, [lengths[index] for index in waiting],
-                                        self.max_new_tokens, batch_tokens)
+            joining = rows_that_fit(running, [lengths[index] for index in waiting],
+                                    self.max_new_tokens, batch_tokens)
             refill = joining and joining >= REFILL_AT * (len(running) + joining)
             shrink = not waiting and len(running) < SHRINK_AT * self.held
             # Columns of a long row that has ended count against the budget until it leaves.
@@ -257,14 +249,11 @@ def _choose(logits: torch.Tensor, temperature: float, generators) -> torch.Tenso
     return (logits.float() / temperature + gumbel.to(logits.device)).argmax(-1)
 
 
-def _kept(rows: _Rows, places: torch.Tensor, trim: bool) -> _Rows:
-    """These rows alone; with `trim` without the columns that none of them needs."""
+def _kept(rows: _Rows, places: torch.Tensor) -> _Rows:
+    """These rows alone, without the columns that none of them needs."""
     real = rows.real[places]
-    start = int(real.any(0).int().argmax()) if trim else 0
-    if trim:
-        rows.cache.keep(places, start)
-    else:
-        rows.cache.batch_select_indices(places)
+    start = int(real.any(0).int().argmax())
+    rows.cache.keep(places, start)
     stay = places.tolist()
     return _Rows([rows.keys[place] for place in stay],
                  [rows.generators[place] for place in stay],

@@ -2,7 +2,8 @@
 
 The dynamic cache of transformers is copied whole for every token; this one keeps room for
 more and is copied only when the room is used up, or when rows join or leave the batch.
-What it returns to the model are the same numbers.
+What it returns to the model are the same numbers. Where a model's attention has windows, all
+columns are kept and the model's own mask hides the old ones.
 """
 from __future__ import annotations
 
@@ -80,11 +81,3 @@ class GrowingCache(Cache):
         """Add the rows of another cache below, aligned at the right."""
         for layer, below in zip(self.layers, other.layers):
             layer.join(below)
-
-
-def growing_cache(config) -> GrowingCache | None:
-    """An empty cache for a model; None, the model's own, unless all attention is full."""
-    kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
-    if kinds != {"full_attention"} or getattr(config, "sliding_window", None):
-        return None
-    return GrowingCache()

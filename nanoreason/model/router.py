@@ -232,13 +232,16 @@ class Router:
             return flat.view(result.shape)
         return result + layer.lora_B[name](low * scale).to(result.dtype)
 
-    def add_all(self, layer, x, result):
-        """What `add` gives for every adapter in turn, in one product for them all.
+    def add_all(self, layer, plain, x):
+        """The layer's result, with what `add` gives for every adapter, in one product for all.
+
+        plain: the map without adapters, (B, T, in) to (B, T, out).
 
         Their low-rank maps stand side by side, so that a layer of a small model makes half as
         many small products, and rounds in another order. For adapters of one scale, of the
         layer's own type, that all act somewhere; others take their turns.
         """
+        result = plain(x)
         acting = [self._acting(name, x.shape) for name in self.names]
         ups = [layer.lora_B[name].weight for name in self.names]
         types = {x.dtype, result.dtype, *(weight.dtype for weight in ups)}

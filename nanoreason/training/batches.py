@@ -31,9 +31,8 @@ import torch
 from nanoreason.environment import GIB
 from nanoreason.model.adapters import adapter_parameters
 from nanoreason.model.base import Location
-from nanoreason.model.router import route
-from nanoreason.model.tokens import IGNORE, Encoded, collate, tag_ids
-from nanoreason.training.loss import CHUNK_LOGITS, last_hidden, step_aware_loss
+from nanoreason.model.tokens import IGNORE, Encoded, collate
+from nanoreason.training.loss import CHUNK_LOGITS, group_counts
 
 BLOCK = 16  # steps whose traces are sorted together
 # Weights as published, in 10**9 bytes.
@@ -206,51 +205,36 @@ def memory_parts(model, params, longest: int) -> dict[str, int]:
             "activations": tokens * kept * model.dtype.itemsize + 3 * 4 * logits}
 
 
-def seconds_per_token(model, rows: list[Encoded], batches: list[list[int]], tag: list[int],
-                      pad_id: int) -> float:
-    """Seconds of forward and backward for one padded token, over micro-batches of indices.
+def seconds_per_token(trainer, batches: list[MicroBatch]) -> float:
+    """Seconds of forward and backward for one padded token, over micro-batches of the rows.
 
     The first batch is not timed. Gradients are dropped; the mode and the state of every
     random generator that training draws from are put back.
     """
-    device, training, tokens, began = model.device, model.training, 0, 0.0
-    cuda = [device] if device.type == "cuda" else []
-    half = model.dtype in (torch.float16, torch.bfloat16)
-    with torch.random.fork_rng(cuda):
-        model.train()
+    model, tokens, seconds = trainer.model, 0, 0.0
+    training, data = model.training, MicroBatches(trainer.rows, trainer.pad_id)
+    with torch.random.fork_rng([model.device] if model.device.type == "cuda" else []):
         for number, indices in enumerate(batches):
-            if number == 1:
-                _wait(cuda)
-                began = time.perf_counter()
-            batch = {name: value.to(device) for name, value in
-                     collate([rows[i] for i in indices], pad_id).items()}
-            mask = route(batch["input_ids"], batch["attention_mask"],
-                         batch["prompt_lengths"], tag, model.router.routing)
-            with torch.autocast(device.type, model.dtype if half else None, enabled=half), \
-                    model.router.full(mask):
-                hidden = last_hidden(model, input_ids=batch["input_ids"])
-                loss = step_aware_loss(hidden, batch["input_ids"], batch["groups"], [1.0] * 5,
-                                       head=model.get_output_embeddings())
-            loss.total.backward()
-            tokens += batch["input_ids"].numel() if number else 0
-        _wait(cuda)
-        seconds = time.perf_counter() - began
+            batch, began = data[indices], time.perf_counter()
+            counts = group_counts(batch["input_ids"], batch["groups"])
+            trainer.training_step(model, [batch], counts)  # ends when the device has
+            if number:
+                seconds += time.perf_counter() - began
+                tokens += batch["input_ids"].numel()
     model.train(training)
     model.zero_grad()
     return seconds / tokens
 
 
-def _wait(cuda: list[torch.device]) -> None:
-    for device in cuda:
-        torch.cuda.synchronize(device)
+def forecast_text(trainer, params) -> str:
+    """Three lines: memory a device, tokens of the data, minutes of training.
 
-
-def forecast_text(model, tokenizer, rows: list[Encoded], params, processes: int = 1) -> str:
-    """Three lines: memory a device, tokens of the data, minutes of training."""
-    parts = memory_parts(model, params, max(map(len, rows)))
+    trainer: a `StepAwareTrainer` before its first step; of a group every process measures,
+    at the same time, as they will train. params: a `TrainParams`.
+    """
+    rows, plan, processes = trainer.rows, trainer.plan, trainer.args.world_size
+    parts = memory_parts(trainer.model, params, max(map(len, rows)))
     listed = ", ".join(f"{name} {size / GIB:.2f}" for name, size in parts.items())
-    plan = StepBatches([len(row) for row in rows], params.batch_size, params.micro_batch_size,
-                       params.micro_batch_tokens, params.seed, processes)
     tokens = sum(map(len, rows))
     lines = [f"memory{' of each device' if processes > 1 else ''}: about "
              f"{sum(parts.values()) / GIB:.2f} GiB ({listed}), and the program's own",
@@ -258,8 +242,7 @@ def forecast_text(model, tokenizer, rows: list[Encoded], params, processes: int 
     first = [part for step in plan.steps()[:WARM_UP] for part in plan.shares(step)[0] if part]
     if len(first) < 2:
         return "\n".join(lines + ["time: too few traces to measure it on"])
-    each = seconds_per_token(model, rows, first[:WARM_UP], tag_ids(tokenizer),
-                             tokenizer.pad_token_id)
-    padded = tokens / (1 - plan.padding_share()) * params.epochs
-    return "\n".join(lines + [f"time: about {padded * each / processes / 60:.1f} minutes of "
-                              f"training, at {1 / each:.0f} tokens a second and process"])
+    each = seconds_per_token(trainer, first[:WARM_UP])
+    minutes = tokens / (1 - plan.padding_share()) * params.epochs * each / processes / 60
+    return "\n".join(lines + [f"time: about {minutes:.1f} minutes of training, at "
+                              f"{1 / each:.0f} tokens a second and process"])

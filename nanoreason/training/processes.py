@@ -13,7 +13,6 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,9 +22,7 @@ import torch
 import yaml
 
 from nanoreason import paths
-
-TAIL = 60  # lines of output that an error shows where a process left no message (torchrun
-# itself writes 35 about it)
+from nanoreason.environment import cores
 
 
 class ProcessError(RuntimeError):
@@ -87,11 +84,11 @@ def run_processes(processes: int, *command: str) -> None:
     with tempfile.TemporaryDirectory() as logs:
         torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone",
                     f"--nproc-per-node={processes}", f"--log-dir={logs}"]
-        status, tail = _passed_on([*torchrun, *command], _environment(processes))
+        status = _passed_on([*torchrun, *command], _environment(processes))
         if status:
             raise ProcessError(_first_failure(Path(logs), processes) or
                                f"training in {processes} processes ended with status {status}, "
-                               f"and no process left a message; the last output was:\n{tail}")
+                               "and no process left a message: the output above says more")
 
 
 def train_in_processes(values: Mapping[str, Any], processes: int) -> None:
@@ -104,18 +101,15 @@ def train_in_processes(values: Mapping[str, Any], processes: int) -> None:
 
 def _environment(processes: int) -> dict[str, str]:
     """This process's, with the same package, the same root and its share of the cores."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") \
-        else os.cpu_count() or 1
     packages = os.pathsep.join(filter(None, [str(paths.PACKAGE.parent),
                                              os.environ.get("PYTHONPATH")]))
-    return {"OMP_NUM_THREADS": str(max(1, cores // processes)), **os.environ,
+    return {"OMP_NUM_THREADS": str(max(1, cores() // processes)), **os.environ,
             "PYTHONPATH": packages, "NANOREASON_HOME": str(paths.ROOT),
             "PYTHONUNBUFFERED": "1"}
 
 
-def _passed_on(command: list[str], environment: dict[str, str]) -> tuple[int, str]:
-    """Run a command, its output passed on; its exit status and its last lines."""
-    tail: deque[str] = deque(maxlen=TAIL)
+def _passed_on(command: list[str], environment: dict[str, str]) -> int:
+    """Run a command, its output passed on; its exit status."""
     process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE,
                                stderr=subprocess.STDOUT)
     try:
@@ -124,8 +118,7 @@ def _passed_on(command: list[str], environment: dict[str, str]) -> tuple[int, st
                                      newline=""):
             sys.stdout.write(line)
             sys.stdout.flush()
-            tail.append(line.replace("\r", "\n"))
-        return process.wait(), "".join(tail)
+        return process.wait()
     finally:
         if process.poll() is None:  # interrupted here: torchrun passes the signal on
             process.terminate()

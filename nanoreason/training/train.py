@@ -28,7 +28,7 @@ from nanoreason.training.processes import (first_before_others, gathered, proces
                                            train_in_processes)
 from nanoreason.training.resume import (TrainingState, identity, locked, open_training,
                                         require_finished)
-from nanoreason.training.trainer import tune
+from nanoreason.training.trainer import StepAwareTrainer, tune
 
 
 def training_records(params: TrainParams, reasoning: Run | None, tokenizer, device
@@ -135,9 +135,8 @@ def train_here(params: TrainParams) -> Run | None:
         tokenizer = load_tokenizer(params.base)
         records, of_data = training_records(params, reasoning, tokenizer, device)
     rows, counts = encode_records(tokenizer, records, params.max_length, params.form)
-    processes = len(gathered(None))
     what = identity(params, rows_sha256(rows), base, device.type,
-                    str(dtype).removeprefix("torch."), processes)
+                    str(dtype).removeprefix("torch."), len(gathered(None)))
     if reasoning is not None:
         what["reasoning_sha256"] = of_data["reasoning"]["sha256"]
     with locked(Run(paths.RUNS / params.run)) if main else nullcontext():
@@ -158,11 +157,11 @@ def train_here(params: TrainParams) -> Run | None:
         if params.gradient_checkpointing:
             model.router.enable_checkpointing(model)
         with dequantized(model) if params.unpack else nullcontext():
-            if rows:  # every process measures at the same time, as they will train
-                text = forecast_text(model, tokenizer, rows, params, processes)
-                if main:
-                    print(text)
-            steps, summary = tune(model, tokenizer, rows, params, state, began)
+            trainer = StepAwareTrainer(model, tokenizer, rows, params, state, began)
+            text = forecast_text(trainer, params)
+            if main:
+                print(text)
+            steps, summary = tune(trainer)
         peaks = gathered(environment.peak_memory()), gathered(environment.peak_gpu_memory())
         if not main:
             return None

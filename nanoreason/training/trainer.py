@@ -90,20 +90,36 @@ def for_phase(row: Encoded, phase: str, tag: list[int]) -> Encoded:
 class StepAwareTrainer(Trainer):
     """The Trainer with our steps, our loss, and a record of every optimiser step.
 
-    plan: the `StepBatches` of this process. checkpoints, clock: of this training.
+    model: with its two adapters. rows: encoded ones. params: a `TrainParams`. training: how
+    far it has come, see `resume.open_training`. began: of this session, `time.monotonic()`.
+    Raises `ValueError` if there is no row to train on.
     """
 
-    def __init__(self, *args, rows, weights, normalise, dynamic, tag, pad_id, plan,
-                 checkpoints, clock, **kwargs):
-        self.rows, self.weights, self.normalise = rows, list(weights), normalise
-        self.tag, self.pad_id, self.plan = tag, pad_id, plan
-        self.dynamic, self.gradient_norm = DynamicWeights(dynamic), None
+    def __init__(self, model, tokenizer, rows: list[Encoded], params, training: TrainingState,
+                 began: float):
+        if not rows:
+            raise ValueError("there is no trace to train on: every one was longer than "
+                             f"max_length = {params.max_length} tokens, or the data is empty")
+        set_seed(params.seed)
+        self.training, self.checkpoints = training, training.checkpoints
+        self.tag, self.pad_id = tag_ids(tokenizer), tokenizer.pad_token_id
+        self.rows = [for_phase(row, params.phase, self.tag) for row in rows]
+        if params.phase == "verification":
+            for _, parameter in adapter_parameters(model, "reasoning"):
+                parameter.requires_grad_(False)
+        arguments = training_arguments(params, self.checkpoints.folder, model.device, model.dtype)
+        self.plan = StepBatches([len(row) for row in rows], params.batch_size,
+                                params.micro_batch_size, params.micro_batch_tokens, params.seed,
+                                arguments.world_size, arguments.process_index)
+        self.weights = [getattr(params, f"{group}_weight") for group in GROUPS]
+        self.normalise, self.dynamic = params.normalise, DynamicWeights(params.dynamic)
+        self.clock = Clock(began, params.checkpoint_minutes, params.max_minutes, training.starts)
         self.records: list[dict] = []
-        self.checkpoints, self.clock = checkpoints, clock
-        self.skipped = False  # whether the running step is skipped
-        self.skips_in_a_row = 0
-        super().__init__(*args, train_dataset=rows, **kwargs)
-        self.router = self.accelerator.unwrap_model(self.model).router
+        self.skipped, self.skips_in_a_row = False, 0  # of the running step; up to it
+        self.router = model.router
+        super().__init__(model=model, args=arguments, train_dataset=self.rows,
+                         callbacks=[_StepRecord(self, model), self.clock])
+        self.remove_callback(PrinterCallback)
 
     def get_train_dataloader(self):
         """One item per optimiser step; the plan deals it out, so accelerate must not."""
@@ -261,12 +277,10 @@ class StepAwareTrainer(Trainer):
 class _StepRecord(TrainerCallback):
     """Closes each optimiser step: update norm per adapter, progress bar, record."""
 
-    def __init__(self, model):
+    def __init__(self, trainer: StepAwareTrainer, model):
+        self.trainer, self.bar = trainer, None
         self.parameters = {name: [p for _, p in adapter_parameters(model, name)]
                            for name in model.router.names}
-        self.before: dict[str, torch.Tensor] = {}
-        self.trainer: StepAwareTrainer | None = None
-        self.bar = None
 
     def _weights(self) -> dict[str, torch.Tensor]:
         """A copy of each adapter, as one vector."""
@@ -290,59 +304,29 @@ class _StepRecord(TrainerCallback):
         self.bar.update(1)
         self.bar.set_postfix(loss=f"{self.trainer.total:.4f}", refresh=False)
 
-    def close(self) -> None:
-        """End the progress bar, where one was begun."""
-        if self.bar is not None:
-            self.bar.close()
+    def on_train_end(self, args, state, control, **kwargs):
+        self.bar.close()
 
 
-def tune(model, tokenizer, rows: list[Encoded], params, state: TrainingState, began: float
-         ) -> tuple[list[dict], dict]:
-    """Train the adapters of `model` on encoded rows, from where the training stands.
+def tune(trainer: StepAwareTrainer) -> tuple[list[dict], dict]:
+    """Train the adapters from where the training stands.
 
-    params: a `TrainParams`. state: see `resume.open_training`. began: of this session,
-    `time.monotonic()`. Returns the record of every optimiser step, those of earlier
-    sessions too, and a summary (steps, tokens, padding share; seconds of all sessions,
-    `finished`: False where `max_minutes` stopped it). Raises `ValueError` if there is no
-    row to train on, `NonFiniteError` where the loss or the gradient stays without a finite
-    value.
+    Returns the record of every optimiser step, those of earlier sessions too, and a summary
+    (steps, tokens, padding share; seconds of all sessions, `finished`: False where
+    `max_minutes` stopped it). Raises `NonFiniteError` where the loss or the gradient stays
+    without a finite value.
     """
-    if not rows:
-        raise ValueError("there is no trace to train on: every one was longer than "
-                         f"max_length = {params.max_length} tokens, or the data is empty")
-    set_seed(params.seed)
-    tag = tag_ids(tokenizer)
-    rows = [for_phase(row, params.phase, tag) for row in rows]
-    if params.phase == "verification":
-        for _, parameter in adapter_parameters(model, "reasoning"):
-            parameter.requires_grad_(False)
-    arguments = training_arguments(params, state.checkpoints.folder, model.device, model.dtype)
-    plan = StepBatches([len(row) for row in rows], params.batch_size, params.micro_batch_size,
-                       params.micro_batch_tokens, params.seed, arguments.world_size,
-                       arguments.process_index)
-    order_sha256 = plan.sha256()  # of the first epoch
-    callback = _StepRecord(model)
-    clock = Clock(began, params.checkpoint_minutes, params.max_minutes, state.starts)
-    trainer = StepAwareTrainer(
-        model=model, args=arguments, rows=rows,
-        weights=[getattr(params, f"{group}_weight") for group in GROUPS],
-        normalise=params.normalise, dynamic=params.dynamic, tag=tag,
-        pad_id=tokenizer.pad_token_id, plan=plan,
-        checkpoints=state.checkpoints, clock=clock, callbacks=[callback, clock])
-    trainer.remove_callback(PrinterCallback)
-    callback.trainer = trainer
-    try:
-        trainer.train(resume_from_checkpoint=state.checkpoint and str(state.checkpoint.folder))
-    finally:
-        callback.close()
-    supervised = sum(group != IGNORE for row in rows for group in row.groups)
+    checkpoint, rows, clock = trainer.training.checkpoint, trainer.rows, trainer.clock
+    order_sha256 = trainer.plan.sha256()  # of the first epoch
+    trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint.folder))
     summary = {"optimiser_steps": trainer.state.global_step,
                "skipped_steps": sum(record["skipped"] for record in trainer.records),
-               "processes": arguments.world_size, "traces": len(rows),
-               "tokens": sum(map(len, rows)), "supervised_tokens": supervised,
-               "padding_share": plan.padding_share(), "order_sha256": order_sha256,
+               "processes": trainer.args.world_size, "traces": len(rows),
+               "tokens": sum(map(len, rows)),
+               "supervised_tokens": sum(group != IGNORE for row in rows for group in row.groups),
+               "padding_share": trainer.plan.padding_share(), "order_sha256": order_sha256,
                "planned_steps": trainer.state.max_steps, "finished": not clock.stopped,
-               "resumed": state.starts - 1, "part_seconds": clock.seconds(),
+               "resumed": trainer.training.starts - 1, "part_seconds": clock.seconds(),
                "seconds": sum(clock.seconds())}
     return trainer.records, summary
 

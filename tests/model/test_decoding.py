@@ -176,21 +176,6 @@ def test_columns_of_a_long_row_go_when_it_has_ended(setup, requests):
     assert columns[0] > 100 and max(columns[1:]) <= 60 + 40
 
 
-def test_a_cache_with_windows_takes_no_rows_on_the_way(requests):
-    """Such a model decodes one batch after the other, with the cache of its own."""
-    model, tokenizer = setup = load_base("nano", "nf4")
-    joined = decode(setup, requests)
-    model.config.sliding_window = 10**4
-    batches = list(generate(model, tokenizer, requests, tag_ids(tokenizer), 12, 600))
-    assert len(batches) > 1
-    together = dict(pair for batch in batches for pair in batch)
-    assert [together[index] for index in range(len(requests))] == joined
-    decoder = Decoder(model, tag_ids(tokenizer), -1, tokenizer.pad_token_id, 5)
-    decoder.admit({0: requests[0]})
-    with pytest.raises(RuntimeError, match="1 rows are held"):
-        decoder.admit({1: requests[1]})
-
-
 def test_generate_returns_every_request_once(setup, requests):
     model, tokenizer = setup
     batches = list(generate(model, tokenizer, requests, tag_ids(tokenizer), 5, 600))

@@ -3,9 +3,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from transformers import DynamicCache, Qwen2Config
+from transformers import DynamicCache, Qwen2Config, Qwen2ForCausalLM
 
-from nanoreason.model.kv_cache import GrowingCache, growing_cache
+from nanoreason.model.kv_cache import GrowingCache
 
 
 def states(rows, width, generator):
@@ -50,6 +50,24 @@ def test_the_growing_cache_holds_what_the_dynamic_one_holds():
         assert ours.get_seq_length() == theirs.get_seq_length()
 
 
-def test_a_model_with_windows_keeps_the_cache_of_its_own():
-    assert isinstance(growing_cache(Qwen2Config()), GrowingCache)
-    assert growing_cache(Qwen2Config(use_sliding_window=True, sliding_window=8)) is None
+def test_a_model_with_windows_sees_no_more_than_they_show():
+    torch.manual_seed(0)
+    config = Qwen2Config(vocab_size=40, hidden_size=32, intermediate_size=48, num_hidden_layers=2,
+                         num_attention_heads=2, num_key_value_heads=1, max_window_layers=0,
+                         use_sliding_window=True, sliding_window=4, tie_word_embeddings=False)
+    model = Qwen2ForCausalLM(config).eval()
+    ids, real = torch.randint(40, (2, 14)), torch.ones(2, 14, dtype=torch.long)
+    real[0, :3] = 0  # left padding, as in decoding
+    places = (real.cumsum(1) - 1).clamp(min=0)
+    with torch.no_grad():
+        wanted = model(ids, attention_mask=real, position_ids=places).logits[:, 4:]
+        blind = ids.clone()
+        blind[:, 3:5] = 1  # beyond the windows of both layers from the last column
+        assert torch.equal(model(blind, attention_mask=real, position_ids=places).logits[:, -1],
+                           wanted[:, -1]) and len(config.layer_types) == 2
+        cache, found = GrowingCache(), []
+        for start, stop in ((0, 5), *((i, i + 1) for i in range(5, 14))):
+            found.append(model(ids[:, start:stop], attention_mask=real[:, :stop],
+                               position_ids=places[:, start:stop], past_key_values=cache,
+                               use_cache=True).logits[:, -1:])
+    assert (torch.cat(found, 1) - wanted).abs().max() < 1e-5

@@ -3,12 +3,12 @@ from __future__ import annotations
 
 import json
 import math
+from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
 import torch
 from peft import PeftModel
-from small_step import trained_by
 
 from nanoreason import paths, runs
 from nanoreason.training.batches import StepBatches
@@ -40,6 +40,14 @@ def trained(tmp_path_factory):
         return made[key]
     yield run
     paths.RUNS = before
+
+
+@contextmanager
+def trained_by(kind):
+    """Within, `train` takes this subclass of StepAwareTrainer."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("nanoreason.training.train.StepAwareTrainer", kind)
+        yield
 
 
 def facts(run):
