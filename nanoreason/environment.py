@@ -12,12 +12,9 @@ import subprocess
 import sys
 from functools import lru_cache
 from importlib import metadata
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from nanoreason import paths
-
-if TYPE_CHECKING:
-    import torch
 
 VERSION = "0.1.0"
 GIB = 2**30
@@ -44,25 +41,20 @@ def describe(*, dtype: str | None = None, dtype_reason: str | None = None,
 @lru_cache
 def package_versions() -> dict[str, str]:
     """Version of this package and of each package it declares, where installed."""
-    versions = {"nanoreason": VERSION}
-    for name in declared_packages():
-        try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return versions
-
-
-def declared_packages() -> list[str]:
-    """The packages that pyproject.toml names, from the checkout or the installed metadata."""
-    if paths.CHECKOUT:
+    if paths.CHECKOUT:  # else from the installed metadata
         import tomllib
 
         project = tomllib.loads((paths.CHECKOUT / "pyproject.toml").read_text())["project"]
         lines = project["dependencies"] + project["optional-dependencies"]["notebooks"]
     else:
         lines = metadata.requires("nanoreason") or []
-    return sorted({re.match(r"[A-Za-z0-9._-]+", line).group() for line in lines})
+    versions = {"nanoreason": VERSION}
+    for name in sorted({re.match(r"[A-Za-z0-9._-]+", line).group() for line in lines}):
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions
 
 
 def hardware() -> dict[str, Any]:
@@ -138,8 +130,8 @@ def _git(*arguments: str) -> str | None:
     return done.stdout.strip() if done.returncode == 0 else None
 
 
-def choose_device() -> torch.device:
-    """This process's GPU if there is one, else the CPU."""
+def choose_device():
+    """This process's GPU if there is one, else the CPU: a `torch.device`."""
     import torch  # here, so that a refused parameter is told before torch is loaded
 
     if torch.cuda.is_available():
@@ -147,8 +139,8 @@ def choose_device() -> torch.device:
     return torch.device("cpu")
 
 
-def choose_dtype(device) -> tuple[torch.dtype, str]:
-    """The compute type for a device, and the reason for it in a sentence."""
+def choose_dtype(device) -> tuple[Any, str]:
+    """The compute type (a `torch.dtype`) for a device, and the reason for it in a sentence."""
     import torch
 
     if device.type != "cuda":

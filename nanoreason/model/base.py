@@ -226,35 +226,32 @@ def load_base(base: str = "nano", quantisation: str = "nf4",
 def chat(base: str, quantisation: str = "nf4") -> Callable[[dict], dict]:
     """A function that answers chat requests with a base on this machine, one at a time.
 
-    base: "nano", a hub id or a folder. Greedy at temperature 0, else sampled with the
+    base: "nano", a hub id or a folder; without a chat template the messages stand one after
+    another. Greedy at temperature 0, else sampled with the
     request's seed. The function raises `ValueError` for a prompt that leaves no room.
     """
     model, tokenizer = load_base(base, quantisation)
     lock = Lock()
 
     def complete(request: dict) -> dict:
-        ids = _prompt(tokenizer, request["messages"]).to(model.device)
-        room = model.config.max_position_embeddings - ids.shape[1]
-        if room < 1:
-            raise ValueError(f"the prompt has {ids.shape[1]} tokens, the model takes "
-                             f"{model.config.max_position_embeddings}")
+        if tokenizer.chat_template:
+            text = tokenizer.apply_chat_template(request["messages"], tokenize=False,
+                                                 add_generation_prompt=True)
+        else:
+            text = "".join(f"{message['content']}\n\n" for message in request["messages"])
+        prompt = tokenizer(text, return_tensors="pt",
+                           add_special_tokens=not tokenizer.chat_template).to(model.device)
+        length, longest = prompt.input_ids.shape[1], model.config.max_position_embeddings
+        if length >= longest:
+            raise ValueError(f"the prompt has {length} tokens, the model takes {longest}")
         sampled = {"do_sample": True, "temperature": request["temperature"]} \
             if request["temperature"] else {"do_sample": False}
         with lock, torch.inference_mode():
             torch.manual_seed(request["seed"])
-            out = model.generate(ids, attention_mask=torch.ones_like(ids), **sampled,
-                                 max_new_tokens=min(request["max_tokens"], room),
+            out = model.generate(prompt.input_ids, attention_mask=prompt.attention_mask, **sampled,
                                  pad_token_id=tokenizer.pad_token_id,
-                                 eos_token_id=tokenizer.eos_token_id)
-        text = tokenizer.decode(out[0, ids.shape[1]:], skip_special_tokens=True)
+                                 eos_token_id=tokenizer.eos_token_id,
+                                 max_new_tokens=min(request["max_tokens"], longest - length))
+        text = tokenizer.decode(out[0, length:], skip_special_tokens=True)
         return {"choices": [{"message": {"role": "assistant", "content": text}}]}
     return complete
-
-
-def _prompt(tokenizer, messages: list[dict]):
-    """(1, T) token ids; without a chat template the messages stand one after another."""
-    if tokenizer.chat_template:
-        return tokenizer.apply_chat_template(messages, add_generation_prompt=True,
-                                             return_tensors="pt", return_dict=True)["input_ids"]
-    text = "\n\n".join(message["content"] for message in messages) + "\n\n"
-    return tokenizer(text, return_tensors="pt")["input_ids"]

@@ -190,17 +190,15 @@ class StepAwareTrainer(Trainer):
             # A scaled gradient that overflows halves the scale: that is the cure at work.
             searching = finite_loss and scaler is not None and scaler.get_scale() > 1
             if self.skips_in_a_row >= SKIPS and not searching:
-                raise NonFiniteError(self._not_finite())
+                losses = ", ".join(f"{group} {loss / count:.4g}" for group, loss, count in
+                                   zip(GROUPS, self.sums, self.counts) if count)
+                raise NonFiniteError(
+                    f"{self.skips_in_a_row} optimiser steps in a row, up to step "
+                    f"{self.state.global_step + 1}, had no finite loss and gradient: loss "
+                    f"{self.total:.4g} ({losses} nats per token), gradient norm "
+                    f"{self.gradient_norm:.4g}, learning rate {self._get_learning_rate():.3g}. "
+                    "Nothing was learned from them; lower learning_rate, or look at the traces")
         return norm
-
-    def _not_finite(self) -> str:
-        losses = ", ".join(f"{group} {loss / count:.4g}" for group, loss, count in
-                           zip(GROUPS, self.sums, self.counts) if count)
-        return (f"{self.skips_in_a_row} optimiser steps in a row, up to step "
-                f"{self.state.global_step + 1}, had no finite loss and gradient: loss "
-                f"{self.total:.4g} ({losses} nats per token), gradient norm "
-                f"{self.gradient_norm:.4g}, learning rate {self._get_learning_rate():.3g}. "
-                "Nothing was learned from them; lower learning_rate, or look at the traces")
 
     def _get_output_dir(self, trial):
         return str(self.checkpoints.folder / PARTIAL)
