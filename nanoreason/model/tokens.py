@@ -71,12 +71,9 @@ def _numbered(lines: Iterable[str], first: int = 1) -> str:
 
 def given_part(trace: Trace) -> str:
     """The text of a trace up to and with its VERIFY tag: what the given settings start from."""
-    text = ""
-    for piece, _ in segments(trace):
-        text += piece
-        if piece == f"{Stage.VERIFY.tag}\n":
-            break
-    return text
+    before, tag, _ = "".join(text for text, _ in segments(trace)).partition(
+        f"\n{Stage.VERIFY.tag}\n")
+    return before + tag
 
 
 def segments(trace: Trace) -> list[tuple[str, int]]:

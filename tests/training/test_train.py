@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -46,7 +47,8 @@ def trained(tmp_path_factory):
 def trained_by(kind):
     """Within, `train` takes this subclass of StepAwareTrainer."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("nanoreason.training.train.StepAwareTrainer", kind)
+        # The room hands on a function of the same name as the module.
+        patch.setattr(sys.modules["nanoreason.training.train"], "StepAwareTrainer", kind)
         yield
 
 
