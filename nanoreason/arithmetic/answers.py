@@ -18,7 +18,7 @@ from nanoreason.arithmetic.symbolic import compare_formulas
 
 MAX_DIGITS = 60  # a longer number is no quantity of a problem
 _DIGITS = r"[0-9]+(?:,[0-9]{3})*(?:\.[0-9]+)?|\.[0-9]+"
-NUMBER = re.compile(rf"(?:{_DIGITS})")
+NUMBER = re.compile(_DIGITS)
 # The sign counts where no operand stands before it: `= -3`, but not `5 -3`.
 _SIGN = r"(?:(?<![0-9)%])(?<![0-9)%]\s)-)?"
 _WRITTEN = re.compile(rf"{_SIGN}[$€£]?(?:{_DIGITS})(?:\s?/\s?[0-9]+)?\s?%?")
@@ -86,10 +86,7 @@ def grade(text: str | None, gold: str) -> Grade:
 
 def last_number(text: str) -> str | None:
     """The last number of a text as it is written, None if there is none."""
-    found = None
-    for match in _WRITTEN.finditer(text):
-        found = match.group()
-    return found
+    return (_WRITTEN.findall(text) or [None])[-1]
 
 
 def last_answer(text: str, gold: str) -> str | None:

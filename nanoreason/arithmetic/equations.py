@@ -16,6 +16,7 @@ What is not: letters as variables, number words and mixed numbers (`twice 4 = 8`
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import lru_cache
@@ -23,16 +24,17 @@ from functools import lru_cache
 from nanoreason.arithmetic.expression import (ArithmeticTextError, Binary, Number, parse_expression,
                                               value_of)
 from nanoreason.arithmetic.lexer import DETERMINERS, Token, clauses, is_vietnamese, matching
-from nanoreason.arithmetic.spans import MULTIPLIERS, NOUNS, Piece, read_pieces
-
+from nanoreason.arithmetic.spans import (LOOSE, MULTIPLIERS, NOUNS, UNREADABLE, Piece,
+                                         read_pieces)
 
 _EITHER = re.compile(r"[0-9][.,][0-9]{3}(?![0-9])")  # thousands to some, a fraction to others
 LINE = 300  # characters; longer texts are not remembered
-_EQUALS = re.compile(r"[=≈≃≅]|\\(?:approx|simeq)|\bequals\b")  # whatever `free_text` takes for one
+_EQUALS = re.compile(r"[=≈≃≅]|\\(?:approx|simeq)|\bequals\b")  # as in `lexer`
 _PLAIN = re.compile(r"([0-9]{1,9}) ([-+*/]) ([1-9][0-9]{0,8}) = ([0-9]{1,9})"
                     r"(?P<told>, want [0-9]{1,9}, (?:correct|wrong))?")  # of a check in VERIFY
 _APPROXIMATE = {"about", "approximately", "around", "roughly", "nearly", "almost"}
 _LEADING = _APPROXIMATE | {"only", "just", "exactly", "a", "total", "of"}
+_HUNDRED_PER_CENT = Number(Fraction(1), "100%", percent=True)
 # In front of an expression, these change its first number.
 _BEFORE = MULTIPLIERS | {"times", "plus", "minus", "by", "root"}
 
@@ -74,9 +76,10 @@ def read_equations(text: str) -> tuple[Equation, ...]:
     """All equations of a text in order; never raises, linear in the text's length."""
     if not _EQUALS.search(text):
         return ()
-    return _of_line(text) if len(text) <= LINE else _equations(text)
+    return (_equations if len(text) <= LINE else _equations.__wrapped__)(text)
 
 
+@lru_cache(maxsize=16_384)  # teacher, filter, injected errors and scores all read the same lines
 def _equations(text: str) -> tuple[Equation, ...]:
     plain = _PLAIN.fullmatch(text)
     if plain:  # most lines of a trace: nothing to find, and nothing to be in doubt about
@@ -99,50 +102,25 @@ def _of_clauses(text, vietnamese):
             for equation in _in_clause(text, clause)]
 
 
-# Teacher, filter, planted errors and scores all read the same lines.
-_of_line = lru_cache(maxsize=16_384)(_equations)
-
-
-@dataclass
 class _Side:
-    """One side: its piece if one was found, and the tokens that stand there."""
+    """One side of an equation: its piece and what that comes to, or the tokens there.
 
-    piece: Piece | None
-    tokens: list[Token]
-    place: int  # in the source, where there are no tokens
+    piece, node, value: None where the side cannot be read. place: of a side without tokens.
+    """
 
-    def __post_init__(self):
-        self.node = self.value = self.other = None
-        self.loose = bool(self.piece and self.piece.loose)
-        if self.piece and (self.piece.readable or self.loose):
-            try:
-                self.node = parse_expression(self.piece.text)
-                self.value = value_of(self.node)
-            except ArithmeticTextError:
-                self.node = None
-            else:
+    def __init__(self, piece: Piece | None, tokens: list[Token], place: int):
+        self.piece = self.node = self.value = self.other = None
+        self.tokens = tokens
+        if piece and piece.trust:
+            with suppress(ArithmeticTextError):
+                node = parse_expression(piece.text)
+                self.value, self.piece, self.node = value_of(node), piece, node
                 # `24 / 12 = 2 dozen` counts dozens, `20 + 4 = 2 dozen` counts what is in them.
-                scale = self.piece.scale if self.loose else ""
-                self.other = self.value * NOUNS[scale] if scale else None
-
-    @property
-    def span(self):
-        shown = self.piece.tokens if self.node is not None else self.tokens
-        if not shown:
-            return self.place, self.place
-        return shown[0].start, shown[-1].end
-
-    @property
-    def computes(self):
-        if self.node is not None:
-            return isinstance(self.node, Binary)
-        return any(token.kind == "operator" for token in self.tokens)
-
-    def shown(self, source):
-        if self.node is not None:
-            return self.piece.text
-        start, end = self.span
-        return source[start:end]
+                self.other = self.value * NOUNS[piece.scale] if piece.scale else None
+        shown = self.piece.tokens if self.piece else tokens
+        self.span = (shown[0].start, shown[-1].end) if shown else (place, place)
+        self.computes = isinstance(self.node, Binary) if self.piece else any(
+            token.kind == "operator" for token in tokens)
 
 
 def _last_piece(pieces: list[Piece], run: list[Token]) -> Piece | None:
@@ -150,11 +128,13 @@ def _last_piece(pieces: list[Piece], run: list[Token]) -> Piece | None:
     if not pieces or pieces[-1].end != len(run):
         return None
     piece = pieces[-1]
+    if not piece.start:
+        return piece
     place = piece.start - 1
-    before = run[place] if place >= 0 else None
+    before = run[place]
     while place > 0 and run[place].text in DETERMINERS | {"of"}:
         place -= 1
-    changed = before is not None and (
+    changed = (
         before.kind in ("number", "operator", "unknown")
         or (before.kind == "close" and place in matching(run).values())
         or (run[place].text.lower() in _BEFORE and not _by_so_much(piece, run[:place + 1]))
@@ -162,9 +142,8 @@ def _last_piece(pieces: list[Piece], run: list[Token]) -> Piece | None:
         or (before.kind == "word" and not piece.computes)
     )
     if changed:
-        word = run[place].text.lower()
-        piece.loose = (piece.readable or piece.loose) and piece.computes and word in NOUNS
-        piece.readable = False
+        noun = piece.computes and run[place].text.lower() in NOUNS
+        piece.trust = min(piece.trust, LOOSE if noun else UNREADABLE)
     return piece
 
 
@@ -185,7 +164,7 @@ def _first_piece(pieces: list[Piece], run: list[Token]) -> Piece | None:
         return None
     piece.about = bool(before & _APPROXIMATE)
     if any(token.text == "remainder" for token in run[piece.start :]):
-        piece.readable = piece.loose = False
+        piece.trust = UNREADABLE
     return piece
 
 
@@ -193,23 +172,20 @@ def _in_clause(source, clause):
     signs = [place for place, token in enumerate(clause) if token.kind == "equals"]
     if not signs:
         return
-    edges = [-1, *signs, len(clause)]
-    runs = [clause[a + 1 : b] for a, b in zip(edges, edges[1:])]
-    places = [clause[signs[0]].start, *(clause[sign].end for sign in signs)]
-    pieces = read_pieces(runs[0])
-    chain, links = [_Side(_last_piece(pieces, runs[0]), runs[0], places[0])], []
-    for number, (run, sign) in enumerate(zip(runs[1:], signs), 1):
-        final = number == len(signs)
+    edges, chain, links = [-1, *signs, len(clause)], [], []
+    for number, (before, after) in enumerate(zip(edges, edges[1:])):
+        run, final = clause[before + 1 : after], number == len(signs)
         pieces = read_pieces(run, final)
-        first = _first_piece(pieces, run)
-        chain.append(_Side(first, run, places[number]))
-        about = first is not None and first.about
-        links.append(clause[sign].rounded or about)
-        whole = not pieces or (first is not None and first.whole)
-        if final or not whole:
+        place = clause[before].end if number else clause[after].start
+        if number:
+            first = _first_piece(pieces, run)
+            chain.append(_Side(first, run, place))
+            links.append(clause[before].rounded or (first is not None and first.about))
+            if not final and (not pieces or (first is not None and first.whole)):
+                continue
             yield _equation(source, chain, links)
-            # What is left of this run is where the next equation starts.
-            chain, links = [_Side(_last_piece(pieces, run), run, places[number])], []
+        # What is left of this run is where the next equation starts.
+        chain, links = [_Side(_last_piece(pieces, run), run, place)], []
 
 
 def _equation(source, chain, links):
@@ -217,18 +193,12 @@ def _equation(source, chain, links):
     if name and len(chain) > 2:  # "Total = 2 + 3 = 5", "Monday + Tuesday = 2 + 3 = 5"
         chain, links = chain[1:], links[1:]
     verdicts = [_link(a, b, about) for a, b, about in zip(chain, chain[1:], links)]
-    if False in verdicts:
-        holds = False
-    else:
-        holds = None if None in verdicts else True
     start, end = chain[0].span[0], chain[-1].span[1]
     return Equation(
-        text=source[start:end],
-        span=(start, end),
-        sides=tuple(side.shown(source) for side in chain),
-        holds=holds,
-        has_operator=any(side.computes for side in chain),
-    )
+        text=source[start:end], span=(start, end),
+        sides=tuple(side.piece.text if side.piece else source[slice(*side.span)] for side in chain),
+        holds=False if False in verdicts else None if None in verdicts else True,
+        has_operator=any(side.computes for side in chain))
 
 
 def _adds_names(tokens: list[Token]) -> bool:
@@ -243,39 +213,29 @@ def _link(left, right, about):
         return None
     if left.value == right.value or _same_percentage(left, right):
         return True
-    if left.loose or right.loose:  # believed where it comes out, else perhaps misread
+    if LOOSE in (left.piece.trust, right.piece.trust):  # believed where it comes out
         return True if left.other == right.value or right.other == left.value else None
-    if _converts(left, right):
-        return None
-    shown = right if isinstance(right.node, Number) else left
-    other = left if shown is right else right
-    dots = shown.piece.tokens[-1].rounded
-    if not isinstance(shown.node, Number) or not (about or dots):
-        return None if about else False
-    unit = Fraction(1, 10 ** len(shown.node.text.rstrip("%").partition(".")[2]))
-    unit /= 100 if shown.node.percent else 1
-    gap = abs(left.value - right.value)
-    if gap <= unit / 2 or (dots and gap < unit and abs(shown.value) <= abs(other.value)):
-        return True
-    return None if about else False
-
-
-def _converts(left, right):
-    """`1 hour = 60 minutes`: a lone number with its unit before another unit."""
     lone = isinstance(left.node, Number) and left.piece.unit
-    return bool(lone) and left.piece.unit != right.piece.unit
+    if lone and left.piece.unit != right.piece.unit:  # `1 hour = 60 minutes`
+        return None
+    shown, other = (right, left) if isinstance(right.node, Number) else (left, right)
+    dots = shown.piece.tokens[-1].rounded
+    if isinstance(shown.node, Number) and (about or dots):
+        unit = Fraction(1, 10 ** len(shown.node.text.rstrip("%").partition(".")[2]))
+        unit /= 100 if shown.node.percent else 1
+        gap = abs(left.value - right.value)
+        if gap <= unit / 2 or (dots and gap < unit and abs(shown.value) <= abs(other.value)):
+            return True
+    return None if about else False
 
 
 def _same_percentage(left, right):
     """`1 / 4 * 100 = 25%` and `1 / 4 * 100% = 25`: one side counts per cent."""
-    for one, other in ((left, right), (right, left)):
-        if _is_percentage(one.node) and not _is_percentage(other.node):
-            return one.value * 100 == other.value
-    return False
+    return any(_is_percentage(one.node) and not _is_percentage(other.node)
+               and one.value * 100 == other.value for one, other in ((left, right), (right, left)))
 
 
 def _is_percentage(node):
     if isinstance(node, Binary) and node.op == "*":
-        node = node.right
-        return isinstance(node, Number) and node.text == "100%"
+        return node.right == _HUNDRED_PER_CENT
     return isinstance(node, Number) and node.percent

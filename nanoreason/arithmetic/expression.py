@@ -23,10 +23,8 @@ MAX_DIGITS = 60  # of one number
 MAX_BITS = 4096  # of the numerator and of the denominator of every value on the way
 
 NUMBER = r"(?:[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])|[0-9]+)(?:\.[0-9]+)?|\.[0-9]+"
-OPERATORS = {
-    "+": "+", "-": "-", "−": "-", "*": "*", "×": "*", "·": "*", "⋅": "*",
-    "/": "/", "÷": "/", "^": "^", "**": "^",
-}
+OPERATORS = {"+": "+", "-": "-", "−": "-", "*": "*", "×": "*", "·": "*", "⋅": "*",
+             "/": "/", "÷": "/", "^": "^", "**": "^"}
 _TOKEN = re.compile(rf"[$€£]?\s*({NUMBER})|(\*\*|[-+*/^()%−×·⋅÷])|(\S)")
 
 
@@ -77,8 +75,7 @@ def parse_expression(text: str) -> Node:
         raise ArithmeticTextError(f"not a text: {text!r}")
     if len(text) > MAX_CHARACTERS:
         raise ArithmeticTextError(
-            f"{len(text)} characters, at most {MAX_CHARACTERS}: {text[:40]!r}..."
-        )
+            f"{len(text)} characters, at most {MAX_CHARACTERS}: {text[:40]!r}...")
     return _parse(text)
 
 
@@ -131,9 +128,7 @@ def _power(base, exponent):
         raise ArithmeticTextError("zero to a negative power is a division by zero")
     # A base of n bits to the power e has more than (n - 1) * e bits.
     if abs(exponent) > MAX_BITS or (_bits(base) - 1) * abs(exponent) > MAX_BITS:
-        raise ArithmeticTextError(
-            f"the power {_short(base)}^{_short(exponent)} is too large"
-        )
+        raise ArithmeticTextError(f"the power {_short(base)}^{_short(exponent)} is too large")
     return base ** int(exponent)
 
 
@@ -167,15 +162,12 @@ class _Reader:
         return ArithmeticTextError(f"{reason} at character {place} ({found!r}): {self.text!r}")
 
     def sum(self):
-        node = self.product()
-        while self.symbol in ("+", "-"):
-            node = Binary(self.take(), node, self.product())
-        return node
+        return self.row(("+", "-"), lambda: self.row(("*", "/"), self.signed))
 
-    def product(self):
-        node = self.signed()
-        while self.symbol in ("*", "/"):
-            node = Binary(self.take(), node, self.signed())
+    def row(self, operators, part):
+        node = part()
+        while self.symbol in operators:
+            node = Binary(self.take(), node, part())
         return node
 
     def signed(self):

@@ -1,4 +1,8 @@
-"""English words about numbers, for readers of questions and of equations in prose."""
+"""Text as tokens: numbers, operators, words; and the English words about numbers.
+
+The tokens are for readers of equations in prose (see `spans`), the words also for readers of
+questions (see `graph.quantities`).
+"""
 from __future__ import annotations
 
 import re
@@ -13,35 +17,22 @@ SMALL = (
 ).split()
 TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
 NUMBERS = {word: value for value, word in enumerate(SMALL)} | {
-    word: 10 * value for value, word in enumerate(TENS, 2)
-}
-SCALES = {
-    "hundred": 100, "thousand": 1_000, "million": 1_000_000, "billion": 1_000_000_000,
-    "dozen": 12, "dozens": 12,
-}
-MULTIPLES = {
-    "twice": 2, "double": 2, "doubled": 2, "doubles": 2, "doubling": 2, "thrice": 3,
-    "triple": 3, "tripled": 3, "triples": 3, "tripling": 3, "quadruple": 4,
-    "quadrupled": 4, "quadruples": 4,
-}
+    word: 10 * value for value, word in enumerate(TENS, 2)}
+SCALES = {"hundred": 100, "thousand": 1_000, "million": 1_000_000, "billion": 1_000_000_000,
+          "dozen": 12, "dozens": 12}
+MULTIPLES = (dict.fromkeys("twice double doubled doubles doubling".split(), 2)
+             | dict.fromkeys("thrice triple tripled triples tripling".split(), 3)
+             | dict.fromkeys("quadruple quadrupled quadruples".split(), 4))
 # Fraction words by the number of parts that they make.
 PARTS = {"half": 2, "halves": 2, "halved": 2, "quarter": 4, "quarters": 4} | {
-    word + ending: value
-    for value, word in enumerate(
-        "third fourth fifth sixth seventh eighth ninth tenth".split(), 3
-    )
-    for ending in ("", "s")
-}
+    word + ending: value for ending in ("", "s") for value, word in enumerate(
+        "third fourth fifth sixth seventh eighth ninth tenth".split(), 3)}
 # Words that may stand between a share and what it is taken of: `20% of the 50`.
-DETERMINERS = {
-    "the", "his", "her", "their", "its", "my", "our", "those", "these", "all", "remaining",
-}
+DETERMINERS = set("the his her their its my our those these all remaining".split())
 # Words that no unit of measure holds; a unit ends before them.
-CLAUSE_WORDS = {
-    "and", "so", "then", "because", "since", "but", "which", "that", "is", "are", "was",
-    "were", "has", "have", "had", "if", "when", "while", "he", "she", "they", "it", "we",
-    "I", "you", "or", "therefore", "thus", "leaving", "giving", "making", "where",
-}
+CLAUSE_WORDS = set(
+    "and so then because since but which that is are was were has have had if when while he she "
+    "they it we I you or therefore thus leaving giving making where".split())
 
 
 # Letters that Vietnamese has and other languages in Latin letters hardly have.
@@ -65,7 +56,8 @@ _TOKEN = re.compile(
     |(?P<equals>~?=+(?:\s?~)?|[≈≃≅]|\\(?:approx|simeq)(?![A-Za-z])
         |\bequals\b)
     |(?P<fraction>\\[dtc]?frac(?![A-Za-z]))
-    |(?P<operator>(?<=[0-9]\s):(?=\s[0-9.,]+(?:\s:\s[0-9.,]+)*\s*(?:=|$|\n))|\*\*|//|[-+*/^−×·⋅÷∗∙–⁄]|\\(?:times|cdot|ast|div)(?![A-Za-z]))
+    |(?P<operator>(?<=[0-9]\s):(?=\s[0-9.,]+(?:\s:\s[0-9.,]+)*\s*(?:=|$|\n))|\*\*|//
+        |[-+*/^−×·⋅÷∗∙–⁄]|\\(?:times|cdot|ast|div)(?![A-Za-z]))
     |(?P<skip>\\(?:left|right|big|Big|text|textbf|mathrm|mathbf|mbox|boxed|displaystyle)
         (?![A-Za-z])|\\[,;:!\ $]|[$€£¥₫¢&])
     |(?P<open>\\?[({{])|(?P<close>\\?[)}}])
@@ -77,8 +69,7 @@ _TOKEN = re.compile(
 )
 _SYMBOLS = OPERATORS | {
     ":": "/", "∗": "*", "∙": "*", "–": "-", "⁄": "/", "//": "/",
-    "\\times": "*", "\\cdot": "*", "\\ast": "*", "\\div": "/",
-}
+    "\\times": "*", "\\cdot": "*", "\\ast": "*", "\\div": "/"}
 # Other characters end a clause (quotes, brackets, emoji), but mathematical ones and
 # digits of other scripts mean something that is not understood here.
 _UNKNOWN_CATEGORIES = {"Sm", "No", "Nd", "Nl", "Mn", "Me"}
@@ -104,19 +95,15 @@ def clauses(text: str, vietnamese: bool = False) -> list[list[Token]]:
 
     vietnamese: `1.500` is 1500 and `1,500` is 1.5, as Vietnamese writes them.
     """
-    found, clause, end = [], [], -1
+    found, end = [[]], -1
     for match in _TOKEN.finditer(text):
-        token = _token(match, clause, vietnamese)
+        token = _token(match, found[-1], vietnamese)
         tight, end = match.start() == end, match.end()
-        if token is None:
-            continue
-        if token.kind == "stop":
-            found.append(clause)
-            clause = []
-        else:
+        if token is not None and token.kind == "stop":
+            found.append([])
+        elif token is not None:
             token.tight = tight
-            clause.append(token)
-    found.append(clause)
+            found[-1].append(token)
     return [_fractions(_plain(clause)) for clause in found if clause]
 
 
@@ -134,21 +121,21 @@ def _token(match, before, vietnamese):
         return Token("number", number, start, end, rounded=bool(match["dots"]))
     if kind == "skip":
         return None
-    numeral = kind == "word" and any(map(str.isnumeric, text))  # "²", "½"
-    if numeral or kind in ("clock", "malformed", "command"):
-        return Token("unknown", text, start, end)
     if kind == "equals":
-        return Token("equals", "=", start, end, rounded=text[0] in "≈≃≅\\" or "~" in text)
+        return Token(kind, "=", start, end, rounded=text[0] in "≈≃≅\\" or "~" in text)
     if kind == "operator" and text != "**":
-        return Token("operator", _SYMBOLS[text], start, end)
-    if kind == "open" or kind == "close":
-        return Token(kind, "(" if kind == "open" else ")", start, end)
-    if kind == "other":
-        factorial = text == "!" and before and before[-1].end == start
-        if factorial and before[-1].kind in ("number", "close"):
-            return Token("unknown", text, start, end)
-        strange = unicodedata.category(text) in _UNKNOWN_CATEGORIES or text == "_"
-        return Token("unknown" if strange and text not in "<>" else "stop", text, start, end)
+        text = _SYMBOLS[text]
+    elif kind in ("open", "close"):
+        text = "(" if kind == "open" else ")"
+    elif kind == "other":
+        factorial = (text == "!" and before and before[-1].end == start
+                     and before[-1].kind in ("number", "close"))
+        strange = (unicodedata.category(text) in _UNKNOWN_CATEGORIES and text not in "<>"
+                   or text == "_")
+        kind = "unknown" if factorial or strange else "stop"
+    elif kind in ("clock", "malformed", "command") or (
+            kind == "word" and any(map(str.isnumeric, text))):  # "²", "½"
+        kind = "unknown"
     return Token(kind, text, start, end)
 
 
@@ -157,10 +144,9 @@ def _plain(clause):
     kept = []
     for place, token in enumerate(clause):
         if token.text == "**":
-            after = clause[place + 1] if place + 1 < len(clause) else None
-            power = kept and kept[-1].kind in ("number", "close") and after and (
+            power = kept and kept[-1].kind in ("number", "close") and any(
                 after.kind in ("number", "open") or after.text == "-"
-            )
+                for after in clause[place + 1:place + 2])
             if not power:
                 continue
             token.text = "^"
@@ -193,14 +179,11 @@ def _fractions(tokens):
             token.kind = "unknown"
             continue
         token.kind, token.text = "open", "("
-        added[middle] = Token("operator", "/", tokens[middle].end, tokens[middle].end)
-        added[last] = Token("close", ")", tokens[last].end, tokens[last].end, tight=True)
-    written = []
-    for place, token in enumerate(tokens):
-        written.append(token)
-        if place in added:
-            written.append(added[place])
-    return written
+        divide, close = tokens[middle].end, tokens[last].end
+        added[middle] = [Token("operator", "/", divide, divide)]
+        added[last] = [Token("close", ")", close, close, tight=True)]
+    return [written for place, token in enumerate(tokens)
+            for written in (token, *added.get(place, ()))]
 
 
 def is_vietnamese(text: str) -> bool:

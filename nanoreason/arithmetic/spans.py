@@ -21,13 +21,14 @@ _WORD_OPERATORS = {"times": "*", "x": "*", "X": "*", "plus": "+", "minus": "-",
                    "nhân": "*", "cộng": "+", "trừ": "-"}
 _ORDINAL_ENDINGS = {"st", "nd", "rd", "th"}
 # Words that change the value of the number beside them; it is not read without them.
-MULTIPLIERS = {
-    *PARTS, *MULTIPLES, *SCALES, "squared", "cubed", "remainder", "rem", "R", "r", "mod",
-    "percent", "percentage",
-}
+MULTIPLIERS = {*PARTS, *MULTIPLES, *SCALES,
+               *"squared cubed remainder rem R r mod percent percentage".split()}
 # Of these, the ones that are also things to count: eggs by the dozen, coins of a quarter.
 NOUNS = {**{word: Fraction(n) for word, n in SCALES.items()},
          **{word: Fraction(1, n) for word, n in PARTS.items()}}
+# How far a piece is trusted. Loose is what is doubtful only for a word that may change a
+# number or be its unit: `5 dozen`, `3 quarters`, `400 fifth graders`.
+UNREADABLE, LOOSE, READABLE = range(3)
 
 
 @dataclass
@@ -35,37 +36,32 @@ class Piece:
     """One expression in a run.
 
     text: strict arithmetic; tokens: those it was read from, without trailing units;
-    start, end: its places in the run, trailing units included; whole: it is the run;
-    unit: the word right after the last operand, "" if there is none;
-    loose: what makes it unreadable is only a word that may change a number or be its
-    unit (`5 dozen`, `3 quarters`, `400 fifth graders`); scale: that word, of a lone number;
-    computes: it holds an operation; about: a word like "about" stands before it.
+    start, end: its places in the run, trailing units included; trust: UNREADABLE, LOOSE or
+    READABLE; whole: it is the run; unit: the word right after the last operand, "" if there
+    is none; computes: it holds an operation; scale: of a loose lone number the word that
+    makes it so; about: a word like "about" stands before it.
     """
 
     text: str
     tokens: list[Token]
     start: int
     end: int
-    readable: bool
+    trust: int
     whole: bool
-    unit: str = ""
-    computes: bool = False
+    unit: str
+    computes: bool
+    scale: str
     about: bool = False
-    loose: bool = False
-    scale: str = ""
 
 
 def read_pieces(run: list[Token], final: bool = False) -> list[Piece]:
     """All pieces of a run in order. final: no equals sign follows, so a dash after a word
     (`= 5 apples - all that is left`) is punctuation."""
-    if not run:
-        return []
     reader, pieces, place = _RunReader(run, final), [], 0
     while place < len(run):
         if reader.operand_at(place):
-            piece = reader.piece(place)
-            pieces.append(piece)
-            place = max(piece.end, place + 1)
+            pieces.append(reader.piece(place))
+            place = pieces[-1].end
         else:
             place += 1
     return pieces
@@ -79,113 +75,88 @@ class _RunReader:
         self.final = final
         self.pairs = matching(run)
 
-    def kind(self, place):
-        return self.run[place].kind if place < len(self.run) else "end"
-
     def operand_at(self, place):
         """Whether an operand can start here: a number, a group, or a minus before one."""
-        kind = self.kind(place)
-        if kind == "operator" and self.run[place].text == "-":
+        if self.text(place) == "-":
             # "Monday - 3": a dash with a blank after it, after a word, is no sign.
             spaced = place > 0 and not (place + 1 < len(self.run) and self.run[place + 1].tight)
             return not spaced and self.kind(place + 1) in ("number", "open")
-        return kind in ("number", "unknown") or (kind == "open" and place in self.pairs)
+        return self.starts_operand(place)
 
     def piece(self, start):
         """Read the piece that starts at a place, as far as it goes."""
         place, strict, groups, words = start, [], [], 0
-        readable, expecting, computes = True, True, False
-        divided_tightly = False
+        trust, scale = READABLE, ""
+        expecting, computes, divided_tightly = True, False, False
         last, end = start, start + 1  # the last operand's token, the piece's end
-        loose, scale = False, ""
         while place < len(self.run):
-            token = self.run[place]
-            if expecting:
-                if token.kind in ("number", "unknown"):
-                    strict.append(token.text)
-                    readable = readable and token.kind == "number"
-                    loose = loose and token.kind == "number"
-                    expecting = False
-                elif self.kind(place) == "open" and place in self.pairs:
-                    strict.append("(")
-                    groups.append(place)
-                elif token.text == "-" and self.starts_operand(place + 1):
-                    strict.append("-")
-                else:
-                    if not groups:
-                        break
-                    place, groups = self.pairs[groups[0]], []
-                    readable = loose = expecting = False
-                place += 1
-                words = 0
-            elif token.kind == "close" and groups:
-                strict.append(")")
-                groups.pop()
-                place += 1
-                words = 0
-            else:
+            token, width, units = self.run[place], 1, 0
+            operator = None
+            if not expecting and not (groups and token.kind == "close"):
                 operator, width = self.operator_at(place, words, strict)
                 units = 0 if operator else self.units_at(place, words)
-                if operator:
-                    # "2 / 1/4" means one fourth, "2 / 1 / 4" does not.
-                    if operator == "/" and strict[-2:-1] == ["/"]:
-                        readable = readable and self.tight(place) == divided_tightly
-                        loose = loose and self.tight(place) == divided_tightly
-                    divided_tightly = self.tight(place)
-                    strict.append(operator)
-                    expecting = computes = True
-                elif units:
-                    if token.text in RELATIVE_WORDS:
-                        loose, readable = readable or loose, False
-                    if not self.harmless(place, words):
-                        noun = token.text in NOUNS and not token.tight
-                        loose, readable = noun and (readable or loose), False
-                        scale = token.text
-                    words += units
-                else:
-                    if self.adjoins(place, words):
-                        # "= 80 18-inch planks", but not "= 2 1/2"
-                        counts = token.kind == "number" and not token.tight \
-                            and self.text(place + 1) != "/"
-                        loose, readable = counts and (readable or loose), False
-                    if not groups:
-                        break
-                    place, groups = self.pairs[groups[0]], []
-                    readable = loose = False
-                    width, words = 1, 0
-                place += units or width
+            if expecting and token.kind in ("number", "unknown"):
+                strict.append(token.text)
+                trust = trust if token.kind == "number" else UNREADABLE
+                expecting = False
+            elif expecting and place in self.pairs:
+                strict.append("(")
+                groups.append(place)
+            elif expecting and token.text == "-" and self.starts_operand(place + 1):
+                strict.append("-")
+            elif operator:
+                # "2 / 1/4" means one fourth, "2 / 1 / 4" does not.
+                tight = self.tight(place)
+                if operator == "/" and strict[-2:-1] == [" / "] and tight != divided_tightly:
+                    trust = UNREADABLE
+                divided_tightly = tight
+                strict.append(f" {operator} ")
+                expecting = computes = True
+            elif units:
+                width = units
+                if token.text in RELATIVE_WORDS:
+                    trust = min(trust, LOOSE)
+                if not self.harmless(place, words):
+                    scale, noun = token.text, token.text in NOUNS and not token.tight
+                    trust = min(trust, LOOSE if noun else UNREADABLE)
+            elif token.kind == "close" and groups and not expecting:
+                strict.append(")")
+                groups.pop()
+            else:
+                if not expecting and self.adjoins(place, words):
+                    # "= 80 18-inch planks", but not "= 2 1/2"
+                    counts = (token.kind == "number" and not token.tight
+                              and self.text(place + 1) != "/")
+                    trust = min(trust, LOOSE if counts else UNREADABLE)
+                if not groups:
+                    break
+                place, groups = self.pairs[groups[0]], []
+                trust, expecting = UNREADABLE, False
+            words = words + units if units else 0
+            place += width
             if not expecting and not groups:
                 end = place
                 last = last if words else place - 1
         return Piece(
-            text=_spaced(strict),
-            tokens=self.run[start : last + 1],
-            start=start,
-            end=end,
-            readable=readable and not expecting,
+            text="".join(strict), tokens=self.run[start : last + 1], start=start, end=end,
+            trust=UNREADABLE if expecting else trust,
             whole=start == 0 and end == len(self.run),
             unit=self.text(last + 1) if self.kind(last + 1) == "word" else "",
-            computes=computes,
-            loose=loose and not expecting,
-            scale="" if computes else scale,
+            computes=computes, scale="" if computes else scale,
         )
 
     def starts_operand(self, place):
         """Whether an operand follows an operator: a number, a group, or a sign and one."""
-        if self.kind(place) == "operator" and self.run[place].text == "-":
-            place += 1
-        kind = self.kind(place)
-        return kind in ("number", "unknown") or (kind == "open" and place in self.pairs)
+        place += self.text(place) == "-"
+        return self.kind(place) in ("number", "unknown") or place in self.pairs
 
     def operator_at(self, place, words, strict):
         """(operator, how many tokens it is written in); (None, 1) where there is none."""
         token = self.run[place]
-        symbol, width = None, 1
+        symbol, width = _WORD_OPERATORS.get(token.text), 1
         if token.kind == "operator":
             dash = token.text == "-" and words and self.final
             symbol = None if dash else token.text
-        elif token.text in _WORD_OPERATORS:
-            symbol = _WORD_OPERATORS[token.text]
         elif token.text in ("divided", "multiplied") and self.text(place + 1) == "by":
             symbol, width = "/" if token.text == "divided" else "*", 2
         elif token.text == "chia":
@@ -209,7 +180,8 @@ class _RunReader:
             return 1
         if token.text == "/" or self.hyphen_at(place):
             unit = self.text(place + 1)
-            if self.kind(place + 1) == "word" and (len(unit) > 1 or words and unit in _UNIT_LETTERS):
+            letter = words and unit in _UNIT_LETTERS
+            if self.kind(place + 1) == "word" and (len(unit) > 1 or letter):
                 return 2
         closing = self.pairs.get(place)
         if token.kind == "open" and closing and closing - place <= MAX_UNIT_WORDS:
@@ -249,8 +221,10 @@ class _RunReader:
 
     def tight(self, place):
         """Whether a token has no blank on either side."""
-        after = self.run[place + 1 : place + 2]
-        return self.run[place].tight and bool(after) and after[0].tight
+        return self.run[place].tight and any(t.tight for t in self.run[place + 1 : place + 2])
+
+    def kind(self, place):
+        return self.run[place].kind if place < len(self.run) else "end"
 
     def text(self, place):
         return self.run[place].text if place < len(self.run) else ""
@@ -258,13 +232,4 @@ class _RunReader:
 
 def _is_share(strict):
     """Whether what was read ends with a percentage, a fraction or a group: `3/4 of 8`."""
-    return strict[-1].endswith("%") or strict[-1] == ")" or strict[-2:-1] == ["/"]
-
-
-def _spaced(strict):
-    """Strict tokens as text, with blanks around operators but not after a sign."""
-    text = ""
-    for place, token in enumerate(strict):
-        sign = token == "-" and (place == 0 or strict[place - 1] in "(+-*/^")
-        text += f" {token} " if token in "+-*/^" and not sign else token
-    return text
+    return strict[-1].endswith("%") or strict[-1] == ")" or strict[-2:-1] == [" / "]

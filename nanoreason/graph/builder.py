@@ -31,22 +31,10 @@ import networkx as nx
 from nanoreason.arithmetic.equations import Equation, read_equations
 from nanoreason.arithmetic.expression import (ArithmeticTextError, Binary, Negative, Node, Number,
                                               evaluate, parse_expression, value_of)
-from nanoreason.graph.matching import Form, combine, negate
-from nanoreason.graph.provenance import (assigned, constants_of, named_sources,
-                                         possible_sources)
+from nanoreason.graph.matching import Form, combine, negate, steps_of
+from nanoreason.graph.provenance import constants_of, named_sources, possible_sources
 from nanoreason.graph.quantities import quantities
 from nanoreason.trace import Trace
-
-
-class GraphError(ValueError):
-    """A line of EXECUTE cannot be read. `line` counts from 1, 0 = there is no line."""
-
-    def __init__(self, line: int, reason: str):
-        super().__init__(line, reason)
-        self.line, self.reason = line, reason
-
-    def __str__(self):
-        return f"EXECUTE line {self.line}: {self.reason}" if self.line else self.reason
 
 
 def _sides(equation: Equation) -> tuple[Node, Fraction] | None:
@@ -84,27 +72,22 @@ class _Builder:
         self.used: set[tuple] = set()
         self.forms: dict[tuple, Form] = {}
 
-    def add_line(self, line: int, text: str, plan: str) -> None:
-        """plan: PLAN's line, "" for none."""
-        names, found = named_sources(plan), _readable(text)
-        if not found:
-            raise GraphError(line, f"no readable equation in {text[:60]!r}")
-        for position, (equation, left, value) in enumerate(found, 1):
-            node = ("step", line) if position == len(found) else ("step", line, position)
-            self.add_equation(node, equation, left, value, names)
-
-    def add_equation(self, node: tuple, equation: Equation, left: Node, value: Fraction,
-                     names: list[tuple]) -> None:
-        numbers: list[Number] = []
-        tree = self.read(left, numbers)
-        sources = self.sources(node, numbers, names)
-        form = self.form(tree, iter(sources))
-        self.forms[node], self.results[node] = form, value
-        self.graph.add_node(
-            node, kind="step", value=value, canonical=form.key, holds=equation.holds, tree=tree,
-            operands=tuple((number.value, source) for number, source in zip(numbers, sources)),
-        )
-        self.graph.add_edges_from((source, node) for source in sources)
+    def add_line(self, line: int, equations: Sequence[tuple[Equation, Node, Fraction]],
+                 plan: str) -> None:
+        """equations: at least one, see `_readable`. plan: PLAN's line, "" for none."""
+        names = named_sources(plan)
+        for position, (equation, left, value) in enumerate(equations, 1):
+            node = ("step", line) if position == len(equations) else ("step", line, position)
+            numbers: list[Number] = []
+            tree = self.read(left, numbers)
+            sources = self.sources(line, numbers, names)
+            form = self.form(tree, iter(sources))
+            self.forms[node], self.results[node] = form, value
+            self.graph.add_node(
+                node, kind="step", value=value, canonical=form.key, holds=equation.holds,
+                tree=tree, operands=tuple((number.value, source)
+                                          for number, source in zip(numbers, sources)))
+            self.graph.add_edges_from((source, node) for source in sources)
 
     def read(self, tree: Node, numbers: list[Number]) -> Node:
         """An expression with every operand as one Number; these are added to `numbers`."""
@@ -157,19 +140,19 @@ class _Builder:
         left = self.form(tree.left, sources)
         return combine(tree.op, left, self.form(tree.right, sources))
 
-    def sources(self, target: tuple, numbers: Sequence[Number], names: list[tuple]
-                ) -> list[tuple]:
+    def sources(self, line: int, numbers: Sequence[Number], names: list[tuple]) -> list[tuple]:
         """The node of each operand, in order: the one that PLAN names, else by the rule.
 
-        names: what PLAN names; what an operand takes is removed.
+        names: what PLAN's line names; what an operand takes is removed, so that each is for one.
         """
-        named = assigned(names, numbers, self.given, self.results, self.constants)
         found = []
-        for k, number in enumerate(numbers):
-            source, name = named.get(k), f"line {target[1]} operand {k + 1}"
-            if source is None:
-                known = possible_sources(number.value, self.results, self.used, self.given,
-                                         number.percent, self.constants)
+        for k, number in enumerate(numbers, 1):
+            known = possible_sources(number, self.results, self.used, self.given, self.constants)
+            source = next((named for named in names if named in known), None)
+            if source is not None:
+                names.remove(source)
+            else:
+                name = f"line {line} operand {k}"
                 source = known[0] if known else ("unknown", name)
                 if len(known) > 1:
                     self.graph.graph["ambiguous"].append(name)
@@ -195,20 +178,23 @@ def execute_graph(lines: Sequence[str], question: str, result: str | None = None
     reason, and then the graph holds what came before the unreadable line.
     """
     builder = _Builder(question)
-    try:
-        if not lines:
-            raise GraphError(0, "EXECUTE has no lines")
-        told = plan if len(plan) == len(lines) else [""] * len(lines)
-        for line, (text, of_plan) in enumerate(zip(lines, told), 1):
-            builder.add_line(line, text, of_plan)
-    except GraphError as error:
-        builder.graph.graph["unreadable"] = str(error)
-    _mark_dead(builder.graph, result)
-    return builder.graph
+    graph = builder.graph
+    if not lines:
+        graph.graph["unreadable"] = "EXECUTE has no lines"
+    told = plan if len(plan) == len(lines) else [""] * len(lines)
+    for line, (text, of_plan) in enumerate(zip(lines, told), 1):
+        equations = _readable(text)
+        if not equations:
+            graph.graph["unreadable"] = (
+                f"EXECUTE line {line}: no readable equation in {text[:60]!r}")
+            break
+        builder.add_line(line, equations, of_plan)
+    _mark_dead(graph, result)
+    return graph
 
 
 def _mark_dead(graph: nx.DiGraph, result: str | None) -> None:
-    steps = _steps(graph)
+    steps = steps_of(graph)
     if not steps:
         return
     try:
@@ -222,13 +208,9 @@ def _mark_dead(graph: nx.DiGraph, result: str | None) -> None:
         graph.nodes[node]["dead"] = node not in alive
 
 
-def _steps(graph: nx.DiGraph) -> list[tuple]:
-    return [node for node, kind in graph.nodes(data="kind") if kind == "step"]
-
-
 def sources_of(graph: nx.DiGraph) -> list[list[tuple]]:
     """The node that each operand comes from, line after line; of a line, its last equation."""
-    lines = max((node[1] for node in _steps(graph)), default=0)
+    lines = max((node[1] for node in steps_of(graph)), default=0)
     return [[source for _, source in graph.nodes["step", line]["operands"]]
             for line in range(1, lines + 1)]
 
@@ -239,19 +221,10 @@ def dependency_graph(trace, question: str) -> nx.DiGraph:
     return execute_graph(trace.execute, question, result, trace.plan)
 
 
-def canonical(graph: nx.DiGraph, node: tuple) -> str:
-    """The expression of a node over the givens, sums and products in a fixed order.
-
-    `q0` is the question's first quantity; subtraction and division are signed terms of
-    sums and products, so `a - b - c` equals `a - (b + c)`; nothing is multiplied out.
-    """
-    return graph.nodes[node]["canonical"]
-
-
 def dead_steps(graph: nx.DiGraph) -> list[int]:
     """The numbers of the lines that the result does not depend on: nothing uses what they
     compute, or only other such lines do."""
-    steps = _steps(graph)
+    steps = steps_of(graph)
     alive = {node[1] for node in steps if not graph.nodes[node]["dead"]}
     return sorted({node[1] for node in steps} - alive)
 
@@ -260,7 +233,7 @@ def dead_share(graph: nx.DiGraph) -> tuple[int, int] | None:
     """(dead lines, lines) of a graph, None where it is unreadable."""
     if graph.graph["unreadable"]:
         return None
-    return len(dead_steps(graph)), len({node[1] for node in _steps(graph)})
+    return len(dead_steps(graph)), len({node[1] for node in steps_of(graph)})
 
 
 def unknown_operands(graph: nx.DiGraph) -> list[str]:

@@ -15,6 +15,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 LONGEST_KEY = 200  # characters; a longer key is hashed
+SAME_EXPRESSION, SAME_VALUE = 2, 1  # what a pair of nodes weighs
 
 
 @dataclass(frozen=True)
@@ -28,22 +29,6 @@ class Form:
     kind: str
     terms: Counter
     key: str
-
-    @classmethod
-    def of(cls, kind: str, terms: Counter) -> Form:
-        """A sum or product of terms, written in a fixed order."""
-        if sum(terms.values()) == 1 and kind != "atom":
-            (key, sign), = terms
-            if sign > 0:
-                return cls("atom", terms, key)
-        parts = [
-            ("+-" if kind == "sum" else "*/")[sign < 0] + (f"{count}x" if count > 1 else "") + key
-            for (key, sign), count in sorted(terms.items())
-        ]
-        key = f"({' '.join(parts)})"
-        if len(key) > LONGEST_KEY:  # repeated squaring must not grow without bound
-            key = "#" + hashlib.sha256(key.encode()).hexdigest()[:24]
-        return cls(kind, terms, key)
 
     @classmethod
     def atom(cls, key: str) -> Form:
@@ -63,7 +48,18 @@ def combine(operator: str, left: Form, right: Form) -> Form:
                 terms[key, sign * turn] += count
         else:
             terms[form.key, turn] += 1
-    return Form.of(kind, terms)
+    if sum(terms.values()) == 1:
+        (key, sign), = terms
+        if sign > 0:
+            return Form.atom(key)
+    parts = [
+        ("+-" if kind == "sum" else "*/")[sign < 0] + (f"{count}x" if count > 1 else "") + key
+        for (key, sign), count in sorted(terms.items())
+    ]
+    key = f"({' '.join(parts)})"
+    if len(key) > LONGEST_KEY:  # repeated squaring must not grow without bound
+        key = "#" + hashlib.sha256(key.encode()).hexdigest()[:24]
+    return Form(kind, terms, key)
 
 
 def negate(form: Form) -> Form:
@@ -71,7 +67,9 @@ def negate(form: Form) -> Form:
     return combine("-", Form("sum", Counter(), ""), form)
 
 
-SAME_EXPRESSION, SAME_VALUE = 2, 1
+def steps_of(graph: nx.DiGraph) -> list[tuple]:
+    """The nodes that EXECUTE's lines compute, in order."""
+    return [node for node, kind in graph.nodes(data="kind") if kind == "step"]
 
 
 def align(student: nx.DiGraph, teacher: nx.DiGraph) -> dict:
@@ -178,7 +176,7 @@ def rewired_edge_f1(
     if student.graph.get("unreadable") or teacher.graph.get("unreadable") or not edges:
         return np.zeros(draws)
     place = {node: index for index, node in enumerate(student)}
-    steps = _lines(student)
+    steps = steps_of(student)
     quantities = [place[node] for node in student if student.nodes[node]["kind"] != "step"]
     earlier = {
         step: np.array(quantities + [place[other] for other in steps[:number]])
@@ -213,7 +211,7 @@ def first_wrong_step(student: nx.DiGraph, teacher: nx.DiGraph) -> int | None:
     if student.graph.get("unreadable") or teacher.graph.get("unreadable"):
         return None
     partner = align(student, teacher)
-    lines, steps = _lines(student), _lines(teacher)
+    lines, steps = steps_of(student), steps_of(teacher)
     wrong = []
     for node in lines:
         data, other = student.nodes[node], partner.get(node)
@@ -228,7 +226,3 @@ def first_wrong_step(student: nx.DiGraph, teacher: nx.DiGraph) -> int | None:
         wrong += [node[1] for node in steps if node not in done
                   and not reached.intersection(nx.descendants(teacher, node))]
     return min(wrong, default=None)
-
-
-def _lines(graph: nx.DiGraph) -> list[tuple]:
-    return [node for node, kind in graph.nodes(data="kind") if kind == "step"]

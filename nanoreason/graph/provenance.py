@@ -1,7 +1,7 @@
 """Where an operand comes from: the one rule of teacher, filter and scores alike.
 
-EXECUTE shows numbers alone, so a source is found by its value, and `provenance` fixes an order:
-no weight and no wording stands in it. Where a value has several sources, the operand is
+EXECUTE shows numbers alone, so a source is found by its value, and `possible_sources` fixes an
+order: no weight and no wording stands in it. Where a value has several sources, the operand is
 *ambiguous* and the rule's choice a convention. Where a solution means another source, the teacher
 lets PLAN say so, and every reader of a trace goes by it:
 
@@ -137,31 +137,6 @@ def named_sources(line: str) -> list[tuple]:
     return found
 
 
-def assigned(names: list[tuple], numbers: Sequence[Number], given: Sequence[Quantity],
-             results: Mapping[tuple, Fraction], constants: Collection[Fraction]
-             ) -> dict[int, tuple]:
-    """The operands (by position) whose source PLAN names: one of their value, in order.
-
-    names: of a line; those that an operand took are removed, so that each is for one operand.
-    """
-    found = {}
-    for k, number in enumerate(numbers):
-        values = (number.value, 100 * number.value) if number.percent else (number.value,)
-        for source in names:
-            kind, name = source
-            if kind == "given":
-                fits = name < len(given) and any(v in given[name].values for v in values)
-            elif kind == "step":
-                fits = results.get(source) in values
-            else:
-                fits = Fraction(name) in constants and Fraction(name) in values
-            if fits:
-                names.remove(source)
-                found[k] = source
-                break
-    return found
-
-
 def name_of(source: tuple) -> str:
     """The words for a result, a quantity of the question or a constant."""
     kind, name = source
@@ -186,26 +161,20 @@ def ordinal(number: int) -> str:
     return f"{number}{'th' if number % 100 in (11, 12, 13) else ending}"
 
 
-def possible_sources(
-    value: Fraction,
-    results: Mapping[tuple, Fraction],
-    used: Collection[tuple],
-    given: Sequence[Quantity],
-    percent: bool = False,
-    constants: Collection[Fraction] = CONSTANTS,
-) -> list[tuple]:
-    """Every node that has an operand's value, the one that `provenance` takes first.
+def possible_sources(number: Number, results: Mapping[tuple, Fraction], used: Collection[tuple],
+                     given: Sequence[Quantity], constants: Collection[Fraction] = CONSTANTS
+                     ) -> list[tuple]:
+    """Every node that an operand may come from, the one that the rule takes first; maybe none.
 
     In this order: the earlier results not yet used (latest first), the quantities of the
     question (by position, those not yet used first), the earlier results already used
     (latest first), a named constant.
 
-    value: the operand; percent: whether it is written with a per cent sign, so that `20%`
-    may also be the number 20. results: earlier step nodes in order with their values.
-    used: the nodes that some operand came from already; the caller keeps it. constants:
-    those that the question speaks of.
+    number: the operand; `20%` may also be the number 20. results: earlier step nodes in order
+    with their values. used: the nodes that some operand came from already; the caller keeps
+    it. constants: those that the question speaks of.
     """
-    values = (value, 100 * value) if percent else (value,)
+    values = (number.value, 100 * number.value) if number.percent else (number.value,)
     latest = [node for node in reversed(results) if results[node] in values]
     asked = [("given", quantity.index) for quantity in given
              if any(v in quantity.values for v in values)]
@@ -213,17 +182,3 @@ def possible_sources(
             *sorted(asked, key=lambda node: node in used),
             *(node for node in latest if node in used),
             *(("constant", str(v)) for v in values if v in constants)]
-
-
-def provenance(
-    value: Fraction,
-    results: Mapping[tuple, Fraction],
-    used: Collection[tuple],
-    given: Sequence[Quantity],
-    percent: bool = False,
-    constants: Collection[Fraction] = CONSTANTS,
-) -> tuple:
-    """The node that an operand comes from: the first of `possible_sources`, which takes the
-    same arguments, else ("unknown", the value as text)."""
-    sources = possible_sources(value, results, used, given, percent, constants)
-    return sources[0] if sources else ("unknown", str(value))

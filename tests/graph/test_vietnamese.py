@@ -6,8 +6,8 @@ from fractions import Fraction
 
 import pytest
 
-from nanoreason.graph.quantities import quantities
 from nanoreason.arithmetic.lexer import is_vietnamese
+from nanoreason.graph.quantities import quantities
 
 HALF = Fraction(1, 2)
 

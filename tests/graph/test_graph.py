@@ -4,10 +4,11 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from nanoreason.graph.builder import canonical, dead_steps, execute_graph, unknown_operands
+from nanoreason.arithmetic.expression import parse_expression
+from nanoreason.graph.builder import dead_steps, execute_graph, unknown_operands
 from nanoreason.graph import dependency_graph, edge_f1
 from nanoreason.graph.matching import rewired_edge_f1
-from nanoreason.graph.provenance import provenance
+from nanoreason.graph.provenance import possible_sources
 from nanoreason.data.procedural import problems
 from nanoreason.graph.quantities import quantities
 from nanoreason.data.verify_lines import procedural_trace
@@ -24,17 +25,22 @@ def edges(graph):
 
 # --- provenance -----------------------------------------------------------------------
 
+def source(text, results, used, given, **constants):
+    """Where an operand comes from by the rule, None where nothing explains it."""
+    found = possible_sources(parse_expression(text), results, used, given, **constants)
+    return found[0] if found else None
+
+
 def test_order_of_provenance():
     quantity = quantities(APPLES)
-    five = Fraction(5)
-    results = {("step", 1): five, ("step", 2): five}
-    assert provenance(five, results, set(), quantity) == ("step", 2)
-    assert provenance(five, results, {("step", 2)}, quantity) == ("step", 1)
-    assert provenance(five, results, set(results), quantity) == ("given", 2)
-    assert provenance(five, results, set(results), ()) == ("step", 2)
-    assert provenance(Fraction(60), results, set(), quantity) == ("constant", "60")
-    assert provenance(Fraction(60), {}, set(), (), constants={Fraction(12)})[0] == "unknown"
-    assert provenance(Fraction(7919), results, set(), quantity) == ("unknown", "7919")
+    results = {("step", 1): Fraction(5), ("step", 2): Fraction(5)}
+    assert source("5", results, set(), quantity) == ("step", 2)
+    assert source("5", results, {("step", 2)}, quantity) == ("step", 1)
+    assert source("5", results, set(results), quantity) == ("given", 2)
+    assert source("5", results, set(results), ()) == ("step", 2)
+    assert source("60", results, set(), quantity) == ("constant", "60")
+    assert source("60", {}, set(), (), constants={Fraction(12)}) is None
+    assert source("7919", results, set(), quantity) is None
 
 
 def test_what_a_line_took_is_used_for_its_next_operand():
@@ -58,18 +64,18 @@ def test_an_operand_of_several_possible_sources_is_ambiguous_unless_plan_names_o
 
 def test_a_quantity_is_found_by_position():
     question = "Tom has 5 red balls, 5 blue balls and 3 bats."
-    assert provenance(Fraction(5), {}, set(), quantities(question)) == ("given", 0)
-    assert provenance(Fraction(3), {}, set(), quantities(question)) == ("given", 2)
+    assert source("5", {}, set(), quantities(question)) == ("given", 0)
+    assert source("3", {}, set(), quantities(question)) == ("given", 2)
     used = {("given", 0)}  # of equal quantities the first that no operand came from yet
-    assert provenance(Fraction(5), {}, used, quantities(question)) == ("given", 1)
+    assert source("5", {}, used, quantities(question)) == ("given", 1)
     used.add(("given", 1))
-    assert provenance(Fraction(5), {}, used, quantities(question)) == ("given", 0)
+    assert source("5", {}, used, quantities(question)) == ("given", 0)
 
 
 def test_a_written_percentage_may_be_a_result():
     results = {("step", 1): Fraction(20)}
-    assert provenance(Fraction(1, 5), results, set(), (), percent=True) == ("step", 1)
-    assert provenance(Fraction(1, 5), results, set(), ())[0] == "unknown"
+    assert source("20%", results, set(), ()) == ("step", 1)
+    assert source("0.2", results, set(), ()) is None
 
 
 # --- graphs ---------------------------------------------------------------------------
@@ -83,7 +89,7 @@ def test_graph_of_the_example():
     }
     assert graph.nodes["step", 2]["value"] == 72
     assert graph.nodes["given", 0]["value"] == 48
-    assert canonical(graph, ("given", 0)) == "q0"
+    assert graph.nodes["given", 0]["canonical"] == "q0"
 
 
 def test_edges_are_a_set():
@@ -175,7 +181,8 @@ def test_unknown_operands_and_dead_steps():
 
 def same(first, second, question=APPLES):
     graphs = [execute_graph(lines, question) for lines in (first, second)]
-    return len({canonical(g, ("step", len(x))) for g, x in zip(graphs, (first, second))}) == 1
+    return len({g.nodes["step", len(x)]["canonical"]
+                for g, x in zip(graphs, (first, second))}) == 1
 
 
 def test_commutative_and_associative_operations_are_ordered():
@@ -203,7 +210,7 @@ def test_repeated_squaring_stays_small():
     lines = [line for line in lines if len(line) < 150]
     graph = execute_graph(lines, APPLES)
     assert graph.graph["unreadable"] is None and len(lines) > 4
-    assert all(len(canonical(graph, node)) <= 200 for node in graph)
+    assert all(len(form) <= 200 for _, form in graph.nodes(data="canonical"))
 
 
 def test_a_division_that_comes_to_a_part_of_a_fraction_is_no_fraction():

@@ -1,11 +1,9 @@
 """Quantities: which numbers a question gives, in what order, with which values."""
 import gzip
 import json
-import os
 import re
 import time
 from fractions import Fraction as F
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -14,11 +12,6 @@ from hypothesis import strategies as st
 from nanoreason.arithmetic import ArithmeticTextError, evaluate
 from nanoreason.graph.provenance import CONSTANTS, constants_of
 from nanoreason.graph.quantities import Quantity, quantities
-
-GSM8K = Path(
-    os.environ.get("NANOREASON_GSM8K")
-    or Path(__file__).resolve().parents[2] / "shared" / "data" / "gsm8k"
-)
 
 
 def read(question):
@@ -178,10 +171,9 @@ def test_hostile_text_is_read_in_linear_time(unit):
     assert time.process_time() - start < 2
 
 
-@pytest.mark.skipif(not GSM8K.is_dir(), reason=f"no GSM8K files in {GSM8K}")
-def test_most_operands_of_real_solutions_have_a_source():
+def test_most_operands_of_real_solutions_have_a_source(gsm8k):
     """Operands of the annotated computations: given, an earlier result or a constant."""
-    with gzip.open(GSM8K / "test.jsonl.gz", "rt", encoding="utf-8") as lines:
+    with gzip.open(gsm8k / "test.jsonl.gz", "rt", encoding="utf-8") as lines:
         records = [json.loads(line) for line in lines]
     given_, known, total = 0, 0, 0
     for record in records:
