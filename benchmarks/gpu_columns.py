@@ -1,8 +1,8 @@
 """A text and traces in which VERIFY works its sums out digit by digit, units first.
 
-The third text of `gpu_size`, `columns`, beside the two of today's form. What differs:
+The third text of `gpu_size`, `columns`, beside the two of the default form. What differs:
 
-- the base reads today's plain stories and sums, up to 99, and in half of its text sums up to
+- the base reads the default plain stories and sums, up to 99, and in half of its text sums up to
   999 by columns, claims judged by such a sum (half of them wrong), and stories in which a
   wrong step is noticed and done again;
 - VERIFY checks by columns, and by additions and products alone: a sum is worked out again,
@@ -175,7 +175,7 @@ def story(rng: random.Random, situations: list[Situation]) -> tuple[str, str]:
 
 
 def documents(seed: int) -> Iterator[tuple[str, str]]:
-    """An endless, seeded stream of (prompt, solution): half of it today's text."""
+    """An endless, seeded stream of (prompt, solution): half of it the default text."""
     rng, plain = random.Random(f"columns/{seed}"), plain_documents(seed)
     situations = known_situations()
     while True:

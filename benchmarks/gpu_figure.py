@@ -39,8 +39,10 @@ def plot_against_size(result: Mapping, axes: Axes, score: str) -> Axes:
     for place, (recipe, (colour, marker, label)) in enumerate(LOOKS.items()):
         points = defaultdict(list)
         for cell in result["cells"].values():
-            if cell["recipe"] == recipe and (score == "accuracy_a1" or recipe not in CONTROLS):
-                points[parameters[cell["size"]]].append(cell["natural"][score])
+            point = cell["natural"][score]
+            if cell["recipe"] == recipe and point["value"] is not None \
+                    and (score == "accuracy_a1" or recipe not in CONTROLS):
+                points[parameters[cell["size"]]].append(point)
         sizes, shift = sorted(points), 1.06 ** (place - 2)
         axes.plot([size * shift for size in sizes],
                   [sum(point["value"] for point in points[size]) / len(points[size])

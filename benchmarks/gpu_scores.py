@@ -1,7 +1,7 @@
 """What one pair of adapters is worth: VERIFY's scores, false sums, and its comparisons.
 
 A sum is an EXECUTE line `a + b = c` or `a - b = c`; it is false where c is not the value. Its
-size is the largest of a, b and the value; up to 99 is what today's base has read. A comparison
+size is the largest of a, b and the value; up to 99 is what the shipped base has read. A comparison
 is a VERIFY line `..., want W, WORD`, counted where the number before it differs from W: the
 right word is then `wrong`. Sums of repairs and checks are not counted among EXECUTE's.
 """

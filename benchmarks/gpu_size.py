@@ -5,7 +5,7 @@
     base     a base of some size trained from nothing on a text
     pair     two adapters on a base, then 1,000 natural, injected and clean problems each
 
-Three texts: `99` is today's, whose stories and drills stop at 99 while tuning and tests go to
+Three texts: `99` is the default, whose stories and drills stop at 99 while tuning and tests go to
 199; `199` has the same stories and drills on the numbers of the tuning problems; `columns` is
 that of `gpu_columns`, with traces of its own. All else is the committed recipes: `nano.RECIPE`,
 and the batches and adapters of the profile nano.
@@ -116,7 +116,7 @@ def text_batches(ids: np.ndarray, lengths: np.ndarray, size: int, pad: int, seed
 
 
 def make_data(recipe: str, seed: int, plan: dict, work: Path) -> dict:
-    """Encoded rows of a seed; with today's of seed 0 also the rows to be completed."""
+    """Encoded rows of a seed; with the default ones of seed 0 also the rows to be completed."""
     import torch
 
     from nanoreason.data import load_problems, teach

@@ -234,7 +234,10 @@ def test_the_figure_is_that_of_the_result(result, tmp_path):
 
 
 def test_a_cell_that_was_not_measured_is_absent(result):
-    few = {**result, "cells": {name: cell for name, cell in result["cells"].items()
+    few = {**result, "cells": {name: {**cell, "natural": {**cell["natural"]}}
+                               for name, cell in result["cells"].items()
                                if cell["recipe"] == "99"}}
-    axes = gpu_figure.size_figure(few).axes[0]
-    assert axes.get_legend_handles_labels()[1] == [gpu_figure.LOOKS["99"][2]]
+    few["cells"]["pair-1m-99-0"]["natural"]["recall"] = {"value": None, "interval": None}
+    first, _, recall, _ = gpu_figure.size_figure(few).axes
+    assert first.get_legend_handles_labels()[1] == [gpu_figure.LOOKS["99"][2]]
+    assert [len(axes.lines[0].get_xdata()) for axes in (first, recall)] == [3, 2]
