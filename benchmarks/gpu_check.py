@@ -21,7 +21,7 @@ from nanoreason.data.prepare import prepare
 from nanoreason.environment import choose_device
 from nanoreason.model.adapters import adapter_parameters
 from nanoreason.model.base import NANO, load_tokenizer
-from nanoreason.model.kv_cache import growing_cache
+from nanoreason.model.kv_cache import GrowingCache
 from nanoreason.model.router import RouteState
 from nanoreason.model.tokens import collate, tag_ids
 from nanoreason.training import attach_adapters, route, step_aware_loss
@@ -61,7 +61,7 @@ def cached_logits(model, rows: list, tag: list[int], pad: int) -> list[torch.Ten
         prompts[place, start:] = torch.tensor(row.input_ids[:row.prompt_length], device=device)
         real[place, start:] = 1
     state = RouteState(len(rows), tag, device=device)
-    cache, tokens, searched = growing_cache(model.config), prompts, real.bool() & False
+    cache, tokens, searched = GrowingCache(), prompts, real.bool() & False
     steps, logits = max(len(row) - row.prompt_length for row in rows), []
     for step in range(steps):
         positions = (real.cumsum(1) - 1).clamp(min=0)[:, -tokens.shape[1]:]

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
+import gpu_check
 import gpu_columns
 import gpu_figure
 import gpu_jobs
@@ -120,6 +121,12 @@ def test_the_loop_of_the_benchmark_has_the_losses_of_the_trainer(workspace):
                                     tokenizer.pad_token_id)
     assert found["losses"] == pytest.approx(list(metrics["total"]), rel=1e-3)
     assert found["steps"] == 3 and found["graphs"] == 0
+
+
+@pytest.mark.slow
+def test_on_a_cpu_its_checks_are_passed():
+    found = gpu_check.run("none")
+    assert found["passed"] and found["bars"] == gpu_check.BARS
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="CUDA graphs need a GPU")
