@@ -15,9 +15,9 @@ from fractions import Fraction
 from nanoreason.arithmetic.answers import read_answer
 from nanoreason.data.verify_lines import write_number
 from nanoreason.evaluation.rows import ScoredRow, ScoredRows, read_rows
-from nanoreason.evaluation.self_verification import verification
+from nanoreason.evaluation.self_verification import (before_verify, graph_oracle, verification,
+                                                     with_verify)
 from nanoreason.evaluation.report import SEED, compare
-from nanoreason.evaluation.verifiers import before_verify, graph_oracle, with_verify
 from nanoreason.figures.tables import NOTHING, Table, show, show_interval
 from nanoreason.stages import GIVEN, NUMBERED, RESULT
 from nanoreason.trace import Claims, read_claims

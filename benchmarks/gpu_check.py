@@ -21,7 +21,7 @@ from nanoreason.data.prepare import prepare
 from nanoreason.environment import choose_device
 from nanoreason.model.adapters import adapter_parameters
 from nanoreason.model.base import NANO, load_tokenizer
-from nanoreason.model.kv_cache import GrowingCache
+from nanoreason.model.decoding import GrowingCache
 from nanoreason.model.router import RouteState
 from nanoreason.model.tokens import collate, tag_ids
 from nanoreason.training import attach_adapters, route, step_aware_loss

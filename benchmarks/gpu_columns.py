@@ -31,7 +31,7 @@ from nanoreason.data.procedural import (SCALE, TRAIN_STEPS, hash_split, make_pro
 from nanoreason.data.stories import Scale, Situation, load_words
 from nanoreason.data.verify_lines import (compute, equation, procedural_trace, slip,
                                           write_number)
-from nanoreason.model.freeform import documents as plain_documents
+from nanoreason.model.nano import documents as plain_documents
 from nanoreason.model.tokens import prompt_text
 from nanoreason.trace import Trace
 

@@ -17,9 +17,8 @@ from nanoreason.data.errors import KINDS
 from nanoreason.evaluation.faithfulness import faithfulness
 from nanoreason.evaluation.report import SEED, compare, different_problems, harmonic_mean, rate_of
 from nanoreason.evaluation.rows import ScoredRow, ScoredRows, read_rows
-from nanoreason.evaluation.self_verification import (accuracy, by_kind, by_steps,
+from nanoreason.evaluation.self_verification import (accuracy, by_kind, by_steps, by_verifier,
                                                      self_verification, verification)
-from nanoreason.evaluation.verifiers import by_verifier
 from nanoreason.files import to_json
 from nanoreason.runs import Run, RunError, find_run
 from nanoreason.stages import GIVEN, SPLITS

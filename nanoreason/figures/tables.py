@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nanoreason.evaluation.report import BETTER
-from nanoreason.evaluation.verifiers import NO_VERIFY_LOSS
+from nanoreason.evaluation.self_verification import NO_VERIFY_LOSS
 from nanoreason.files import write_text
 from nanoreason.runs import Run
 from nanoreason.stages import SETTINGS, SPLITS

@@ -185,7 +185,7 @@ def test_the_bases_stories_have_smaller_numbers_than_tuning():
     from itertools import islice
 
     from nanoreason.arithmetic import evaluate
-    from nanoreason.model.freeform import documents
+    from nanoreason.model.nano import documents
 
     def largest(scale):
         return max(evaluate(solution.rsplit("The answer is ", 1)[1].split(".")[0])

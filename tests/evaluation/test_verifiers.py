@@ -6,7 +6,9 @@ import pytest
 from synthetic import make_rows
 
 from nanoreason import paths
-from nanoreason.evaluation.self_verification import by_kind, by_steps
+from nanoreason.evaluation.self_verification import (PROMPTED, before_verify, by_kind, by_steps,
+                                                     by_verifier, graph_oracle, step_checker,
+                                                     with_verify)
 from nanoreason.evaluation.report import compare
 from gaming import LOW, STRATEGIES, always_agrees, audit, audit_table, passed, spoiler
 from nanoreason.evaluation.rows import compact_row, read_row
@@ -14,8 +16,6 @@ from nanoreason.evaluation import self_verification
 from nanoreason.evaluation.summary import summarise
 from nanoreason.trace import parse_trace, read_claims
 from nanoreason.figures.tables import make_tables
-from nanoreason.evaluation.verifiers import (PROMPTED, before_verify, by_verifier, graph_oracle,
-                                             step_checker, with_verify)
 
 QUESTION = "Ann has 12 apples. She buys 9 more and gives 5 away. Bob has 4. How many have they?"
 HEAD = "[UNDERSTAND]\nGiven: 12; 9; 5; 4\n[PLAN]\n1. Add.\n2. Subtract.\n3. Add.\n[EXECUTE]\n"

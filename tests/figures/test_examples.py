@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from synthetic import make_rows, make_run
 
-from nanoreason.figures.examples import CASES, describe, examples_page, write_examples
+from nanoreason.figures.graph_plot import (CASES, describe, examples_page, graph_svg,
+                                           number_label, write_examples)
 from nanoreason.graph.builder import execute_graph
-from nanoreason.figures.graph_plot import graph_svg, number_label
 from nanoreason.evaluation.rows import compact_row, read_row
 from nanoreason.evaluation.summary import count_cells
 

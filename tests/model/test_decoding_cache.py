@@ -5,7 +5,7 @@ import pytest
 import torch
 from transformers import DynamicCache, Qwen2Config, Qwen2ForCausalLM
 
-from nanoreason.model.kv_cache import GrowingCache
+from nanoreason.model.decoding import GrowingCache
 
 
 def states(rows, width, generator):
