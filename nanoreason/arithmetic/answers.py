@@ -13,7 +13,7 @@ import re
 from dataclasses import dataclass
 from fractions import Fraction
 
-from nanoreason.arithmetic.expression import ArithmeticTextError, evaluate
+from nanoreason.arithmetic.expression import value_or_none
 from nanoreason.arithmetic.symbolic import compare_formulas
 
 MAX_DIGITS = 60  # a longer number is no quantity of a problem
@@ -50,12 +50,7 @@ def read_answer(text: str | None) -> Fraction | None:
     if text is None:
         return None
     bare = re.sub(r"[$€£]", "", str(text)).strip().rstrip(".").rstrip()
-    if not _ANSWER.fullmatch(bare):
-        return None
-    try:
-        return evaluate(bare.replace(",", ""))
-    except ArithmeticTextError:
-        return None
+    return value_or_none(bare.replace(",", "")) if _ANSWER.fullmatch(bare) else None
 
 
 def same_answer(text: str | None, gold: str) -> bool:
@@ -109,21 +104,22 @@ def boxed_answer(text: str) -> str | None:
     Braces nest, `\\{` and `\\}` are no braces, and a box without braces (`\\boxed 2`) ends
     with its formula. An empty box gives "".
     """
-    found, opened = None, []  # opened: for each open brace, its place and its box's, or None
+    boxes = []  # (place, content), as they close: an outer one later than those inside
+    opened = []  # for each open brace, its place and its box's, or None
     for token in _BOXES.finditer(text):
         box = token["box"]
         if box is not None and token["brace"]:
             opened.append((token.end(), token.start()))
         elif box is not None:
             bare = _BARE_END.split(text[token.end():token.end() + 500], maxsplit=1)[0]
-            found = max(found or (-1, ""), (token.start(), bare.strip().rstrip(".").strip()))
+            boxes.append((token.start(), bare.strip().rstrip(".").strip()))
         elif token[0] == "{":
             opened.append((token.end(), None))
         elif token[0] == "}" and opened:
             begin, box = opened.pop()
-            if box is not None:  # an outer box closes after an inner one, but began before
-                found = max(found or (-1, ""), (box, text[begin:token.start()].strip()))
-    return found[1] if found else None
+            if box is not None:
+                boxes.append((box, text[begin:token.start()].strip()))
+    return max(boxes)[1] if boxes else None
 
 
 def numbers_in(text: str) -> set[Fraction]:

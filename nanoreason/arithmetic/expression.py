@@ -65,6 +65,14 @@ def evaluate(text: str) -> Fraction:
     return value_of(parse_expression(text))
 
 
+def value_or_none(text: str | None) -> Fraction | None:
+    """The exact value of an arithmetic text; None where it is refused, or where there is none."""
+    try:
+        return evaluate(text)
+    except ArithmeticTextError:
+        return None
+
+
 def parse_expression(text: str) -> Node:
     """Read a whole text as one expression, without evaluating it.
 

@@ -37,7 +37,6 @@ CLAUSE_WORDS = set(
 
 # Letters that Vietnamese has and other languages in Latin letters hardly have.
 _LETTER = re.compile("[ăđơưĂĐƠƯ\u1ea0-\u1ef9]")
-_SHARE_OF_WORDS = 0.2
 # A comma before one or two digits, or after a lone nought, is a decimal comma anywhere; that
 # `1.500` is fifteen hundred and `1,500` one and a half is so in a Vietnamese text alone.
 _COMMA = r"(?:0|[1-9][0-9]{0,2}(?:\.[0-9]{3})+|[0-9]+(?=,[0-9]{1,2}(?![0-9]))),[0-9]+"
@@ -193,4 +192,4 @@ def is_vietnamese(text: str) -> bool:
         return False
     words = text.split()
     marked = sum(_LETTER.search(word) is not None for word in words)
-    return marked >= 2 and marked >= _SHARE_OF_WORDS * len(words)
+    return marked >= 2 and 5 * marked >= len(words)

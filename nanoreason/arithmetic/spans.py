@@ -90,8 +90,7 @@ class _RunReader:
         expecting, computes, divided_tightly = True, False, False
         last, end = start, start + 1  # the last operand's token, the piece's end
         while place < len(self.run):
-            token, width, units = self.run[place], 1, 0
-            operator = None
+            token, operator, width, units = self.run[place], None, 1, 0
             if not expecting and not (groups and token.kind == "close"):
                 operator, width = self.operator_at(place, words, strict)
                 units = 0 if operator else self.units_at(place, words)

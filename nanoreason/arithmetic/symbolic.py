@@ -17,11 +17,11 @@ import atexit
 import json
 import os
 import re
-import selectors
 import signal
 import subprocess
 import sys
 from contextlib import suppress
+from multiprocessing.connection import wait
 
 MAX_CHARACTERS = 200
 SECONDS = 0.9  # for one comparison, so that an answer never costs more than a second
@@ -80,9 +80,7 @@ class _Worker:
                 "installed (symbolic answers cannot be scored without it)")
 
     def read_line(self, seconds: float) -> str:
-        with selectors.DefaultSelector() as selector:
-            selector.register(self.process.stdout, selectors.EVENT_READ)
-            return self.process.stdout.readline() if selector.select(seconds) else ""
+        return self.process.stdout.readline() if wait([self.process.stdout], seconds) else ""
 
     def stop(self):
         if self.process is not None:
@@ -124,9 +122,7 @@ def _forked(question, seconds: float) -> bool | str:
         finally:
             os._exit(0)
     os.close(theirs)
-    with selectors.DefaultSelector() as selector:
-        selector.register(ours, selectors.EVENT_READ)
-        found = os.read(ours, 1) if selector.select(seconds) else b""
+    found = os.read(ours, 1) if wait([ours], seconds) else b""
     os.close(ours)
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)

@@ -30,7 +30,7 @@ import networkx as nx
 
 from nanoreason.arithmetic.equations import Equation, read_equations
 from nanoreason.arithmetic.expression import (ArithmeticTextError, Binary, Negative, Node, Number,
-                                              evaluate, parse_expression, value_of)
+                                              parse_expression, value_of, value_or_none)
 from nanoreason.graph.matching import Form, combine, negate, steps_of
 from nanoreason.graph.provenance import constants_of, named_sources, possible_sources
 from nanoreason.graph.quantities import quantities
@@ -197,10 +197,7 @@ def _mark_dead(graph: nx.DiGraph, result: str | None) -> None:
     steps = steps_of(graph)
     if not steps:
         return
-    try:
-        stated = None if result is None else evaluate(result)
-    except ArithmeticTextError:
-        stated = None
+    stated = value_or_none(result)
     same = [node for node in steps if graph.nodes[node]["value"] == stated]
     last = same[-1] if same else steps[-1]
     alive = nx.ancestors(graph, last) | {last}

@@ -14,8 +14,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import product
 
 from nanoreason.arithmetic.expression import (ArithmeticTextError, Binary, Negative, Node, Number,
                                               parse_expression, value_of)
@@ -38,40 +40,32 @@ class Linear:
     c: Node | None
 
 
-class _NoEquation(ValueError):
-    """A text is no linear equation in the letter asked for."""
-
-
-def solved(steps: Sequence[str]) -> dict[int, list[tuple[str, str]]]:
-    """What equations in an unknown work out: (expression, value) pairs by position of the step.
+def solved(steps: Sequence[str]) -> dict[int, list[Node]]:
+    """What equations in an unknown work out: expressions by position of the step.
 
     Of each letter the first equation that determines it counts; the later ones only simplify,
     until one states its value (`x = 10`): what is then said of it is worked out (`2x = 20`).
     """
     texts = [without_annotations(step).translate(_SYMBOLS) for step in steps]
     letters = dict.fromkeys(letter for text in texts for letter in _LETTER.findall(text))
-    found: dict[int, list[tuple[str, str]]] = {}
+    found: dict[int, list[Node]] = {}
     values: dict[str, Fraction] = {}
     stated = set()
-    for number, text in enumerate(texts):
-        for letter in letters:
-            for sides in _equations(text, letter):
-                try:
-                    read = [_read(side, letter) for side in sides]
-                    for left, right in zip(read, read[1:]):
-                        nodes = list(_worked_out(left, right, letter not in values))
-                        if nodes and not _same(left, right):
-                            values[letter] = value_of(nodes[0])
-                        if letter in stated:
-                            nodes += _said(left, right, values[letter])
-                        for node in nodes:
-                            found.setdefault(number, []).append(
-                                (_text(node), write_number(value_of(node))))
-                        if letter in values and (left, right) == (
-                                Linear(_ONE, None), _number(values[letter])):
-                            stated.add(letter)
-                except (_NoEquation, ArithmeticTextError):
-                    continue
+    for (number, text), letter in product(enumerate(texts), letters):
+        for sides in _equations(text, letter):
+            with suppress(ArithmeticTextError):
+                read = [_read(side, letter) for side in sides]
+                for left, right in zip(read, read[1:]):
+                    nodes = _worked_out(left, right, letter not in values)
+                    if nodes and not _same(left, right):
+                        values[letter] = value_of(nodes[0])
+                    if letter in stated:
+                        nodes += _said(left, right, values[letter])
+                    if nodes:
+                        found.setdefault(number, []).extend(nodes)
+                    if left == Linear(_ONE, None) and letter in values and (
+                            right == Linear(None, _number(values[letter]))):
+                        stated.add(letter)
     return found
 
 
@@ -135,14 +129,11 @@ def _starts_negative(node: Node) -> bool:
 def _scale(sign: str, left: Linear, right: Linear) -> Linear:
     if left.a is None and sign == "*":
         left, right = right, left
-        if left.a is None:  # two numbers: keep their order
-            return Linear(None, _times(right.c, left.c))
     if right.a is not None or right.c is None:
-        raise _NoEquation("not linear")
-    parts = [None if part is None else
-             _times(right.c, part) if sign == "*" else _over(part, right.c)
-             for part in (left.a, left.c)]
-    return Linear(*parts)
+        raise ArithmeticTextError("not linear")
+    return Linear(*(None if part is None else
+                    _times(right.c, part) if sign == "*" else _over(part, right.c)
+                    for part in (left.a, left.c)))
 
 
 def _times(left: Node, right: Node) -> Node:
@@ -167,44 +158,29 @@ def _same(left: Linear, right: Linear) -> bool:
     return (_value(left.a), _value(left.c)) == (_value(right.a), _value(right.c))
 
 
-def _worked_out(left: Linear, right: Linear, wanted: bool) -> Iterator[Node]:
+def _worked_out(left: Linear, right: Linear, wanted: bool) -> list[Node]:
     """What one equation calculates: its solution, or what both sides of an identity are."""
     if left.a is None and right.a is None:
-        return
+        return []
     if _same(left, right):
-        for one, other in ((left.a, right.a), (left.c, right.c)):
-            if isinstance(one, Binary) and isinstance(other, Number):
-                yield one
-        return
+        return [one for one, other in ((left.a, right.a), (left.c, right.c))
+                if isinstance(one, Binary) and isinstance(other, Number)]
     a, c = _sum("-", left.a, right.a), _sum("-", right.c, left.c)
     if _value(a) < 0:
         a, c = _sum("-", right.a, left.a), _sum("-", left.c, right.c)
     if not wanted or _value(a) == 0 or c is None:
-        return
+        return []
     node = c if a == _ONE else Binary("/", c, a)
-    if isinstance(node, Binary):
-        yield node
+    return [node] if isinstance(node, Binary) else []
 
 
-def _number(value: Fraction) -> Linear:
-    return Linear(None, Number(value, write_number(value)))
+def _number(value: Fraction) -> Number:
+    return Number(value, write_number(value))
 
 
-def _said(left: Linear, right: Linear, value: Fraction) -> Iterator[Node]:
+def _said(left: Linear, right: Linear, value: Fraction) -> list[Node]:
     """What `2x - 5 = 15` says of an unknown of known value, with the value in place of it."""
     if left.a is None or right.a is not None:
-        return
-    node = _sum("+", _times(left.a, _number(value).c), left.c)
-    if isinstance(node, Binary) and value_of(node) == _value(right.c):
-        yield node
-
-
-def _text(node: Node) -> str:
-    if isinstance(node, Number):
-        return node.text
-    if isinstance(node, Negative):
-        return f"-{_text(node.operand)}" if isinstance(node.operand, Number) else (
-            f"-({_text(node.operand)})")
-    left, right = (_text(part) if isinstance(part, Number) else f"({_text(part)})"
-                   for part in (node.left, node.right))
-    return f"{left} {node.op} {right}"
+        return []
+    node = _sum("+", _times(left.a, _number(value)), left.c)
+    return [node] if isinstance(node, Binary) and value_of(node) == _value(right.c) else []

@@ -11,11 +11,10 @@ from dataclasses import replace
 from fractions import Fraction
 
 from nanoreason.arithmetic.equations import read_equations
-from nanoreason.arithmetic.expression import (ArithmeticTextError, evaluate, parse_expression,
-                                              value_of)
+from nanoreason.arithmetic.expression import (ArithmeticTextError, Node, evaluate, parse_expression,
+                                              value_of, value_or_none)
 from nanoreason.data.gsm8k.algebra import ANNOTATION, solved, without_annotations
-from nanoreason.data.gsm8k.binary_steps import BinarySteps, StepError, exact
-from nanoreason.data.gsm8k.implied import complete
+from nanoreason.data.gsm8k.steps import BinarySteps, StepError, complete, exact
 from nanoreason.data.problem import Problem, Rejection, Step
 from nanoreason.data.verify_lines import write_number
 from nanoreason.graph.quantities import quantities
@@ -64,8 +63,8 @@ def line_expressions(step: str, all_text: bool = False) -> list[tuple[str, str]]
         text = _as_equations(without_annotations(step))
         read = [(e.span[0], e.left, e.right) for e in read_equations(text)
                 if e.has_operator and e.holds]
-        values = {_value(right) for _, _, right in read}
-        marks = [mark for mark in marks if _value(mark[2]) not in values] + read
+        values = {value_or_none(right) for _, _, right in read}
+        marks = [mark for mark in marks if value_or_none(mark[2]) not in values] + read
         marks.sort(key=lambda mark: mark[0])
     return [_in_per_cent(left, right) for _, left, right in marks]
 
@@ -85,17 +84,10 @@ def _decimal(mixed: re.Match) -> str:
     return write_number(value) if above < below and exact(value) else mixed[0]
 
 
-def _value(text: str) -> Fraction | None:
-    try:
-        return evaluate(text)
-    except ArithmeticTextError:
-        return None
-
-
 def _in_per_cent(left: str, right: str) -> tuple[str, str]:
     """`100% - 80% = 20%` and `7 / 20 * 100% = 35%` without their signs, if that is true."""
     bare = left.replace("%", ""), right.replace("%", "")
-    true = right.endswith("%") and None is not _value(bare[0]) == _value(bare[1])
+    true = right.endswith("%") and None is not value_or_none(bare[0]) == value_or_none(bare[1])
     return bare if true else (left, right)
 
 
@@ -109,26 +101,21 @@ def read_steps(problem: Problem, all_text: bool) -> tuple[list[Step], Unteachabl
     collected = BinarySteps(quantities(problem.question))
     solution = problem.details.get("solution", ())
     by_algebra = solved([step for _, step in solution]) if all_text else {}
-    asked: list[str] = []  # of each step its sub-question
     failure = None
     for number, (sub_question, step) in enumerate(solution, 1):
-        for left, right in (*by_algebra.get(number - 1, ()), *line_expressions(step, all_text)):
+        for expression in (*by_algebra.get(number - 1, ()), *line_expressions(step, all_text)):
             before = len(collected.steps)
             try:
-                _add(collected, left, right, f"solution line {number}")
+                _add(collected, expression, f"solution line {number}")
             except Unteachable as error:
                 # Perhaps nothing depends on it: a trace without an unexplained number says.
                 failure = failure or error
             if by_algebra and _said_again(collected.steps, before):
                 # An equation is solved at once; what follows it simplifies it.
                 del collected.steps[before:]
-            asked += [""] * (len(collected.steps) - before)
             if len(collected.steps) > before:
-                asked[-1] = sub_question
-    completed = complete(collected.steps, problem.question)
-    ends = {position: k for k, (position, _) in enumerate(completed)}
-    return [replace(step, plan=asked[position] if ends[position] == k else "")
-            for k, (position, step) in enumerate(completed)], failure
+                collected.steps[-1] = replace(collected.steps[-1], plan=sub_question)
+    return complete(collected.steps, problem.question), failure
 
 
 def _said_again(steps: list[Step], count: int) -> bool:
@@ -137,12 +124,15 @@ def _said_again(steps: list[Step], count: int) -> bool:
     return all(step in said[:count] for step in said[count:])
 
 
-def _add(collected: BinarySteps, left: str, right: str, place: str) -> None:
+def _add(collected: BinarySteps, expression: Node | tuple[str, str], place: str) -> None:
+    """expression: as an equation works it out, or its text and that of its value."""
+    left, right = expression if isinstance(expression, tuple) else ("an unknown", "its value")
     try:
-        node, value = parse_expression(left), evaluate(right)
-        if value_of(node) != value:
-            raise Unteachable("false_equation", place, f"{left} is not {right}")
-        collected.add(node)
+        if isinstance(expression, tuple):
+            expression = parse_expression(left)
+            if value_of(expression) != evaluate(right):
+                raise Unteachable("false_equation", place, f"{left} is not {right}")
+        collected.add(expression)
     except ArithmeticTextError as error:
         raise Unteachable("unreadable_expression", place, str(error)) from error
     except StepError as error:

@@ -5,7 +5,7 @@ calculator annotations `<<48/2=24>>`; in the socratic form a sub-question stands
 `sub-question ** step`. The teacher takes PLAN from the sub-questions, EXECUTE from the
 annotations (or, where they are not enough, from the equations in plain text and those in an
 unknown, see `solutions`), UNDERSTAND from the question, and lets VERIFY undo or work out
-again every line. Operations are split into binary steps (see `binary_steps`). A line without
+again every line. Operations are split into binary steps (see `steps`). A line without
 arithmetic is a restatement and is left out.
 
 Where operands come from is traced by the plain rule of `provenance`. For GSM8K's train
@@ -22,14 +22,16 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from fractions import Fraction
 from functools import lru_cache
 
 from nanoreason import paths
 from nanoreason.arithmetic.expression import ArithmeticTextError, evaluate
 from nanoreason.data.gsm8k.solutions import Unteachable, read_steps
+from nanoreason.data.gsm8k.steps import as_operand
 from nanoreason.data.gsm8k.wording import asking_part, given_labels, imperative
-from nanoreason.data.problem import Operand, Problem, Rejection, Step
+from nanoreason.data.problem import Problem, Rejection, Step
 from nanoreason.data.verify_lines import check_lines, equation, write_number
 from nanoreason.graph.builder import execute_graph, sources_of, unknown_operands
 from nanoreason.graph.provenance import constants_of, name_of, using
@@ -38,7 +40,6 @@ from nanoreason.stages import TraceError
 from nanoreason.trace import Trace
 
 FINAL = re.compile(r"^####\s*(.*?)\s*$", re.MULTILINE)
-HUNDRED = Fraction(100)
 DIGITS = 12  # of a fingerprint: 48 bits
 REFUSALS = ("read_and_wrong", "operand_in_doubt")  # those that the table of sources gives
 _OPERATIONS = {"+": "Add {left} and {right}.", "-": "Subtract {right} from {left}.",
@@ -99,13 +100,10 @@ def gsm8k_trace(problem: Problem) -> Trace:
     try:
         return _trace(problem, all_text=False)
     except Unteachable as error:
-        if error.reason in REFUSALS:
-            raise  # its other equations are the same steps in another form
-        first = error
-    try:
-        return _trace(problem, all_text=True)
-    except Unteachable:
-        raise first from None
+        if error.reason not in REFUSALS:  # else its other equations are the same steps
+            with suppress(Unteachable):
+                return _trace(problem, all_text=True)
+        raise
 
 
 def _trace(problem: Problem, all_text: bool) -> Trace:
@@ -135,12 +133,11 @@ def _to_the_answer(problem: Problem, steps: list[Step], failure: Unteachable | N
     except ArithmeticTextError as error:
         raise Unteachable("answer_not_a_number", "answer", str(error)) from error
     values = [step.value for step in steps]
-    if (gold not in values and gold == HUNDRED * values[-1]
-            and HUNDRED in constants_of(problem.question)):
+    if (gold not in values and gold == 100 * values[-1]
+            and 100 in constants_of(problem.question)):
         # `0.25` of a dollar is asked for in cents, or a share in per cent.
-        last = Operand("step", len(steps), values[-1], write_number(values[-1]))
-        whole = Operand("constant", 0, HUNDRED, write_number(HUNDRED))
-        return [*steps, Step("*", last, whole, gold, "")]
+        last = as_operand(values[-1], "step", len(steps))
+        return [*steps, Step("*", last, as_operand(Fraction(100), "constant"), gold, "")]
     reached = [k for k, value in enumerate(values, 1) if value == gold]
     if not reached:
         raise failure or Unteachable(
@@ -160,8 +157,7 @@ def _to_the_answer(problem: Problem, steps: list[Step], failure: Unteachable | N
 
 def fingerprint(question: str, lines: Sequence[str]) -> str:
     """What an entry of the table of sources is about: a question and EXECUTE's lines."""
-    told = json.dumps([question, list(lines)])
-    return hashlib.sha256(told.encode()).hexdigest()[:DIGITS]
+    return hashlib.sha256(json.dumps([question, list(lines)]).encode()).hexdigest()[:DIGITS]
 
 
 @lru_cache(maxsize=1)
@@ -211,21 +207,17 @@ def _sources(question: str, lines: Sequence[str], failure: Unteachable | None
                               "lines do not show, or its readers could not tell which")
         line, place = (int(number) - 1 for number in entry["operand"].split("."))
         nodes = sources_of(graph)[line]
-        nodes[place] = _node(entry["source"], graph.nodes["step", line + 1]["operands"][place][0])
+        kind, number = {"q": "given", "r": "step"}.get(entry["source"][0]), entry["source"][1:]
+        value = graph.nodes["step", line + 1]["operands"][place][0]
+        nodes[place] = (kind, int(number)) if kind else ("constant", str(value))
         named[line] = using("", nodes)
         graph = execute_graph(lines, question, plan=named)
-    for operand in unknown_operands(graph):
-        value = graph.nodes["unknown", operand]["value"]
+    for name in unknown_operands(graph):
+        value = graph.nodes["unknown", name]["value"]
         raise failure or Unteachable(
-            "operand_without_source", f"EXECUTE {operand}",
+            "operand_without_source", f"EXECUTE {name}",
             f"{write_number(value)} is neither in the question nor computed before")
     return sources_of(graph)
-
-
-def _node(source: str, value: Fraction) -> tuple:
-    """The node of a source as the table names it."""
-    kind = {"q": "given", "r": "step"}.get(source[0])
-    return (kind, int(source[1:])) if kind else ("constant", str(value))
 
 
 # --- PLAN -------------------------------------------------------------------------------
@@ -244,16 +236,11 @@ def _plan(question: str, steps: Sequence[Step], lines: Sequence[str],
             for k, order in enumerate(orders)]
     found = sources_of(execute_graph(lines, question, plan=plan))
     for k, step in enumerate(steps):
-        if _differ(step.operator, sources[k], found[k]):
+        in_order = sorted if step.operator in "+*" else list  # sums and products have no order
+        if in_order(sources[k]) != in_order(found[k]):
             plan[k] = using(plan[k], sources[k])
             found = sources_of(execute_graph(lines, question, plan=plan))
     return tuple(plan)
-
-
-def _differ(operator: str, meant: Sequence[tuple], found: Sequence[tuple]) -> bool:
-    if operator in "+*":  # the two sides of a sum or a product have no order
-        meant, found = sorted(meant, key=str), sorted(found, key=str)
-    return list(meant) != list(found)
 
 
 def _operation(step: Step, nodes: Sequence[tuple]) -> str:
@@ -261,6 +248,6 @@ def _operation(step: Step, nodes: Sequence[tuple]) -> str:
         nodes = [("given",)] * 2
     left, right = (
         # No computed value stands in PLAN: it comes before EXECUTE.
-        name_of(node) if node[0] == "step" else operand.text
-        for operand, node in zip((step.left, step.right), nodes))
+        name_of(node) if node[0] == "step" else part.text
+        for part, node in zip((step.left, step.right), nodes))
     return _OPERATIONS[step.operator].format(left=left, right=right)

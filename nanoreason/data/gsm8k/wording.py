@@ -8,33 +8,20 @@ from __future__ import annotations
 
 import re
 
+import yaml
+
+from nanoreason import paths
+
 WORDS_AFTER, WORDS_BEFORE = 5, 3  # of context around a quantity
-_STOPS = frozenset("and but then so while if which who when after before because or than "
-                   "where although however since unless until".split())
-_LOOSE = frozenset("a an the of to in on for at by with from his her their its my is are was "
-                   "were has have had he she they it i as per that this be more".split())
 _ASKING = re.compile(r"\b(how (?:many|much|old|long|far|tall|fast|often|big|heavy|high|wide|"
                      r"deep|large)|what|which|who|by how)\b", re.IGNORECASE)
 _ORDER = re.compile(r"(?:^|,\s)(?:please\s+)?(?:find|calculate|determine|compute|express|give|work "
                     r"out)\s+(?:out\s+)?", re.IGNORECASE)
 _SENTENCE_END = re.compile(r"(?<=[.?!])(?<!\b[A-Z]\.)(?<!Mr\.)(?<!Mrs\.)(?<!Dr\.)\s+")
-_PRONOUNS = frozenset("he she it they we you i there".split())
-_VERBS = frozenset("did does do is are was were will would can could should has have had "
-                   "must might".split())
-_DETERMINERS = frozenset("the a an his her their its my your our each every all both this "
-                         "that these those one".split())
-_IRREGULAR = """
-be was become became begin began break broke bring brought build built buy bought
-catch caught choose chose come came cost cost cut cut do did draw drew drink drank
-drive drove eat ate fall fell feed fed find found fly flew get got give gave go went
-grow grew have had hit hit hold held keep kept know knew lay laid leave left lend
-lent let let lose lost make made mean meant meet met owe owed pay paid put put read
-read ride rode run ran say said see saw sell sold send sent set set sew sewed sleep
-slept speak spoke spend spent stand stood steal stole swim swam take took teach
-taught tell told think thought throw threw wear wore win won write wrote
-""".split()
-_PAST = dict(zip(_IRREGULAR[::2], _IRREGULAR[1::2]))
-_DOUBLED = frozenset("plan shop stop drop jog ship trap grab swap skip chop mop pop".split())
+_CONSONANT_Y = re.compile(r"(?<=[^aeiou])y$")
+_TABLE = yaml.safe_load(paths.asset("gsm8k_words.yaml").read_text(encoding="utf-8"))
+_PAST = _TABLE.pop("past")
+_WORDS = {name: frozenset(words.split()) for name, words in _TABLE.items()}
 
 
 def given_labels(question: str, found) -> list[str]:
@@ -49,53 +36,37 @@ def given_labels(question: str, found) -> list[str]:
         start -= start > 0 and question[start - 1] in "$€£"
         end += question[end:end + 1] == "%"
         until = found[position + 1].span[0] if position + 1 < len(found) else len(question)
-        after = _words(question[end:until], WORDS_AFTER)
-        label = [question[start:end], *after]
-        if not after:
+        label = [question[start:end], *_words(question[end:until], WORDS_AFTER)]
+        if len(label) == 1:
             since = found[position - 1].span[1] if position else 0
-            label = [*_words_before(question[since:start]), question[start:end]]
+            label = [*_words(question[since:start], WORDS_BEFORE, back=True), *label]
         labels.append(" ".join(" ".join(label).split()).replace(" -", "-"))
     return labels
 
 
-def _words(text: str, limit: int) -> list[str]:
-    """The first words of a text as far as a stop, loose ends trimmed."""
-    clause = re.split(r"[,.;:?!()](?:\s|$)", text, maxsplit=1)[0]
+def _words(text: str, limit: int, back: bool = False) -> list[str]:
+    """The first words of a text as far as a stop (back: the last ones), loose ends trimmed."""
+    clauses = re.split(r"[,.;:?!()](?:\s|$)", text)
     words = []
-    for word in clause.split()[:limit]:
-        if word.lower() in _STOPS or not re.search(r"\w", word):
+    for word in (clauses[-1].split()[::-1] if back else clauses[0].split())[:limit]:
+        if word.lower() in _WORDS["stops"] or not back and not re.search(r"\w", word):
             break
         words.append(word)
-    while words and words[-1].lower().strip("$") in _LOOSE | {""}:
+    while words and (words[-1].lower().strip("$") in _WORDS["loose"] | {""}
+                     or back and words[-1].startswith("-")):
         words.pop()
-    return words
-
-
-def _words_before(text: str) -> list[str]:
-    """The last words of a text back to a stop, loose ends trimmed."""
-    clause = re.split(r"[,.;:?!()](?:\s|$)", text)[-1]
-    words = []
-    for word in reversed(clause.split()[-WORDS_BEFORE:]):
-        if word.lower() in _STOPS:
-            break
-        words.insert(0, word)
-    while words and (words[0].lower() in _LOOSE or words[0].startswith("-")):
-        words.pop(0)
-    return words
+    return words[::-1] if back else words
 
 
 def asking_part(question: str) -> str:
     """What the question asks for: `how many clips Natalia sold in May`, one line."""
     sentences = [s for s in _SENTENCE_END.split(" ".join(question.split()))
                  if re.search(r"\w", s)] or [question.strip()]
-    asked = next((s for s in reversed(sentences) if s.endswith("?")), sentences[-1])
-    asked = asked.rstrip("?.! ")
-    order = _ORDER.search(asked)
-    if order:
+    asked = next((s for s in reversed(sentences) if s.endswith("?")), sentences[-1]).rstrip("?.! ")
+    if order := _ORDER.search(asked):
         return asked[order.end():] or asked
-    words = list(_ASKING.finditer(asked))
-    if words:
-        asked = asked[words[0].start():]
+    if start := _ASKING.search(asked):
+        asked = asked[start.start():]
     return statement(asked) or asked[0].lower() + asked[1:]
 
 
@@ -118,14 +89,14 @@ def statement(asked: str) -> str | None:
     """A question (without its mark) in the word order of a statement, or None."""
     words = asked.split()
     words[0] = words[0].lower()
-    verb = next((k for k, word in enumerate(words) if word.lower() in _VERBS), None)
+    verb = next((k for k, word in enumerate(words) if word.lower() in _WORDS["verbs"]), None)
     if verb is None or verb + 1 == len(words):
         return " ".join(words)
     first, auxiliary, subject = words[0], words[verb].lower(), words[verb + 1]
     rest = words[verb + 2:]
     if first == "what" and verb == 1 and auxiliary in ("is", "are", "was", "were"):
         return " ".join(words[2:])
-    simple = subject.lower() in _PRONOUNS or (
+    simple = subject.lower() in _WORDS["pronouns"] or (
         re.fullmatch(r"[A-Z][a-z]+", subject) and not (rest and rest[0] in ("and", "or"))
         and not (rest and rest[0][:1].isupper()))
     before = words[:verb]
@@ -136,26 +107,17 @@ def statement(asked: str) -> str | None:
         return " ".join([*before, subject, change(rest[0]), *rest[1:]])
     if simple:
         return " ".join([*before, subject, words[verb], *rest])
-    if subject.lower() in _DETERMINERS or subject[:1].isupper():
+    if subject.lower() in _WORDS["determiners"] or subject[:1].isupper():
         return None
     return " ".join(words)
 
 
 def _past(verb: str) -> str:
-    if verb in _PAST:
-        return _PAST[verb]
-    if verb.endswith("e"):
-        return verb + "d"
-    if verb.endswith("y") and verb[-2:-1] not in "aeiou":
-        return verb[:-1] + "ied"
-    return verb + (verb[-1] if verb in _DOUBLED else "") + "ed"
+    doubled = verb in _WORDS["doubled"]
+    stem = verb + verb[-1] if doubled else _CONSONANT_Y.sub("i", verb).removesuffix("e")
+    return _PAST.get(verb, f"{stem}ed")
 
 
 def _third(verb: str) -> str:
-    if verb in ("have", "be"):
-        return {"have": "has", "be": "is"}[verb]
-    if verb.endswith(("s", "sh", "ch", "x", "z", "o")):
-        return verb + "es"
-    if verb.endswith("y") and verb[-2:-1] not in "aeiou":
-        return verb[:-1] + "ies"
-    return verb + "s"
+    ending = "es" if verb.endswith(("s", "sh", "ch", "x", "z", "o")) else "s"
+    return {"have": "has", "be": "is"}.get(verb, _CONSONANT_Y.sub("ie", verb) + ending)
