@@ -20,7 +20,7 @@ stands for a thing (`the red one`, `which one`, `one another`, `one of them`).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
@@ -111,25 +111,26 @@ def quantities(question: str) -> tuple[Quantity, ...]:
     """All quantities of a question in order of position; linear in its length.
 
     A number of more than MAX_DIGITS digits is passed over. A Vietnamese question is read by
-    its own rules, see `vietnamese_quantities`.
+    its own rules.
     """
-    if is_vietnamese(question):
-        return tuple(Quantity(index, values, question[slice(*span)], span) for index, (
-            values, span) in enumerate(read_vietnamese(question)))
-    found, place = [], 0
+    found = (_vietnamese if is_vietnamese(question) else _english)(question)
+    return tuple(Quantity(index, tuple(dict.fromkeys(map(Fraction, values))),
+                          question[slice(*span)], span)
+                 for index, (values, span) in enumerate(found))
+
+
+def _english(question: str) -> Iterator[tuple[Iterable, tuple[int, int]]]:
+    """(values, as written first; span) of each quantity, in order of position."""
+    place = 0
     while candidate := _CANDIDATE.search(question, place):
         place = candidate.end()
         if candidate["word"] and candidate["word"].lower() not in _STARTERS:
             continue
         match = _START.match(question, candidate.start())
-        if not match:
-            continue
-        values, place = _read(question, match)
-        if values:
-            span = (match.start(), place)
-            values = tuple(dict.fromkeys(map(Fraction, values)))
-            found.append(Quantity(len(found), values, question[slice(*span)], span))
-    return tuple(found)
+        if match:
+            values, place = _read(question, match)
+            if values:
+                yield values, (match.start(), place)
 
 
 def _read(question, match):
@@ -250,13 +251,11 @@ def _is_thing(question, end, before, after):
     return before not in ("only", "just") and not re.match(r"[\s-]*\w", rest)
 
 
-def read_vietnamese(question: str) -> Iterator[tuple[tuple[Fraction, ...], tuple[int, int]]]:
-    """(values, as written first; span) of each quantity, in order of position."""
+def _vietnamese(question: str) -> Iterator[tuple[Iterable, tuple[int, int]]]:
     for found in _QUANTITY.finditer(question):
         digits = found["number"] or (found["top"] or "") + (found["bottom"] or "")
-        if len(digits) > MAX_DIGITS or found["bottom"] and not int(found["bottom"]):
-            continue
-        yield tuple(dict.fromkeys(map(Fraction, _values(found)))), found.span()
+        if len(digits) <= MAX_DIGITS and not (found["bottom"] and not int(found["bottom"])):
+            yield _values(found), found.span()
 
 
 def _values(found: re.Match) -> tuple:
