@@ -237,3 +237,9 @@ def test_what_comes_after_the_result_is_dead():
     claims = read_claims("[EXECUTE]\n" + "\n".join(f"{k}. {line}" for k, line in
                                                    enumerate(lines, 1)) + "\nResult: 16")
     assert dead_steps(dependency_graph(claims, question)) == [3]
+
+
+def test_of_several_steps_with_the_result_the_latest_is_meant():
+    question = "Ann has 12 apples. She buys 9 more and gives 5 away."
+    lines = ["12 + 9 = 21", "21 - 5 = 16", "16 + 5 = 21", "21 - 9 = 12"]
+    assert dead_steps(execute_graph(lines, question, "21")) == [4]
