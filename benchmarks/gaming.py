@@ -22,7 +22,7 @@ from nanoreason.figures.tables import NOTHING, Table, show, show_interval
 from nanoreason.stages import GIVEN, NUMBERED, RESULT
 from nanoreason.trace import Claims, read_claims
 
-SPOILED = 0.5  # share of its traces in which the spoiler plants an error
+SPOILED = 0.5  # share of its traces in which the spoiler injects an error
 
 
 def _last(claims: Claims) -> int:

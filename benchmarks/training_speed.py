@@ -12,7 +12,7 @@ Compared, on the same machine, model and traces, in one run (see `training_loops
 - `trl`: TRL's `SFTTrainer`, one adapter, the same batches.
 
 What is fair here. All see the same traces, drawn by seed: GSM8K train problems as the rules
-write them, half with a planted error. The traces of `original`, whose cost does not depend
+write them, half with an injected error. The traces of `original`, whose cost does not depend
 on the trace, are the first few of them. A short training on other traces goes first and is
 not counted; then one epoch is timed, from the first batch to the last optimiser step.
 Supervised tokens are counted alike for all, as ours supervises them, so that nothing is
@@ -85,7 +85,7 @@ def figures(rows: list[Encoded], seconds: float, peak: int) -> dict:
 
 
 def encoded_rows(options) -> tuple[list[Encoded], list[Encoded], int]:
-    """Rows to warm up with, rows to measure, and how many of those hold a planted error."""
+    """Rows to warm up with, rows to measure, and how many of those hold an injected error."""
     total = options.warm + options.traces
     records = prepare(options.data, total=total, seed=options.seed)
     rows, counts = encode_records(load_tokenizer(options.base), records, PADDED)

@@ -45,7 +45,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def stored(path: Path) -> Path:
-    """The file that holds what `path` names: `path` itself, or `<path>.gz` if only that is there."""
+    """The file that holds what `path` names: itself, or `<path>.gz` if only that is there."""
     packed = path.with_name(f"{path.name}.gz")
     return packed if packed.is_file() and not path.is_file() else path
 

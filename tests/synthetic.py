@@ -1,4 +1,4 @@
-"""A run without a model: real problems, traces and planted errors, outcomes drawn by seed.
+"""A run without a model: real problems, traces and injected errors, outcomes drawn by seed.
 
 The figures and tables need every case (caught and missed errors, false alarms, broken
 texts, interventions that are followed and that are not); a trained model gives them only
@@ -21,7 +21,7 @@ GROUPS = ("understand", "plan", "execute", "verify", "transition")
 
 
 def spoiled(trace, rng):
-    """The trace with some planted error, or None where none fits."""
+    """The trace with some injected error, or None where none fits."""
     for kind in rng.sample(KINDS, len(KINDS)):
         try:
             return corrupt(trace, kind, rng)

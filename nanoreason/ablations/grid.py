@@ -29,7 +29,7 @@ from nanoreason.ablations.results import GridRun, find, folders, store
 from nanoreason.environment import hardware
 from nanoreason.params.sets import AblateParams, EvaluateParams, TrainParams
 from nanoreason.runs import Run, RunError
-from nanoreason.stages import GROUPS
+from nanoreason.stages import GIVEN, GROUPS
 
 # Settings that change what is trained on, or in which steps.
 DATA = ("error_share", "error_kinds", "traces", "data", "language", "form", "on_policy_share",
@@ -59,7 +59,7 @@ def evaluation_of(params: AblateParams, cell: Cell) -> EvaluateParams:
 
     A free form has no EXECUTE that could be given.
     """
-    settings = ["natural"] if cell.params.form == "free" else ["natural", "injected", "clean"]
+    settings = ["natural"] if cell.params.form == "free" else ["natural", *GIVEN]
     return EvaluateParams(profile=params.profile, run=cell.name, seed=params.seed,
                           n=params.test_problems, settings=settings, splits=["test"],
                           interventions=0, baseline=False, data=cell.params.data,

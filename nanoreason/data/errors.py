@@ -164,7 +164,7 @@ def corrupt(trace: Trace, kind: str, rng: random.Random, question: str = "") -> 
     """A copy of a right trace with one injected error and the VERIFY that finds it.
 
     trace: right, with `Verdict: correct`. kind: one of `KINDS`. question: see `read_steps`.
-    The wrong step is `result.verdict`; a skipped step is never the last. Raises
+    The returned trace's `verdict` is the wrong step; a skipped step is never the last. Raises
     `CorruptionError` where the trace gives no room for this kind, and `ValueError` for an
     unknown kind.
     """

@@ -61,10 +61,10 @@ class LlmTeacher:
     model: its name, part of each request. complete: sends one request (a mapping in the
     form of OpenAI's chat completions) and returns the answer as a mapping; raises
     `Unavailable`, `Refused` (or another ValueError) or `TeacherError`. cache: folder of the
-    kept answers. parallel: requests under way at one time. attempts: how often a problem is asked, each
-    time with another seed, until an answer is a trace. retries: tries of one request after
-    the first, with waits that double from `wait` seconds, at random by a quarter. sleep: how
-    it waits, in seconds.
+    kept answers. parallel: requests under way at one time. attempts: how often a problem is
+    asked, each time with another seed, until an answer is a trace. retries: tries of one
+    request after the first, with waits that double from `wait` seconds, at random by a
+    quarter. sleep: how it waits, in seconds.
     """
 
     model: str

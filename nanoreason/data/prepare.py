@@ -153,7 +153,7 @@ class Part:
 
     drop_ambiguous: see `filter_traces`.
     kept, rejected: what the filter made of all problems read. counts: kept + reasons = read,
-    wanted, clean, planted by kind, no_kind_fits.
+    wanted, clean, `planted` by kind, no_kind_fits.
     """
 
     name: str

@@ -1,7 +1,7 @@
 """From a tuned pair of adapters to rows that can be scored.
 
 Four settings. *natural*: the model writes the whole trace. *clean* and *injected*: the
-same problems with EXECUTE given, once right and once with a planted error, and only
+same problems with EXECUTE given, once right and once with an injected error, and only
 VERIFY is written. *intervened*: one value in EXECUTE of a natural trace is replaced and
 what follows is written anew.
 """

@@ -54,7 +54,7 @@ class ScoredRow:
 
     first, second: whether a1 (Result) and a2 (Answer) equal the gold answer. readable:
     whether a1 is a readable answer at all. error: whether the verdict is an error; an
-    unreadable one is not. blamed: the step blamed. kind: of the planted error. claims: what
+    unreadable one is not. blamed: the step blamed. kind: of the injected error. claims: what
     the text claims, None in a row without its text, which says itself what only the text
     could tell. The row must be without `row_fault`.
     """
@@ -135,7 +135,7 @@ class ScoredRow:
 
     @property
     def wrong_step(self) -> int | None:
-        """The first wrong step of a trace with a wrong a1, where it is known: the planted one,
+        """The first wrong step of a trace with a wrong a1, where it is known: the injected one,
         else the first that is wrong against a teacher."""
         return None if self.first else self.planted.get("step") or self.first_wrong_step
 

@@ -29,7 +29,7 @@ from nanoreason.evaluation.interventions import work_out
 from nanoreason.evaluation.report import (SEED, Report, Score, Statistic, composite,
                                           harmonic_mean, rate_of, ratio)
 from nanoreason.evaluation.rows import ScoredRow, ScoredRows, closest, name_of, read_row, read_rows
-from nanoreason.graph.matching import first_wrong_step
+from nanoreason.graph.matching import first_wrong_step, steps_of
 from nanoreason.stages import GIVEN, MARKER, Stage
 from nanoreason.trace import render_verify
 
@@ -225,9 +225,9 @@ def step_checker(row: Mapping | ScoredRow) -> dict:
     checks = _checks(graph)
     if wrong is None:
         return with_verify(row, checks, "correct", (), claims.a1)
-    values = {node: graph.nodes[node]["value"] for node in _steps(graph) if node[1] < wrong}
+    values = {node: graph.nodes[node]["value"] for node in steps_of(graph) if node[1] < wrong}
     again = None if graph.graph["unreadable"] else work_out(
-        graph, [node for node in _steps(graph) if node[1] >= wrong], values)
+        graph, [node for node in steps_of(graph) if node[1] >= wrong], values)
     if not again:
         return with_verify(row, checks[:wrong], wrong, (), claims.a1)
     # A line of several equations gives its last one.
@@ -261,10 +261,6 @@ def graph_oracle(row: Mapping | ScoredRow) -> dict:
                        teacher.a1)
 
 
-def _steps(graph: nx.DiGraph) -> list[tuple]:
-    return [node for node, kind in graph.nodes(data="kind") if kind == "step"]
-
-
 def _write(tree: Node, inner: bool = False) -> str:
     """An expression as text, every inner operation in parentheses."""
     if isinstance(tree, Number):
@@ -278,7 +274,7 @@ def _write(tree: Node, inner: bool = False) -> str:
 def _checks(graph: nx.DiGraph) -> list[str]:
     """One check a line: undone where it has two operands, else worked out once more."""
     checks = {}
-    for node in _steps(graph):
+    for node in steps_of(graph):
         data = graph.nodes[node]
         tree, claimed = data["tree"], write_number(data["value"])
         try:

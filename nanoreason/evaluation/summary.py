@@ -198,7 +198,7 @@ def count_cells(rows: Iterable[Mapping] | ScoredRows) -> list[dict]:
 
 
 def count_kinds(rows: Iterable[Mapping] | ScoredRows) -> dict[str, dict]:
-    """By kind of planted error: detected, located (the right step blamed) and repaired.
+    """By kind of injected error: detected, located (the right step blamed) and repaired.
 
     rows: of which the injected ones count; the denominator is always the number of traces
     with this kind of error.

@@ -20,9 +20,10 @@ SOURCES = ("given", "step", "constant", "unknown")
 def operand_sources(records: list[dict], shift: int = 0) -> dict[str, float]:
     """Share of the operands of EXECUTE by kind of source, over all traces.
 
-    Planted traces are left out: their operands may be wrong on purpose. shift: match each
-    trace against the question of the trace so many places on; matching is by value, so
-    shift=1 measures how much of it is chance (the null). Denominator: all operands.
+    Traces with an injected error are left out: their operands may be wrong on purpose.
+    shift: match each trace against the question of the trace so many places on; matching is
+    by value, so shift=1 measures how much of it is chance (the null). Denominator: all
+    operands.
     """
     right = [record for record in records if record["planted"] is None]
     counts: Counter[str] = Counter()

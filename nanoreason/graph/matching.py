@@ -1,6 +1,7 @@
-"""Canonical expressions: one spelling for all ways to write the same sums and products.
+"""How two dependency graphs match: canonical expressions, alignment, edge F1 and its null.
 
-Commutative and associative operations are ordered, with subtraction and division as signed
+A canonical expression is one spelling for all ways to write the same sums and products:
+commutative and associative operations are ordered, with subtraction and division as signed
 terms, so `a - b - c` and `a - (c + b)` are one expression. Nothing is multiplied out and
 nothing is cancelled: how a value is composed is what is compared, not what it comes to.
 """

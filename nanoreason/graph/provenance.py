@@ -78,7 +78,7 @@ _NAMES = re.compile(r"\bthe result of step (?P<step>[0-9]{1,4})\b"
 
 
 def named_sources(line: str) -> list[tuple]:
-    """The nodes (see `graph`) that a line of PLAN names, in order; most lines name none."""
+    """The nodes (see `builder`) that a line of PLAN names, in order; most lines name none."""
     found = []
     for name in _NAMES.finditer(line):
         if name["step"]:

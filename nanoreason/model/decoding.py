@@ -10,8 +10,8 @@ do columns that no row needs any more.
 
 Their keys and values stand in a cache that grows in place. The dynamic cache of transformers
 is copied whole for every token; this one keeps room for more and is copied only when the room
-is used up, or when rows join or leave the batch. The model gets the same numbers. Where a model's attention has windows, all
-columns are kept and the model's own mask hides the old ones.
+is used up, or when rows join or leave the batch. The model gets the same numbers. Where a
+model's attention has windows, all columns are kept and the model's own mask hides the old ones.
 """
 from __future__ import annotations
 

@@ -95,7 +95,7 @@ def encode(tokenizer, question: str, trace: Trace, max_length: int, wrong_execut
            ) -> Encoded | None:
     """Tokens and groups of one trace; None if it is longer than `max_length` tokens.
 
-    wrong_execute: EXECUTE holds a planted or on-policy error and carries no loss after
+    wrong_execute: EXECUTE holds an injected or on-policy error and carries no loss after
     its tag. A trace that is too long is left out (count the Nones), never cut.
     """
     ids = prompt_ids(tokenizer, question)

@@ -23,10 +23,10 @@ from nanoreason.data.procedural import LANGUAGES
 from nanoreason.params.validation import (KINDS, Name, ParameterError, Params, Seed, bad_value,
                                           given_names, load_profile, owners, profile_names,
                                           unknown)
-from nanoreason.stages import SPLITS
+from nanoreason.stages import GIVEN, SPLITS
 
 ON_POLICY_SHARE = 0.5  # of the wrong traces, in phase verification
-SETTINGS = ("natural", "injected", "clean")
+SETTINGS = ("natural", *GIVEN)  # that can be asked for
 WEIGHTS = ("understand_weight", "plan_weight", "execute_weight", "verify_weight",
            "transition_weight")
 
@@ -67,7 +67,8 @@ class _WithData(Params):
 
 
 class _Prepares(_WithData):
-    error_share: Share = Field(0.5, description="the share of traces with an injected error, 0 to 1")
+    error_share: Share = Field(
+        0.5, description="the share of traces with an injected error, 0 to 1")
     error_kinds: dict[str, float] | None = Field(
         None, description=f"weights of {', '.join(ERRORS)}, 0 or more and not all 0; None: alike")
     allow_fewer: bool = False

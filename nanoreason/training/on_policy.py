@@ -1,8 +1,8 @@
 """Phase verification: a frozen reasoning adapter, and the VERIFY that finds its own errors.
 
-The trained reasoning adapter of another run (the student) writes UNDERSTAND, PLAN and EXECUTE of a train
-problem. Its EXECUTE is wrong where its Result is not the gold answer, and the step to blame
-is the first wrong one by the known graph (`matching.first_wrong_step`). The rules can
+The trained reasoning adapter of another run (the student) writes UNDERSTAND, PLAN and EXECUTE
+of a train problem. Its EXECUTE is wrong where its Result is not the gold answer, and the step
+to blame is the first wrong one by the known graph (`matching.first_wrong_step`). The rules can
 write VERIFY where everything before that step is the teacher's, step by step: then the
 teacher's checks lead to the blamed step and the teacher's steps from there on repair it.
 The kind of each check is the one that the problem's right trace has, drawn before anybody
@@ -38,7 +38,7 @@ from nanoreason.model.decoding import Request, generate
 from nanoreason.model.tokens import given_part, prompt_ids, tag_ids, text_ids
 from nanoreason.runs import Run, RunError, find_run
 from nanoreason.stages import Stage, TraceError
-from nanoreason.trace import Trace, parse_trace, render_trace
+from nanoreason.trace import Trace, parse_trace, render_trace, render_verify
 from nanoreason.training.resume import require_finished
 
 MUST_MATCH = ("base", "routing", "rank", "alpha")
@@ -47,7 +47,7 @@ FILE = "on_policy.jsonl"
 CHUNK = 512  # texts that are sampled before it is looked whether there are enough
 BATCH_TOKENS = 32_768  # cache positions of one decoding batch
 SPARE = 1.25  # longest text that is sampled, in multiples of the longest right one
-_NO_VERIFY = f"\n{Stage.VERIFY.tag}\n1. 1 = 1\nVerdict: correct\nAnswer: 0"
+_NO_VERIFY = "\n" + render_verify(("1 = 1",), "correct", (), "0")
 
 
 def find_reasoning(params) -> Run | None:
@@ -112,7 +112,7 @@ class Judgement:
 
 
 def right_trace(record: Mapping) -> Trace:
-    """The right trace behind a record with a planted error, its checks included.
+    """The right trace behind a record with an injected error, its checks included.
 
     Raises `CorruptionError` where a line of it is no plain step of two operands.
     """
@@ -256,10 +256,10 @@ class Sampler:
 
 def add_on_policy(records: list[dict], tokenizer, params, run: Run, folder: Run, device
                   ) -> tuple[list[dict], dict]:
-    """The records with a share of the planted errors exchanged for on-policy ones; counts.
+    """The records with a share of the injected errors exchanged for on-policy ones; counts.
 
     records: prepared ones of the train split. params: a `TrainParams`; `on_policy_share`
-    of the records with a planted error are to be exchanged. run: of the reasoning adapter.
+    of the records with an injected error are to be exchanged. run: of the reasoning adapter.
     folder: the run that is being made.
     The counts: `wanted`, `kept`, `filled_with_planted` (wanted - kept), `no_right_trace`
     (problems that the rules cannot judge, never sampled); `sampled` = unreadable + right +

@@ -56,7 +56,7 @@ def training_records(params: TrainParams, reasoning: Run | None, tokenizer, devi
     facts["reasoning"] = {"run": reasoning.name, "sha256": file_sha256(reasoning_file(reasoning))}
     if counts["filled_with_planted"] and rank() == 0:
         print(f"on-policy errors: {counts['kept']} of {counts['wanted']} wanted came from "
-              f"{counts['sampled']} samples; planted ones stay in place of the rest")
+              f"{counts['sampled']} samples; injected ones stay in place of the rest")
     return records, facts
 
 
@@ -66,7 +66,7 @@ def encode_records(tokenizer, records: list[dict], max_length: int, form: str = 
 
     form: "staged", or "free" for `tokens.encode_free`.
 
-    The counts: traces, planted (their EXECUTE carries no loss), too_long (left out), and
+    The counts: traces, `planted` (their EXECUTE carries no loss), too_long (left out), and
     supervised tokens by loss group.
     """
     rows, counts = [], Counter(traces=len(records), planted=0, too_long=0)

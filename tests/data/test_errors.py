@@ -94,7 +94,7 @@ def test_verify_finds_blames_and_repairs(injected):
         assert all(read_equations(check)[0].holds for check in wrong.checks)
 
 
-def test_a_injected_trace_passes_the_filter_and_the_grammar(injected):
+def test_an_injected_trace_passes_the_filter_and_the_grammar(injected):
     for problem, _, _, wrong in injected:
         assert examine(problem, wrong)[1] is None
         assert parse_trace(render_trace(wrong)) == wrong

@@ -44,7 +44,7 @@ def row(a1="16", verdict="correct", a2="16", setting="natural", problem="p", sam
 
 
 def gold_pairs(count=60):
-    """Clean and planted gold traces of procedural problems, as injected and clean rows."""
+    """Clean and injected gold traces of procedural problems, as injected and clean rows."""
     rows = []
     for problem in problems("train", count, seed=2):
         trace = procedural_trace(problem)
@@ -194,7 +194,7 @@ def test_null_of_verdicts_dealt_at_random():
     assert report.svr > 0.4 and report.svr == pytest.approx(report.svr_null, abs=0.06)
 
 
-def test_clean_and_planted_gold_score_one():
+def test_clean_and_injected_gold_score_one():
     rows = gold_pairs()
     report = self_verification(rows)
     assert len(rows) > 100

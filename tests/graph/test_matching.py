@@ -213,7 +213,7 @@ def test_first_wrong_step():
     assert first_wrong_step(execute_graph(["?"], APPLES), teacher) is None
 
 
-def test_planted_errors_are_found_where_they_were_planted():
+def test_injected_errors_are_found_where_they_were_injected():
     checked = coincidences = 0
     for problem in problems("train", 80, seed=11):
         trace = procedural_trace(problem)

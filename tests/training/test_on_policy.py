@@ -153,7 +153,7 @@ def test_the_form_of_the_check_is_the_one_drawn_for_the_right_trace(exchanged):
         assert trace.checks[-1] == check_line(kind, step, value)
 
 
-def test_only_planted_traces_are_exchanged_each_for_its_own_problem(exchanged):
+def test_only_injected_errors_are_exchanged_each_for_its_own_problem(exchanged):
     before, after, counts = exchanged
     assert len(own(after)) == counts["kept"]
     for old, new in zip(before, after, strict=True):
@@ -199,7 +199,7 @@ def made():
     return problem, trace, make_record(problem, trace)
 
 
-def test_the_judge_blames_and_repairs_planted_errors_as_they_were_planted():
+def test_the_judge_blames_and_repairs_injected_errors_as_they_were_injected():
     kinds = Counter()
     for problem in problems("train", 30, 3):
         trace = procedural_trace(problem)
