@@ -19,8 +19,8 @@ cached decoding with the switch made when the tag appears.
 Routings: `switch` (one adapter a token), `stack` (reasoning everywhere, verification
 added from the tag on), `single` (reasoning alone, the ablation).
 
-Left out on purpose: beam search and `generate()` of transformers (rows move, and the
-memory of a row's tag with them), `torch.compile`, merged adapters.
+Left out on purpose: beam search (rows move, and the memory of a row's tag with them),
+`torch.compile`, merged adapters. `generate()` of transformers sets no route by itself.
 """
 from __future__ import annotations
 
