@@ -7,7 +7,7 @@ lets PLAN say so, and every reader of a trace goes by it:
 
     Find the pens in the small boxes, using the result of step 1 and the 3rd given.
 
-The givens are counted as UNDERSTAND lists them.
+The givens are the quantities of the question, counted by their place in it.
 
 Named constants are the numbers that a solution may use though no question states them. Twelve is
 a constant where the question speaks of dozens, months, years or feet, not everywhere: a table
