@@ -14,10 +14,37 @@ from nanoreason.data import corrupt
 from nanoreason.evaluation.generate import given_rows, interventions, natural_rows
 from nanoreason.data.procedural import problems
 from nanoreason.runs import create_run
+from nanoreason.stages import GROUPS
 from nanoreason.data.verify_lines import procedural_trace
 from nanoreason.trace import parse_trace, render_trace
 
-GROUPS = ("understand", "plan", "execute", "verify", "transition")
+QUESTION = "Ann has 12 apples. She buys 9 more and gives 5 away. How many has she now?"
+TEACHER = """[UNDERSTAND]
+Given: 12 apples at first; 9 apples bought; 5 apples given away
+Find: apples now
+[PLAN]
+1. Add the apples bought.
+2. Subtract the apples given away.
+[EXECUTE]
+1. 12 + 9 = 21
+2. 21 - 5 = 16
+Result: 16
+[VERIFY]
+1. 21 - 9 = 12
+2. 16 + 5 = 21
+Verdict: correct
+Answer: 16"""
+
+
+def row(a1="16", verdict="correct", a2="16", setting="natural", problem="p", sample=0,
+        execute="1. 12 + 9 = 21\n2. 21 - 5 = 16", checks="1. 21 - 9 = 12", **more):
+    """One row of QUESTION, written by hand."""
+    head = TEACHER.split("[EXECUTE]")[0]
+    text = f"{head}[EXECUTE]\n{execute}\nResult: {a1}\n[VERIFY]\n{checks}\n"
+    text += f"Verdict: {verdict}\nAnswer: {a2}"
+    return {"problem_id": problem, "sample": sample, "setting": setting, "question": QUESTION,
+            "gold": "16", "teachers": [TEACHER], "text": text, "planted": None,
+            "intervention": None} | more
 
 
 def spoiled(trace, rng):

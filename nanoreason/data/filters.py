@@ -26,12 +26,11 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from fractions import Fraction
 from itertools import chain
 
 from nanoreason.arithmetic.answers import same_answer
 from nanoreason.arithmetic.equations import read_equations
-from nanoreason.arithmetic.expression import ArithmeticTextError, evaluate
+from nanoreason.arithmetic.expression import value_or_none
 from nanoreason.data.problem import Problem, Rejection
 from nanoreason.graph.builder import execute_graph
 from nanoreason.stages import TraceError
@@ -86,13 +85,6 @@ def _same(text: str, gold: str) -> bool:
     return text == gold or same_answer(text, gold)
 
 
-def _number(text: str) -> Fraction | None:
-    try:
-        return evaluate(text.strip().rstrip("."))
-    except ArithmeticTextError:
-        return None
-
-
 def _places(trace: Trace) -> Iterator[tuple[str, str]]:
     """(place, text) of all that must be true: EXECUTE before a blamed step, VERIFY after."""
     sound = trace.execute if trace.verdict is None else trace.execute[:trace.verdict - 1]
@@ -143,7 +135,7 @@ def _consistency(problem: Problem, trace: Trace, drop_ambiguous: bool
         yield ("consistency/ambiguous_operand", f"EXECUTE {graph.graph['ambiguous'][0]}",
                "several sources have its value, and PLAN names none")
     last = graph.nodes["step", len(right.execute)]["value"]
-    if _number(right.result) != last:
+    if value_or_none(right.result.strip().rstrip(".")) != last:
         yield ("consistency/result_off_execute", "Result:",
                f"{right.result!r}, but the last line comes to {last}")
 

@@ -19,8 +19,9 @@ from fractions import Fraction
 from nanoreason.data.problem import Operand, Problem, question_sha256
 from nanoreason.data.stories import RejectedStory, Scale, Situation, Story, load_words
 from nanoreason.data.verify_lines import write_number
+from nanoreason.stages import SPLITS as SCORED_SPLITS
 
-SPLITS = ("train", "dev", "test", "test_template", "test_ood")
+SPLITS = ("train", "dev", *SCORED_SPLITS)
 LANGUAGES = ("en", "vi", "en+vi")
 TRAIN_STEPS = (1, 2, 3, 4, 5)
 OOD_STEPS = 6

@@ -42,7 +42,6 @@ from nanoreason.trace import Trace, parse_trace, render_trace, render_verify
 from nanoreason.training.resume import require_finished
 
 MUST_MATCH = ("base", "routing", "rank", "alpha")
-OUTCOMES = ("unreadable", "right", "not_repairable", "repairable")
 FILE = "on_policy.jsonl"
 CHUNK = 512  # texts that are sampled before it is looked whether there are enough
 BATCH_TOKENS = 32_768  # cache positions of one decoding batch
@@ -100,7 +99,8 @@ def take_reasoning(model, run: Run) -> None:
 class Judgement:
     """What a sampled text is worth.
 
-    outcome: one of `OUTCOMES`. reason: why it is unreadable or not repairable, else None.
+    outcome: unreadable, right, not_repairable or repairable. reason: why it is unreadable or
+    not repairable, else None.
     trace, kind: of a repairable one, the whole trace, and "false_equation" (the blamed line
     does not add up) or "wrong_value" (it does, but the step comes to something else).
     """

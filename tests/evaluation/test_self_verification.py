@@ -4,6 +4,8 @@ import random
 
 import pytest
 
+from synthetic import QUESTION, row
+
 from nanoreason.data.errors import KINDS, CorruptionError
 from nanoreason.data import corrupt
 from nanoreason.data.procedural import problems
@@ -14,33 +16,6 @@ from nanoreason.evaluation.report import compare
 from nanoreason.evaluation.report import wilson
 from nanoreason.data.verify_lines import procedural_trace
 from nanoreason.trace import read_claims, render_trace
-
-QUESTION = "Ann has 12 apples. She buys 9 more and gives 5 away. How many has she now?"
-TEACHER = """[UNDERSTAND]
-Given: 12 apples at first; 9 apples bought; 5 apples given away
-Find: apples now
-[PLAN]
-1. Add the apples bought.
-2. Subtract the apples given away.
-[EXECUTE]
-1. 12 + 9 = 21
-2. 21 - 5 = 16
-Result: 16
-[VERIFY]
-1. 21 - 9 = 12
-2. 16 + 5 = 21
-Verdict: correct
-Answer: 16"""
-
-
-def row(a1="16", verdict="correct", a2="16", setting="natural", problem="p", sample=0,
-        execute="1. 12 + 9 = 21\n2. 21 - 5 = 16", checks="1. 21 - 9 = 12", **more):
-    head = TEACHER.split("[EXECUTE]")[0]
-    text = f"{head}[EXECUTE]\n{execute}\nResult: {a1}\n[VERIFY]\n{checks}\n"
-    text += f"Verdict: {verdict}\nAnswer: {a2}"
-    return {"problem_id": problem, "sample": sample, "setting": setting, "question": QUESTION,
-            "gold": "16", "teachers": [TEACHER], "text": text, "planted": None,
-            "intervention": None} | more
 
 
 def gold_pairs(count=60):
