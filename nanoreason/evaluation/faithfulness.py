@@ -9,29 +9,34 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
-from nanoreason.evaluation.interventions import Case, by_kind_of_line, judge_interventions
+from nanoreason.evaluation.interventions import followed
 from nanoreason.evaluation.report import (SEED, Report, Score, composite, harmonic_mean, rate,
                                           rate_of, ratio)
-from nanoreason.evaluation.rows import ScoredRow, ScoredRows, read_row, read_rows
+from nanoreason.evaluation.rows import ScoredRow, ScoredRows, by_reason, read_row, read_rows
 from nanoreason.stages import GIVEN
 
 
+class Case(NamedTuple):
+    """One intervention: the id of its problem, whether its parent's answer is right, and
+    whether the new value was followed."""
+
+    problem: str
+    right: bool
+    followed: bool
+
+
 class FaithfulnessReport(Report):
-    """Also has causal, the causal rate by the changed line (see `by_kind_of_line`), and
-    right, wrong: the same report of the traces with right and with wrong answers alone."""
+    """Also has right, wrong: the same report of the traces with right and with wrong answers
+    alone."""
 
     def __init__(self, traces: Sequence[tuple[ScoredRow, float | None]], cases: Sequence[Case],
                  left_out: Mapping[str, tuple[str, ...]] = {}):
         super().__init__(len(traces), _scores(traces, cases), left_out)
         self._traces, self._cases = traces, cases
-
-    @cached_property
-    def causal(self) -> dict[str, dict]:
-        """{"operation": {name: score}, "depth": {"1": score}}."""
-        return by_kind_of_line(self._cases)
 
     def _side(self, right: bool) -> FaithfulnessReport:
         return FaithfulnessReport([pair for pair in self._traces if pair[0].second is right],
@@ -65,11 +70,34 @@ def faithfulness(rows: Iterable[Mapping] | ScoredRows, seed: int = SEED) -> Fait
     natural = [row for row in table if row.setting == "natural"]
     changed = [row for row in table if row.setting == "intervened"]
     parents = {row.sample: row for row in natural}
-    cases, lost = judge_interventions(changed, parents) if changed else ([], {})
+    cases, lost = judge_interventions(changed, parents)
     alone = tuple(row.name for row in natural if row.edge_f1 is None)
     return FaithfulnessReport(
         [(row, row.edge_f1_null(seed)) for row in natural], cases,
         table.left_out | ({"edge F1: no readable teacher": alone} if alone else {}) | lost)
+
+
+def judge_interventions(rows: Iterable[ScoredRow], parents: Mapping[tuple, ScoredRow]
+                        ) -> tuple[list[Case], dict[str, tuple[str, ...]]]:
+    """The cases of intervened rows, and the names of rows left out, by reason.
+
+    parents: the natural rows by (problem, sample). A row without its text says itself whether
+    it was followed.
+    """
+    cases: list[Case] = []
+    left_out: list[tuple[str, str]] = []
+    for row in rows:
+        parent = parents.get((row.problem, str(row.row.get("parent_sample"))))
+        if parent and row.claims and parent.claims:
+            outcome = followed(parent.graph, row.graph, row.row["intervention"])
+        else:
+            outcome = (row.row.get("scores") or {}).get("followed") if parent else None
+        if outcome is None:
+            lacks = "dependents" if parent else "its parent"
+            left_out.append((f"intervention without {lacks}", row.name))
+        else:
+            cases.append(Case(row.problem, parent.second, outcome))
+    return cases, by_reason(left_out)
 
 
 def trace_scores(row: Mapping | ScoredRow, seed: int = SEED) -> dict:

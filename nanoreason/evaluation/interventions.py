@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from fractions import Fraction
 
 import networkx as nx
@@ -19,8 +18,6 @@ from nanoreason.arithmetic.equations import read_equations
 from nanoreason.arithmetic.expression import (ArithmeticTextError, Binary, Negative, Node,
                                               Number, evaluate, value_of)
 from nanoreason.data.verify_lines import write_number
-from nanoreason.evaluation.report import rate_of
-from nanoreason.evaluation.rows import ScoredRow, by_reason
 from nanoreason.graph.builder import execute_graph
 from nanoreason.graph.quantities import quantities
 from nanoreason.stages import MARKER, NUMBERED, Stage
@@ -221,97 +218,3 @@ def _lines(graph: nx.DiGraph) -> dict[int, list[tuple]]:
         if kind == "step":
             lines.setdefault(node[1], []).append(node)
     return lines
-
-
-OPERATIONS = {"+": "addition", "-": "subtraction", "*": "multiplication", "/": "division",
-              "^": "power"}
-COPY, SEVERAL, UNKNOWN = "a number alone", "several", "not known"
-
-
-@dataclass(frozen=True)
-class Case:
-    """One intervention: whether it was followed, and which line was changed.
-
-    problem: the id of its problem. right: whether its parent's answer is. operation: of the
-    changed line, a value of OPERATIONS, `several`, `a number alone`, or `not known` in a row
-    without texts. depth: 1 for a line that uses quantities of the question alone, else one
-    more than the deepest line that it uses; None where it is not known.
-    """
-
-    problem: str
-    right: bool
-    followed: bool
-    operation: str
-    depth: int | None
-
-
-def judge_interventions(rows: Iterable[ScoredRow], parents: Mapping[tuple, ScoredRow]
-                        ) -> tuple[list[Case], dict[str, tuple[str, ...]]]:
-    """The cases of intervened rows, and the names of rows left out, by reason.
-
-    parents: the natural rows by (problem, sample).
-    """
-    cases: list[Case] = []
-    left_out: list[tuple[str, str]] = []
-    for row in rows:
-        parent = parents.get((row.problem, str(row.row.get("parent_sample"))))
-        found = _judge(row, parent) if parent else None
-        if found is None or found[0] is None:
-            lacks = "dependents" if parent else "its parent"
-            left_out.append((f"intervention without {lacks}", row.name))
-        else:
-            cases.append(Case(row.problem, parent.second, *found))
-    return cases, by_reason(left_out)
-
-
-def _judge(row: ScoredRow, parent: ScoredRow) -> tuple[bool | None, str, int | None] | None:
-    if not row.claims or not parent.claims:
-        scores = row.row.get("scores") or {}
-        return scores.get("followed"), scores.get("operation") or UNKNOWN, scores.get("depth")
-    intervention, before = row.row["intervention"], parent.graph
-    outcome = followed(before, row.graph, intervention)
-    if outcome is None:
-        return None
-    node = "step", intervention["step"]
-    return outcome, operation_of(before.nodes[node]["tree"]), depth_of(before, node)
-
-
-def operation_of(tree: Node) -> str:
-    """The name of what an expression computes; `several` where it has unlike operators."""
-    found, waiting = set(), [tree]
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, Negative):
-            waiting.append(node.operand)
-        elif isinstance(node, Binary):
-            found.add(node.op)
-            waiting += [node.left, node.right]
-    return COPY if not found else OPERATIONS[found.pop()] if len(found) == 1 else SEVERAL
-
-
-def depth_of(graph: nx.DiGraph, step: tuple) -> int:
-    """How many steps the longest chain that ends in this step has, itself included."""
-    depth: dict[tuple, int] = {}
-    for node in nx.topological_sort(graph.subgraph(nx.ancestors(graph, step) | {step})):
-        below = max((depth[source] for source in graph.predecessors(node)), default=0)
-        depth[node] = below + (node[0] == "step")
-    return depth[step]
-
-
-def by_kind_of_line(cases: Iterable[Case]) -> dict[str, dict[str, dict]]:
-    """{"operation": {name: score}, "depth": {"1": score}}: followed / interventions.
-
-    A score is {value, counts, interval, null: None}, see `report.rate_of`. Cases of which
-    operation or depth is not known stand under `not known`.
-    """
-    cases = list(cases)
-    depths = sorted({case.depth for case in cases}, key=lambda depth: (depth is None, depth))
-    groups = {
-        "operation": {name: [case for case in cases if case.operation == name]
-                      for name in (*OPERATIONS.values(), SEVERAL, COPY, UNKNOWN)},
-        "depth": {UNKNOWN if depth is None else str(depth):
-                  [case for case in cases if case.depth == depth] for depth in depths},
-    }
-    return {by: {name: rate_of([case.followed for case in found],
-                               [case.problem for case in found]).to_dict()
-                 for name, found in part.items() if found} for by, part in groups.items()}

@@ -25,6 +25,7 @@ Interval = tuple[float, float] | None
 Statistic = Callable[[np.ndarray], np.ndarray]
 RESAMPLES = 10_000
 SEED = 0
+SMOKE_BELOW = 50  # natural test traces: a run with fewer says that it works, not how well
 PLACES = 10  # of an interval's limits
 # Which way is better; scores that are not listed have no better side.
 BETTER = {
@@ -259,10 +260,6 @@ class Report:
     def refused(self) -> dict[str, tuple[str, ...]]:
         """The names of the rows with an answer that could not be compared, by reason."""
         return by_reason((row.refused, row.name) for row in self._rows if row.refused)
-
-    def score_names(self) -> tuple[str, ...]:
-        """The names of the scores, in the order of the table."""
-        return tuple(self._scores)
 
     def interval(self, name: str) -> Interval:
         """The 95 % interval of a score: Wilson for a rate, clustered bootstrap for the rest

@@ -291,7 +291,6 @@ def _checks(graph: nx.DiGraph) -> list[str]:
 RULES: dict[str, Callable[[ScoredRow], dict]] = {
     "step checker": step_checker, "graph oracle": graph_oracle}
 PROMPTED = "base, four-stage prompt"
-NO_VERIFY_LOSS = "without VERIFY loss"
 
 
 def by_verifier(rows: Iterable[Mapping] | ScoredRows,

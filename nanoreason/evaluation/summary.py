@@ -15,7 +15,8 @@ from itertools import product
 from nanoreason import paths
 from nanoreason.data.errors import KINDS
 from nanoreason.evaluation.faithfulness import faithfulness
-from nanoreason.evaluation.report import SEED, compare, different_problems, harmonic_mean, rate_of
+from nanoreason.evaluation.report import (SEED, SMOKE_BELOW, compare, different_problems,
+                                          harmonic_mean, rate_of)
 from nanoreason.evaluation.rows import ScoredRow, ScoredRows, read_rows
 from nanoreason.evaluation.self_verification import (accuracy, by_kind, by_steps, by_verifier,
                                                      self_verification, verification)
@@ -23,7 +24,6 @@ from nanoreason.files import to_json
 from nanoreason.runs import Run, RunError, find_run
 from nanoreason.stages import GIVEN, SPLITS
 
-SMOKE_BELOW = 50  # natural test traces: a run with fewer says that it works, not how well
 MAKERS = {"params.yaml": "02_train", "environment.json": "02_train",
           "metrics.csv": "02_train", "generations.jsonl": "03_evaluate",
           "summary.json": "04_metrics"}
@@ -106,9 +106,8 @@ def summarise(rows: Iterable[Mapping], base_rows: Iterable[Mapping] | None = Non
       n: natural traces; accuracy: a1, a2 (strict), lenient; base: the same of the base;
       comparison: a1, a2, lenient, tuned against base on the same problems;
       verification, cells, by_steps: of natural traces; faithfulness: of natural and
-      intervened ones, with causal: the causal rate by operation and depth of the changed
-      line; given: {verification, cells, kinds, by_kind, by_steps} of traces with EXECUTE
-      given, injected and clean.
+      intervened ones; given: {verification, cells, kinds, by_kind, by_steps} of traces with
+      EXECUTE given, injected and clean.
     """
     table = read_rows(rows)
 
@@ -174,7 +173,6 @@ def _faithfulness(natural: ScoredRows, table: ScoredRows, seed: int) -> dict | N
     report, nulls = faithfulness(table, seed), {"edge_f1": "edge_f1_null"}
     intervened = len(table.mappings) > len(natural.mappings)
     scores = report.to_dict(nulls)
-    scores["causal"] = report.causal if intervened else None
     scores |= {side: getattr(report, side).to_dict(nulls) for side in ("right", "wrong")}
     for part in (scores, scores["right"], scores["wrong"]):
         null, cause = part["edge_f1"]["null"], part["causal_rate"]["value"]

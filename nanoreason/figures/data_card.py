@@ -7,7 +7,6 @@ import statistics
 from collections import Counter
 from collections.abc import Mapping
 
-from nanoreason.data.gsm8k.teacher import table_use
 from nanoreason.data.problem import FIELDS
 from nanoreason.graph.builder import dependency_graph
 from nanoreason.model.tokens import encode
@@ -54,7 +53,7 @@ def data_card(records: list[dict], report: Mapping, tokenizer) -> dict:
 
     report: as `data.prepare` fills it. Lengths are in tokens of `tokenizer`, over the clean
     traces: [median, 90th percentile, longest] of each loss group and of question and trace
-    together. `sha256` is that of the records, in order. `gsm8k_sources`: see `gsm8k.table_use`.
+    together. `sha256` is that of the records, in order.
     """
     clean = [record for record in records if record["planted"] is None]
     traces = [parse_trace(record["trace"]) for record in clean]
@@ -76,8 +75,6 @@ def data_card(records: list[dict], report: Mapping, tokenizer) -> dict:
                    "question and trace": _spread([len(row) for row in rows])},
         "operands": operand_sources(records), "operands_null": operand_sources(records, 1),
         "ambiguous": ambiguous_operands(records),
-        "gsm8k_sources": table_use((record["id"], record["question"], trace.execute)
-                                   for record, trace in zip(clean, traces)),
         "sha256": digest.hexdigest()}
 
 

@@ -218,27 +218,6 @@ def plot_kinds(kinds: Mapping | None, axes: Axes) -> Axes:
     return axes
 
 
-def plot_causal(causal: Mapping | None, axes: Axes) -> Axes:
-    """The causal rate by operation and by depth of the changed line, Wilson 95 %.
-
-    causal: `faithfulness.causal` of a split of summary.json, None = not run.
-    """
-    if not causal or not causal["operation"]:
-        return draw_not_run(axes, "causal rate")
-    places, labels = [], []
-    for part, gap, *look in (("operation", 0, BLACK, "o"), ("depth", 0.6, A1, "^")):
-        own = [len(places) + gap + x for x in range(len(causal[part]))]
-        draw_scores(axes, list(zip(own, causal[part].values())), *look, f"by {part}")
-        labels += [f"{'depth ' * (part == 'depth' and name.isdigit())}{name} "
-                   f"(n={score['counts'][1]})" for name, score in causal[part].items()]
-        places += own
-    axes.set_xticks(places, labels, rotation=35, ha="right", rotation_mode="anchor",
-                    parse_math=False)
-    axes.set_xlim(-0.5, places[-1] + 0.5)
-    _draw_percent(axes, "changes that are followed")
-    return axes
-
-
 def plot_differences(summary: Mapping, axes: Axes) -> Axes:
     """This run less another on the same problems: difference, paired bootstrap 95 %.
 

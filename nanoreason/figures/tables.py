@@ -17,12 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nanoreason.evaluation.report import BETTER
-from nanoreason.evaluation.self_verification import NO_VERIFY_LOSS
 from nanoreason.files import write_text
 from nanoreason.runs import Run
 from nanoreason.stages import SETTINGS, SPLITS
 
 NOT_RUN, NOTHING = "not run", "n/a (n=0)"
+NO_VERIFY_LOSS = "without VERIFY loss"
 SIGNED = ("delta", "youden_j", "difference")  # differences, in points, with their sign
 RIGHT = ("a1", "a2", "detected", "located", "repaired")  # more is better in these too
 
@@ -179,10 +179,6 @@ def make_tables(summary: Mapping, faults: Iterable[str] = ()) -> dict[str, Table
         for name, scores in summary["verifiers"][part].items():
             without = f", {NO_VERIFY_LOSS}" * (name in summary["no_verify_loss"])
             verifiers[part][name + without] = scores
-    causal = _part(summary, "test", "faithfulness", "causal") or {}
-    changed = {label.format(name): {"causal_rate": score}
-               for part, label in (("operation", "{}"), ("depth", "depth {}"))
-               for name, score in causal.get(part, {}).items()} if causal else None
     tables = {name: _across_splits(summary, *table) for name, table in ACROSS_SPLITS.items()}
     for name, title, first, none, columns, lines in (
             ("verifiers", f"Is VERIFY better than a rule? ({OWN}, test)", "VERIFY by", "",
@@ -196,9 +192,7 @@ def make_tables(summary: Mapping, faults: Iterable[str] = ()) -> dict[str, Table
             ("steps", f"Does VERIFY hold up with longer problems? ({OWN}, test)", "steps", "any",
              VERIFIED, own and own["by_steps"]),
             ("steps_given", f"Does VERIFY hold up with longer problems? ({GIVEN}, test)", "steps",
-             "any", VERIFIED, given and given["by_steps"]),
-            ("causal", "What is followed when a value is changed? (test)", "changed line",
-             "all lines", {"causal_rate": "causal rate"}, changed)):
+             "any", VERIFIED, given and given["by_steps"])):
         rows = [(label.replace("_", " ") if "kind" in first else label,
                  *(NOT_RUN if scores is None else show(score, scores[score])
                    for score in columns))
@@ -206,8 +200,7 @@ def make_tables(summary: Mapping, faults: Iterable[str] = ()) -> dict[str, Table
         tables[name] = _table(summary, title, (first, *(
             f"{label} {arrow(score)}".strip() for score, label in columns.items())), rows)
     return tables | {"comparison": _comparison_table(summary),
-                     "left_out": _left_out_table(summary, list(faults)),
-                     "scores": _scores_table(summary)}
+                     "left_out": _left_out_table(summary, list(faults))}
 
 
 def write_tables(summary: Mapping, run: Run, faults: Iterable[str] = ()) -> list[Path]:
@@ -271,26 +264,6 @@ def _comparison_table(summary: Mapping) -> Table:
     return _table(summary, "Is the difference real? (same problems, exact McNemar)",
                   ("split, compared with", "right by", "n", "this run", "other",
                    "difference ↑", "only this / only other", "p"), rows)
-
-
-def _scores_table(summary: Mapping) -> Table:
-    """Every score of summary.json in long form, numbers bare: one row a score."""
-    rows = []
-    for split in SPLITS:
-        parts = {part: (part,) for part in ("accuracy", "base", "verification", "faithfulness")}
-        parts |= {f"faithfulness, {side} answers": ("faithfulness", side)
-                  for side in ("right", "wrong")} | {"given": ("given", "verification")}
-        parts |= {f"given, {kind}": ("given", "kinds", kind)
-                  for kind in _part(summary, split, "given", "kinds") or {}}
-        for part, path in parts.items():
-            for name, score in (_part(summary, split, *path) or {}).items():
-                if isinstance(score, dict) and "value" in score:
-                    cells = (score["value"], show_counts(score["counts"]),
-                             *(score["interval"] or (None, None)), score["null"])
-                    rows.append((split, part, name, arrow(name),
-                                 *("" if cell is None else str(cell) for cell in cells)))
-    return _table(summary, "All scores", ("split", "part", "score", "better", "value", "counts",
-                                          "low", "high", "null"), rows)
 
 
 def results_table(summary: Mapping) -> Table:

@@ -4,19 +4,29 @@ The marks are the program's, never the model's: ✓ or ✗ says whether a line's
 true, whether `Result:` and `Answer:` equal the gold answer, and whether the verdict is the
 right one. What the model itself claims is the text. The page is static HTML with inline
 style; every character of the trace is escaped, nothing is loaded and nothing is run.
+
+`write_examples` makes a page of them. What a trace comes to has eight cases: whether EXECUTE's
+result (a1) is right, what VERIFY says of it, whether the final answer (a2) is right. The page
+counts the rows of each, right and wrong alike, and shows some that a seed draws; none is chosen
+by hand.
 """
 from __future__ import annotations
 
 import html
+import random
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 from nanoreason.arithmetic.answers import same_answer
 from nanoreason.arithmetic.equations import read_equations
-from nanoreason.evaluation.rows import read_row
-from nanoreason.stages import ANSWER, MARKER, NUMBERED, RESULT, Stage
+from nanoreason.evaluation.report import SEED, SMOKE_BELOW
+from nanoreason.evaluation.rows import ScoredRow, read_row, read_rows
+from nanoreason.files import write_text
+from nanoreason.runs import Run
+from nanoreason.stages import ANSWER, GIVEN, MARKER, NUMBERED, RESULT, SPLITS, Stage
 from nanoreason.trace import Claims, Trace, closing_of, read_claims, render_trace
 
 MARKS = {True: "✓", False: "✗", None: ""}
@@ -189,3 +199,61 @@ def visible(text: object) -> str:
         shown if shown in "\n\t" + JOINERS or unicodedata.category(shown) not in HIDDEN
         else chr(0x2400 + ord(shown)) if shown < " " else "␡" if shown == "\x7f"
         else f"⟨U+{ord(shown):04X}⟩" for shown in str(text))
+
+
+WHAT = {"natural": "the model's own traces",
+        **dict.fromkeys(GIVEN, "EXECUTE given, injected errors and clean")}  # by setting
+CASES = {  # (a1 right, verdict an error, a2 right)
+    (False, True, True): "found and repaired", (False, True, False): "found, not repaired",
+    (False, False, True): "missed, yet right in the end", (False, False, False): "missed",
+    (True, True, True): "false alarm, no harm done", (True, True, False): "spoiled",
+    (True, False, True): "confirmed and kept", (True, False, False): "confirmed, then lost"}
+HEAD = """<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><meta http-equiv="Content-Security-Policy" \
+content="default-src &#x27;none&#x27;; style-src &#x27;unsafe-inline&#x27;">\
+<title>Example traces of {run}</title></head>
+<body style="font:14px/1.5 sans-serif;max-width:60em;margin:1em auto;padding:0 1em">
+<h1>{smoke}Example traces of the run {run}</h1>
+<p>Each case of a1 (EXECUTE's result), verdict and a2 (the final answer), with {each} of its
+traces drawn by seed {seed}. ✓ and ✗ are the program's marks, not the model's: whether a line's
+equations are true, a result or an answer equals the right one, a verdict is the right one. Rows
+whose source keeps the rights to their text are counted and not shown.</p>"""
+
+
+def write_examples(run: Run, seed: int = SEED, each: int = 1) -> Path:
+    """Write examples.html into a run's folder from its generations.jsonl; its path.
+
+    each: traces shown of every case.
+    """
+    path = run.path("examples.html")
+    write_text(path, examples_page(run.scan_generations()[0], run.name, seed, each))
+    return path
+
+
+def examples_page(rows: Iterable[Mapping], run: str, seed: int = SEED, each: int = 1) -> str:
+    """The page as HTML, of the rows that can be scored."""
+    parts: dict[tuple[str, str], dict[tuple, list[ScoredRow]]] = {}
+    for row in read_rows(rows):
+        if row.setting in WHAT:
+            part = str(row.row.get("split") or "test"), WHAT[row.setting]
+            cases = parts.setdefault(part, {case: [] for case in CASES})
+            cases[row.first, row.error, row.second].append(row)
+    sizes = {part: sum(map(len, cases.values())) for part, cases in parts.items()}
+    small = max((n for (_, what), n in sizes.items() if what == WHAT["natural"]),
+                default=0) < SMOKE_BELOW
+    body = [HEAD.format(run=safe(run), seed=seed, each=each, smoke="SMOKE run. " * small)]
+    for part in sorted(parts, key=lambda part: ([*SPLITS, part[0]].index(part[0]), part[0],
+                                                part[1] != WHAT["natural"])):
+        body.append(f"<h2>{safe(part[0])}: {part[1]} (n={sizes[part]})</h2>")
+        for case, members in parts[part].items():
+            body.append(f"<h3>{describe(*case)}: {len(members)} of {sizes[part]}</h3>")
+            shown = sorted((row for row in members if row.claims), key=lambda row: row.name)
+            body += [TraceView.of_row(row.row).html() for row in
+                     random.Random(seed).sample(shown, min(each, len(shown)))]
+    return "\n".join(body) + "\n</body></html>\n"
+
+
+def describe(first: bool, error: bool, second: bool) -> str:
+    """A case in words: `a1 wrong, verdict error, a2 right (found and repaired)`."""
+    return (f"a1 {'right' if first else 'wrong'}, verdict {'error' if error else 'correct'}, "
+            f"a2 {'right' if second else 'wrong'} ({CASES[first, error, second]})")

@@ -9,19 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from synthetic import make_rows, make_run
 
-from nanoreason.figures.graph_plot import (CASES, describe, examples_page, graph_svg,
-                                           number_label, write_examples)
-from nanoreason.graph.builder import execute_graph
+from nanoreason.figures.graph_plot import number_label
+from nanoreason.figures.trace_view import CASES, describe, examples_page, write_examples
 from nanoreason.evaluation.rows import compact_row, read_row
 from nanoreason.evaluation.summary import count_cells
 
 EVIL = ('<script>alert(1)</script>"><img src=x onerror=\'f()\'>&lt;b&gt; </svg></div> '
         "javascript:x \x00\x1b[31m\u202e\ud800 \u2028 ]]>")
-ELEMENTS = {"html", "head", "meta", "title", "body", "h1", "h2", "h3", "p", "b",
-            "div", "span", "svg", "defs", "style", "g", "path", "use", "text"}
-ATTRIBUTES = {"lang", "charset", "http-equiv", "content", "style", "xmlns", "xmlns:xlink",
-              "version", "viewbox", "width", "height", "role", "aria-label", "type", "id", "d",
-              "x", "y", "transform", "xlink:href"}
+ELEMENTS = {"html", "head", "meta", "title", "body", "h1", "h2", "h3", "p", "div", "span"}
+ATTRIBUTES = {"lang", "charset", "http-equiv", "content", "style"}
 
 
 class Page(HTMLParser):
@@ -54,9 +50,6 @@ def assert_safe(page):
     assert found.elements <= ELEMENTS, found.elements - ELEMENTS
     assert {name for name, _ in found.attributes} <= ATTRIBUTES
     assert not found.open
-    named = {value for name, value in found.attributes if name == "id"}
-    assert {value for name, value in found.attributes if name == "xlink:href"} <= {
-        f"#{name}" for name in named}  # nothing outside of the page
     assert not any(re.search(r"url|expression|import|javascript|[<>\\@]", value)
                    for name, value in found.attributes if name == "style")
     assert not any(ord(c) < 0x20 and c not in "\n\t" or c in "\x7f\u2028\u202e" or
@@ -86,7 +79,7 @@ def test_nothing_of_a_hostile_row_comes_out_unescaped(rows):
     bad += [row | {"question": EVIL, "text": f"[EXECUTE]\n1. 1 + 1 = 2 {EVIL}\nResult: 2\n{EVIL}"}
             for row in rows[:4]]
     bad += [{"setting": EVIL, "problem_id": EVIL}, {"setting": "natural", "gold": None}]
-    found = assert_safe(examples_page(bad, EVIL, [f"line 1: {EVIL}"], each=3))
+    found = assert_safe(examples_page(bad, EVIL, each=3))
     text = "".join(found.texts)
     assert text.count("<script>alert(1)</script>") > 30  # it is there to read
     assert "␀␛[31m⟨U+202E⟩⟨U+D800⟩ ⟨U+2028⟩" in text
@@ -100,7 +93,7 @@ def test_no_text_breaks_the_page(name, text):
     assert_safe(examples_page([row], name))
 
 
-def test_every_case_is_counted_and_shown_with_marks_and_graph(rows):
+def test_every_case_is_counted_and_shown_with_marks(rows):
     page = examples_page(rows, "synthetic")
     found = assert_safe(page)
     natural = [r for r in rows if r["setting"] == "natural" and r["split"] == "test"]
@@ -112,7 +105,7 @@ def test_every_case_is_counted_and_shown_with_marks_and_graph(rows):
     for cell, count in counts.items():
         assert f"<h3>{describe(*cell)}: {count} of 12</h3>" in part
         shown = part.split(f"<h3>{describe(*cell)}")[1].split("<h3>")[0]
-        assert shown.count("<svg") == min(count, 1)
+        assert len(re.findall("[^>]*, natural</div>", shown)) == min(count, 1)
     assert [h.split(" (n")[0] for h in re.findall("<h2>(.*?)</h2>", page)] == [
         "test: the model's own traces", "test: EXECUTE given, injected errors and clean",
         "test_template: the model's own traces", "test_ood: the model's own traces"]
@@ -134,41 +127,27 @@ def test_what_is_shown_stands_in_its_case_and_the_seed_draws_it(rows):
     assert any(examples_page(natural, "synthetic", seed=s, each=2) != page for s in (1, 2, 3))
 
 
-def test_bad_and_missing_rows_are_counted_and_named(workspace, rows):
-    run = make_run(n=4)
-    with run.path("generations.jsonl").open("a", encoding="utf-8") as file:
+@pytest.mark.parametrize("n, smoke", [(49, True), (50, False)])
+def test_a_page_of_few_traces_says_so_and_leaves_out_what_is_no_row(workspace, rows, n, smoke):
+    run, natural = make_run(n=4), next(row for row in rows if row["setting"] == "natural")
+    with run.path("generations.jsonl").open("w", encoding="utf-8") as file:
+        for sample in range(n):
+            file.write(json.dumps(natural | {"sample": sample}) + "\n")
         file.write('{"no": "row"}\n<script>\n')
         file.write(json.dumps(rows[0] | {"gold": "", "problem_id": "without"}) + "\n")
     page = write_examples(run).read_text(encoding="utf-8")
     text = "".join(assert_safe(page).texts)
-    assert "2 lines that are no rows: line " in text and "no JSON" in text
-    assert "1 rows, no gold answer: without/0/natural" in text
-    assert "SMOKE run" in text
-    assert "Left out" not in examples_page(rows, "x")
+    assert ("SMOKE run" in text) is smoke
+    assert f"(n={n})" in text and "without" not in page
 
 
-def test_rows_without_text_are_counted_and_said_to_be_so(rows):
+def test_rows_without_text_are_counted_and_not_shown(rows):
     natural = [r for r in rows if r["setting"] == "natural" and r["split"] == "test"]
     page = examples_page([compact_row(row) for row in natural], "real")
-    assert "<svg" not in page and "hold no text" in page
+    assert "[EXECUTE]" not in page
     for cell in count_cells(natural):
         name = describe(cell["a1_right"], cell["verdict_error"], cell["a2_right"])
         assert f"<h3>{name}: {cell['count']} of 12</h3>" in page
-
-
-def test_the_graph_has_every_number_and_marks_what_is_wrong_or_dead():
-    question = "Ann has 12 apples. She buys 9 more and gives 5 away."
-    graph = execute_graph(["12 + 9 = 21", "9 - 5 = 3", "21 + 60 = 81", "81 + 7919 = 8000"],
-                          question)
-    drawn = graph_svg(graph, wrong_step=3)
-    assert drawn == graph_svg(graph, wrong_step=3) != graph_svg(graph)
-    assert drawn.count("Q ") == graph.number_of_edges()
-    assert drawn.count("stroke: #b2182b") == 4  # false, blamed, and two without source
-    assert drawn.count("stroke: #4477aa") == 3 and drawn.count("dasharray") == 1
-    assert {text for text in Page(drawn).texts if text.strip()} == {
-        "*{stroke-linejoin: round; stroke-linecap: butt}", "12", "9", "5", "21", "3", "81", "60",
-        "7919", "8000", *(f"step {k}" for k in range(1, 5))}
-    assert "cannot be read" in graph_svg(execute_graph([], question))
 
 
 @pytest.mark.parametrize("value, label", [

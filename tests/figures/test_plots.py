@@ -12,6 +12,7 @@ from synthetic import GROUPS, make_metrics, make_rows
 
 from nanoreason.figures import graph_plot, plots as figures
 from nanoreason.graph import dependency_graph
+from nanoreason.graph.builder import execute_graph
 from nanoreason.data.procedural import problems
 from nanoreason.stages import Stage
 from nanoreason.evaluation.summary import summarise
@@ -183,8 +184,27 @@ def test_a_graph_has_each_value_and_a_red_wrong_step(axes):
     shown = texts(axes)
     assert sorted(t for t in shown if not t.startswith("step")) == sorted(
         str(value) for _, value in graph.nodes(data="value"))
-    rims = [tuple(rim) for c in axes.collections for rim in np.atleast_2d(c.get_edgecolor())]
-    assert rims.count(tuple(matplotlib.colors.to_rgba(figures.RED))) == 1
+    assert rims(axes).count(tuple(matplotlib.colors.to_rgba(figures.RED))) == 1
+
+
+def rims(axes):
+    return [tuple(rim) for c in axes.collections for rim in np.atleast_2d(c.get_edgecolor())]
+
+
+def test_a_graph_marks_what_is_wrong_without_source_or_dead(axes):
+    question = "Ann has 12 apples. She buys 9 more and gives 5 away."
+    graph = execute_graph(["12 + 9 = 21", "9 - 5 = 3", "21 + 60 = 81", "81 + 7919 = 8000"],
+                          question)
+    graph_plot.draw_graph(graph, axes, wrong_step=3)
+    found = rims(axes)
+    # False, blamed, and two without source; three quantities of the question.
+    assert found.count(tuple(matplotlib.colors.to_rgba(figures.RED))) == 4
+    assert found.count(tuple(matplotlib.colors.to_rgba(Stage.UNDERSTAND.colour))) == 3
+    dashes = [pattern for c in axes.collections for _, pattern in c.get_linestyle() if pattern]
+    assert len(dashes) == 1
+    assert sorted(texts(axes)) == sorted([
+        "12", "9", "5", "21", "3", "81", "60", "7919", "8000",
+        *(f"step {k}" for k in range(1, 5))])
 
 
 def test_an_edge_past_a_layer_bends_round_the_nodes_between(axes):
@@ -202,8 +222,6 @@ def test_an_edge_past_a_layer_bends_round_the_nodes_between(axes):
 
 
 def test_an_unreadable_execute_has_no_graph(axes):
-    from nanoreason.graph.builder import execute_graph
-
     graph_plot.draw_graph(execute_graph((), "no question"), axes)
     assert "cannot be read" in texts(axes)[0]
 

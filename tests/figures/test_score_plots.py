@@ -41,19 +41,6 @@ def test_kinds_are_drawn_with_counts_and_intervals(summary, axes):
     assert labels[0] == f"arithmetic\nslip\nn={kinds['arithmetic_slip']['detected']['counts'][1]}"
 
 
-def test_the_causal_rate_is_drawn_by_operation_and_depth(summary, axes):
-    causal = summary["splits"]["test"]["faithfulness"]["causal"]
-    figures.plot_causal(causal, axes)
-    assert drawn(axes, 1) == {f"by {part}": [s["value"] for s in causal[part].values()]
-                              for part in ("operation", "depth")}
-    labels = [label.get_text().split(" (")[0] for label in axes.get_xticklabels()]
-    assert labels == [*causal["operation"], *(f"depth {k}" for k in causal["depth"])]
-    table = make_tables(summary)["causal"]
-    assert [row[0] for row in table.rows] == labels
-    total = summary["splits"]["test"]["faithfulness"]["causal_rate"]["counts"][1]
-    assert sum(int(row[1].split("/")[1].split(")")[0]) for row in table.rows) == 2 * total
-
-
 def test_differences_are_drawn_for_the_base_and_for_other_runs(summary, axes):
     figures.plot_differences(summary, axes)
     found = drawn(axes, 0)
@@ -68,8 +55,7 @@ def test_differences_are_drawn_for_the_base_and_for_other_runs(summary, axes):
 
 
 @pytest.mark.parametrize("plot, nothing", [
-    (figures.plot_kinds, None), (figures.plot_causal, None),
-    (figures.plot_causal, {"operation": {}, "depth": {}}),
+    (figures.plot_kinds, None),
     (figures.plot_differences, {"splits": {"test": None}, "others": {}})])
 def test_what_was_not_run_says_so(plot, nothing, axes):
     plot(nothing, axes)

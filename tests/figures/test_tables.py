@@ -34,14 +34,14 @@ def test_a_run_of_few_traces_is_marked_smoke_in_every_table(rows, n, smoke):
 def test_all_tables_of_a_run_are_written_in_both_forms(workspace, summary):
     run = make_run(n=2)
     paths = write_tables(summary, run, faults=["line 7: no JSON"])
-    assert len(paths) == 28 and all(path.parent == run.tables for path in paths)
+    assert len(paths) == 24 and all(path.parent == run.tables for path in paths)
     names = {path.stem for path in paths}
     assert {"accuracy", "verification_given", "kinds_scores", "steps_given"} <= names
     assert {(run.tables / f"{name}.{form}").is_file() for name in names
             for form in ("md", "csv")} == {True}
     assert "line 7: no JSON" in (run.tables / "left_out.md").read_text()
-    scores = make_tables(summary)["scores"].csv()
-    assert (run.tables / "scores.csv").read_text() == scores
+    accuracy = make_tables(summary)["accuracy"].csv()
+    assert (run.tables / "accuracy.csv").read_text() == accuracy
 
 
 def test_every_number_of_the_readme_table_is_in_the_summary(summary):
@@ -51,15 +51,6 @@ def test_every_number_of_the_readme_table_is_in_the_summary(summary):
                   section["given"]["verification"]["svr"]):
         assert f"{100 * score['value']:.1f} %" in text
         assert f"{100 * score['interval'][0]:.1f}–{100 * score['interval'][1]:.1f}" in text
-
-
-def test_scores_table_holds_every_score_bare(summary):
-    text = make_tables(summary)["scores"].csv()
-    found = {tuple(row[:3]): row for row in csv.reader(io.StringIO(text))}
-    row = found["test", "verification", "svr"]
-    svr = summary["splits"]["test"]["verification"]["svr"]
-    assert [float(row[i]) for i in (4, 6, 7, 8)] == [svr["value"], *svr["interval"], svr["null"]]
-    assert row[3] == "↑" and found["test", "verification", "c_to_i"][3] == "↓"
 
 
 def test_claims_follow_from_the_intervals():
