@@ -93,13 +93,9 @@ def bootstrap(statistic: Statistic, counts: np.ndarray, clusters: Sequence[Hasha
     # Problems with equal counts are interchangeable: drawing how often each distinct row
     # of counts comes up is the same bootstrap, with a few columns instead of thousands.
     kinds, multiplicity = np.unique(sums, axis=0, return_counts=True)
-    rng = np.random.default_rng(seed)
-    values = []
-    for start in range(0, resamples, 1000):
-        size = min(1000, resamples - start)
-        drawn = rng.multinomial(len(names), multiplicity / multiplicity.sum(), size=size)
-        values.append(np.asarray(statistic(drawn @ kinds), dtype=float))  # drawn: (size, kinds)
-    return _percentiles(np.concatenate(values), confidence)
+    drawn = np.random.default_rng(seed).multinomial(
+        len(names), multiplicity / multiplicity.sum(), size=resamples)  # (resamples, kinds)
+    return _percentiles(np.asarray(statistic(drawn @ kinds), dtype=float), confidence)
 
 
 def _percentiles(values: np.ndarray, confidence: float) -> Interval:
@@ -140,39 +136,29 @@ def crossed_bootstrap(statistic: Statistic, counts: np.ndarray, resamples: int =
     return _percentiles(np.concatenate(values), confidence)
 
 
-class McNemar(NamedTuple):
-    """Exact McNemar test: pairs where only one side is right, and the two-sided p."""
-
-    only_first: int
-    only_second: int
-    p_value: float
-
-
-def mcnemar(first: Sequence[bool], second: Sequence[bool]) -> McNemar:
+def mcnemar(first: Sequence[bool], second: Sequence[bool]) -> tuple[int, int, float]:
     """Exact (binomial) McNemar test of two right/wrong lists of the same problems.
 
-    p = 1 when the lists never differ. Raises ValueError when their lengths differ.
+    Returns in how many pairs the first alone is right, in how many the second, and the
+    two-sided p, 1 when the lists never differ. Raises ValueError when their lengths differ.
     """
-    pairs = _pairs(first, second)
+    pairs = list(zip(first, second, strict=True))
     only_first = sum(bool(one and not other) for one, other in pairs)
     only_second = sum(bool(other and not one) for one, other in pairs)
     differ = only_first + only_second
     p_value = float(binomtest(only_first, differ, 0.5).pvalue) if differ else 1.0
-    return McNemar(only_first, only_second, p_value)
+    return only_first, only_second, p_value
 
 
 def paired_bootstrap(first: Sequence[float], second: Sequence[float],
                      clusters: Sequence[Hashable], resamples: int = RESAMPLES,
                      seed: int = SEED) -> Interval:
-    """Interval of mean(first) - mean(second), the pairs drawn together by problem."""
-    difference = [float(one) - float(other) for one, other in _pairs(first, second)]
+    """Interval of mean(first) - mean(second), the pairs drawn together by problem.
+
+    Raises ValueError when there are not as many of the one as of the other.
+    """
+    difference = [float(one) - float(other) for one, other in zip(first, second, strict=True)]
     return bootstrap(mean, with_ones(difference), clusters, resamples, seed)
-
-
-def _pairs(first: Sequence, second: Sequence) -> list[tuple]:
-    if len(first) != len(second):
-        raise ValueError(f"{len(first)} values against {len(second)}: pair them row by row")
-    return list(zip(first, second))
 
 
 def mean(sums: np.ndarray) -> np.ndarray:
@@ -294,7 +280,8 @@ class Report:
             score = make().to_dict()
             shown = "n/a (n=0)" if score["value"] is None else f"{100 * score['value']:.1f} %"
             limits = "–".join(f"{100 * limit:.1f}" for limit in score["interval"] or ())
-            cells = name, BETTER.get(name, ""), shown, _show(score["counts"]), limits
+            counts = show_counts(score["counts"], ", ")
+            cells = name, BETTER.get(name, ""), shown, counts, limits
             lines.append(f"| {' | '.join(cells)} |")
         for title, part in (("Left out", self.left_out), ("Counted as wrong", self.refused)):
             for reason, names in part.items():
@@ -306,11 +293,12 @@ class Report:
     __str__ = _repr_markdown_ = table
 
 
-def _show(counts: tuple | None) -> str:
+def show_counts(counts: Sequence | None, between: str = "; ") -> str:
+    """`78/500`; of a composite score its parts, `12/40; 250/260`."""
     if counts is None:
         return ""
-    if isinstance(counts[0], tuple):
-        return ", ".join(map(_show, counts))
+    if isinstance(counts[0], (list, tuple)):
+        return between.join(map(show_counts, counts))
     numerator = f"{counts[0]:.1f}" if isinstance(counts[0], float) else str(counts[0])
     return f"{numerator}/{counts[1]}"
 
@@ -336,17 +324,6 @@ class Comparison:
     def to_dict(self) -> dict:
         """Plain values for `summary.json`, all but `left_out`."""
         return {item.name: getattr(self, item.name) for item in fields(self)[:-1]}
-
-    def __str__(self):
-        if not self.n:
-            return "n/a (n=0)"
-        low, high = self.interval
-        return (
-            f"{100 * self.first:.1f} % against {100 * self.second:.1f} % (n={self.n}), "
-            f"difference {100 * self.difference:+.1f} points [{100 * low:+.1f}, "
-            f"{100 * high:+.1f}], only first {self.only_first}, only second "
-            f"{self.only_second}, exact McNemar p = {self.p_value:.3g}"
-        )
 
 
 def compare(rows: Iterable[Mapping] | ScoredRows, others: Iterable[Mapping] | ScoredRows,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from fractions import Fraction
 
 import matplotlib.pyplot as plt
@@ -66,15 +67,11 @@ def layered_layout(graph: nx.DiGraph) -> dict[tuple, tuple[float, float]]:
 
 
 def number_label(value: Fraction) -> str:
-    """A value in at most about LONGEST characters: `24`, `0.3333`, `1.23e+45`; any size."""
-    sign, value = "-" if value < 0 else "", abs(value)
-    if value.denominator == 1 and len(str(value)) <= LONGEST:
-        return f"{sign}{value}"
-    if value < 10**9 and (value > Fraction(1, 10**9) or not value):
-        return f"{sign}{float(value):.4g}"
-    # Beyond what a float holds, perhaps: only digits are looked at.
-    digits = str(int(max(value, 1 / value)))
-    return f"{sign}{'1/' * (value < 1)}{digits[0]}.{digits[1:3]}e+{len(digits) - 1}"
+    """A value in at most about LONGEST characters: `24`, `0.3333`, `1.235e+45`; any size."""
+    if value.denominator == 1 and abs(value) < 10**LONGEST:
+        return str(value)
+    # A decimal holds what is too large or too small for a float.
+    return f"{Decimal(value.numerator) / value.denominator:.4g}"
 
 
 def draw_graph(graph: nx.DiGraph, axes: Axes, wrong_step: int | None = None) -> Axes:

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nanoreason.evaluation.report import BETTER
+from nanoreason.evaluation.report import BETTER, show_counts
 from nanoreason.files import write_text
 from nanoreason.runs import Run
 from nanoreason.stages import SETTINGS, SPLITS
@@ -75,16 +75,6 @@ class Table:
         return self.markdown()
 
     _repr_markdown_ = __repr__
-
-
-def show_counts(counts) -> str:
-    """`78/500`; of a composite score its parts, `12/40; 250/260`."""
-    if counts is None:
-        return ""
-    if isinstance(counts[0], (list, tuple)):
-        return "; ".join(show_counts(part) for part in counts)
-    numerator = f"{counts[0]:.1f}" if isinstance(counts[0], float) else str(counts[0])
-    return f"{numerator}/{counts[1]}"
 
 
 def show_value(name: str, value: float | None) -> str:

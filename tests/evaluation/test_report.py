@@ -82,11 +82,9 @@ def test_bootstrap_is_seeded_and_fast():
 def test_mcnemar_counts_discordant_pairs_only():
     first = [True] * 50 + [True] * 9 + [False] * 1 + [False] * 40
     second = [True] * 50 + [False] * 9 + [True] * 1 + [False] * 40
-    result = mcnemar(first, second)
-    assert (result.only_first, result.only_second) == (9, 1)
-    assert result.p_value == pytest.approx(2 * (1 + 10) / 2**10)
-    assert mcnemar([True, False], [True, False]).p_value == 1.0
-    with pytest.raises(ValueError, match="pair them"):
+    assert mcnemar(first, second) == (9, 1, pytest.approx(2 * (1 + 10) / 2**10))
+    assert mcnemar([True, False], [True, False]) == (0, 0, 1.0)
+    with pytest.raises(ValueError, match="longer"):
         mcnemar([True], [True, False])
 
 
@@ -116,7 +114,7 @@ def test_intervals_and_tests_are_those_of_statsmodels():
     first = np.array([True] * 30 + [False] * 12 + [True] * 5)
     second = np.array([True] * 30 + [True] * 12 + [False] * 5)
     table = [[30, 5], [12, 0]]
-    assert mcnemar(first, second).p_value == pytest.approx(reference(table, exact=True).pvalue)
+    assert mcnemar(first, second)[2] == pytest.approx(reference(table, exact=True).pvalue)
 
 
 def test_limits_do_not_show_the_order_in_which_numbers_were_added():
