@@ -105,19 +105,17 @@ def draw_card(card: Mapping, figure=None):
     rows = [(f"{name}: kept", part["kept"], "#444444") for name, part in card["by_source"].items()]
     rows += [(f"{name}: {reason}", count, "#BBBBBB") for name, part in card["by_source"].items()
              for reason, count in list(part["reasons"].items())[:8]]
-    kept.barh([row[0] for row in rows], [row[1] for row in rows], color=[row[2] for row in rows])
-    for place, row in enumerate(rows):
-        kept.annotate(f" {row[1]:,}", (row[1], place), va="center", fontsize=7)
+    labels, counts, colours = zip(*rows)
+    kept.bar_label(kept.barh(labels, counts, color=colours), fmt=" {:,.0f}", fontsize=7)
     kept.margins(x=0.2)
     kept.invert_yaxis()
     kept.set(xlabel="problems")
-    names = [stage for stage in Stage]
-    for place, stage in enumerate(names):
+    for place, stage in enumerate(Stage):
         median, ninety, longest = card["tokens"][stage.value.lower()] or [0] * 3
         lengths.plot([median, longest], [place] * 2, color=stage.colour, linewidth=1)
         lengths.plot([median, ninety], [place] * 2, color=stage.colour, linewidth=5)
         lengths.plot(median, place, "o", color=stage.colour)
-    lengths.set(yticks=range(len(names)), yticklabels=[stage.value for stage in names],
+    lengths.set(yticks=range(len(Stage)), yticklabels=[stage.value for stage in Stage],
                 xlabel="tokens: median, 90th percentile, longest", xlim=(0, None))
     lengths.invert_yaxis()
     for offset, (key, colour, label) in enumerate((
