@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from nanoreason.arithmetic.answers import read_answer
-from nanoreason.data.verify_lines import write_number
+from nanoreason.data.problem import write_number
 from nanoreason.evaluation.rows import ScoredRow, ScoredRows, read_rows
 from nanoreason.evaluation.self_verification import (before_verify, graph_oracle, verification,
                                                      with_verify)

@@ -25,12 +25,11 @@ from dataclasses import replace
 from fractions import Fraction
 
 from nanoreason.data.errors import inject
-from nanoreason.data.problem import Operand, Step
+from nanoreason.data.problem import Operand, Step, compute, write_number
 from nanoreason.data.procedural import (SCALE, TRAIN_STEPS, hash_split, make_problem,
                                         problems)
 from nanoreason.data.stories import Scale, Situation, load_words
-from nanoreason.data.verify_lines import (compute, equation, procedural_trace, slip,
-                                          write_number)
+from nanoreason.data.verify_lines import equation, procedural_trace, slip
 from nanoreason.model.nano import documents as plain_documents
 from nanoreason.model.tokens import prompt_text
 from nanoreason.trace import Trace

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 
-from nanoreason.data.verify_lines import compute
+from nanoreason.data.problem import compute
 from nanoreason.evaluation import self_verification
 from nanoreason.evaluation.report import wilson
 from nanoreason.evaluation.rows import ScoredRows, read_rows

@@ -8,7 +8,8 @@ import math
 import random
 from dataclasses import replace
 
-from nanoreason.data.verify_lines import compute, equation, write_number
+from nanoreason.data.problem import compute, write_number
+from nanoreason.data.verify_lines import equation
 from nanoreason.data.errors import KINDS, CorruptionError, read_steps
 from nanoreason.data import corrupt
 from nanoreason.evaluation.generate import given_rows, interventions, natural_rows

@@ -12,25 +12,19 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from fractions import Fraction
 
-from nanoreason.arithmetic.equations import read_equations
-from nanoreason.arithmetic.expression import Binary, Number, evaluate, parse_expression
-from nanoreason.data.filters import examine
-from nanoreason.data.problem import Operand, Problem, Step
-from nanoreason.data.verify_lines import (KINDS as CHECKS, check_line, check_lines, compute,
-                                          equation, slip, write_number)
-from nanoreason.graph.builder import dependency_graph
+from nanoreason.data.problem import Operand, Problem, Step, compute, write_number
+from nanoreason.data.verify_lines import (CorruptionError, check_kinds, check_line, equation,
+                                          plain_steps, slip)
+from nanoreason.graph.builder import dependency_graph, sources_of
 from nanoreason.trace import Trace
 
 KINDS = ("arithmetic_slip", "wrong_operator", "wrong_operand", "skipped_step",
          "copying_slip")
 ATTEMPTS = 40
-
-
-class CorruptionError(ValueError):
-    """This kind of error cannot be injected into this trace; the message says why."""
 
 
 def read_steps(trace: Trace, question: str = "") -> list[Step]:
@@ -40,56 +34,20 @@ def read_steps(trace: Trace, question: str = "") -> list[Step]:
     earlier result is that result. Raises `CorruptionError` where a line is no
     `a operator b = c` that holds.
     """
-    steps: list[Step] = []
-    graph = dependency_graph(trace, question)
-    for number, (line, plan) in enumerate(zip(trace.execute, trace.plan), 1):
-        equations = read_equations(line)
-        if len(equations) != 1 or len(equations[0].sides) != 2 or not equations[0].holds:
-            raise CorruptionError(f"EXECUTE line {number} is no single true equation: {line!r}")
-        node = parse_expression(equations[0].left)
-        if not isinstance(node, Binary) or node.op not in "+-*/":
-            raise CorruptionError(f"EXECUTE line {number} is no step of two operands: {line!r}")
-        known = graph.nodes["step", number]["operands"] if ("step", number) in graph else ()
+    steps = plain_steps(trace)
+    for line, sources in enumerate(sources_of(dependency_graph(trace, question))):
         # One operand for two numbers is a fraction that the question has: no result.
-        sources = [source for _, source in known] if len(known) == 2 else [("given", 0)] * 2
-        left, right = map(_operand, (node.left, node.right), sources)
-        steps.append(Step(node.op, left, right, evaluate(equations[0].right), plan))
-    if len(steps) != len(trace.plan):
-        raise CorruptionError("EXECUTE does not have a line for each step of PLAN")
+        if len(sources) == 2:
+            step = steps[line]
+            steps[line] = replace(step, left=_from(step.left, sources[0]),
+                                  right=_from(step.right, sources[1]))
     return steps
 
 
-def _operand(node, source: tuple) -> Operand:
-    if not isinstance(node, Number):
-        raise CorruptionError("a step has an operand that is no plain number")
-    if source[0] == "step" and not node.percent:
-        return Operand("step", source[1], node.value, node.text)
-    return Operand("given", 0, node.value, node.text)
-
-
-def with_rule_checks(trace: Trace, problem_id: str) -> Trace:
-    """A right trace with the rules' VERIFY in place of another teacher's.
-
-    An error can be injected only where the checks are the rules', so checks of another form
-    would tell that a trace is clean. A trace with a line that is no plain step (prose,
-    LaTeX), or with a verdict against a step, stays as it is.
-    """
-    try:
-        steps = read_steps(trace)
-    except CorruptionError:
-        return trace
-    if trace.verdict is not None:
-        return trace
-    return replace(trace, checks=check_lines(problem_id, steps, trace.execute))
-
-
-def check_kinds(trace: Trace, steps: list[Step]) -> list[str]:
-    """Which kind of check the right trace makes of each step."""
-    kinds = [next((kind for kind in CHECKS if check_line(kind, step, step.value) == check), None)
-             for check, step in zip(trace.checks, steps)]
-    if len(kinds) != len(steps) or None in kinds:
-        raise CorruptionError(f"VERIFY does not have one of the checks {CHECKS} for each step")
-    return kinds
+def _from(operand: Operand, source: tuple) -> Operand:
+    if source[0] != "step" or operand.text.endswith("%"):
+        return operand
+    return replace(operand, kind="step", index=source[1])
 
 
 def _rebuilt(operand: Operand, found: dict[int, Fraction]) -> Operand:
@@ -212,17 +170,14 @@ def inject(problem: Problem, trace: Trace, seed: int,
     """The trace with an error, and what a record says of it in its field `planted`.
 
     The kinds are tried in an order drawn by seed and problem; the first that the trace has
-    room for, and whose result passes the filter, is taken: None if no kind fits. kinds:
-    weights by kind, in which the first to be tried is drawn, then the next of the rest; a
-    kind that is not named, or has weight 0, is never injected. None: all alike.
+    room for is taken: None if no kind fits. kinds: weights by kind, in which the first to be
+    tried is drawn, then the next of the rest; a kind that is not named, or has weight 0, is
+    never injected. None: all alike.
     """
     rng = random.Random(f"plant/{seed}/{problem.id}")
     for kind in _order(kinds, rng):
-        try:
+        with suppress(CorruptionError):
             wrong = corrupt(trace, kind, rng, problem.question)
-        except CorruptionError:
-            continue
-        if examine(problem, wrong)[1] is None:
             return wrong, {"step": wrong.verdict, "kind": kind, "origin": "planted"}
     return None
 

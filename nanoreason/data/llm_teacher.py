@@ -2,7 +2,7 @@
 
 One prompt (`assets/teacher_prompt.txt`) shows the form, the problem and its worked
 solution; the model writes the four stages, and where its steps are plain arithmetic the
-rules write VERIFY anew (see `errors.with_rule_checks`). It is asked through an endpoint that speaks
+rules write VERIFY anew (see `verify_lines.with_rule_checks`). It is asked through an endpoint that speaks
 OpenAI's chat protocol, or it runs here with transformers. What it writes is text until
 `parse_trace` and the filter have let it pass; nothing of it is run.
 
@@ -24,8 +24,8 @@ from pathlib import Path
 from threading import Lock
 
 from nanoreason import paths
-from nanoreason.data.errors import with_rule_checks
 from nanoreason.data.problem import Problem, Rejection
+from nanoreason.data.verify_lines import with_rule_checks
 from nanoreason.files import to_json, write_json
 from nanoreason.stages import TraceError
 from nanoreason.trace import Trace, parse_trace

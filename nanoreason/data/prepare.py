@@ -16,7 +16,6 @@ contaminated (Brown et al. 2020, appendix C).
 from __future__ import annotations
 
 import random
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -28,40 +27,12 @@ from nanoreason.data.errors import check_mix, inject
 from nanoreason.data.filters import filter_traces, reasons
 from nanoreason.data.problem import (Problem, Rejection, make_record, normalise_question,
                                      read_json_lines, read_traces)
-from nanoreason.data.sources import READERS, load_problems
+from nanoreason.data.sources import Entry, load_problems, read_mixture
 from nanoreason.data.teachers import teach
 from nanoreason.trace import Trace
 
 WORDS = 13
 TOTAL = 15_000  # records of data sets, where none is asked for
-NAMES = ("procedural", *READERS)
-_ENTRY = re.compile(rf"({'|'.join(NAMES)})(?:@([\w./-]+))?(?::([0-9]+(?:\.[0-9]+)?))?")
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One data set of a mixture. share: of the total, divided by the sum of all shares."""
-
-    source: str
-    revision: str | None
-    share: float
-
-
-def read_mixture(data: str) -> list[Entry]:
-    """The data sets that `data` names, [] where it is something else, for example a path.
-
-    Raises `ValueError` for a data set that comes twice and for a share of 0.
-    """
-    found = [_ENTRY.fullmatch(part) for part in data.split("+")]
-    if not all(found):
-        return []
-    entries = [Entry(m[1], m[2], float(m[3] or 1)) for m in found]
-    for name, count in Counter(entry.source for entry in entries).items():
-        if count > 1:
-            raise ValueError(f"{name} comes {count} times in {data!r}; name it once")
-    if not all(entry.share for entry in entries):
-        raise ValueError(f"a share of {data!r} is 0; leave the data set out")
-    return entries
 
 
 def prepare(data: str, teacher="rules", total: int | None = None,

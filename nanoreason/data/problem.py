@@ -10,6 +10,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import operator
 import re
 import zlib
 from collections.abc import Iterable, Iterator
@@ -60,6 +61,25 @@ class Problem:
     answer: str
     steps: tuple[Step, ...] = ()
     details: dict = field(default_factory=dict, compare=False)
+
+
+_OPERATIONS = {"+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.truediv}
+
+
+def compute(sign: str, left: Fraction, right: Fraction) -> Fraction:
+    """The exact value of one binary step; raises `ZeroDivisionError` for x / 0."""
+    return _OPERATIONS[sign](left, right)
+
+
+def write_number(value: Fraction) -> str:
+    """A fraction as a decimal where that is exact in four places, else as `a/b`."""
+    if value.denominator == 1:
+        return str(value.numerator)
+    scaled = value * 10_000
+    if scaled.denominator == 1:
+        sign, digits = "-" * (value < 0), abs(scaled.numerator)
+        return f"{sign}{digits // 10_000}.{digits % 10_000:04d}".rstrip("0")
+    return f"{value.numerator}/{value.denominator}"
 
 
 def normalise_question(question: str) -> str:

@@ -16,9 +16,8 @@ import random
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 
-from nanoreason.data.problem import Operand, Problem, question_sha256
+from nanoreason.data.problem import Operand, Problem, question_sha256, write_number
 from nanoreason.data.stories import RejectedStory, Scale, Situation, Story, load_words
-from nanoreason.data.verify_lines import write_number
 from nanoreason.stages import SPLITS as SCORED_SPLITS
 
 SPLITS = ("train", "dev", *SCORED_SPLITS)

@@ -21,8 +21,7 @@ from pydantic import (AfterValidator, BaseModel, BeforeValidator, ConfigDict, Va
                       model_validator)
 
 from nanoreason import paths
-from nanoreason.data.problem import Operand, Step
-from nanoreason.data.verify_lines import compute, write_number
+from nanoreason.data.problem import Operand, Step, compute, write_number
 
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the fast one where it is there
 # The forms that a language has, by the numbers and words that the events put into them.

@@ -13,12 +13,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from nanoreason import paths
-from nanoreason.data.errors import with_rule_checks
 from nanoreason.data.gsm8k.solutions import Unteachable
 from nanoreason.data.gsm8k.teacher import gsm8k_trace
 from nanoreason.data.llm_teacher import LlmTeacher, endpoint
 from nanoreason.data.problem import Problem, Rejection, question_sha256, read_json_lines
-from nanoreason.data.verify_lines import procedural_trace
+from nanoreason.data.verify_lines import procedural_trace, with_rule_checks
 from nanoreason.stages import ANSWER, CLOSINGS, NUMBERED, RESULT, VERDICT, Stage, TraceError
 from nanoreason.trace import Trace, parse_trace
 
@@ -76,7 +75,7 @@ class RecordedTeacher:
     (`problem.FIELDS`) and the original study's eight fields (`id`, `question`,
     `original_solution`, `cot_4steps`, `model_prediction`, `ground_truth`, `is_correct`,
     `full_response`), stages in any of the tag styles that `parse_trace` reads. Where the
-    steps are plain arithmetic the rules write VERIFY anew (see `errors.with_rule_checks`).
+    steps are plain arithmetic the rules write VERIFY anew (see `verify_lines.with_rule_checks`).
 
     found: by hash of the question, the first record that is a trace, or why the last one is
     none. counts: records read, usable, repeated (another record of a question that has a

@@ -17,33 +17,22 @@ comparison is written down, not left to be made in silence.
 """
 from __future__ import annotations
 
-import operator
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 
-from nanoreason.data.problem import Operand, Problem, Step
+from nanoreason.arithmetic.equations import read_equations
+from nanoreason.arithmetic.expression import Binary, Node, Number, evaluate, parse_expression
+from nanoreason.data.problem import Operand, Problem, Step, compute, write_number
 from nanoreason.trace import Trace
 
 KINDS = ("inverse", "recompute")
 SIGNS = {"+": "-", "-": "+", "*": "/", "/": "*"}
-_OPERATIONS = {"+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.truediv}
 
 
-def compute(sign: str, left: Fraction, right: Fraction) -> Fraction:
-    """The exact value of one binary step; raises `ZeroDivisionError` for x / 0."""
-    return _OPERATIONS[sign](left, right)
-
-
-def write_number(value: Fraction) -> str:
-    """A fraction as a decimal where that is exact in four places, else as `a/b`."""
-    if value.denominator == 1:
-        return str(value.numerator)
-    scaled = value * 10_000
-    if scaled.denominator == 1:
-        sign, digits = "-" * (value < 0), abs(scaled.numerator)
-        return f"{sign}{digits // 10_000}.{digits % 10_000:04d}".rstrip("0")
-    return f"{value.numerator}/{value.denominator}"
+class CorruptionError(ValueError):
+    """An error cannot be injected into this trace; the message says why."""
 
 
 def equation(sign: str, left: Operand, right: Operand, value: Fraction) -> str:
@@ -94,6 +83,57 @@ def check_lines(problem_id: str, steps: Sequence[Step], lines: Sequence[str]
     kinds = ["inverse" if write_check(kind, step, step.value) == line else kind
              for kind, step, line in zip(kinds, steps, lines)]
     return tuple(check_line(kind, step, step.value) for kind, step in zip(kinds, steps))
+
+
+def plain_steps(trace: Trace) -> list[Step]:
+    """EXECUTE's lines as binary steps, every operand a "given" one.
+
+    Raises `CorruptionError` where a line is no `a operator b = c` that holds.
+    """
+    steps = []
+    for number, (line, plan) in enumerate(zip(trace.execute, trace.plan), 1):
+        equations = read_equations(line)
+        if len(equations) != 1 or len(equations[0].sides) != 2 or not equations[0].holds:
+            raise CorruptionError(f"EXECUTE line {number} is no single true equation: {line!r}")
+        node = parse_expression(equations[0].left)
+        if not isinstance(node, Binary) or node.op not in "+-*/":
+            raise CorruptionError(f"EXECUTE line {number} is no step of two operands: {line!r}")
+        steps.append(Step(node.op, _number(node.left), _number(node.right),
+                          evaluate(equations[0].right), plan))
+    if len(steps) != len(trace.plan):
+        raise CorruptionError("EXECUTE does not have a line for each step of PLAN")
+    return steps
+
+
+def _number(node: Node) -> Operand:
+    if not isinstance(node, Number):
+        raise CorruptionError("a step has an operand that is no plain number")
+    return Operand("given", 0, node.value, node.text)
+
+
+def with_rule_checks(trace: Trace, problem_id: str) -> Trace:
+    """A right trace with the rules' VERIFY in place of another teacher's.
+
+    An error can be injected only where the checks are the rules', so checks of another form
+    would tell that a trace is clean. A trace with a line that is no plain step (prose,
+    LaTeX), or with a verdict against a step, stays as it is.
+    """
+    try:
+        steps = plain_steps(trace)
+    except CorruptionError:
+        return trace
+    if trace.verdict is not None:
+        return trace
+    return replace(trace, checks=check_lines(problem_id, steps, trace.execute))
+
+
+def check_kinds(trace: Trace, steps: Sequence[Step]) -> list[str]:
+    """Which kind of check the right trace makes of each step."""
+    kinds = [next((kind for kind in KINDS if check_line(kind, step, step.value) == check), None)
+             for check, step in zip(trace.checks, steps)]
+    if len(kinds) != len(steps) or None in kinds:
+        raise CorruptionError(f"VERIFY does not have one of the checks {KINDS} for each step")
+    return kinds
 
 
 def slip(value: int, rng: random.Random) -> int:

@@ -17,7 +17,7 @@ from nanoreason.arithmetic.answers import NUMBER
 from nanoreason.arithmetic.equations import read_equations
 from nanoreason.arithmetic.expression import (ArithmeticTextError, Binary, Negative, Node,
                                               Number, evaluate, value_of)
-from nanoreason.data.verify_lines import write_number
+from nanoreason.data.problem import write_number
 from nanoreason.graph.builder import execute_graph
 from nanoreason.graph.quantities import quantities
 from nanoreason.stages import MARKER, NUMBERED, Stage

@@ -24,7 +24,8 @@ from nanoreason.arithmetic.answers import same_answer
 from nanoreason.arithmetic.equations import read_equations
 from nanoreason.arithmetic.expression import (ArithmeticTextError, Binary, Negative, Node,
                                               Number, value_of)
-from nanoreason.data.verify_lines import SIGNS, write_number
+from nanoreason.data.problem import write_number
+from nanoreason.data.verify_lines import SIGNS
 from nanoreason.evaluation.interventions import work_out
 from nanoreason.evaluation.report import (SEED, Report, Score, Statistic, composite,
                                           harmonic_mean, rate_of, ratio)

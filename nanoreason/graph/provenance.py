@@ -26,7 +26,6 @@ import yaml
 
 from nanoreason import paths
 from nanoreason.arithmetic.expression import Number
-from nanoreason.graph.quantities import Quantity
 
 _TABLE = yaml.safe_load(paths.asset("constants.yaml").read_text(encoding="utf-8"))
 _PATTERNS = _TABLE["patterns"]
@@ -115,7 +114,7 @@ def ordinal(number: int) -> str:
 
 
 def possible_sources(number: Number, results: Mapping[tuple, Fraction], used: Collection[tuple],
-                     given: Sequence[Quantity], constants: Collection[Fraction] = CONSTANTS
+                     given: Sequence, constants: Collection[Fraction] = CONSTANTS
                      ) -> list[tuple]:
     """Every node that an operand may come from, the one that the rule takes first; maybe none.
 
@@ -125,7 +124,7 @@ def possible_sources(number: Number, results: Mapping[tuple, Fraction], used: Co
 
     number: the operand; `20%` may also be the number 20. results: earlier step nodes in order
     with their values. used: the nodes that some operand came from already; the caller keeps
-    it. constants: those that the question speaks of.
+    it. given: the question's `quantities`. constants: those that the question speaks of.
     """
     values = (number.value, 100 * number.value) if number.percent else (number.value,)
     latest = [node for node in reversed(results) if results[node] in values]

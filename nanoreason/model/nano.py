@@ -25,11 +25,10 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_token
 from tqdm.auto import tqdm
 from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
-from nanoreason.data.problem import Operand, Problem, Step
+from nanoreason.data.problem import Operand, Problem, Step, compute, write_number
 from nanoreason.data.procedural import BASE_SCALE, TRAIN_STEPS, hash_split, make_problem
 from nanoreason.data.stories import Scale, load_words
-from nanoreason.data.verify_lines import (compute, draw_kinds, equation, slip, write_check,
-                                          write_number)
+from nanoreason.data.verify_lines import draw_kinds, equation, slip, write_check
 from nanoreason.model.base import NANO, weights_sha256
 from nanoreason.model.tokens import prompt_text
 

@@ -18,8 +18,8 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from nanoreason.data.errors import KINDS as ERRORS, check_mix
-from nanoreason.data.prepare import NAMES as SOURCES, read_mixture
 from nanoreason.data.procedural import LANGUAGES
+from nanoreason.data.sources import NAMES as SOURCES, read_mixture
 from nanoreason.params.validation import (KINDS, Name, ParameterError, Params, Seed, bad_value,
                                           given_names, load_profile, owners, profile_names,
                                           unknown)

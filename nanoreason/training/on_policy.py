@@ -25,10 +25,11 @@ from safetensors.torch import load_file
 
 from nanoreason.arithmetic.answers import same_answer
 from nanoreason.arithmetic.equations import read_equations
-from nanoreason.data.errors import CorruptionError, check_kinds, read_steps
+from nanoreason.data.errors import read_steps
 from nanoreason.data.filters import examine, repaired
 from nanoreason.data.problem import Problem, Rejection, question_sha256, read_json_lines
-from nanoreason.data.verify_lines import check_line, check_lines
+from nanoreason.data.verify_lines import (CorruptionError, check_kinds, check_line,
+                                          check_lines)
 from nanoreason.files import file_sha256, to_json, write_text
 from nanoreason.graph.builder import execute_graph
 from nanoreason.graph.matching import align, first_wrong_step

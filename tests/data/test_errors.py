@@ -11,10 +11,11 @@ import pytest
 from nanoreason.arithmetic import evaluate, read_equations
 from nanoreason.arithmetic.expression import parse_expression, value_of
 from nanoreason.data import corrupt, filter_traces, load_problems, teach
-from nanoreason.data.errors import KINDS, CorruptionError, check_kinds, read_steps, with_rule_checks
+from nanoreason.data.errors import KINDS, read_steps
 from nanoreason.data.filters import examine
 from nanoreason.data.procedural import problems
-from nanoreason.data.verify_lines import procedural_trace
+from nanoreason.data.verify_lines import (CorruptionError, check_kinds, procedural_trace,
+                                          with_rule_checks)
 from nanoreason.trace import Trace, parse_trace, render_trace
 
 

@@ -6,8 +6,9 @@ import json
 import pytest
 
 from nanoreason.data import teach
-from nanoreason.data.prepare import Entry, ShortfallError, prepare, read_mixture
+from nanoreason.data.prepare import ShortfallError, prepare
 from nanoreason.data.problem import Problem, make_record, write_traces
+from nanoreason.data.sources import Entry, read_mixture
 from nanoreason.data.teachers import RecordedTeacher, choose_teacher
 from nanoreason.figures import data_card
 from nanoreason.model.base import load_tokenizer

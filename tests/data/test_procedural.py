@@ -9,11 +9,11 @@ import pytest
 
 from nanoreason.arithmetic.lexer import is_vietnamese
 from nanoreason.data.prepare import prepare
-from nanoreason.data.problem import Operand, Step, normalise_question
+from nanoreason.data.problem import Operand, Step, compute, normalise_question
 from nanoreason.data.procedural import (BASE_SCALE, OOD_STEPS, SCALE, SPLITS, TRAIN_STEPS,
                                         hash_split, problems)
 from nanoreason.data.stories import load_words
-from nanoreason.data.verify_lines import (KINDS, check_line, compute, procedural_trace, slip,
+from nanoreason.data.verify_lines import (KINDS, check_line, procedural_trace, slip,
                                           write_check)
 from nanoreason.graph import dependency_graph
 from nanoreason.graph.quantities import quantities

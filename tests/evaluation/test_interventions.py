@@ -5,7 +5,7 @@ from fractions import Fraction
 
 import pytest
 
-from nanoreason.data.verify_lines import write_number as w
+from nanoreason.data.problem import write_number as w
 from nanoreason.evaluation import faithfulness
 from nanoreason.graph.builder import execute_graph
 from nanoreason.evaluation.interventions import choose_intervention, intervene

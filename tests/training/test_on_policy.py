@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from nanoreason.training import train
 from nanoreason import paths
-from nanoreason.data.verify_lines import check_line, write_number
+from nanoreason.data.verify_lines import check_line
 from nanoreason.data.prepare import prepare
 from nanoreason.data.errors import KINDS, read_steps
 from nanoreason.data import corrupt
@@ -26,7 +26,7 @@ from nanoreason.model.base import load_base, load_tokenizer
 from nanoreason.params import ParameterError, TrainParams
 from nanoreason.data.problem import Problem
 from nanoreason.data.procedural import hash_split, problems
-from nanoreason.data.problem import make_record
+from nanoreason.data.problem import make_record, write_number
 from nanoreason.model.adapters import load_adapters
 from nanoreason.runs import Run, RunError, find_run
 from nanoreason.training.on_policy import (FILE, add_on_policy, find_reasoning, judge,

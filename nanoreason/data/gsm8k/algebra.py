@@ -21,7 +21,7 @@ from itertools import product
 
 from nanoreason.arithmetic.expression import (ArithmeticTextError, Binary, Negative, Node, Number,
                                               parse_expression, value_of)
-from nanoreason.data.verify_lines import write_number
+from nanoreason.data.problem import write_number
 
 ANNOTATION = re.compile(r"<<([^<>]*)>>")
 _LETTER = re.compile(r"(?<![^\W\d_])([^\W\d_aAI])(?![^\W\d_]|['’.])")

@@ -35,8 +35,7 @@ from itertools import permutations
 from nanoreason.arithmetic.expression import (ArithmeticTextError, Binary, Negative, Node,
                                               Number, value_of)
 from nanoreason.arithmetic.lexer import MULTIPLES, PARTS
-from nanoreason.data.problem import Operand, Step
-from nanoreason.data.verify_lines import compute, write_number
+from nanoreason.data.problem import Operand, Step, compute, write_number
 from nanoreason.graph.provenance import CONSTANTS, constants_of
 from nanoreason.graph.quantities import Quantity, quantities
 

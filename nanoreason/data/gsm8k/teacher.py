@@ -20,7 +20,6 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-import re
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from fractions import Fraction
@@ -31,59 +30,18 @@ from nanoreason.arithmetic.expression import ArithmeticTextError, evaluate
 from nanoreason.data.gsm8k.solutions import Unteachable, read_steps
 from nanoreason.data.gsm8k.steps import as_operand
 from nanoreason.data.gsm8k.wording import asking_part, given_labels, imperative
-from nanoreason.data.problem import Problem, Rejection, Step
-from nanoreason.data.verify_lines import check_lines, equation, write_number
+from nanoreason.data.problem import Problem, Step, write_number
+from nanoreason.data.verify_lines import check_lines, equation
 from nanoreason.graph.builder import execute_graph, sources_of, unknown_operands
 from nanoreason.graph.provenance import constants_of, name_of, using
 from nanoreason.graph.quantities import quantities
 from nanoreason.stages import TraceError
 from nanoreason.trace import Trace
 
-FINAL = re.compile(r"^####\s*(.*?)\s*$", re.MULTILINE)
 DIGITS = 12  # of a fingerprint: 48 bits
 REFUSALS = ("read_and_wrong", "operand_in_doubt")  # those that the table of sources gives
 _OPERATIONS = {"+": "Add {left} and {right}.", "-": "Subtract {right} from {left}.",
                "*": "Multiply {left} by {right}.", "/": "Divide {left} by {right}."}
-
-
-def read_problem(record: dict, problem_id: str, source: str, split: str, place: str
-                 ) -> Problem | Rejection:
-    """A record with `question` and `answer` as a `Problem`, or why it is none.
-
-    `details["solution"]` holds the (sub-question or "", step) pairs of the answer; it is
-    empty where the answer is a bare value. `answer` becomes the text after `####`, without
-    currency, thousands commas and a full stop.
-    """
-    question, answer = record.get("question"), record.get("answer")
-    if not isinstance(question, str) or not question.strip():
-        return Rejection(problem_id, "no_question", place,
-                         f"field `question` must be text, not {question!r:.80}")
-    if isinstance(answer, (int, float)) and not isinstance(answer, bool):
-        answer = str(answer)
-    if not isinstance(answer, str) or not answer.strip():
-        return Rejection(problem_id, "no_answer", place,
-                         f"field `answer` must be text or a number, not {answer!r:.80}")
-    final = FINAL.search(answer)
-    if final is None and source == "gsm8k" or final and not final[1]:
-        return Rejection(problem_id, "no_final_answer", place,
-                         f"no `#### value` line in the answer {answer[-60:]!r}")
-    gold, steps = (final[1], answer[:final.start()]) if final else (answer.strip(), "")
-    return Problem(problem_id, source, split, record.get("language", "en"), question,
-                   plain_number(gold), details={"solution": _solution(steps)})
-
-
-def plain_number(answer: str) -> str:
-    """An answer without currency, thousands commas and full stop, if that is a number."""
-    bare = answer.strip().lstrip("$€£").rstrip(".").replace(",", "").strip()
-    return bare if re.fullmatch(r"-?[0-9]+(\.[0-9]+)?%?", bare) else answer.strip()
-
-
-def _solution(text: str) -> tuple[tuple[str, str], ...]:
-    pairs = []
-    for line in filter(None, map(str.strip, text.split("\n"))):
-        asked, stars, step = line.partition(" ** ")
-        pairs.append((asked.strip(), step.strip()) if stars else ("", line))
-    return tuple(pairs)
 
 
 def gsm8k_trace(problem: Problem) -> Trace:

@@ -4,9 +4,9 @@ import re
 import pytest
 
 from nanoreason.data import filter_traces
-from nanoreason.data.gsm8k.solutions import Unteachable
+from nanoreason.data.gsm8k.solutions import Unteachable, read_problem
 from nanoreason.data.gsm8k.teacher import (fingerprint, gsm8k_trace, known_sources,
-                                           read_problem, table_use)
+                                           table_use)
 from nanoreason.graph import dependency_graph
 from nanoreason.graph.builder import sources_of
 
