@@ -1,8 +1,9 @@
-"""Evaluation: generation to rows, SVR, RFS, interventions, statistics, summary."""
+"""Evaluation: generation to rows, SVR, RFS, interventions, the ledger, statistics, summary."""
 from nanoreason.evaluation.faithfulness import faithfulness
+from nanoreason.evaluation.ledger import ledger
 from nanoreason.evaluation.self_verification import accuracy, self_verification
 
-__all__ = ["accuracy", "faithfulness", "generate_traces", "self_verification"]
+__all__ = ["accuracy", "faithfulness", "generate_traces", "ledger", "self_verification"]
 
 
 def __getattr__(name: str):
