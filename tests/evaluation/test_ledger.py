@@ -125,8 +125,8 @@ def test_the_rules_own_verify_loses_nothing():
                  for setting, one in (("clean", trace), ("injected", bad)) if one]
     found = ledger(rows)
     assert found.counts["wrong_checked"][1] > 50
-    for name in found.score_names():
-        value, counts = getattr(found, name), found.counts[name]
+    for name, counts in found.counts.items():
+        value = getattr(found, name)
         if name.startswith(("alarm", "lost")):
             assert counts[1] == 0
         elif name.startswith("delta"):
