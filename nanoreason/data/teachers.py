@@ -15,9 +15,10 @@ from pathlib import Path
 from nanoreason import paths
 from nanoreason.data.gsm8k.solutions import Unteachable
 from nanoreason.data.gsm8k.teacher import gsm8k_trace
-from nanoreason.data.llm_teacher import LlmTeacher, endpoint
+from nanoreason.data.llm_teacher import LlmTeacher
 from nanoreason.data.problem import Problem, Rejection, question_sha256, read_json_lines
 from nanoreason.data.verify_lines import procedural_trace, with_rule_checks
+from nanoreason.endpoint import SECONDS, Client, endpoint
 from nanoreason.stages import ANSWER, CLOSINGS, NUMBERED, RESULT, VERDICT, Stage, TraceError
 from nanoreason.trace import Trace, parse_trace
 
@@ -165,14 +166,15 @@ def _missing(text: str, keyword: str, value: str) -> str:
 
 def choose_teacher(name: str, model: str | None = None, url: str | None = None,
                    path: str | None = None, parallel: int = 4,
-                   local: Callable[[str], Callable[[dict], dict]] | None = None):
+                   local: Callable[[str], Callable[[dict], str]] | None = None,
+                   seconds: float = SECONDS):
     """What `teach` and `prepare` take as `teacher`, from a notebook's parameters.
 
     name: "rules"; "llm": the rules first, then the language model `model` at the endpoint
     `url` (None: the hub's providers; "local": on this machine, by what `local` makes of the
-    model's name, see `model.base.chat`); "recorded": the traces of the file `path` alone. The
-    endpoint's token is read from the environment, `NANOREASON_TEACHER_TOKEN`. Raises
-    `ValueError` for what is missing.
+    model's name, see `model.base.chat`); "recorded": the traces of the file `path` alone.
+    seconds: of one try. The endpoint's token is read from the environment,
+    `NANOREASON_TEACHER_TOKEN`. Raises `ValueError` for what is missing.
     """
     if name == "rules":
         return name
@@ -188,6 +190,7 @@ def choose_teacher(name: str, model: str | None = None, url: str | None = None,
     if url == "local":
         if local is None:
             raise ValueError("teacher_url 'local' needs `local`: give model.base.chat")
-        return RulesFirst(LlmTeacher(model, local(model), folder, parallel=1))
-    complete = endpoint(url, os.environ.get(TOKEN))
-    return RulesFirst(LlmTeacher(model, complete, folder, parallel=parallel))
+        complete, parallel = local(model), 1
+    else:
+        complete = endpoint(url, os.environ.get(TOKEN), seconds)
+    return RulesFirst(LlmTeacher(Client(model, complete, folder, parallel)))

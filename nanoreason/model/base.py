@@ -223,7 +223,7 @@ def load_base(base: str = "nano", quantisation: str = "nf4",
     return keep_trainable_4bit(model), load_tokenizer(base)
 
 
-def chat(base: str, quantisation: str = "nf4") -> Callable[[dict], dict]:
+def chat(base: str, quantisation: str = "nf4") -> Callable[[dict], str]:
     """A function that answers chat requests with a base on this machine, one at a time.
 
     base: "nano", a hub id or a folder; without a chat template the messages stand one after
@@ -253,5 +253,5 @@ def chat(base: str, quantisation: str = "nf4") -> Callable[[dict], dict]:
                                  eos_token_id=tokenizer.eos_token_id,
                                  max_new_tokens=min(request["max_tokens"], longest - length))
         text = tokenizer.decode(out[0, length:], skip_special_tokens=True)
-        return {"choices": [{"message": {"role": "assistant", "content": text}}]}
+        return json.dumps({"choices": [{"message": {"role": "assistant", "content": text}}]})
     return complete

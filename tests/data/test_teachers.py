@@ -8,15 +8,17 @@ import time
 from collections import Counter
 from dataclasses import replace
 
+import faulty_server
 import pytest
-from huggingface_hub import close_session, constants
+from huggingface_hub import constants
 
 from nanoreason.data import filter_traces, teach
-from nanoreason.data.llm_teacher import LlmTeacher, TeacherError, Unavailable, endpoint
+from nanoreason.data.llm_teacher import LlmTeacher
 from nanoreason.data.problem import Rejection, make_record, write_traces
 from nanoreason.data.procedural import problems
 from nanoreason.data.teachers import RecordedTeacher
 from nanoreason.data.verify_lines import procedural_trace
+from nanoreason.endpoint import FAILED, GIVE_UP_AFTER, Client, EndpointError, Unavailable, endpoint
 from nanoreason.model.base import chat
 from nanoreason.trace import Trace, render_trace
 
@@ -99,20 +101,33 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def server(monkeypatch):
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)  # loopback is no network
-    close_session()  # the open one may be of offline mode
+def server():
     server = Server()
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield server
     server.shutdown()
     server.server_close()
-    close_session()
 
 
-def teacher(server, folder, **changes):
-    return LlmTeacher("m", endpoint(server.url, token="x", timeout=0.5), folder / "cache",
-                      **{"wait": 0.01, "retries": 4, **changes})
+def teacher(server, folder, max_tokens=2048, **changes):
+    client = Client("m", endpoint(server.url, token="x", seconds=1.0), folder / "cache",
+                    **{"wait": 0.01, "retries": 4, **changes})
+    return LlmTeacher(client, max_tokens=max_tokens)
+
+
+def fixed(body, folder, **changes):
+    """A teacher that gets one answer for everything."""
+    return LlmTeacher(Client("m", lambda request: body, folder), **changes)
+
+
+def test_no_answer_stops_the_teacher_and_all_that_came_is_kept():
+    """Each mode of failure of benchmarks/faulty_server.py, for one problem of three."""
+    found = faulty_server.ask_all()
+    assert len(found) >= 80
+    for mode, row in found.items():
+        assert row["outcome"] == row["expected"] and row["others_answered"], (mode, row)
+        assert row["all_kept"], (mode, row)
+        assert row["seconds"] < 2 * (faulty_server.RETRIES + 1) * faulty_server.SECONDS, mode
 
 
 def codes(found):
@@ -146,25 +161,25 @@ def test_a_stopped_run_goes_on_and_raw_answers_are_kept(server, tmp_path):
     assert [next(some) for _ in range(3)] == [procedural_trace(p) for p in PROBLEMS[:3]]
     some.close()  # as where the notebook is interrupted
     asked = sum(server.seen.values())
-    assert 3 <= asked <= 6 and first.asked == asked
+    assert 3 <= asked <= 6 and first.client.asked == asked
     again = teacher(server, tmp_path)
     assert codes(again.teach(PROBLEMS)) == ["trace"] * 12
-    assert sum(server.seen.values()) == 12 and again.asked == 12 - asked
+    assert sum(server.seen.values()) == 12 and again.client.asked == 12 - asked
     files = sorted((tmp_path / "cache").rglob("*.json"))
     content = json.loads(files[0].read_text())
     assert len(files) == 12 and set(content) == {"request", "answer", "received"}
-    assert content["answer"]["choices"][0]["message"]["content"] in TEXT.values()
+    assert content["answer"] in {json.dumps(completion(text)) for text in TEXT.values()}
     files[0].write_text("{half")  # a damaged answer is asked for again
-    files[1].write_text(json.dumps({"answer": {"choices": []}}))
+    files[1].write_text(json.dumps({"answer": '{"choices": []}'}))
     assert codes(teacher(server, tmp_path).teach(PROBLEMS)) == ["trace"] * 12
     assert sum(server.seen.values()) == 14
     other = teacher(server, tmp_path, max_tokens=99)  # another request, another answer
-    assert codes(other.teach(PROBLEMS[:2])) == ["trace"] * 2 and other.asked == 2
+    assert codes(other.teach(PROBLEMS[:2])) == ["trace"] * 2 and other.client.asked == 2
 
 
 def test_no_more_requests_than_allowed_run_at_one_time(server, tmp_path):
     server.delay, read = 0.1, []
-    patient = LlmTeacher("m", endpoint(server.url, token="x"), tmp_path, parallel=3)
+    patient = teacher(server, tmp_path, parallel=3)
     found = patient.teach(read.append(p) or p for p in PROBLEMS)
     next(found)
     assert len(read) == 6  # a long source is not read ahead of what is asked
@@ -173,30 +188,62 @@ def test_no_more_requests_than_allowed_run_at_one_time(server, tmp_path):
 
 def test_an_endpoint_that_refuses_or_fails_all_stops_the_run(server, tmp_path, monkeypatch):
     server.faults = {i: [401] * 9 for i in range(12)}
-    with pytest.raises(TeacherError, match="401.*'m'"):
+    with pytest.raises(EndpointError, match="401.*'m'"):
         list(teacher(server, tmp_path).teach(PROBLEMS))
     server.faults = {i: [500] * 99 for i in range(12)}
-    with pytest.raises(TeacherError, match="8 problems in a row"):
+    with pytest.raises(EndpointError, match=f"{GIVE_UP_AFTER} requests in a row"):
         list(teacher(server, tmp_path, retries=1, parallel=1).teach(PROBLEMS))
-    nobody = LlmTeacher("m", endpoint("http://127.0.0.1:9/v1"), tmp_path, retries=0, wait=0.01)
-    with pytest.raises(TeacherError, match="start again to go on"):
-        list(nobody.teach(PROBLEMS))
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    close_session()
-    with pytest.raises(TeacherError, match="offline"):
-        list(teacher(server, tmp_path).teach(PROBLEMS))
+    nobody = Client("m", endpoint("http://127.0.0.1:9/v1"), tmp_path, retries=0, wait=0.01)
+    with pytest.raises(EndpointError, match="start again to go on"):
+        list(LlmTeacher(nobody).teach(PROBLEMS))
+    with pytest.raises(ValueError, match="'localhost:8000'.*must begin with http"):
+        endpoint("localhost:8000")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)  # of the hub alone
+    with pytest.raises(EndpointError, match="HF_HUB_OFFLINE"):
+        endpoint(None, "hf_x")
+    server.faults = {}
+    assert codes(teacher(server, tmp_path).teach(PROBLEMS[:1])) == ["trace"]
+
+
+def test_a_refusal_of_all_in_the_middle_is_one_problem_of_several(server, tmp_path):
+    server.faults = {i: [401] for i in range(1, 12)}
+    found = teacher(server, tmp_path, parallel=1).teach(PROBLEMS)
+    assert codes(next(found) for _ in range(9)) == ["trace"] + ["llm/refused"] * 8
+    with pytest.raises(EndpointError, match="8 requests in a row"):
+        next(found)
+
+
+def test_what_was_no_answer_is_kept_as_it_came(server, tmp_path):
+    server.faults = {0: ["no completion", 500], 1: [400]}
+    assert codes(teacher(server, tmp_path, parallel=1).teach(PROBLEMS[:2])) == [
+        "trace", "llm/refused"]
+    failed = [json.loads(line) for line in (tmp_path / "cache" / FAILED).open()]
+    assert [line["body"] for line in failed] == ['{"choices": []}'] + ['{"error": "no"}'] * 2
+    assert failed[0]["request_sha256"] == failed[1]["request_sha256"]
+
+
+def test_an_interrupted_run_waits_for_no_further_try(server, tmp_path):
+    server.faults = {i: [500] * 99 for i in range(1, 12)}
+    found = teacher(server, tmp_path, wait=30.0).teach(PROBLEMS)
+    next(found)
+    while sum(server.seen.values()) < 4:
+        time.sleep(0.01)
+    start = time.monotonic()
+    found.close()
+    assert time.monotonic() - start < 5
 
 
 def test_the_wait_that_a_server_asks_for_is_kept_and_bounded(tmp_path):
     waits = []
 
     def busy(request):
-        raise Unavailable("busy", seconds)
+        raise Unavailable("busy", seconds=seconds)
 
     for seconds, expected in ((None, [1, 2, 4]), (7.0, [7, 7, 7]), (10**6, [60, 60, 60])):
         waits.clear()
-        found = LlmTeacher("m", busy, tmp_path, retries=3, sleep=waits.append).teach_one(PROBLEMS[0])
-        assert found.reason == "llm/no_answer" and len(waits) == 3
+        client = Client("m", busy, tmp_path, retries=3, sleep=waits.append)
+        assert LlmTeacher(client).teach_one(PROBLEMS[0]).reason == "llm/no_answer"
+        assert len(waits) == 3
         assert all(0.75 * e <= w <= 1.25 * e for w, e in zip(waits, expected)), waits
 
 
@@ -212,7 +259,7 @@ def test_the_hub_token_goes_to_no_other_server(server, tmp_path, monkeypatch):
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
     for token, sent in ((None, "Bearer none"), ("mine", "Bearer mine")):
         server.tokens.clear()
-        asked = LlmTeacher("m", endpoint(server.url, token=token), tmp_path / sent)
+        asked = LlmTeacher(Client("m", endpoint(server.url, token), tmp_path / sent))
         assert codes(asked.teach(PROBLEMS[:1])) == ["trace"] and server.tokens == {sent}
 
 
@@ -222,28 +269,29 @@ def test_checks_in_a_form_of_their_own_are_written_by_the_rules(tmp_path):
                                       for k in range(1, len(right.plan) + 1)))
     prose = replace(own, execute=("So it follows.", *own.execute[1:]))
     for text, expected in ((own, right), (prose, prose)):
-        answer = completion(render_trace(text))
-        asked = LlmTeacher("m", lambda request: answer, tmp_path / expected.checks[0][:9])
+        asked = fixed(json.dumps(completion(render_trace(text))), tmp_path / expected.checks[0][:9])
         assert asked.teach_one(PROBLEMS[0]) == expected
 
 
 def test_a_local_model_is_asked_in_the_same_way(tmp_path):
-    asked = LlmTeacher("nano", chat("nano"), tmp_path, attempts=2, max_tokens=24)
+    asked = LlmTeacher(Client("nano", chat("nano"), tmp_path), attempts=2, max_tokens=24)
     found = list(asked.teach(PROBLEMS[:2]))
     # It was never shown the form: what counts is that its words arrive and are refused.
     assert codes(found) == ["llm/not_a_trace"] * 2 or "llm/empty" in codes(found)
     kept = [json.loads(f.read_text()) for f in sorted(tmp_path.rglob("*.json"))]
-    assert asked.asked == len(kept) == 4 and {k["request"]["seed"] for k in kept} == {0, 1}
-    texts = [k["answer"]["choices"][0]["message"]["content"] for k in kept]
+    assert asked.client.asked == len(kept) == 4 and {k["request"]["seed"] for k in kept} == {0, 1}
+    texts = [json.loads(k["answer"])["choices"][0]["message"]["content"] for k in kept]
     assert any(texts)
-    again = LlmTeacher("nano", chat("nano"), tmp_path / "again", attempts=2, max_tokens=24)
+    again = LlmTeacher(Client("nano", chat("nano"), tmp_path / "again"), 2, max_tokens=24)
     assert list(again.teach(PROBLEMS[:2]))[0].detail == found[0].detail  # greedy
 
 
-@pytest.mark.parametrize("changes", [dict(parallel=0), dict(attempts=0), dict(retries=-1)])
-def test_impossible_settings_are_refused(tmp_path, changes):
-    with pytest.raises(ValueError, match=next(iter(changes))):
-        LlmTeacher("m", dict, tmp_path, **changes)
+@pytest.mark.parametrize("make", [Client, fixed])
+def test_impossible_settings_are_refused(tmp_path, make):
+    for name in ("parallel", "retries") if make is Client else ("attempts", "max_tokens"):
+        arguments = ("m", dict) if make is Client else ("",)
+        with pytest.raises(ValueError, match=name):
+            make(*arguments, tmp_path, **{name: -1})
 
 
 # --- recorded ---------------------------------------------------------------------------
