@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: help setup study test test-slow figures ablate readme address clean
+.PHONY: help setup study test test-slow figures ablate readme address release clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -15,13 +15,17 @@ help: ## list the targets
 
 setup: $(STAMP) ## make the virtual environment (a few minutes at most, once)
 
-# --no-deps and --no-build-isolation: the lock alone decides what is installed, so that
-# nothing resolves torch a second time.
-$(STAMP): requirements.lock pyproject.toml
+# --no-deps and --no-build-isolation: the locks alone decide what is installed, each file by
+# its hash, so that nothing resolves torch a second time. `pip check` misses something only
+# where the index gave torch's CUDA build, and so the libraries of the second lock.
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+INSTALL := $(PIP) install --quiet --no-deps
+$(STAMP): requirements.lock requirements-cuda.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-		--no-deps --no-build-isolation -e .
+	$(INSTALL) --require-hashes -r requirements.lock
+	@$(PIP) check >/dev/null || $(INSTALL) --require-hashes -r requirements-cuda.lock
+	$(INSTALL) --no-build-isolation -e .
+	@$(PIP) check
 	@touch $@
 
 study: $(STAMP) ## the whole study: notebooks 00 to 05, into build/
@@ -46,6 +50,9 @@ readme: $(STAMP) ## picture and tables of README and docs/, made anew from resul
 
 address: $(STAMP) ## another public address: make address URL=https://github.com/owner/name
 	@$(BIN)/python scripts/address.py "$(URL)"
+
+release: $(STAMP) ## the notebooks install the commit that they belong to, not the head
+	@$(BIN)/python scripts/release.py $(REVISION)
 
 clean: ## remove scratch runs and build products; the virtual environment stays
 	rm -rf build

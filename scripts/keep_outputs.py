@@ -22,6 +22,8 @@ from pathlib import Path
 
 import nbformat
 
+from release import INSTALLED
+
 from nanoreason import paths
 from nanoreason.figures.plots import few_colours
 
@@ -34,8 +36,8 @@ class KeepError(Exception):
 
 
 def source_sha256(cell) -> str:
-    """Hexadecimal sha256 of a cell's source."""
-    return hashlib.sha256(cell.source.encode("utf-8")).hexdigest()
+    """Hexadecimal sha256 of a cell's source, whatever version it installs from where."""
+    return hashlib.sha256(INSTALLED.sub("git+", cell.source).encode("utf-8")).hexdigest()
 
 
 def not_executed(book) -> list[str]:

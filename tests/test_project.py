@@ -15,7 +15,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-import address, study
+import address, keep_outputs, release, study
 from nanoreason import paths
 from nanoreason.runs import RunError, find_run
 
@@ -25,21 +25,35 @@ DECLARED = {canonicalize_name(Requirement(line).name): Requirement(line)
             for line in PROJECT["dependencies"]
             + PROJECT["optional-dependencies"]["notebooks"]
             + PROJECT["optional-dependencies"]["test"]}
-LOCK_LINES = [line for line in (ROOT / "requirements.lock").read_text().splitlines()
-              if not line.startswith("#")]
-LOCK = {canonicalize_name(line.partition("==")[0]): line.partition("==")[2]
-        for line in LOCK_LINES}
+LOCKED = {name: [Requirement(line) for line in re.findall(r"^[^#\s][^\\\n]*", text, re.MULTILINE)]
+          for name in ("requirements.lock", "requirements-cuda.lock")
+          for text in [(ROOT / name).read_text()]}
+LOCK = {canonicalize_name(requirement.name): str(requirement.specifier).removeprefix("==")
+        for requirement in LOCKED["requirements.lock"]}
 MODULES = sorted((ROOT / "nanoreason").rglob("*.py"))
 
 
 # -- metadata, lock, environment
 
-def test_lock_is_exact_and_free_of_places():
-    for line in LOCK_LINES:
-        assert re.fullmatch(r"[A-Za-z0-9._-]+==[0-9][A-Za-z0-9.]*", line), line
-    assert len(LOCK) == len(LOCK_LINES)
+@pytest.mark.parametrize("name", LOCKED)
+def test_lock_is_exact_hashed_and_free_of_places(name):
+    text = (ROOT / name).read_text()
+    for requirement in LOCKED[name]:
+        assert re.fullmatch("==[0-9][A-Za-z0-9.]*", str(requirement.specifier)), requirement
+    assert len({requirement.name for requirement in LOCKED[name]}) == len(LOCKED[name])
+    lines = [line.strip() for line in text.splitlines() if not line.startswith("#")]
+    for line, after in zip(lines, [*lines[1:], ""]):
+        hashed = re.fullmatch(r"--hash=sha256:[0-9a-f]{64}( \\)?", line)
+        assert hashed or after.startswith("--hash"), f"{line}: no hash"
+    assert "://" not in text
+
+
+def test_the_second_lock_is_of_cuda_alone():
+    names = {canonicalize_name(requirement.name)
+             for requirement in LOCKED["requirements-cuda.lock"]}
+    assert not names & set(LOCK)
+    assert all(name.startswith(("nvidia-", "cuda-")) or name == "triton" for name in names)
     assert LOCK["torch"] == "2.13.0"
-    assert LOCK["jupyterlab-widgets"] == "3.0.16"
 
 
 def test_lock_satisfies_the_ranges():
@@ -85,6 +99,8 @@ def test_continuous_integration_runs_the_same_command():
     workflow = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())
     steps = workflow["jobs"]["test"]["steps"]
     assert {"run": "bash .ci/run"} in steps
+    for step in steps:  # a tag may be moved, a commit not
+        assert re.fullmatch(r"[\w./-]+@[0-9a-f]{40}", step.get("uses", f"x@{'0' * 40}"))
     assert any(s.get("with", {}).get("python-version") == "3.11" for s in steps)
     script = (ROOT / ".ci/run").read_text()
     assert "set -euo pipefail" in script and "make --no-print-directory test" in script
@@ -215,6 +231,53 @@ def test_other_addresses_are_refused_and_nothing_is_written(tmp_path, url, capsy
     with pytest.raises(address.AddressError, match="give URL=https://github.com/owner/name"):
         address.change_address(copy, url)
     assert (copy / "pyproject.toml").read_bytes() == (ROOT / "pyproject.toml").read_bytes()
+
+
+# -- the version that the notebooks install
+
+def installed(root):
+    """What the notebooks of a checkout install: (address, commit or None), each once."""
+    return {found.groups() for path in (root / "notebooks").glob("*.ipynb")
+            for cell in nbformat.read(path, 4).cells
+            for found in release.INSTALLED.finditer(cell.source)}
+
+
+def test_the_notebooks_install_one_commit_of_this_history():
+    (where, commit), = installed(ROOT)
+    assert where == f"git+{address.public_address(ROOT)}" and commit
+    if release.git(ROOT, "rev-parse", "--is-shallow-repository") == "false":
+        release.git(ROOT, "merge-base", "--is-ancestor", commit, "HEAD")
+
+
+def test_a_release_names_the_commit_of_the_package_that_stands_there(tmp_path, capsys):
+    copy, who = copy_of_checkout(tmp_path / "copy"), ["-c", "user.name=a", "-c", "user.email=a@b"]
+    release.git(copy.parent, "init", "-q", str(copy))
+
+    def commit():
+        release.git(copy, "add", "-A")
+        release.git(copy, *who, "commit", "-q", "-m", "x")
+        return release.git(copy, "rev-parse", "HEAD")
+    first = commit()
+    (copy / "docs" / "more.md").write_text("more")
+    commit()
+    assert release.pin(copy, first) == first and {found[1] for found in installed(copy)} == {first}
+    for path in (copy / "notebooks").glob("*.ipynb"):
+        assert keep_outputs.not_executed(nbformat.read(path, 4)) == []
+    changed = release.git(copy, "diff", "--stat")
+    assert "14 insertions(+)" in changed or "7 insertions(+)" in changed, changed
+    second = commit()
+    assert release.pin(copy) == second and {found[1] for found in installed(copy)} == {second}
+    (copy / "nanoreason" / "new.py").write_text("")
+    with pytest.raises(release.ReleaseError, match="nanoreason/new.py is another one in HEAD"):
+        release.pin(copy)
+    third = commit()
+    for revision, words in ((second, "new.py"), ("v9", "revision"), ("--help", "revision")):
+        with pytest.raises(release.ReleaseError, match=words):
+            release.pin(copy, revision)
+    assert {found[1] for found in installed(copy)} == {second} != {third}
+    address.change_address(copy, "https://github.com/some-one/else")
+    for path in (copy / "notebooks").glob("*.ipynb"):
+        assert keep_outputs.not_executed(nbformat.read(path, 4)) == []
 
 
 # -- the study
