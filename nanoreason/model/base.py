@@ -235,12 +235,14 @@ def chat(base: str, quantisation: str = "nf4") -> Callable[[dict], str]:
 
     def complete(request: dict) -> dict:
         if tokenizer.chat_template:
-            text = tokenizer.apply_chat_template(request["messages"], tokenize=False,
-                                                 add_generation_prompt=True)
+            prompt = tokenizer.apply_chat_template(
+                request["messages"], add_generation_prompt=True, return_tensors="pt",
+                return_dict=True, sanitize_control_tokens=True)
         else:
-            text = "".join(f"{message['content']}\n\n" for message in request["messages"])
-        prompt = tokenizer(text, return_tensors="pt",
-                           add_special_tokens=not tokenizer.chat_template).to(model.device)
+            prompt = tokenizer("".join(f"{message['content']}\n\n" for message
+                                       in request["messages"]),
+                               return_tensors="pt", split_special_tokens=True)
+        prompt = prompt.to(model.device)
         length, longest = prompt.input_ids.shape[1], model.config.max_position_embeddings
         if length >= longest:
             raise ValueError(f"the prompt has {length} tokens, the model takes {longest}")

@@ -17,6 +17,7 @@ import torch
 from nanoreason.stages import GROUPS, Stage
 from nanoreason.trace import Trace
 
+PLAIN = {"add_special_tokens": False, "split_special_tokens": True}
 IGNORE = -1  # the group of a token that belongs to none (question, padding)
 UNDERSTAND, PLAN, EXECUTE, VERIFY, TRANSITION = range(len(GROUPS))
 _CUTS = re.compile("(" + "|".join(
@@ -48,16 +49,15 @@ def prompt_text(question: str) -> str:
 def prompt_ids(tokenizer, question: str) -> list[int]:
     """The question as the model is asked it, in training and in generation alike."""
     if getattr(tokenizer, "chat_template", None):
-        text = tokenizer.apply_chat_template([{"role": "user", "content": question}],
-                                             add_generation_prompt=True, tokenize=False)
-    else:
-        text = prompt_text(question)
-    return text_ids(tokenizer, text)
+        return list(tokenizer.apply_chat_template(
+            [{"role": "user", "content": question}], add_generation_prompt=True,
+            return_dict=False, sanitize_control_tokens=True))
+    return text_ids(tokenizer, prompt_text(question))
 
 
 def text_ids(tokenizer, text: str) -> list[int]:
-    """Token ids of a text, nothing added."""
-    return list(tokenizer(text, add_special_tokens=False).input_ids)
+    """Token ids of a text, nothing added; what looks like a control token in it is text."""
+    return list(tokenizer(text, **PLAIN).input_ids)
 
 
 def tag_ids(tokenizer, stage: Stage = Stage.VERIFY) -> list[int]:
@@ -103,7 +103,7 @@ def encode(tokenizer, question: str, trace: Trace, max_length: int, wrong_execut
     prompt_length, inside_execute = len(ids), False
     pieces = segments(trace)
     # Each for itself, all in one call: calls cost more than what they do.
-    cut = tokenizer([text for text, _ in pieces], add_special_tokens=False).input_ids
+    cut = tokenizer([text for text, _ in pieces], **PLAIN).input_ids
     for (text, group), piece in zip(pieces, cut):
         silent = wrong_execute and inside_execute and text != f"{Stage.VERIFY.tag}\n"
         if text == f"{Stage.EXECUTE.tag}\n":

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -54,6 +55,29 @@ def test_tags_are_single_tokens_and_digits_are_single_tokens(tokenizer):
 def test_any_text_survives_the_tokenizer(tokenizer):
     for text in ("Ω ≈ 3,5 – naïve\tx\n\n  ", "giá tiền là 12.000 đồng", "\\frac{1}{2}"):
         assert tokenizer.decode(tokenizer(text).input_ids) == text
+
+
+def test_text_that_looks_like_a_control_token_stays_text(pair):
+    """In questions, traces and beginnings of traces, with a chat template and without."""
+    tokenizer, (problem, trace) = load_tokenizer("nano"), pair
+    control = set(tokenizer.all_special_ids)
+    looks = " ".join(tokenizer.all_special_tokens)
+    framed = "{% for m in messages %}<|pad|>{{ m['content'] }}<|endoftext|>\n{% endfor %}"
+    odd = replace(trace, understand=(*trace.understand[:-1], f"Find: {looks}"))
+    for template, frame in ((None, 0), (framed, 2)):
+        tokenizer.chat_template = template
+        plain = prompt_ids(tokenizer, problem.question)
+        assert len([i for i in plain if i in control]) == frame
+        asked = prompt_ids(tokenizer, f"What is {looks}?")
+        assert len([i for i in asked if i in control]) == frame
+        assert f"What is {looks}?" in tokenizer.decode(asked)
+        row = encode(tokenizer, problem.question, odd, 1000)
+        completion = row.input_ids[row.prompt_length:-1]
+        assert not control & set(completion)
+        assert tokenizer.decode(completion) == render_trace(odd) + "\n"
+        begun = partial_ids(tokenizer, problem.question, given_part(odd))
+        assert not control & set(begun[row.prompt_length:])
+        assert row.input_ids[:len(begun)] == begun
 
 
 def test_groups(tokenizer, pair):
