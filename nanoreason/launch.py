@@ -23,11 +23,11 @@ from datetime import timedelta
 from pathlib import Path
 
 import torch
-import yaml
 from torch.distributed.elastic.multiprocessing.errors import record
 
 from nanoreason import paths
 from nanoreason.params.sets import read_parameters
+from nanoreason.params.validation import read_mapping
 from nanoreason.training.train import train_here
 
 PATIENCE = timedelta(hours=12)  # the others wait while process 0 prepares the data
@@ -44,7 +44,7 @@ def main() -> None:
         parser.error("start it with torchrun, which numbers the processes (LOCAL_RANK is not "
                      "set); one process needs no launch, call nanoreason.training.train")
     paths.RUNS = given.runs or paths.RUNS
-    params = read_parameters("train", yaml.safe_load(given.params.read_text(encoding="utf-8")))
+    params = read_parameters("train", read_mapping(given.params)[0])
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     torch.distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo",

@@ -70,7 +70,7 @@ def load_condition(name: str) -> Condition:
     if name not in names:
         raise ParameterError(f"conditions={name!r} is refused: there is no params/{FOLDER}/"
                              f"{name}.yaml; choose from {', '.join(names)}")
-    values, comments = read_mapping(f"{FOLDER}/{name}")
+    values, comments = read_mapping(paths.PARAMS / FOLDER / f"{name}.yaml")
     odd = next((key for key in values if key in OF_THE_GRID), None)
     if odd:
         raise ParameterError(f"params/{FOLDER}/{name}.yaml: {odd} is set by the grid for all "

@@ -11,8 +11,8 @@ papermill can pass.
 """
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
@@ -22,7 +22,7 @@ from nanoreason.data.procedural import LANGUAGES
 from nanoreason.data.sources import NAMES as SOURCES, read_mixture
 from nanoreason.params.validation import (KINDS, Name, ParameterError, Params, Seed, bad_value,
                                           given_names, load_profile, owners, profile_names,
-                                          unknown)
+                                          shown, unknown)
 from nanoreason.stages import GIVEN, SPLITS
 
 ON_POLICY_SHARE = 0.5  # of the wrong traces, in phase verification
@@ -30,11 +30,12 @@ SETTINGS = ("natural", *GIVEN)  # that can be asked for
 WEIGHTS = ("understand_weight", "plan_weight", "execute_weight", "verify_weight",
            "transition_weight")
 
-Count = Annotated[int, Field(ge=1, description="a whole number, 1 or more")]
+LARGEST = 2**31 - 1  # of a count
+Count = Annotated[int, Field(ge=1, le=LARGEST, description="a whole number, 1 or more")]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False, description="a number, 0 or more")]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False, description="a number above 0")]
 Share = Annotated[float, Field(ge=0, le=1)]
-Base = Annotated[str, Field(min_length=1,
+Base = Annotated[str, Field(min_length=1, max_length=1000,
                             description="nano, or a model of the hub or a folder")]
 Minutes = Annotated[Positive | None, Field(
     description="a number above 0, in minutes; None: no limit")]
@@ -61,7 +62,7 @@ class _WithData(Params):
     @classmethod
     def _known_sources(cls, value: str) -> str:
         several = bool(read_mixture(value)) and cls.kind in ("data", "train")
-        if value not in SOURCES and not several and not Path(value).is_file():
+        if value not in SOURCES and not several and not os.path.isfile(value):
             raise ValueError("no such source and no such file")
         return value
 
@@ -112,7 +113,7 @@ class TrainParams(_Prepares):
     quantisation: Literal["nf4", "none"] = "nf4"
     traces: Count = Field(3000, description="number of training traces, 1 or more")
     max_length: int = Field(
-        1024, ge=16, description="tokens of a trace with its question, 16 or more")
+        1024, ge=16, le=LARGEST, description="tokens of a trace with its question, 16 or more")
 
     understand_weight: Weight = 1.0
     plan_weight: Weight = 1.0
@@ -142,7 +143,7 @@ class TrainParams(_Prepares):
     micro_batch_size: Count = Field(
         4, description="traces in one forward pass of one process at most, 1 or more")
     micro_batch_tokens: int = Field(
-        4096, ge=16, description="tokens of those with their padding at most, 16 or more")
+        4096, ge=16, le=LARGEST, description="tokens of those with their padding at most, 16 or more")
     optimiser: Literal["adamw", "adamw_8bit"] = "adamw"
     gradient_checkpointing: bool = True
     unpack: bool = False
@@ -205,7 +206,8 @@ class EvaluateParams(_WithData):
         SETTINGS, min_length=1, description=f"a list of {', '.join(SETTINGS)}")
     splits: Annotated[tuple[Literal[SPLITS], ...], AsNames] = Field(
         SPLITS, min_length=1, description=f"a list of {', '.join(SPLITS)}")
-    interventions: int = Field(100, ge=0, description="traces to intervene in, 0 or more")
+    interventions: int = Field(
+        100, ge=0, le=LARGEST, description="traces to intervene in, 0 or more")
     samples: Count = Field(1, description="traces of each problem, 1 or more")
     temperature: Weight = Field(0.0, description="0 (the likeliest token) or a number above 0")
     baseline: bool = True
@@ -267,6 +269,8 @@ def read_parameters(kind: str | type[Params], namespace: Mapping[str, Any]) -> P
     Raises ParameterError for a name that nothing knows, a wrong type or a value out of range.
     """
     set_ = KINDS.get(kind) if isinstance(kind, str) else kind
+    if not isinstance(namespace, Mapping):
+        raise ParameterError(f"{shown(namespace)} is refused: give names with their values")
     if set_ is None:
         raise ParameterError(bad_value("kind", kind, f"one of {', '.join(KINDS)}"))
     profile = namespace.get("profile")

@@ -14,6 +14,8 @@ import ast
 import difflib
 from collections.abc import Mapping
 from contextlib import suppress
+from datetime import date
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, NamedTuple, get_args
 
 import yaml
@@ -23,6 +25,7 @@ from pydantic.fields import FieldInfo
 from nanoreason import paths
 
 GIB = 2**30
+SHOWN = 120  # characters of a value in a refusal
 LITERALS = (bool, int, float, str, list, tuple, dict, type(None))
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
@@ -51,23 +54,33 @@ def load_profile(name: str) -> dict:
 
     Raises ParameterError if the file is no flat mapping; the caller knows that it exists.
     """
-    return read_mapping(name)[0]
+    return read_mapping(paths.PARAMS / f"{name}.yaml")[0]
 
 
-def read_mapping(name: str) -> tuple[dict, list[str]]:
-    """The values of params/<name>.yaml, and its comment lines without their marks.
+class _Loader(yaml.SafeLoader):
+    """Without aliases, a few lines of which can stand for gigabytes."""
 
-    Raises ParameterError if the file is no YAML or no flat mapping.
+    def compose_node(self, parent, index):
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("anchors and aliases are not read")
+        return super().compose_node(parent, index)
+
+
+def read_mapping(path: Path) -> tuple[dict, list[str]]:
+    """The values of a YAML file of parameters, and its comment lines without their marks.
+
+    Raises ParameterError, in one line, if the file is no YAML or no flat mapping of names.
     """
-    text = (paths.PARAMS / f"{name}.yaml").read_text(encoding="utf-8")
+    inside = path.is_relative_to(paths.PARAMS)
+    where = f"params/{path.relative_to(paths.PARAMS)}" if inside else str(path)
     try:
-        values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ParameterError(f"params/{name}.yaml is no YAML: {' '.join(str(error).split())}"
+        text = path.read_text(encoding="utf-8")
+        values = yaml.load(text, _Loader)
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        raise ParameterError(f"{where} is no YAML: {' '.join(str(error).split())[:200]}"
                              ) from None
     if not isinstance(values, dict) or any(isinstance(v, dict) for v in values.values()):
-        raise ParameterError(f"params/{name}.yaml must be a flat mapping of names to values; "
-                             "{} for none")
+        raise ParameterError(f"{where} must be a flat mapping of names to values; {{}} for none")
     return values, [line.lstrip("# ") for line in text.splitlines() if line.startswith("#")]
 
 
@@ -114,7 +127,7 @@ class Params(BaseModel):
 
     profile: str = Field("nano", description="a file of params/, or auto")
     run: Name = Field("scratch", description="text of letters, digits, "
-                      "dots, _ and - (papermill -r passes digits as text)")
+                      "dots, _ and - (digits alone: papermill -r, or quotes in YAML)")
     seed: Seed = 0
 
     @classmethod
@@ -167,8 +180,10 @@ def owners(name: str) -> list[str]:
     return [kind for kind, set_ in KINDS.items() if name in set_.model_fields]
 
 
-def unknown(name: str, set_: type[Params]) -> str:
+def unknown(name: Any, set_: type[Params]) -> str:
     """The sentence for a name that a set lacks: where it belongs, or what is close to it."""
+    if not isinstance(name, str):
+        return f"{shown(name)} is a {type(name).__name__} and no name of a parameter"
     sentence, known = f"unknown parameter {name} for {set_.kind}", list(set_.model_fields)
     if owners(name):
         return f"{sentence}: it belongs to {', '.join(owners(name))}"
@@ -182,11 +197,22 @@ def bad_value(name: str, value: Any, right: str, origin: str = "") -> str:
 
     right: what would be right, e.g. "a number, 0 or more"; origin: where the value stood.
     """
-    sentence = f"{name}={value!r}{origin} is refused: {name} must be {right}"
+    sentence = f"{name}={shown(value)}{origin} is refused: {name} must be {right}"
+    if isinstance(value, date):
+        sentence += " (a date here; in YAML write it in quotes)"
     with suppress(ValueError):
         if isinstance(value, str) and float(value) is not None:
             sentence += " (text here; in YAML write 1.0e-4, since 1e-4 is text)"
     return sentence
+
+
+def shown(value: Any) -> str:
+    """A value as a refusal quotes it: its `repr`, cut where that is long."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError) as error:  # thousands of digits; lists in lists in lists
+        return f"<{type(value).__name__}: {error}>"
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}... ({len(text)} characters)"
 
 
 def _right(field: FieldInfo) -> str:
@@ -201,9 +227,12 @@ def given_names(namespace: Mapping[str, Any]) -> list[str]:
     """The public names in a notebook's namespace that stand for parameters, in order.
 
     In a kernel: what is assigned in cells that hold nothing but literal assignments (the
-    tagged parameters cell and papermill's injected one). Elsewhere, in a plain mapping
-    or in a kernel that keeps no history (nbval's): every public name with a literal value.
+    tagged parameters cell and papermill's injected one). In a kernel that keeps no history
+    (nbval's): every public name with a literal value. In a mapping that is no namespace of
+    Python's, such as a file's: every name.
     """
+    if "__name__" not in namespace:
+        return list(namespace)
     cells, names = namespace.get("In"), []
     if isinstance(cells, list) and "get_ipython" in namespace:
         names = [name for cell in cells for name in literal_assignments(cell)]

@@ -102,7 +102,7 @@ def test_profile_names_itself_and_holds_known_names(name):
     assert values["profile"] == name
     for parameter in values:
         assert any(parameter in s.model_fields for s in KINDS.values()), parameter
-    header = "\n".join(read_mapping(name)[1])
+    header = "\n".join(read_mapping(paths.PARAMS / f"{name}.yaml")[1])
     assert f"papermill -f params/{name}.yaml" in header and "Needs:" in header
 
 
@@ -115,6 +115,44 @@ def test_unknown_name_in_a_profile_names_the_file(tmp_path, monkeypatch):
     with pytest.raises(ParameterError, match="rank=0 in params/high.yaml is refused"):
         TrainParams(profile="high")
     assert TrainParams(profile="high", rank=2).rank == 2
+
+
+@pytest.mark.parametrize("text, words", [
+    ("run: 2026-03-14", "run=datetime.date(2026, 3, 14) is refused"),
+    ("profile: nano\nrun: 2026-03-14 10:00:00", "in YAML write it in quotes"),
+    ("run: 20260314", "run=20260314 is refused"), ("run: yes", "run=True is refused"),
+    ("run: !!binary aGVsbG8=", "run=b'hello' is refused"), ("run: !!set {a}", "is refused"),
+    ("max_minuts: 2026-03-14", "did you mean max_minutes"), ("_rank: 3", "unknown parameter _rank"),
+    ("2026-03-14: 1", "is a date and no name"), ("1: 2", "is a int and no name"),
+    ("- rank", "must be a flat mapping"), ("", "must be a flat mapping"),
+    ("rank: {a: 1}", "must be a flat mapping"), ("rank: [", "is no YAML"),
+    ("run: 2026-13-45", "is no YAML"), (f"rank: {'9' * 5000}", "is no YAML"),
+    ("settings: " + "[" * 10_000, "is no YAML"), ("run: \ud800", "is no YAML"),
+    ("a: &a [x, x]\n" + "".join(f"a{k}: &a{k} [*a{k - 1 or ''}, *a{k - 1 or ''}]\n"
+                                for k in range(1, 40)), "anchors and aliases are not read"),
+])
+def test_a_file_of_parameters_is_read_whole_or_refused_in_one_short_line(tmp_path, text, words):
+    """Nothing of it is dropped without a word: a date is not text, but was asked for."""
+    path = tmp_path / "mine.yaml"
+    path.write_bytes(text.encode("utf-8", "surrogatepass"))
+    with pytest.raises(ParameterError) as caught:
+        read_parameters("train", read_mapping(path)[0])
+    sentence = str(caught.value)
+    assert words in sentence and "\n" not in sentence and len(sentence) < 700
+
+
+def test_values_of_any_size_are_refused_in_one_short_line():
+    deep = []
+    for _ in range(100_000):
+        deep = [deep]
+    for values in ({"seed": 10**5000}, {"rank": 10**5000}, {"max_length": 10**5000},
+                   {"verify_weight": 10**5000}, {"run": "a" * 10**6}, {"base": deep},
+                   {"error_kinds": {"arithmetic_slip": 10**5000}}, {"data": "a" * 5000},
+                   {"base": "a" * 5000},
+                   {"data": "a\0b"}):
+        with pytest.raises(ParameterError) as caught:
+            TrainParams(**values)
+        assert len(str(caught.value)) < 500 and "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("gpus, name", [
