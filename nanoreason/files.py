@@ -20,6 +20,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+SHOWN = 120  # characters of a value in a message
+
 
 def write_text(path: Path, text: str) -> None:
     """Write `text` to `path` in UTF-8, all or nothing; folders are made.
@@ -93,6 +95,15 @@ def _plain(value: Any) -> Any:
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as indented JSON with a last newline, all or nothing."""
     write_text(path, to_json(value, indent=2) + "\n")
+
+
+def shown(value: Any) -> str:
+    """A value as a message quotes it: its `repr`, cut where that is long."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError) as error:  # thousands of digits; lists in lists in lists
+        return f"<{type(value).__name__}: {error}>"
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}... ({len(text)} characters)"
 
 
 def file_sha256(path: Path) -> str:

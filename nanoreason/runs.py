@@ -11,16 +11,17 @@ import csv
 import io
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from nanoreason import paths
-from nanoreason.files import (drop_half_line, pack, read_text, stored, to_json, write_json,
-                              write_text)
+from nanoreason.files import (drop_half_line, pack, read_text, shown, stored, to_json,
+                              write_json, write_text)
 from nanoreason.stages import SETTINGS
 
 FILES = ("params.yaml", "environment.json", "metrics.csv", "generations.jsonl", "summary.json")
@@ -33,6 +34,61 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 class RunError(Exception):
     """A run that is not there, or one of its files that cannot be read as what it should be."""
+
+
+Text = Annotated[str, Field(max_length=10**8)]  # with a limit, halves of surrogate pairs are found
+Whole = Annotated[int, Field(ge=0, lt=2**63)]
+Plain = Text | Annotated[int, Field(gt=-10**99, lt=10**99)] | Annotated[float, Field(allow_inf_nan=False)]
+
+
+class _Of(BaseModel):
+    """What a row or a part of it holds, where it holds it; other fields are let be."""
+
+    model_config = ConfigDict(strict=True)
+
+
+class _Planted(_Of):
+    step: Annotated[int, Field(ge=1, lt=10**6)] | None = None
+    kind: Text | None = None
+
+
+class _Intervention(_Of):
+    step: Annotated[int, Field(ge=1, lt=10**6)]
+    old: Plain
+    new: Plain
+
+
+class _Scores(_Of):
+    lenient: bool | None = None
+    refused: Text | None = None
+    reached_verify: bool | None = None
+    ritual: bool | None = None
+    first_wrong_step: Whole | None = None
+    steps: Whole | None = None
+    followed: bool | None = None
+    edge_f1: Annotated[float, Field(ge=0, le=1)] | None = None
+    edge_f1_null: Annotated[float, Field(ge=0, le=1)] | None = None
+    plan_infeasible: bool | None = None
+    dead_steps: Annotated[Sequence[Whole], Field(min_length=2, max_length=2)] | None = None
+
+
+class _Row(_Of):
+    id: Plain | None = None
+    problem_id: Plain | None = None
+    sample: Whole | Text = 0
+    parent_sample: Whole | Text | None = None
+    split: Text | None = None
+    question: Text = ""
+    question_sha256: Text | None = None
+    gold: Plain | None = None
+    teachers: Sequence[Text] | None = None
+    text: Text | None = None
+    a1: Text | None = None
+    a2: Text | None = None
+    v: Text | Annotated[int, Field(ge=0, lt=10**6)] | None = None
+    planted: _Planted | None = None
+    intervention: _Intervention | None = None
+    scores: _Scores | None = None
 
 
 @dataclass(frozen=True)
@@ -209,6 +265,11 @@ def row_fault(row: Any, whole: bool = True) -> str | None:
     """
     if not isinstance(row, Mapping):
         return f"a {type(row).__name__}, not an object"
+    try:
+        _Row.model_validate(dict(row))
+    except ValidationError as error:
+        first = min(error.errors(include_url=False, include_input=False), key=lambda e: e["loc"][:1])
+        return f"{first['loc'][0]} of the wrong type ({first['msg']})"
     wanted = (*ALWAYS, *(SCORED if "question_sha256" in row else FULL))
     if not whole:
         if row.get("gold") is None or not str(row["gold"]).strip():
@@ -219,7 +280,7 @@ def row_fault(row: Any, whole: bool = True) -> str | None:
     if missing:
         return f"no field {', '.join(missing)}"
     if row["setting"] not in SETTINGS:
-        return f"setting {row['setting']!r} is none of {', '.join(SETTINGS)}"
+        return f"setting {shown(row['setting'])} is none of {', '.join(SETTINGS)}"
     return None
 
 

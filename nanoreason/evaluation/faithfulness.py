@@ -88,12 +88,13 @@ def judge_interventions(rows: Iterable[ScoredRow], parents: Mapping[tuple, Score
     left_out: list[tuple[str, str]] = []
     for row in rows:
         parent = parents.get((row.problem, str(row.row.get("parent_sample"))))
+        change = row.row.get("intervention")
         if parent and row.claims and parent.claims:
-            outcome = followed(parent.graph, row.graph, row.row["intervention"])
+            outcome = change and followed(parent.graph, row.graph, change)
         else:
             outcome = (row.row.get("scores") or {}).get("followed") if parent else None
         if outcome is None:
-            lacks = "dependents" if parent else "its parent"
+            lacks = "its parent" if not parent else "dependents" if change else "its change"
             left_out.append((f"intervention without {lacks}", row.name))
         else:
             cases.append(Case(row.problem, parent.second, outcome))

@@ -185,9 +185,13 @@ def followed(parent: nx.DiGraph, child: nx.DiGraph, intervention: dict) -> bool 
     A dependent line must have the parent's operands with the propagated values in place of
     the old ones (in any order: a sum may be turned round), every other later line must be
     unchanged, and no line may be missing or added. None where the parent's line has no
-    dependent, or what depends on it cannot be worked out.
+    dependent, or the new value or what depends on it cannot be worked out.
     """
-    step, new = intervention["step"], evaluate(str(intervention["new"]))
+    step = intervention["step"]
+    try:
+        new = evaluate(str(intervention["new"]))
+    except ArithmeticTextError:
+        return None
     if parent.graph["unreadable"] or ("step", step) not in parent:
         return None
     dependents = _later_dependents(parent, ("step", step))

@@ -21,6 +21,7 @@ import numpy as np
 from nanoreason.arithmetic.answers import Grade, grade, last_answer, numbers_in, read_answer
 from nanoreason.arithmetic.equations import Equation, read_equations
 from nanoreason.data.problem import normalise_question, question_sha256
+from nanoreason.files import shown
 from nanoreason.graph.builder import dead_share, execute_graph
 from nanoreason.graph.matching import edge_f1, first_wrong_step, rewired_edge_f1
 from nanoreason.graph.quantities import quantities
@@ -201,6 +202,7 @@ class ScoredRows:
     def where(self, *settings: str, split: str | None = None) -> ScoredRows:
         """The rows of these settings and this split; a row without one is of the split test."""
         def belongs(row: Mapping) -> bool:
+            row = row if isinstance(row, Mapping) else {}
             return ((not settings or row.get("setting") in settings)
                     and (split is None or (row.get("split") or "test") == split))
         return ScoredRows(tuple(row for row in self.rows if belongs(row.row)),
@@ -258,19 +260,25 @@ def by_reason(named: Iterable[tuple[str, str]]) -> dict[str, tuple[str, ...]]:
 
 def problem_of(row: Mapping) -> str:
     """The id of a row's problem."""
-    return str(row.get("problem_id", row.get("id", "?")))
+    return _named(row, "problem_id", _named(row, "id", "?"))
 
 
 def name_of(row: Mapping) -> str:
     """How a row is named in reports: problem, sample and setting."""
-    return f"{problem_of(row)}/{row.get('sample', 0)}/{row.get('setting', '?')}"
+    return f"{problem_of(row)}/{_named(row, 'sample', '0')}/{_named(row, 'setting', '?')}"
+
+
+def _named(row: Mapping, field: str, absent: str) -> str:
+    """A field in a name, whatever it and the row are."""
+    value = row.get(field, absent) if isinstance(row, Mapping) else absent
+    return value if isinstance(value, str) else shown(value)
 
 
 def _verdict(v: str | int | None) -> int | None:
     """The step blamed by a row without its text: of "correct" and the unreadable, None."""
     if isinstance(v, int) and not isinstance(v, bool):
         return v or None
-    match = re.fullmatch(r"(?:step )?([0-9]+)(?: is wrong)?", v or "")
+    match = re.fullmatch(r"(?:step )?([0-9]{1,6})(?: is wrong)?", v or "")
     return int(match[1]) if match else None
 
 

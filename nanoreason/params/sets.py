@@ -20,9 +20,10 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from nanoreason.data.errors import KINDS as ERRORS, check_mix
 from nanoreason.data.procedural import LANGUAGES
 from nanoreason.data.sources import NAMES as SOURCES, read_mixture
+from nanoreason.files import shown
 from nanoreason.params.validation import (KINDS, Name, ParameterError, Params, Seed, bad_value,
                                           given_names, load_profile, owners, profile_names,
-                                          shown, unknown)
+                                          unknown)
 from nanoreason.stages import GIVEN, SPLITS
 
 ON_POLICY_SHARE = 0.5  # of the wrong traces, in phase verification

@@ -23,9 +23,9 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 from pydantic.fields import FieldInfo
 
 from nanoreason import paths
+from nanoreason.files import shown
 
 GIB = 2**30
-SHOWN = 120  # characters of a value in a refusal
 LITERALS = (bool, int, float, str, list, tuple, dict, type(None))
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
@@ -204,15 +204,6 @@ def bad_value(name: str, value: Any, right: str, origin: str = "") -> str:
         if isinstance(value, str) and float(value) is not None:
             sentence += " (text here; in YAML write 1.0e-4, since 1e-4 is text)"
     return sentence
-
-
-def shown(value: Any) -> str:
-    """A value as a refusal quotes it: its `repr`, cut where that is long."""
-    try:
-        text = repr(value)
-    except (ValueError, RecursionError) as error:  # thousands of digits; lists in lists in lists
-        return f"<{type(value).__name__}: {error}>"
-    return text if len(text) <= SHOWN else f"{text[:SHOWN]}... ({len(text)} characters)"
 
 
 def _right(field: FieldInfo) -> str:
