@@ -20,7 +20,7 @@ from nanoreason import environment, paths
 from nanoreason.arithmetic.equations import Equation
 from nanoreason.arithmetic import read_equations
 from nanoreason.data.verify_lines import slip
-from nanoreason.arithmetic.expression import NUMBER
+from nanoreason.arithmetic.lexer import NUMBER
 from nanoreason.files import write_json
 from nanoreason.data.problem import read_json_lines
 from nanoreason.evaluation.report import share

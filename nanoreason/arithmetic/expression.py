@@ -17,14 +17,12 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 
+from nanoreason.arithmetic.lexer import MAX_DIGITS, NUMBER, OPERATORS
+
 MAX_CHARACTERS = 500
 MAX_NESTING = 40  # parentheses, unary minuses and towers of powers together
-MAX_DIGITS = 60  # of one number
 MAX_BITS = 4096  # of the numerator and of the denominator of every value on the way
 
-NUMBER = r"(?:[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])|[0-9]+)(?:\.[0-9]+)?|\.[0-9]+"
-OPERATORS = {"+": "+", "-": "-", "−": "-", "*": "*", "×": "*", "·": "*", "⋅": "*",
-             "/": "/", "÷": "/", "^": "^", "**": "^"}
 _TOKEN = re.compile(rf"[$€£]?\s*({NUMBER})|(\*\*|[-+*/^()%−×·⋅÷])|(\S)")
 
 

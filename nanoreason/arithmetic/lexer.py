@@ -9,8 +9,11 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
-from nanoreason.arithmetic.expression import NUMBER, OPERATORS
-
+# A number and the operators of strict arithmetic, which `expression` reads.
+NUMBER = r"(?:[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])|[0-9]+)(?:\.[0-9]+)?|\.[0-9]+"
+OPERATORS = {"+": "+", "-": "-", "−": "-", "*": "*", "×": "*", "·": "*", "⋅": "*",
+             "/": "/", "÷": "/", "^": "^", "**": "^"}
+MAX_DIGITS = 60  # of one number
 SMALL = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen "
     "fifteen sixteen seventeen eighteen nineteen"

@@ -25,9 +25,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 
-from nanoreason.arithmetic.expression import MAX_DIGITS, NUMBER
-from nanoreason.arithmetic.lexer import (MULTIPLES, NUMBERS, PARTS, SCALES, SMALL, TENS,
-                                         is_vietnamese)
+from nanoreason.arithmetic.lexer import (MAX_DIGITS, MULTIPLES, NUMBER, NUMBERS, PARTS, SCALES,
+                                         SMALL, TENS, is_vietnamese)
 
 _ORDINALS = set("first second third fourth last next previous this every each per".split())
 _ARTICLES = {"a", "an", "another", "other", "remaining"}
