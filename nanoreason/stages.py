@@ -33,6 +33,10 @@ GROUPS = (*(stage.value.lower() for stage in Stage), "transition")  # a token's,
 SETTINGS = ("natural", "injected", "clean", "intervened")  # a row's
 GIVEN = SETTINGS[1:3]  # of rows with a given EXECUTE, which pool with each other
 SPLITS = ("test", "test_template", "test_ood")  # of procedural problems, for the scores
+SOURCES = ("procedural", "gsm8k", "math", "vnhsge")  # of problems, beside files
+LANGUAGES = ("en", "vi", "en+vi")  # of procedural problems
+ERRORS = ("arithmetic_slip", "wrong_operator", "wrong_operand", "skipped_step",
+          "copying_slip")  # kinds that are injected
 RESULT, VERDICT, ANSWER = CLOSINGS = ("Result:", "Verdict:", "Answer:")
 _NAMES = "|".join(stage.value for stage in Stage)
 MARKER = re.compile(

@@ -18,14 +18,13 @@ from collections.abc import Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass
 from pathlib import Path
 
 from tqdm.auto import tqdm
 
 from nanoreason import paths
 from nanoreason.ablations.conditions import Cell, cells, run_name
-from nanoreason.ablations.results import GridRun, find, folders, store
+from nanoreason.ablations.results import Grid, GridRun, find, folders, store
 from nanoreason.environment import hardware
 from nanoreason.params.sets import AblateParams, EvaluateParams, TrainParams
 from nanoreason.runs import Run, RunError
@@ -40,18 +39,6 @@ NOT_OF_ROWS = ("profile", "run", "prompted", "baseline", "batch_tokens", "data_p
 
 class GridError(RuntimeError):
     """A run of the grid that failed, or two that must not be compared."""
-
-
-@dataclass(frozen=True)
-class Grid:
-    """runs: finished. missing: cells that were not run."""
-
-    runs: list[GridRun]
-    missing: list[Cell]
-
-    def of(self, condition: str) -> dict[int, GridRun]:
-        """The finished runs of a condition, by seed."""
-        return {run.seed: run for run in self.runs if run.condition == condition}
 
 
 def evaluation_of(params: AblateParams, cell: Cell) -> EvaluateParams:
@@ -183,7 +170,8 @@ def _begin_worker(parent: int) -> None:
 def _work(train_params: TrainParams, evaluate_params: EvaluateParams, log: Path) -> dict:
     """Train and score one cell in a worker; the facts of its environment.json."""
     from nanoreason.evaluation.generate import evaluate
-    from nanoreason.training.train import load_run, train
+    from nanoreason.training.resume import load_run
+    from nanoreason.training.train import train
 
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("a", encoding="utf-8") as file, redirect_stdout(file), redirect_stderr(file):

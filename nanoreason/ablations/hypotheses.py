@@ -18,8 +18,7 @@ from matplotlib.axes import Axes
 
 from nanoreason import paths
 from nanoreason.ablations.conditions import Condition
-from nanoreason.ablations.grid import Grid
-from nanoreason.ablations.results import GridRun
+from nanoreason.ablations.results import Grid, GridRun
 from nanoreason.evaluation.report import crossed_bootstrap
 from nanoreason.evaluation.rows import read_rows
 from nanoreason.evaluation.self_verification import STATISTICS, count_table, self_verification

@@ -66,6 +66,18 @@ class GridRun:
         return table[ROWS].reset_index(drop=True)
 
 
+@dataclass(frozen=True)
+class Grid:
+    """runs: finished. missing: cells that were not run."""
+
+    runs: list[GridRun]
+    missing: list[Cell]
+
+    def of(self, condition: str) -> dict[int, GridRun]:
+        """The finished runs of a condition, by seed."""
+        return {run.seed: run for run in self.runs if run.condition == condition}
+
+
 def _row(line: Mapping[str, str]) -> dict:
     planted = {"step": int(line["planted_step"]), "kind": line["planted_kind"],
                "origin": "planted"} if line["planted_step"] else None

@@ -20,10 +20,9 @@ from nanoreason.data.problem import Operand, Problem, Step, compute, write_numbe
 from nanoreason.data.verify_lines import (CorruptionError, check_kinds, check_line, equation,
                                           plain_steps, slip)
 from nanoreason.graph.builder import dependency_graph, sources_of
+from nanoreason.stages import ERRORS as KINDS
 from nanoreason.trace import Trace
 
-KINDS = ("arithmetic_slip", "wrong_operator", "wrong_operand", "skipped_step",
-         "copying_slip")
 ATTEMPTS = 40
 
 

@@ -25,9 +25,9 @@ from pathlib import Path
 
 from nanoreason.data.errors import check_mix, inject
 from nanoreason.data.filters import filter_traces, reasons
-from nanoreason.data.problem import (Problem, Rejection, make_record, normalise_question,
-                                     read_json_lines, read_traces)
-from nanoreason.data.sources import Entry, load_problems, read_mixture
+from nanoreason.data.problem import (Entry, Problem, Rejection, make_record, normalise_question,
+                                     read_json_lines, read_mixture, read_traces)
+from nanoreason.data.sources import load_problems
 from nanoreason.data.teachers import teach
 from nanoreason.trace import Trace
 

@@ -13,13 +13,14 @@ import json
 import operator
 import re
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
 from nanoreason.files import to_json, write_text
-from nanoreason.stages import TraceError
+from nanoreason.stages import SOURCES, TraceError
 from nanoreason.trace import Trace, parse_trace, render_trace
 
 
@@ -94,6 +95,35 @@ def normalise_question(question: str) -> str:
 def question_sha256(question: str) -> str:
     """Hexadecimal sha256 of the normalised question; decides dev and test membership."""
     return hashlib.sha256(normalise_question(question).encode("utf-8")).hexdigest()
+
+
+_ENTRY = re.compile(rf"({'|'.join(SOURCES)})(?:@([\w./-]+))?(?::([0-9]+(?:\.[0-9]+)?))?")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One data set of a mixture. share: of the total, divided by the sum of all shares."""
+
+    source: str
+    revision: str | None
+    share: float
+
+
+def read_mixture(data: str) -> list[Entry]:
+    """The data sets that `data` names, [] where it is something else, for example a path.
+
+    Raises `ValueError` for a data set that comes twice and for a share of 0.
+    """
+    found = [_ENTRY.fullmatch(part) for part in data.split("+")]
+    if not all(found):
+        return []
+    entries = [Entry(m[1], m[2], float(m[3] or 1)) for m in found]
+    for name, count in Counter(entry.source for entry in entries).items():
+        if count > 1:
+            raise ValueError(f"{name} comes {count} times in {data!r}; name it once")
+    if not all(entry.share for entry in entries):
+        raise ValueError(f"a share of {data!r} is 0; leave the data set out")
+    return entries
 
 
 # The fields of a prepared record, in the order in which they are written.

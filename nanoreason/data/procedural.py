@@ -18,10 +18,9 @@ from fractions import Fraction
 
 from nanoreason.data.problem import Operand, Problem, question_sha256, write_number
 from nanoreason.data.stories import RejectedStory, Scale, Situation, Story, load_words
-from nanoreason.stages import SPLITS as SCORED_SPLITS
+from nanoreason.stages import LANGUAGES, SPLITS as SCORED_SPLITS
 
 SPLITS = ("train", "dev", *SCORED_SPLITS)
-LANGUAGES = ("en", "vi", "en+vi")
 TRAIN_STEPS = (1, 2, 3, 4, 5)
 OOD_STEPS = 6
 # Tuning and tests go beyond the numbers of the base's stories: sums go wrong now and then,

@@ -14,9 +14,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -165,35 +164,6 @@ def read_vnhsge(record: dict, problem_id: str, split: str, place: str) -> Proble
 
 READERS = {"gsm8k": partial(read_problem, source="gsm8k"), "math": read_math,
            "vnhsge": read_vnhsge}
-NAMES = ("procedural", *READERS)
-_ENTRY = re.compile(rf"({'|'.join(NAMES)})(?:@([\w./-]+))?(?::([0-9]+(?:\.[0-9]+)?))?")
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One data set of a mixture. share: of the total, divided by the sum of all shares."""
-
-    source: str
-    revision: str | None
-    share: float
-
-
-def read_mixture(data: str) -> list[Entry]:
-    """The data sets that `data` names, [] where it is something else, for example a path.
-
-    Raises `ValueError` for a data set that comes twice and for a share of 0.
-    """
-    found = [_ENTRY.fullmatch(part) for part in data.split("+")]
-    if not all(found):
-        return []
-    entries = [Entry(m[1], m[2], float(m[3] or 1)) for m in found]
-    for name, count in Counter(entry.source for entry in entries).items():
-        if count > 1:
-            raise ValueError(f"{name} comes {count} times in {data!r}; name it once")
-    if not all(entry.share for entry in entries):
-        raise ValueError(f"a share of {data!r} is 0; leave the data set out")
-    return entries
-
 
 def _lines(path: Path, source: str, part: str) -> Iterator[Item]:
     for number, record in read_json_lines(path):

@@ -32,7 +32,7 @@ from nanoreason.params.sets import EvaluateParams
 from nanoreason.runs import Run, RunError, find_run
 from nanoreason.stages import GIVEN
 from nanoreason.trace import Trace, render_trace
-from nanoreason.training.train import load_run
+from nanoreason.training.resume import load_run
 
 EVALUATED, ROWS = "evaluate.yaml", "generations.jsonl"
 CHUNK = 32  # rows that are appended to the file at a time

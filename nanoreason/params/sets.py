@@ -17,14 +17,12 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from nanoreason.data.errors import KINDS as ERRORS, check_mix
-from nanoreason.data.procedural import LANGUAGES
-from nanoreason.data.sources import NAMES as SOURCES, read_mixture
+from nanoreason.data.problem import read_mixture
 from nanoreason.files import shown
 from nanoreason.params.validation import (KINDS, Name, ParameterError, Params, Seed, bad_value,
                                           given_names, load_profile, owners, profile_names,
                                           unknown)
-from nanoreason.stages import GIVEN, SPLITS
+from nanoreason.stages import ERRORS, GIVEN, LANGUAGES, SOURCES, SPLITS
 
 ON_POLICY_SHARE = 0.5  # of the wrong traces, in phase verification
 SETTINGS = ("natural", *GIVEN)  # that can be asked for
@@ -71,7 +69,7 @@ class _WithData(Params):
 class _Prepares(_WithData):
     error_share: Share = Field(
         0.5, description="the share of traces with an injected error, 0 to 1")
-    error_kinds: dict[str, float] | None = Field(
+    error_kinds: dict[Literal[ERRORS], Weight] | None = Field(
         None, description=f"weights of {', '.join(ERRORS)}, 0 or more and not all 0; None: alike")
     allow_fewer: bool = False
     drop_ambiguous: bool = False
@@ -79,7 +77,8 @@ class _Prepares(_WithData):
     @field_validator("error_kinds")
     @classmethod
     def _known_kinds(cls, value: dict | None) -> dict | None:
-        check_mix(value)
+        if value is not None and not any(value.values()):
+            raise ValueError("all weights are 0")
         return value
 
 

@@ -25,8 +25,9 @@ from transformers import AutoConfig
 from nanoreason import paths
 from nanoreason.environment import VERSION
 from nanoreason.files import file_sha256
-from nanoreason.model.base import Location
-from nanoreason.runs import Run, RunError, create_run
+from nanoreason.model.adapters import load_adapters
+from nanoreason.model.base import Location, load_base, locate
+from nanoreason.runs import Run, RunError, create_run, find_run
 from nanoreason.training.checkpoints import (Checkpoint, Checkpoints, DamagedError, differences,
                                              read_manifest, write_manifest)
 
@@ -175,3 +176,32 @@ def locked(run: Run, patience: float = PATIENCE) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def check_base(run: Run, found: Location) -> None:
+    """Refuse weights of the same name other than those that a run's adapters were made for.
+
+    Raises `RunError`. A run that did not record its base passes.
+    """
+    there = run.path("environment.json").exists()
+    made_for = run.read_environment().get("base") if there else None
+    if made_for and made_for["version"] != found.version:
+        raise RunError(f"run {run.name} was trained on {made_for['base']} from the "
+                       f"{made_for['source']} ({made_for['version']}), but here it comes from "
+                       f"the {found.source} ({found.version}): bring the same weights, or "
+                       "train again")
+
+
+def load_run(name: str, quantisation: str | None = None):
+    """(model with both adapters, tokenizer, parameters as a mapping) of a finished run.
+
+    quantisation: None takes what the run was trained on. Raises `RunError` if there is no
+    such run, its training is not finished, or the base found here is not the one it was
+    trained on, `FileNotFoundError` if it has no adapters.
+    """
+    run = find_run(name)
+    require_finished(run)
+    params = run.read_params()
+    check_base(run, locate(params["base"]))
+    model, tokenizer = load_base(params["base"], quantisation or params["quantisation"])
+    return load_adapters(model, run.path("adapters")), tokenizer, params

@@ -14,11 +14,11 @@ from nanoreason.data.prepare import prepare
 from nanoreason.environment import choose_device, choose_dtype
 from nanoreason.files import file_sha256
 from nanoreason.model.adapters import (adapter_parameters, attach_adapters, dequantized,
-                                       load_adapters, save_adapters)
-from nanoreason.model.base import Location, base_name, load_base, load_tokenizer, locate
+                                       save_adapters)
+from nanoreason.model.base import base_name, load_base, load_tokenizer, locate
 from nanoreason.model.tokens import IGNORE, Encoded, encode, encode_free
 from nanoreason.params.sets import TrainParams
-from nanoreason.runs import Run, RunError, find_run
+from nanoreason.runs import Run, find_run
 from nanoreason.stages import GROUPS
 from nanoreason.trace import parse_trace
 from nanoreason.training.batches import download_text, forecast_text
@@ -26,8 +26,8 @@ from nanoreason.training.on_policy import (FILE, add_on_policy, find_reasoning, 
                                            take_reasoning)
 from nanoreason.training.processes import (first_before_others, gathered, process_count, rank,
                                            train_in_processes)
-from nanoreason.training.resume import (TrainingState, identity, locked, open_training,
-                                        require_finished)
+from nanoreason.training.resume import (TrainingState, check_base, identity, load_run, locked,
+                                        open_training)
 from nanoreason.training.trainer import StepAwareTrainer, tune
 
 
@@ -195,32 +195,3 @@ def _write(state: TrainingState, model, base: str, steps: list[dict], facts: dic
     run.write_environment(facts)
     if facts["training"]["finished"]:
         state.seal()
-
-
-def check_base(run: Run, found: Location) -> None:
-    """Refuse weights of the same name other than those that a run's adapters were made for.
-
-    Raises `RunError`. A run that did not record its base passes.
-    """
-    there = run.path("environment.json").exists()
-    made_for = run.read_environment().get("base") if there else None
-    if made_for and made_for["version"] != found.version:
-        raise RunError(f"run {run.name} was trained on {made_for['base']} from the "
-                       f"{made_for['source']} ({made_for['version']}), but here it comes from "
-                       f"the {found.source} ({found.version}): bring the same weights, or "
-                       "train again")
-
-
-def load_run(name: str, quantisation: str | None = None):
-    """(model with both adapters, tokenizer, parameters as a mapping) of a finished run.
-
-    quantisation: None takes what the run was trained on. Raises `RunError` if there is no
-    such run, its training is not finished, or the base found here is not the one it was
-    trained on, `FileNotFoundError` if it has no adapters.
-    """
-    run = find_run(name)
-    require_finished(run)
-    params = run.read_params()
-    check_base(run, locate(params["base"]))
-    model, tokenizer = load_base(params["base"], quantisation or params["quantisation"])
-    return load_adapters(model, run.path("adapters")), tokenizer, params

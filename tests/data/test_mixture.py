@@ -8,7 +8,7 @@ import pytest
 from nanoreason.data import teach
 from nanoreason.data.prepare import ShortfallError, prepare
 from nanoreason.data.problem import Problem, make_record, write_traces
-from nanoreason.data.sources import Entry, read_mixture
+from nanoreason.data.problem import Entry, read_mixture
 from nanoreason.data.teachers import RecordedTeacher, choose_teacher
 from nanoreason.figures import data_card
 from nanoreason.model.base import load_tokenizer
