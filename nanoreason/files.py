@@ -59,12 +59,6 @@ def read_text(path: Path) -> str:
     return (gzip.decompress(content) if path.suffix == ".gz" else content).decode("utf-8")
 
 
-def pack(path: Path) -> None:
-    """Gzip a plain file in place: `<path>.gz` takes its place."""
-    write_text(path.with_name(f"{path.name}.gz"), read_text(path))
-    path.unlink()
-
-
 def to_json(value: Any, indent: int | None = None) -> str:
     """`value` as JSON: dataclasses as objects, fractions as text, numpy scalars as numbers.
 

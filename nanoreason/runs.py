@@ -20,8 +20,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from nanoreason import paths
-from nanoreason.files import (drop_half_line, pack, read_text, shown, stored, to_json,
-                              write_json, write_text)
+from nanoreason.files import (drop_half_line, read_text, shown, stored, to_json, write_json,
+                              write_text)
 from nanoreason.stages import SETTINGS
 
 FILES = ("params.yaml", "environment.json", "metrics.csv", "generations.jsonl", "summary.json")
@@ -181,7 +181,8 @@ class Run:
         """Gzip the files that grow large, as a run of reference keeps them."""
         for name in PACKED:
             if self.path(name).is_file():
-                pack(self.path(name))
+                write_text(self.path(f"{name}.gz"), read_text(self.path(name)))
+                self.path(name).unlink()
 
     def write_summary(self, values: Mapping[str, Any]) -> None:
         """Write the scores, with counts and intervals, to summary.json."""

@@ -11,17 +11,20 @@ from __future__ import annotations
 
 import shutil
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
+import pandas
 import yaml
 
 from nanoreason import paths
 from nanoreason.ablations.grid import open_grid
-from nanoreason.ablations.results import publish_grid
+from nanoreason.ablations.results import (PROBLEMS, ROWS, GridRun, add_problems, folders,
+                                          read_table, write_table)
 from nanoreason.evaluation.faithfulness import trace_scores
 from nanoreason.evaluation.generate import EVALUATED
 from nanoreason.evaluation.rows import compact_row, read_row
-from nanoreason.files import write_text
+from nanoreason.files import to_json, write_text
 from nanoreason.params import AblateParams
 from nanoreason.runs import Run, RunError, create_run
 
@@ -62,6 +65,36 @@ def _portable(values: dict, name: str) -> dict:
     """Parameters under the new name, with files by their name: a folder would not travel."""
     shorter = {key: Path(values[key]).name for key in ("data", "data_path") if values.get(key)}
     return values | shorter | ({"run": name} if "run" in values else {})
+
+
+def publish_grid(grid: str, runs: Iterable[GridRun]) -> list[Path]:
+    """Put those of these runs that were made here into results/<grid>/; the files written.
+
+    The seeds of a condition share one table, the first row of each seed, the second, and so
+    on: the same problem's rows then stand together, and take a third less room gzipped.
+    """
+    into, source = folders(grid)
+    made = [run for run in runs if run.folder.parent == source]
+    if not made:
+        raise RunError(f"no run of the grid {grid!r} is in {paths.relative(source)}: there is "
+                       "nothing to copy")
+    add_problems(into / "problems.csv.gz", read_table(source / "problems.csv", PROBLEMS))
+    written = []
+    for condition in dict.fromkeys(run.condition for run in made):
+        path = into / condition / "rows.csv.gz"
+        seeds = {}
+        if path.is_file():
+            seeds = {int(seed): table.reset_index(drop=True)
+                     for seed, table in read_table(path, ["seed", *ROWS]).groupby("seed")}
+        for run in made:
+            if run.condition == condition:
+                seeds[run.seed] = run.table().assign(seed=str(run.seed))
+                written.append(into / condition / f"seed-{run.seed}.json.gz")
+                write_text(written[-1], to_json(run.facts, indent=2) + "\n")
+        table = pandas.concat([seeds[seed] for seed in sorted(seeds)])
+        write_table(path, table.sort_index(kind="stable")[["seed", *ROWS]])
+        written.append(path)
+    return written
 
 
 def main() -> int:

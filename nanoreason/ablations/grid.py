@@ -1,35 +1,41 @@
 """A grid of conditions and seeds: what is missing is trained, scored and kept, and goes on.
 
-One process a core, each on one thread: two small models side by side use two cores better
-than one model on both. What a worker prints goes to its run's log. A grid that was stopped
-or killed goes on where it was: finished runs are found, a run in the middle of its training
-goes on from its checkpoint. Whatever could make a comparison worthless stops the grid with
-the names, as soon as it shows: equal recipes (see `conditions`), equal adapters, other data
-or another order where they should be the same, runs of another code.
+One cell a task of joblib, one thread a cell: two small models side by side use two cores
+better than one model on both. The workers are processes of this machine (loky) unless the
+caller chose another backend (`with joblib.parallel_config(backend=...)`), whose workers must
+share this one's folders. What a worker prints goes to its run's log.
+
+A grid that was stopped or killed goes on where it was: finished runs are found, a run in the
+middle of its training goes on from its checkpoint. A worker that is killed takes the others
+with it (loky ends them all); they are started again for what is left. A cell may so be run
+twice, also at one time: the second one waits for the first and finds its files. Whatever
+could make a comparison worthless stops the grid with the names, as soon as it shows: equal
+recipes (see `conditions`), equal adapters, other data or another order where they should be
+the same, runs of another code.
 """
 from __future__ import annotations
 
-import multiprocessing
 import os
 import threading
 import time
 import traceback
 from collections.abc import Iterable
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import redirect_stderr, redirect_stdout
-from pathlib import Path
 
+from filelock import FileLock
+from joblib import Parallel, delayed
 from tqdm.auto import tqdm
 
 from nanoreason import paths
 from nanoreason.ablations.conditions import Cell, cells, run_name
 from nanoreason.ablations.results import Grid, GridRun, find, folders, store
-from nanoreason.environment import hardware
-from nanoreason.params.sets import AblateParams, EvaluateParams, TrainParams
+from nanoreason.environment import cores
+from nanoreason.params.sets import AblateParams, EvaluateParams
 from nanoreason.runs import Run, RunError
 from nanoreason.stages import GIVEN, GROUPS
 
+KILLS = 3  # in a row, without a cell finished in between, that end the grid
 # Settings that change what is trained on, or in which steps.
 DATA = ("error_share", "error_kinds", "traces", "data", "language", "form", "on_policy_share",
         "base", "max_length", "batch_size", "micro_batch_size", "micro_batch_tokens")
@@ -53,9 +59,9 @@ def evaluation_of(params: AblateParams, cell: Cell) -> EvaluateParams:
                           data_path=cell.params.data_path, language=cell.params.language)
 
 
-def scored_on(params: AblateParams, cell: Cell) -> dict:
+def rows_depend_on(evaluated: EvaluateParams) -> dict:
     """What the rows of a cell depend on beside its adapters, JSON values."""
-    return {name: value for name, value in evaluation_of(params, cell).as_dict().items()
+    return {name: value for name, value in evaluated.as_dict().items()
             if name not in NOT_OF_ROWS}
 
 
@@ -63,7 +69,7 @@ def open_grid(params: AblateParams) -> Grid:
     """The grid as far as it is done; nothing is run. Raises `GridError` of `check`."""
     runs, missing = [], []
     for cell in cells(params):
-        found = find(cell, scored_on(params, cell))
+        found = find(cell, rows_depend_on(evaluation_of(params, cell)))
         missing.append(cell) if found is None else runs.append(found)
     check(runs)
     return Grid(runs, missing)
@@ -74,62 +80,42 @@ def run_grid(params: AblateParams) -> Grid:
 
     With `max_minutes` no further run is begun after that time. Raises `GridError` with the
     condition, the seed and the message where a run failed, or where a finished one must not
-    be compared with the others; what is finished stays.
+    be compared with the others; what is finished stays, what runs beside it goes on next time.
     """
     limit = time.monotonic() + 60 * (params.max_minutes or float("inf"))
-    grid, workers = open_grid(params), params.workers or hardware()["cores"]
-    waiting, finished = to_run(params, grid)
-    runs, running, failure = list(grid.runs), {}, None
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _begin_worker,
-                             (os.getpid(),)) as pool, \
-            tqdm(total=len(cells(params)), initial=len(cells(params)) - len(waiting),
-                 desc="grid", unit="run") as bar:
-        try:
-            while True:
-                ready = [cell for cell in waiting if not cell.needs or cell.needs in finished]
-                if failure is None and time.monotonic() < limit:
-                    for cell in ready[:workers - len(running)]:
-                        waiting.remove(cell)
-                        running[pool.submit(_work, cell.params, evaluation_of(params, cell),
-                                            _log(cell))] = cell
-                if not running:
-                    break
-                names = ", ".join(cell.name for cell in running.values())
-                for job in wait(running, return_when=FIRST_COMPLETED).done:
-                    # All that went well are kept before a failure is raised.
-                    cell = running.pop(job)
-                    try:
-                        runs.append(_take(params, cell, job, names))
-                        check(runs)
-                        finished.add(cell.name)
-                    except (GridError, RunError) as error:
-                        failure = failure or error
+    grid, workers = open_grid(params), params.workers or cores()
+    left, finished = to_run(params, grid)
+    runs, waiting, turn, killed = list(grid.runs), {cell.name: cell for cell in left}, -1, 0
+    with tqdm(total=len(cells(params)), initial=len(cells(params)) - len(waiting),
+              desc="grid", unit="run") as bar:
+        while waiting and time.monotonic() < limit:
+            ready = [cell for cell in waiting.values()
+                     if not cell.needs or cell.needs in finished]
+            if not ready:
+                raise GridError(f"{', '.join(waiting)} wait for a run that is not in the grid: "
+                                "name in reasoning_run a condition that builds on none")
+            # What builds on another run is begun beside the first runs of the next seed.
+            turn = max(turn + 1, ready[0].seed)
+            tasks = (delayed(_work)(cell, evaluation_of(params, cell), os.getpid())
+                     for place, cell in enumerate(ready)
+                     if (cell.seed <= turn or place < workers) and time.monotonic() < limit)
+            try:
+                for name, run in Parallel(workers, batch_size=1, pre_dispatch=workers,
+                                          return_as="generator_unordered")(tasks):
+                    del waiting[name]
+                    finished.add(name)
+                    runs.append(run)
+                    check(runs)
                     bar.update(1)
-        except BaseException:
-            for process in multiprocessing.active_children():
-                process.terminate()
-            raise
-    if failure is not None:
-        raise failure
-    if waiting and time.monotonic() < limit:
-        raise GridError(f"{', '.join(cell.name for cell in waiting)} wait for a run that is not "
-                        "in the grid: name in reasoning_run a condition that builds on none")
+                    killed = 0
+            except BrokenProcessPool:
+                turn, killed = turn - 1, killed + 1
+                if killed == KILLS:
+                    raise GridError(
+                        f"workers were killed {KILLS} times while {', '.join(waiting)} were left, "
+                        "most likely for memory: start again with workers=1; what is finished "
+                        "stays") from None
     return open_grid(params)
-
-
-def _take(params: AblateParams, cell: Cell, job: Future, running: str) -> GridRun:
-    """Keep what a worker finished; GridError where it failed."""
-    try:
-        facts = job.result()
-    except BrokenProcessPool:
-        raise GridError(f"a worker was killed while {running} ran, most likely for memory: "
-                        "start again with workers=1; what is finished stays") from None
-    except Exception as error:
-        raise GridError(f"condition {cell.condition.name}, seed {cell.seed}, failed: "
-                        f"{type(error).__name__}: {error} (where: "
-                        f"{paths.relative(_log(cell))})") from None
-    return store(cell, scored_on(params, cell), facts,
-                 Run(paths.RUNS / cell.name).read_generations())
 
 
 def to_run(params: AblateParams, grid: Grid) -> tuple[list[Cell], set[str]]:
@@ -149,41 +135,43 @@ def to_run(params: AblateParams, grid: Grid) -> tuple[list[Cell], set[str]]:
             if cell in grid.missing or cell.name in needed], finished
 
 
-def _log(cell: Cell) -> Path:
-    return folders(cell.grid)[1] / "logs" / f"{cell.name}.log"
+def _work(cell: Cell, evaluated: EvaluateParams, parent: int) -> tuple[str, GridRun]:
+    """Train, score and keep one cell in a worker; its name and its run.
 
-
-def _begin_worker(parent: int) -> None:
-    """One thread; and an end with the process that started it, even if that is killed."""
+    parent: the process of the grid, with which a worker of the same machine ends.
+    """
     import torch
 
-    torch.set_num_threads(1)
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
-def _work(train_params: TrainParams, evaluate_params: EvaluateParams, log: Path) -> dict:
-    """Train and score one cell in a worker; the facts of its environment.json."""
     from nanoreason.evaluation.generate import evaluate
     from nanoreason.training.resume import load_run
     from nanoreason.training.train import train
 
+    torch.set_num_threads(1)
+    if os.getppid() == parent:
+        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    log = folders(cell.grid)[1] / "logs" / f"{cell.name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("a", encoding="utf-8") as file, redirect_stdout(file), redirect_stderr(file):
+    with FileLock(log.with_suffix(".lock")), log.open("a", encoding="utf-8") as file, \
+            redirect_stdout(file), redirect_stderr(file):
         try:
-            run = train(train_params)
-            evaluate(evaluate_params, *load_run(run.name)[:2])
+            run = train(cell.params)
+            evaluate(evaluated, *load_run(run.name)[:2])
             facts = run.read_environment()
-            facts["training"] |= effective(run, train_params.epochs)
-            return facts
-        except Exception:
+            facts["training"] |= effective(run, cell.params.epochs)
+            return cell.name, store(cell, rows_depend_on(evaluated), facts,
+                                    run.read_generations())
+        except Exception as error:
             traceback.print_exc()
-            raise
+            raise GridError(f"condition {cell.condition.name}, seed {cell.seed}, failed: "
+                            f"{type(error).__name__}: {error} (where: {paths.relative(log)})"
+                            ) from None
+
+
+def _end_with(parent: int) -> None:
+    """End this process with the one that started it, even if that is killed."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
 
 
 def effective(run: Run, epochs: int) -> dict:

@@ -16,11 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas
+from filelock import FileLock
 
 from nanoreason import paths
 from nanoreason.ablations.conditions import Cell
 from nanoreason.evaluation.rows import compact_row
-from nanoreason.files import read_text, stored, to_json, write_json, write_text
+from nanoreason.files import read_text, stored, write_json, write_text
 from nanoreason.params.sets import EvaluateParams, TrainParams
 from nanoreason.runs import RunError
 from nanoreason.training.resume import NEUTRAL_PARAMETERS
@@ -44,7 +45,7 @@ class GridRun:
 
         Raises RunError where they are of other problems than `problems.csv` holds.
         """
-        problems = _read(self.folder.parent / "problems.csv", PROBLEMS)
+        problems = read_table(self.folder.parent / "problems.csv", PROBLEMS)
         table = self.table().merge(problems, "left", KEY)
         odd = table[table["gold"].isna()]
         if len(odd):
@@ -57,8 +58,8 @@ class GridRun:
         """Its rows as they are stored, text in the columns ROWS."""
         own, shared = self.folder / f"seed-{self.seed}.csv", self.folder / "rows.csv.gz"
         if own.is_file() or not shared.is_file():
-            return _read(own, ROWS)
-        table = _read(shared, ["seed", *ROWS])
+            return read_table(own, ROWS)
+        table = read_table(shared, ["seed", *ROWS])
         table = table[table["seed"] == str(self.seed)]
         if table.empty:
             raise RunError(f"{paths.relative(shared)} has no row of seed {self.seed}: the run is "
@@ -165,62 +166,41 @@ def store(cell: Cell, evaluated: Mapping, facts: Mapping, generations: Iterable[
         raise RunError(f"run {cell.name} has {len(twice)} problems twice, such as "
                        f"{' '.join(twice.iloc[0][KEY])}: remove "
                        f"{paths.relative(paths.RUNS / cell.name)} and start again")
-    _add_problems(place / "problems.csv", table[PROBLEMS])
+    place.mkdir(parents=True, exist_ok=True)
+    with FileLock(place / ".lock"):  # other cells write at the same time
+        add_problems(place / "problems.csv", table[PROBLEMS])
     folder = place / cell.condition.name
-    _write(folder / f"seed-{cell.seed}.csv", table[ROWS])
+    write_table(folder / f"seed-{cell.seed}.csv", table[ROWS])
     kept = {"condition": cell.condition.name, "seed": cell.seed, "recipe": cell.recipe(),
             "evaluated": dict(evaluated), **facts}
     write_json(folder / f"seed-{cell.seed}.json", kept)
     return GridRun(cell.condition.name, cell.seed, kept, folder)
 
 
-def publish_grid(grid: str, runs: Iterable[GridRun]) -> list[Path]:
-    """Put those of these runs that were made here into results/<grid>/; the files written.
+def add_problems(path: Path, problems: pandas.DataFrame) -> None:
+    """What a grid's file of problems does not know yet is added.
 
-    The seeds of a condition share one table, the first row of each seed, the second, and so
-    on: the same problem's rows then stand together, and take a third less room gzipped.
+    Raises RunError where one that it knows is another here.
     """
-    into, source = folders(grid)
-    made = [run for run in runs if run.folder.parent == source]
-    if not made:
-        raise RunError(f"no run of the grid {grid!r} is in {paths.relative(source)}: there is "
-                       "nothing to copy")
-    _add_problems(into / "problems.csv.gz", _read(source / "problems.csv", PROBLEMS))
-    written = []
-    for condition in dict.fromkeys(run.condition for run in made):
-        path = into / condition / "rows.csv.gz"
-        seeds = {}
-        if path.is_file():
-            seeds = {int(seed): table.reset_index(drop=True)
-                     for seed, table in _read(path, ["seed", *ROWS]).groupby("seed")}
-        for run in made:
-            if run.condition == condition:
-                seeds[run.seed] = run.table().assign(seed=str(run.seed))
-                written.append(into / condition / f"seed-{run.seed}.json.gz")
-                write_text(written[-1], to_json(run.facts, indent=2) + "\n")
-        table = pandas.concat([seeds[seed] for seed in sorted(seeds)])
-        _write(path, table.sort_index(kind="stable")[["seed", *ROWS]])
-        written.append(path)
-    return written
-
-
-def _add_problems(path: Path, problems: pandas.DataFrame) -> None:
-    """What a grid's file does not know yet is added; what it knows must be the same."""
-    known = [_read(path, PROBLEMS)] if stored(path).is_file() else []
+    known = [read_table(path, PROBLEMS)] if stored(path).is_file() else []
     table = pandas.concat([*known, problems]).drop_duplicates()
     odd = table[table.duplicated(KEY)]
     if len(odd):
         raise RunError(f"{' '.join(odd.iloc[0][KEY])} is another problem in "
                        f"{paths.relative(path)}: all runs of a grid answer the same ones")
-    _write(path, table)
+    write_table(path, table)
 
 
-def _write(path: Path, table: pandas.DataFrame) -> None:
+def write_table(path: Path, table: pandas.DataFrame) -> None:
+    """Write a table as CSV, gzipped where the path ends so; all or nothing."""
     write_text(path, table.to_csv(index=False, lineterminator="\n"))
 
 
-def _read(path: Path, columns: list[str]) -> pandas.DataFrame:
-    """A table as text, an empty field as empty text."""
+def read_table(path: Path, columns: list[str]) -> pandas.DataFrame:
+    """A table as text, an empty field as empty text.
+
+    Raises RunError where it is not there or has other columns.
+    """
     if not stored(path).is_file():
         raise RunError(f"{paths.relative(path)} is not there: the run is not whole")
     table = pandas.read_csv(io.StringIO(read_text(path)), dtype=str, keep_default_na=False)

@@ -165,6 +165,7 @@ def read_vnhsge(record: dict, problem_id: str, split: str, place: str) -> Proble
 READERS = {"gsm8k": partial(read_problem, source="gsm8k"), "math": read_math,
            "vnhsge": read_vnhsge}
 
+
 def _lines(path: Path, source: str, part: str) -> Iterator[Item]:
     for number, record in read_json_lines(path):
         own = record.get("id") if isinstance(record, dict) else None

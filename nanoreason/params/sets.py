@@ -167,33 +167,31 @@ class TrainParams(_Prepares):
 
     @model_validator(mode="after")
     def _fit_together(self) -> TrainParams:
-        if not any(getattr(self, name) for name in WEIGHTS):
-            raise ValueError(f"all of {', '.join(WEIGHTS)} are 0: at least one must be above 0")
-        if self.phase == "verification":
-            self._can_verify()
-        for name in ("reasoning_run", "on_policy_share"):
-            if self.phase != "verification" and getattr(self, name):
-                raise ValueError(f"{name}={getattr(self, name)!r} is of phase=verification, but "
-                                 f"phase={self.phase!r}; leave it out")
-        if self.form == "free" and self.error_share:
-            raise ValueError("form='free' has no VERIFY that could find an error, but "
-                             f"error_share={self.error_share!r}: give error_share=0")
-        if self.form == "free" and self.phase != "joint":
-            raise ValueError(f"form='free' has one stage, but phase={self.phase!r}: leave the "
-                             "phase out")
+        verifies, free = self.phase == "verification", self.form == "free"
+        for wrong, sentence in (
+                (not any(getattr(self, name) for name in WEIGHTS),
+                 f"all of {', '.join(WEIGHTS)} are 0: at least one must be above 0"),
+                (verifies and self.routing == "single",
+                 "phase='verification' trains the second adapter, which routing='single' does "
+                 "not have: take switch or stack"),
+                (verifies and self.reasoning_run is None,
+                 "phase='verification' builds on a reasoning adapter: name in reasoning_run a "
+                 "run that was trained with phase='reasoning' (or 'joint')"),
+                (verifies and self.reasoning_run == self.run,
+                 f"reasoning_run and run are both {self.run!r}: give the new run another name, "
+                 "or it would write over the adapter that it builds on"),
+                *((not verifies and getattr(self, name),
+                   f"{name}={getattr(self, name)!r} is of phase=verification, but "
+                   f"phase={self.phase!r}; leave it out")
+                  for name in ("reasoning_run", "on_policy_share")),
+                (free and self.error_share,
+                 "form='free' has no VERIFY that could find an error, but "
+                 f"error_share={self.error_share!r}: give error_share=0"),
+                (free and self.phase != "joint",
+                 f"form='free' has one stage, but phase={self.phase!r}: leave the phase out")):
+            if wrong:
+                raise ValueError(sentence)
         return self
-
-    def _can_verify(self) -> None:
-        if self.routing == "single":
-            raise ValueError("phase='verification' trains the second adapter, which "
-                             "routing='single' does not have: take switch or stack")
-        if self.reasoning_run is None:
-            raise ValueError("phase='verification' builds on a reasoning adapter: name in "
-                             "reasoning_run a run that was trained with phase='reasoning' (or "
-                             "'joint')")
-        if self.reasoning_run == self.run:
-            raise ValueError(f"reasoning_run and run are both {self.run!r}: give the new run "
-                             "another name, or it would write over the adapter that it builds on")
 
 
 class EvaluateParams(_WithData):

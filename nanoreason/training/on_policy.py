@@ -13,6 +13,7 @@ steps. The rules know no check and no repair for them; they are counted with the
 """
 from __future__ import annotations
 
+import json
 import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -27,10 +28,10 @@ from nanoreason.arithmetic.answers import same_answer
 from nanoreason.arithmetic.equations import read_equations
 from nanoreason.data.errors import read_steps
 from nanoreason.data.filters import examine, repaired
-from nanoreason.data.problem import Problem, Rejection, question_sha256, read_json_lines
+from nanoreason.data.problem import Problem, question_sha256
 from nanoreason.data.verify_lines import (CorruptionError, check_kinds, check_line,
                                           check_lines)
-from nanoreason.files import file_sha256, to_json, write_text
+from nanoreason.files import file_sha256, read_text, to_json, write_text
 from nanoreason.graph.builder import execute_graph
 from nanoreason.graph.matching import align, first_wrong_step
 from nanoreason.model.adapters import adapter_parameters, load_adapters
@@ -205,9 +206,8 @@ class Sampler:
         """The rows of an earlier file of the same settings."""
         if not self.path.exists():
             return []
-        first, *rows = [row for _, row in read_json_lines(self.path)] or [None]
-        whole = not any(isinstance(row, Rejection) for row in (first, *rows))
-        if whole and first is not None and first.get("settings") == self.settings:
+        first, *rows = map(json.loads, read_text(self.path).rstrip("\n").split("\n"))
+        if first["settings"] == self.settings:
             return rows
         print(f"{self.path.name}: the texts there are of another adapter or sampling; they are "
               "sampled anew")

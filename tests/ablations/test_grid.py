@@ -3,12 +3,16 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+import threading
+from contextlib import contextmanager, suppress
 
+import psutil
 import pytest
+from publish import publish_grid
 
 from nanoreason.ablations.conditions import cells
 from nanoreason.ablations.grid import Grid, GridError, check, open_grid, run_grid, to_run
-from nanoreason.ablations.results import find, publish_grid, store
+from nanoreason.ablations.results import find, store
 from nanoreason.params import AblateParams
 from nanoreason.evaluation.rows import compact_row
 from nanoreason.runs import Run, RunError
@@ -111,6 +115,46 @@ def test_a_run_that_fails_stops_the_grid_with_its_name(done):
     finally:
         hindrance.unlink()
     assert len(open_grid(asked(seeds=2)).missing) == 3  # nothing that waits for it was begun
+
+
+@contextmanager
+def workers_killed(name, times):
+    """Within, up to so many workers of this process are killed while they run this cell."""
+    killed, over = [], threading.Event()
+
+    def kill():
+        while len(killed) < times and not over.wait(0.2):
+            for process in psutil.Process().children():
+                with suppress(psutil.Error):
+                    if process.pid not in killed and any(
+                            file.path.endswith(f"{name}.log") for file in process.open_files()):
+                        process.kill()
+                        killed.append(process.pid)
+
+    thread = threading.Thread(target=kill)
+    thread.start()
+    try:
+        yield killed
+    finally:
+        over.set()
+        thread.join()
+
+
+def test_a_killed_worker_costs_its_cell_alone(done):
+    params = asked(run="killed", conditions=["reasoning", "free"])
+    with workers_killed("killed.free.0", 99) as killed, \
+            pytest.raises(GridError, match="workers were killed 3 times while .*killed.free.0 .*"
+                                           "workers=1"):
+        run_grid(params)
+    assert len(killed) == 3
+    with workers_killed("killed.free.0", 1) as killed:
+        grid = run_grid(params)
+    assert len(killed) == 1 and not grid.missing
+    for run in grid.runs:
+        whole = done.of(run.condition)[0]
+        assert run.facts["training"]["adapters_sha256"] == \
+            whole.facts["training"]["adapters_sha256"]
+        assert run.rows() == whole.rows()
 
 
 def test_equal_adapters_and_other_data_stop_the_grid(done):
