@@ -202,12 +202,6 @@ def _counts(table: np.ndarray, of: str) -> str:
     return "" if column is None else f"{sums[column]:.0f}/{sums[4] + sums[5]:.0f}"
 
 
-def hypotheses_table() -> Table:
-    """What is asked: claim, comparison, primary score; the first of a claim decides it."""
-    return Table("What is asked", ("claim", "comparison", "primary score", "setting"), tuple(
-        (h.claim, h.compared, SCORES[h.of], h.setting) for h in hypotheses()))
-
-
 def conditions_table(grid: Grid, conditions: Iterable[Condition]) -> Table:
     """Every condition: what it is, its runs, and means of the scores (sd over the seeds)."""
     rows = []

@@ -7,8 +7,9 @@ import pytest
 from nanoreason import paths
 from nanoreason.ablations.conditions import chosen
 from nanoreason.ablations.grid import open_grid
-from nanoreason.ablations.hypotheses import (answers, answers_table, claims_table,
-                                             conditions_table, hypotheses_table)
+from nanoreason.ablations.hypotheses import (SCORES, answers, answers_table, claims_table,
+                                             conditions_table, hypotheses)
+from nanoreason.figures.tables import Table
 from nanoreason.params import AblateParams
 from nanoreason.runs import Run
 
@@ -69,4 +70,6 @@ def test_the_cost_at_larger_scale_is_reckoned_from_the_committed_run():
 def test_the_notebook_asks_what_the_package_asks():
     book = nbformat.read(paths.NOTEBOOKS / "06_ablate.ipynb", as_version=4)
     asked = next(cell.source for cell in book.cells if cell.source.startswith("## What is asked"))
-    assert asked.endswith(hypotheses_table().markdown(title=False))
+    table = Table("What is asked", ("claim", "comparison", "primary score", "setting"), tuple(
+        (h.claim, h.compared, SCORES[h.of], h.setting) for h in hypotheses()))
+    assert asked.endswith(table.markdown(title=False))
