@@ -24,7 +24,6 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import redirect_stderr, redirect_stdout
 
 from filelock import FileLock
-from joblib import Parallel, delayed
 from tqdm.auto import tqdm
 
 from nanoreason import paths
@@ -82,6 +81,8 @@ def run_grid(params: AblateParams) -> Grid:
     condition, the seed and the message where a run failed, or where a finished one must not
     be compared with the others; what is finished stays, what runs beside it goes on next time.
     """
+    from joblib import Parallel, delayed  # here: a grid that is there is read without it
+
     limit = time.monotonic() + 60 * (params.max_minutes or float("inf"))
     grid, workers = open_grid(params), params.workers or cores()
     left, finished = to_run(params, grid)
