@@ -1,9 +1,9 @@
 """The words of the procedural problems, one file a language, and a story in the making.
 
 `assets/stories/en.yaml` and `vi.yaml` hold all words: the situations (who has what, and what
-happens to it), the sentences of the events, the names. They are checked when they are read.
-No number and no graph stands there; the events in `procedural` draw the numbers and do the
-sums on a `Story`. Situations marked `held_out` are shown neither to the base model nor in
+happens to it), the sentences of the events, the names. No number and no graph stands there; the
+events in `procedural` draw the numbers and do the sums on a `Story`. The fields are checked when
+a file is read, the words and their places in braces by the tests. Situations marked `held_out` are shown neither to the base model nor in
 tuning: they make up the split `test_template`.
 """
 from __future__ import annotations
@@ -13,45 +13,15 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
-from string import Formatter
-from typing import Annotated, NamedTuple
+from typing import NamedTuple
 
 import yaml
-from pydantic import (AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError,
-                      model_validator)
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from nanoreason import paths
 from nanoreason.data.problem import Operand, Step, compute, write_number
 
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the fast one where it is there
-# The forms that a language has, by the numbers and words that the events put into them.
-FORMS = {
-    "": "halve halve_given halve_plan groups_plan gain_groups_plan lose_each_plan "
-        "lose_all_plan lose_fraction_plan lose_percent_plan now now_find share share_find "
-        "share_plan price price_find price_plan need need_find need_plan other_plan both_plan "
-        "together together_find",
-    "n": "start_given start_groups_given group_given gain_groups_given days_given each_given "
-         "boxes_given goal goal_given",
-    "k": "boxes", "k m": "start_groups start_groups_person gain_groups", "k n": "lose_each",
-    "n what": "given", "what": "gain_plan lose_plan", "n word": "more_than more_than_given",
-    "word": "times times_given", "price": "price_each price_each_given",
-    "rate": "lose_percent lose_percent_given",
-    "words": "lose_fraction lose_fraction_given part_plan"}
-HOLES = {key: set(holes.split()) for holes, keys in FORMS.items() for key in keys.split()}
-
-
-def _holes(text: str) -> set[str]:
-    return {name for _, name, _, _ in Formatter().parse(text) if name is not None}
-
-
-def _with_number(text: str) -> str:
-    if _holes(text) != {"n"}:
-        raise ValueError(f"{text!r} must hold {{n}} and nothing else in braces")
-    return text
-
-
-Sentence = Annotated[str, AfterValidator(_with_number)]
-Forms = Annotated[list[str], BeforeValidator(lambda v: [v] if isinstance(v, str) else v)]
 
 
 class StoryWordsError(ValueError):
@@ -72,10 +42,10 @@ class Situation(_Table):
 
     key: str
     items: str
-    start: Sentence
-    gain: Sentence
+    start: str
+    gain: str
     gained: str
-    lose: Sentence
+    lose: str
     lost: str
     groups: str
     boxes: str
@@ -105,8 +75,8 @@ class Words(_Table):
     times: dict[int, str]
     more: dict[str, str]
     prices: dict[str, str]
-    distractors: list[Sentence]
-    forms: dict[str, Forms]
+    distractors: list[str]
+    forms: dict[str, str | list[str]]
     people: list[Situation]
     things: list[Situation]
 
@@ -114,27 +84,6 @@ class Words(_Table):
     def situations(self) -> list[Situation]:
         """Those of people, then those of things."""
         return self.people + self.things
-
-    @model_validator(mode="after")
-    def _whole(self):
-        if wrong := HOLES.keys() ^ self.forms.keys():
-            raise ValueError(f"forms: missing or unknown: {', '.join(sorted(wrong))}")
-        known = {"S", "items", "groups", "group", "boxes", "box", "other"}
-        for key, forms in self.forms.items():
-            for form in forms or [""]:
-                if not form or _holes(form) - known != HOLES[key]:
-                    needs = " ".join(f"{{{hole}}}" for hole in sorted(HOLES[key])) or "nothing"
-                    raise ValueError(f"forms.{key}: {form!r} must hold {needs} beside the "
-                                     "situation's words")
-        keys = [situation.key for situation in self.situations]
-        if twice := {key for key in keys if keys.count(key) > 1}:
-            raise ValueError(f"situations that come twice: {', '.join(sorted(twice))}")
-        odd = [s.key for s in self.people if s.other] + [s.key for s in self.things if not s.other]
-        if odd:
-            raise ValueError(f"things have `other`, people have not: {', '.join(odd)}")
-        if both := {*self.names.base, *self.names.train} & {*self.names.test}:
-            raise ValueError(f"names of training and of test: {', '.join(sorted(both))}")
-        return self
 
 
 @lru_cache
@@ -235,7 +184,8 @@ class Story:
 
     def form(self, key: str) -> str:
         """The form of a key, drawn where it has several."""
-        return self.choose(self.words.forms[key])
+        forms = self.words.forms[key]
+        return forms if isinstance(forms, str) else self.choose(forms)
 
     def fill(self, form: str, **words) -> str:
         """A form with its words put in; the subject stays open until it is said."""
