@@ -164,20 +164,14 @@ def read_json_lines(path: str | Path) -> Iterator[tuple[int, dict | Rejection]]:
     with path.open("rb") as file:
         zipped = file.read(2) == b"\x1f\x8b"
     number = 0
-    with gzip.open(path, "rb") if zipped else path.open("rb") as file:
-        while True:
-            number += 1
-            try:
-                line = file.readline()
-            except (EOFError, OSError, zlib.error) as error:
-                yield number, Rejection(
-                    "", "damaged_gzip", f"{path.name} line {number}",
-                    f"the file breaks off here ({error}); fetch it again")
-                return
-            if not line:
-                return
-            if line.strip():
-                yield number, read_json(line, f"{path.name} line {number}")
+    try:
+        with gzip.open(path, "rb") if zipped else path.open("rb") as file:
+            for number, line in enumerate(file, 1):
+                if line.strip():
+                    yield number, read_json(line, f"{path.name} line {number}")
+    except (EOFError, OSError, zlib.error) as error:
+        yield number + 1, Rejection("", "damaged_gzip", f"{path.name} line {number + 1}",
+                                    f"the file breaks off here ({error}); fetch it again")
 
 
 def read_json(text: bytes, place: str, kind: type = dict) -> dict | list | Rejection:

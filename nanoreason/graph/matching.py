@@ -183,15 +183,12 @@ def rewired_edge_f1(
         step: np.array(quantities + [place[other] for other in steps[:number]])
         for number, step in enumerate(steps)
     }
-    partner = align(student, teacher)
+    partner = {other: node for node, other in align(student, teacher).items()}
     size = len(place)
     right = np.zeros((size, size), dtype=bool)  # the student's pairs that the teacher joins
-    for target in steps:
-        for source in student:
-            right[place[source], place[target]] = (
-                source in partner and target in partner
-                and teacher.has_edge(partner[source], partner[target])
-            )
+    for source, target in teacher.edges:
+        if source in partner and target in partner:
+            right[place[partner[source]], place[partner[target]]] = True
     drawn = np.zeros((draws, size, size), dtype=bool)
     for _, target in edges:
         sources = rng.choice(earlier[target], size=draws)

@@ -28,7 +28,7 @@ from nanoreason import paths
 from nanoreason.arithmetic.expression import Number
 
 _TABLE = yaml.safe_load(paths.asset("constants.yaml").read_text(encoding="utf-8"))
-_PATTERNS = _TABLE["patterns"]
+_PATTERNS, UNITS = _TABLE["patterns"], _TABLE["units"]
 CONSTANTS = {Fraction(constant["value"]): constant["stands_for"]
              for constant in _TABLE["constants"]}
 
@@ -80,12 +80,9 @@ def named_sources(line: str) -> list[tuple]:
     """The nodes (see `builder`) that a line of PLAN names, in order; most lines name none."""
     found = []
     for name in _NAMES.finditer(line):
-        if name["step"]:
-            found.append(("step", int(name["step"])))
-        elif name["given"]:
-            found.append(("given", int(name["given"]) - 1))
-        else:
-            found.append(("constant", str(Fraction(name["constant"]))))
+        kind, number = name.lastgroup, name[name.lastgroup]
+        found.append((kind, str(Fraction(number)) if kind == "constant"
+                      else int(number) - (kind == "given")))
     return found
 
 

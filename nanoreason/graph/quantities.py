@@ -147,11 +147,10 @@ def _read(question, match):
         return (6,), end
     if match["part"]:
         word = match["part"].lower()
-        return (_share_values(word) if _is_part(word, before, after) else ()), end
+        return (_parts(1, PARTS[word]) if _is_part(word, before, after) else ()), end
     if match["share"]:
-        value = _share(match["share"])
-        return (_with_parts(value, *map(int, match["share"].split("/")))
-                if value is not None else ()), end
+        known = _share(match["share"]) is not None
+        return (_parts(*map(int, match["share"].split("/"))) if known else ()), end
     if match["digits"]:
         if len(match["digits"]) > MAX_DIGITS:
             return (), end
@@ -178,15 +177,14 @@ def _extend(question, end, value, in_words):
     if not in_words and (thousands := _THOUSANDS.match(question, end)):
         return [value * 1000, value], thousands.end()
     if mixed := _MIXED.match(question, end):
-        part = _share(mixed["share"]) if mixed["share"] else _share_values(mixed["part"])[0]
+        part = _share(mixed["share"] or f"1/{PARTS[mixed['part'].lower()]}")
         if part is not None and part < 1 and value.denominator == 1:
             return [values[0] + part], mixed.end()
     if percent := _PERCENT.match(question, end):
         return [value / 100, value], percent.end()
     part = _PART.match(question, end)
     if part and value.denominator == 1 and _counts_parts(value, part, in_words):
-        below = PARTS[part["part"].lower()]
-        return _with_parts(value / below, value, below), part.end("part")
+        return _parts(value, PARTS[part["part"].lower()]), part.end("part")
     if _CENTS.match(question, end):
         values.append(value / 100)
     return values, end
@@ -211,14 +209,9 @@ def _share(text):
     return Fraction(int(above), int(below))
 
 
-def _with_parts(share, above, below):
+def _parts(above, below):
     """A solution may take two thirds at once, or divide by three and take two of them."""
-    return (share, below, above) if above != 1 else (share, below)
-
-
-def _share_values(word):
-    below = PARTS[word.lower()]
-    return (Fraction(1, below), below)
+    return (Fraction(above, below), below, *([] if above == 1 else [above]))
 
 
 def _is_part(word, before, after):
@@ -264,9 +257,9 @@ def _values(found: re.Match) -> tuple:
             return value / 100, value
         return (value, value * _SCALES[found["scale"].lower()]) if found["scale"] else (value,)
     if found["half"]:
-        return Fraction(1, 2), 2
+        return _parts(1, 2)
     if found["times"]:
         return (_TIMES[found["times"].lower()],)
     top, bottom = (int(found["top"]), int(found["bottom"])) if found["top"] else (
         _DIGITS[found["count"].lower()], _DIGITS[found["part"].lower()])
-    return (Fraction(top, bottom), bottom, top) if top > 1 else (Fraction(top, bottom), bottom)
+    return _parts(top, bottom)

@@ -75,11 +75,8 @@ class Unteachable(ValueError):
     """The rules make no right trace of a problem. `reason`, `place`, `detail` say why."""
 
     def __init__(self, reason: str, place: str, detail: str):
-        super().__init__(reason, place, detail)
+        super().__init__(f"{reason} at {place}: {detail}")
         self.reason, self.place, self.detail = reason, place, detail
-
-    def __str__(self):
-        return f"{self.reason} at {self.place}: {self.detail}"
 
     def rejection(self, problem_id: str) -> Rejection:
         """The same as a record for `rejected.jsonl`."""

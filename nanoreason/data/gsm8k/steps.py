@@ -36,7 +36,7 @@ from nanoreason.arithmetic.expression import (ArithmeticTextError, Binary, Negat
                                               Number, value_of)
 from nanoreason.arithmetic.lexer import MULTIPLES, PARTS
 from nanoreason.data.problem import Operand, Step, compute, write_number
-from nanoreason.graph.provenance import CONSTANTS, constants_of
+from nanoreason.graph.provenance import CONSTANTS, UNITS, constants_of
 from nanoreason.graph.quantities import Quantity, quantities
 
 _TIMES = re.compile(r"\s+times\b(?!\s+(?:a|per|each|every)\b)", re.IGNORECASE)
@@ -45,13 +45,6 @@ _COMPANY = re.compile(  # four friends, and the one whose friends they are
     r"(?:friends|siblings|brothers|sisters|cousins|others|roommates|classmates|co-?workers|"
     r"colleagues|neighbors)\b", re.IGNORECASE)
 _UNIT = re.compile(r"[\s-]*(?:(?:of|more|full|whole|the|and|a|an)\s+)*([^\W\d_]+)")
-# What one of a unit is in the next smaller one that a solution counts in.
-_SMALLER = {"week": (7,), "hour": (60,), "minute": (60,), "day": (24,), "year": (12, 52, 365),
-            "foot": (12,), "feet": (12,), "yard": (3, 36), "pound": (16,), "$": (100,),
-            "gallon": (4, 8, 128), "kilogram": (1000,), "kg": (1000,), "kilometer": (1000,),
-            "km": (1000,), "ton": (2000,), "meter": (100,)}
-_LARGER = {"gram": 1000, "minute": 60, "inch": 12, "day": 7, "month": 12, "ounce": 16, "cent": 100,
-           "meter": 1000, "second": 60}
 
 
 class StepError(ValueError):
@@ -309,8 +302,8 @@ def _in_another_unit(value: Fraction, question: str, given: Sequence[Quantity]
         unit = "$" if quantity.text[0] == "$" else word[1].lower() if word else ""
         unit = {"inches": "inch"}.get(unit, unit.removesuffix("s"))
         known = quantity.values[0]
-        for operator, factors in (("*", _SMALLER.get(unit, ()) if known > 1 else ()),
-                                  ("/", (_LARGER.get(unit, 0),) if value != 1 else ())):
+        for operator, factors in (("*", UNITS["smaller"].get(unit, ()) if known > 1 else ()),
+                                  ("/", UNITS["larger"].get(unit, ()) if value != 1 else ())):
             for factor in map(Fraction, factors):
                 if factor in constants_of(question) and compute(operator, known, factor) == value:
                     yield Step(operator, as_operand(known), as_operand(factor, "constant"),
