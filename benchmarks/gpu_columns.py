@@ -82,15 +82,21 @@ def worked(operator: str, left: Operand, right: Operand) -> str:
     return f"{text.rsplit(' = ', 1)[0]}: {facts};{text}" if facts else text
 
 
-def check(step: Step, found: Fraction) -> str:
-    """The line of VERIFY for a step of which EXECUTE found the value `found`."""
+def checked(step: Step, found: Fraction) -> tuple[str, str, str]:
+    """The sum that checks a step of which EXECUTE found the value `found`, what it comes to,
+    and what it should come to."""
     x, y, c = step.left, step.right, number(found)
     operator, left, right, wanted = {
         "+": ("+", y, x, c), "*": ("*", y, x, c), "-": ("+", c, y, x), "/": ("*", c, y, x),
     }[step.operator]
-    right_value = compute(step.operator, x.value, y.value)
-    return (f"{worked(operator, left, right)}, want {write_number(wanted.value)}, "
-            f"{'correct' if found == right_value else 'wrong'}")
+    return (worked(operator, left, right),
+            write_number(compute(operator, left.value, right.value)), write_number(wanted.value))
+
+
+def check(step: Step, found: Fraction) -> str:
+    """The line of VERIFY for a step of which EXECUTE found the value `found`."""
+    text, result, wanted = checked(step, found)
+    return f"{text}, want {wanted}, {'correct' if result == wanted else 'wrong'}"
 
 
 def rewritten(trace: Trace, steps: tuple[Step, ...]) -> Trace:

@@ -197,13 +197,16 @@ def new_model(recipe: dict, tokenizer) -> Qwen2ForCausalLM:
     return Qwen2ForCausalLM(config)
 
 
-def pretraining_batches(tokenizer, recipe: dict) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+def pretraining_batches(tokenizer, recipe: dict, text: Iterator[tuple[str, str]] | None = None
+                        ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Endless (input_ids, labels), both (B, T) int64; labels are -100 on prompt and padding.
+
+    text: an endless stream of (prompt, solution), `documents` of the recipe's seed if None.
 
     Sixteen steps' worth of documents are sorted by length and then dealt out in random
     order, so that a batch holds texts of one length and next to no padding.
     """
-    stream, size = documents(recipe["seed"]), recipe["documents_per_step"]
+    stream, size = text or documents(recipe["seed"]), recipe["documents_per_step"]
     order = torch.Generator().manual_seed(recipe["seed"])
     while True:
         pairs = list(islice(stream, 16 * size))
@@ -222,11 +225,14 @@ def pretraining_batches(tokenizer, recipe: dict) -> Iterator[tuple[torch.Tensor,
 
 
 def pretrain(recipe: dict, tokenizer=None, model=None, stop_after: int | None = None,
-             on_log=None) -> tuple[Qwen2ForCausalLM, object, dict]:
+             on_log=None, text: Iterator[tuple[str, str]] | None = None
+             ) -> tuple[Qwen2ForCausalLM, object, dict]:
     """Train the base from nothing; returns model, tokenizer and what it took.
 
     stop_after: run only so many steps of the recipe (its schedule is kept).
-    on_log: called as on_log(step, model) with every entry of the log.
+    on_log: called as on_log(step, model, tokens) with every entry of the log; training ends
+        early where it returns true.
+    text: what is read, see `pretraining_batches`.
     The log holds (step, nats per supervised token) every 50 steps, and tokens, seconds.
     """
     tokenizer = tokenizer or build_tokenizer(recipe["vocabulary"],
@@ -238,7 +244,7 @@ def pretrain(recipe: dict, tokenizer=None, model=None, stop_after: int | None = 
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: min(
         (step + 1) / warmup, 0.5 * (1 + math.cos(math.pi * step / steps)) + 1e-3))
     log, recent, tokens, began = [], [], 0, time.perf_counter()
-    bar = tqdm(islice(pretraining_batches(tokenizer, recipe), stop_after or steps),
+    bar = tqdm(islice(pretraining_batches(tokenizer, recipe, text), stop_after or steps),
                total=stop_after or steps, desc="base model")
     for step, (ids, labels) in enumerate(bar, 1):
         places = (labels[:, 1:] != -100).nonzero(as_tuple=True)
@@ -255,8 +261,8 @@ def pretrain(recipe: dict, tokenizer=None, model=None, stop_after: int | None = 
             log.append((step, round(sum(recent) / len(recent), 5)))
             bar.set_postfix(loss=f"{log[-1][1]:.4f}")
             recent = []
-            if on_log:
-                on_log(step, model)
+            if on_log and on_log(step, model, tokens):
+                break
     return model, tokenizer, {"loss": log, "tokens": tokens,
                               "seconds": round(time.perf_counter() - began, 1)}
 
