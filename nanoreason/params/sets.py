@@ -35,7 +35,7 @@ Weight = Annotated[float, Field(ge=0, allow_inf_nan=False, description="a number
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False, description="a number above 0")]
 Share = Annotated[float, Field(ge=0, le=1)]
 Base = Annotated[str, Field(min_length=1, max_length=1000,
-                            description="nano, or a model of the hub or a folder")]
+                            description="nano, a model of the hub (name, or name@revision) or a folder")]
 Minutes = Annotated[Positive | None, Field(
     description="a number above 0, in minutes; None: no limit")]
 
@@ -51,7 +51,7 @@ AsNames = BeforeValidator(_as_names)
 
 
 class _WithData(Params):
-    data: str = Field("procedural", description=f"one of {', '.join(SOURCES)}, the path of a "
+    data: str = Field("procedural", description=f"one of {', '.join(SOURCES)} (gsm8k@main: a revision), the path of a "
                       "file that is there, or (01 and 02) several in shares: gsm8k:2+math:1")
     data_path: str | None = Field(None, description="a file or folder to read instead of the hub")
     language: Literal[LANGUAGES] = Field(
@@ -60,8 +60,10 @@ class _WithData(Params):
     @field_validator("data")
     @classmethod
     def _known_sources(cls, value: str) -> str:
-        several = bool(read_mixture(value)) and cls.kind in ("data", "train")
-        if value not in SOURCES and not several and not os.path.isfile(value):
+        found = read_mixture(value)
+        one = len(found) == 1 and ":" not in value
+        if not one and not (found and cls.kind in ("data", "train")) \
+                and not os.path.isfile(value):
             raise ValueError("no such source and no such file")
         return value
 

