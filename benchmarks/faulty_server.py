@@ -31,7 +31,7 @@ from nanoreason.endpoint import FAILED, Client, endpoint
 from nanoreason.files import write_json
 from nanoreason.trace import render_trace
 
-SECONDS, MAX_BYTES = 1.5, 2**20  # of a try
+SECONDS, MAX_BYTES = 3.0, 2**20  # of a try
 RETRIES = 1
 PROBLEMS = list(problems("train", 3, 3))
 TEXTS = [render_trace(procedural_trace(problem)) for problem in PROBLEMS]
@@ -124,12 +124,12 @@ MODES = {
     "wait: a date": (status(429, Retry_After="Fri, 27 Nov 2026 12:00:00 GMT"), 1, "trace"),
     "cut off once": (lambda t: http(chat(t))[:-40], 1, "trace"),
     "reset once": (lambda t: None, 1, "trace"),
-    "silent once": (lambda t: dripping(b".", 3), 1, "trace"),
+    "silent once": (lambda t: dripping(b".", 2 * SECONDS), 1, "trace"),
     # failures that stay
     "500": (status(500), None, "llm/no_answer"),
     "closed at once": (lambda t: b"", None, "llm/no_answer"),
     "reset": (lambda t: None, None, "llm/no_answer"),
-    "silent": (lambda t: dripping(b".", 3), None, "llm/no_answer"),
+    "silent": (lambda t: dripping(b".", 2 * SECONDS), None, "llm/no_answer"),
     "body drips": (lambda t: dripping(http(chat(t)), 0.01), None, "llm/no_answer"),
     "headers drip": (lambda t: dripping(b"HTTP/1.1 200 OK\r\nX-Name: " + b"a" * 999, 0.01),
                      None, "llm/no_answer"),

@@ -222,6 +222,7 @@ def quotes(summary, grid):
                      SMOLLM2.read_params()["max_length"]],
         "new tokens": [yaml.safe_load(SMOLLM2.path(EVALUATED).read_text())["max_new_tokens"]],
         "traces of speed": [speed["data"]["traces"]],
+        "ways to misbehave": [len(readme.read_json("faulty-server.json")["modes"])],
         "GSM8K's test problems": [readme.read_json("original-study.json")["rows"][0]["asked"]],
         "memory": [f"{memory[name]['peak_bytes_above_model']['median'] / 2**30:.2f}"
                    for name in ("ours", "plain_4")],

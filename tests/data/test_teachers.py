@@ -130,7 +130,7 @@ def test_no_answer_stops_the_teacher_and_all_that_came_is_kept():
     for mode, row in found.items():
         assert row["outcome"] == row["expected"] and row["others_answered"], (mode, row)
         assert row["all_kept"], (mode, row)
-        assert row["seconds"] < 2 * (faulty_server.RETRIES + 1) * faulty_server.SECONDS, mode
+        assert row["seconds"] < 60, (mode, row)  # without bounds: for ever
 
 
 def codes(found):
