@@ -54,7 +54,7 @@ WORDS = {"differ": "wrong", "equal": "correct"}
 BAR = 0.99
 UNREAD = 1_000_001  # a seed of documents that the shipped base has not read
 MEASURED = 60  # documents of each kind
-EVERY = 100  # steps between two evaluations
+EVERY, TESTS = 100, 16  # steps between two evaluations, batches in each
 # The base's, with fewer lines a step: about as many claims as a step of the base reads.
 SETTINGS = nano.RECIPE | {"steps": 8000, "documents_per_step": 32}
 
@@ -131,9 +131,9 @@ def run(which: dict, lines: int, write: Callable[[dict], None]) -> None:
     steps = lines // recipe["documents_per_step"]
     if model:  # like a tuning of known length, the rate falls to nothing
         recipe["steps"] = steps
-    word_ids, size = ids_of_words(tokenizer), {"documents_per_step": 32}
+    word_ids = ids_of_words(tokenizer)
     tests = list(islice(nano.pretraining_batches(
-        tokenizer, recipe | size, documents(part, form, f"test/{seed}")), 16))
+        tokenizer, recipe, documents(part, form, f"test/{seed}")), TESTS))
     surroundings, began = describe(), time.process_time()
 
     def look(step: int, model, tokens: int) -> bool:
@@ -187,8 +187,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("file", type=Path)
     parser.add_argument("start", nargs="?", choices=STARTS)
-    parser.add_argument("part", nargs="?", default="sums", choices=PARTS)
-    parser.add_argument("form", nargs="?", default="flags", choices=FORMS)
+    parser.add_argument("part", nargs="?", choices=PARTS)
+    parser.add_argument("form", nargs="?", choices=FORMS)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--lines", type=int, default=100_000)
     options = parser.parse_args()

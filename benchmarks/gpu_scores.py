@@ -2,8 +2,9 @@
 
 A sum is an EXECUTE line `a + b = c` or `a - b = c`; it is false where c is not the value. Its
 size is the largest of a, b and the value; up to 99 is what the shipped base has read. A comparison
-is a VERIFY line `..., want W, WORD`, counted where the number before it differs from W: the
-right word is then `wrong`. Sums of repairs and checks are not counted among EXECUTE's.
+is a VERIFY line `..., want W, WORD`, or `..., want W: DIGITS, WORD`, counted where the number
+before it differs from W: the right word is then `wrong`. Sums of repairs and checks are not
+counted among EXECUTE's.
 """
 from __future__ import annotations
 
@@ -18,7 +19,7 @@ from nanoreason.evaluation.rows import ScoredRows, read_rows
 
 READ = 99  # the largest value of the base's stories and drills
 _SUM = re.compile(r"(\d+(?:\.\d+)?) ([-+]) (\d+(?:\.\d+)?) = (\d+(?:\.\d+)?)")
-_COMPARISON = re.compile(r"= (\S+), want (\S+), (correct|wrong)")
+_COMPARISON = re.compile(r"= (\S+), want ([^\s:,]+)(?:: [^,]+)?, (correct|wrong)")
 SCORES = ("accuracy_a1", "accuracy_a2", "delta", "i_to_c", "c_to_i", "recall", "specificity",
           "youden_j", "svr", "svr_null", "first_wrong_step", "ritual_rate")
 
