@@ -1,6 +1,5 @@
 """In which written form does a small model learn to say whether two numbers are the same?
 
-    python benchmarks/comparison_forms.py FILE        what the shipped base says in its form
     python benchmarks/comparison_forms.py FILE START PART FORM [--seed 0] [--lines 100000]
 
 VERIFY writes what a sum comes to, what EXECUTE had found, and the word:
@@ -52,8 +51,6 @@ STARTS, PARTS = ("nothing", "adapter"), ("numbers", "sums")
 FORMS = ("plain", "pairs", "flags")
 WORDS = {"differ": "wrong", "equal": "correct"}
 BAR = 0.99
-UNREAD = 1_000_001  # a seed of documents that the shipped base has not read
-MEASURED = 60  # documents of each kind
 EVERY, TESTS = 100, 16  # steps between two evaluations, batches in each
 # The base's, with fewer lines a step: about as many claims as a step of the base reads.
 SETTINGS = nano.RECIPE | {"steps": 8000, "documents_per_step": 32}
@@ -76,6 +73,12 @@ def comparison(result: str, wanted: str, form: str) -> str:
         said = ": " + " ".join(
             f"{a}{b}{('y' if a == b else 'n') if form == 'flags' else ''}" for a, b in both)
     return f", want {wanted}{said}, {WORDS['equal' if result == wanted else 'differ']}"
+
+
+def line(step: Step, found: Fraction, form: str) -> str:
+    """The whole line of VERIFY for a step of which EXECUTE found the value `found`."""
+    check, result, wanted = checked(step, found)
+    return check + comparison(result, wanted, form)
 
 
 def documents(part: str, form: str, name: str) -> Iterator[tuple[str, str]]:
@@ -151,44 +154,13 @@ def run(which: dict, lines: int, write: Callable[[dict], None]) -> None:
                   text=documents(part, form, f"train/{seed}"))
 
 
-def shipped(count: int) -> dict[str, dict]:
-    """What the shipped base says in its own form, on `count` new documents of each kind.
-
-    claims: `73 - 14 = 59, so 59 + 14 = 73 is correct`. suggested: `So 73 is correct.` behind a
-    solved story. word: the likeliest token is the right word; between: the right word is the
-    likelier one of the two; reserved: the likeliest token is one that the base never read.
-    """
-    tokenizer = load_tokenizer("nano")
-    model, _ = load_base("nano", "none")
-    word_ids = ids_of_words(tokenizer)
-    reserved = set(tokenizer.convert_tokens_to_ids(list(nano.RESERVED)))
-    found: dict = {}
-    for kind, mark in {"claims": "Is it true", "suggested": "is suggested"}.items():
-        cells = found[kind] = {side: dict(lines=0, word=0, between=0, reserved=0)
-                               for side in WORDS}
-        texts = (pair for pair in nano.documents(UNREAD) if mark in pair[0])
-        for pair in islice(texts, count):
-            before, ids = tokenizer(list(pair), add_special_tokens=False).input_ids
-            with torch.no_grad():
-                logits = model(input_ids=torch.tensor([before + ids])).logits[0]
-            for said, token in zip(logits[len(before) - 1:], ids):
-                for side, other in (("differ", "equal"), ("equal", "differ")):
-                    if token == word_ids[side]:
-                        cell, likeliest = cells[side], int(said.argmax())
-                        cell["lines"] += 1
-                        cell["word"] += likeliest == token
-                        cell["between"] += bool(said[token] > said[word_ids[other]])
-                        cell["reserved"] += likeliest in reserved
-    return found
-
-
 def main() -> None:
-    """One run or the measurement, put into the file in place of an earlier one."""
+    """One run, put into the file in place of an earlier one."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("file", type=Path)
-    parser.add_argument("start", nargs="?", choices=STARTS)
-    parser.add_argument("part", nargs="?", choices=PARTS)
-    parser.add_argument("form", nargs="?", choices=FORMS)
+    parser.add_argument("start", choices=STARTS)
+    parser.add_argument("part", choices=PARTS)
+    parser.add_argument("form", choices=FORMS)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--lines", type=int, default=100_000)
     options = parser.parse_args()
@@ -198,17 +170,11 @@ def main() -> None:
     def write(found: dict) -> None:
         kept = json.loads(options.file.read_text()) if options.file.exists() else {
             "recipe": SETTINGS, "bar": BAR, "runs": []}  # read again: others write to it too
-        if options.start:
-            kept["runs"] = [run for run in kept["runs"]
-                            if any(run[key] != value for key, value in which.items())] + [found]
-        else:
-            kept["shipped"] = found
+        kept["runs"] = [run for run in kept["runs"]
+                        if any(run[key] != value for key, value in which.items())] + [found]
         write_json(options.file, kept)
 
-    if options.start:
-        run(which, options.lines, write)
-    else:
-        write(shipped(MEASURED) | {"environment": describe()})
+    run(which, options.lines, write)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,15 @@
-"""The table of docs/verification.md, from the result file of `comparison_forms.py` alone."""
+"""The tables of docs/verification.md, from the result files of `comparison_forms.py`,
+`base_claims.py` and `verify_flags.py` alone."""
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 
-from nanoreason.figures.tables import Table
+from verify_flags import lines
+
+from nanoreason.evaluation import self_verification
+from nanoreason.evaluation.rows import read_rows
+from nanoreason.figures.tables import Table, show
 
 STARTS = {"nothing": "nothing", "adapter": "adapter on the shipped base"}
 SIDES = ("differ", "equal")
@@ -34,5 +40,35 @@ def form_table(result: Mapping) -> str:
             f"{last['lines']:,}", *(share(last[side], name)
                                     for name in ("word", "whole") for side in SIDES)))
     return Table("", ("start", "part", "form", "claims (tokens) to 99 %", "claims read",
-                      "word, differ ↑", "word, equal ↑", "whole, differ ↑", "whole, equal ↑"),
+                      "word, differ ↑", "word, equal ↑", "whole, differ ↑",
+                      "whole, equal ↑"), tuple(rows)).markdown(False)
+
+
+def base_table(result: Mapping) -> str:
+    """What the shipped base says of claims in its own form."""
+    rows = [(kind, side, *(share(result[kind][side], name)
+                           for name in ("between", "word", "reserved")))
+            for kind in ("claims", "suggested") for side in SIDES]
+    return Table("", ("form", "numbers", "right word the likelier of the two ↑",
+                      "right word the likeliest token ↑", "likeliest is a reserved token ↓"),
                  tuple(rows)).markdown(False)
+
+
+def flags_table(result: Mapping) -> str:
+    """The scores of VERIFY and what its lines come to, after each round."""
+    rows, traces, short = [], 0, 0
+    for settings in result["rounds"]:
+        traces, short = traces + settings["traces"], short + settings["short"]
+        for part in ({"natural"}, {"injected", "clean"}):
+            chosen = [row for row in settings["rows"] if row["setting"] in part]
+            report = self_verification(read_rows(chosen))
+            counts = sum(map(Counter, lines(chosen).values()), Counter())
+            rows.append((f"{traces:,} + {short:,}", " and ".join(sorted(part, reverse=True)), *(
+                show(name, {"value": getattr(report, name), "counts": report.counts.get(name)})
+                for name in ("accuracy_a1", "accuracy_a2", "recall", "specificity")), *(
+                f"{counts[of]}/{counts[all_]}" for of, all_ in (
+                    ("differ_right", "differ"), ("equal_right", "equal"),
+                    ("flags_right", "flags"), ("false_sums", "lines"), ("asked", "lines")))))
+    return Table("", ("traces + short rows", "setting", "a1 ↑", "a2 ↑", "recall ↑",
+                      "specificity ↑", "word, differ ↑", "word, equal ↑", "flags right ↑",
+                      "lines with a false sum ↓", "lines about EXECUTE's ↑"), tuple(rows)).markdown(False)

@@ -20,7 +20,7 @@ EXECUTE stays plain (`87 + 15 = 112`). The line of VERIFY that finds this wrong:
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from fractions import Fraction
 
@@ -99,8 +99,9 @@ def check(step: Step, found: Fraction) -> str:
     return f"{text}, want {wanted}, {'correct' if result == wanted else 'wrong'}"
 
 
-def rewritten(trace: Trace, steps: tuple[Step, ...]) -> Trace:
-    """A trace with VERIFY in this form. steps: the right ones."""
+def rewritten(trace: Trace, steps: tuple[Step, ...],
+              check: Callable[[Step, Fraction], str] = check) -> Trace:
+    """A trace with VERIFY in this form. steps: the right ones. check: writes a line."""
     until = len(steps) if trace.verdict is None else trace.verdict
     found = [Fraction(line.rsplit(" = ", 1)[1]) for line in trace.execute]
     repairs = () if trace.verdict is None else tuple(
@@ -132,7 +133,8 @@ def size(rng: random.Random) -> int:
     return rng.choice((99, 199, 199, 999))
 
 
-def claims(rng: random.Random, count: int) -> tuple[str, list[str]]:
+def claims(rng: random.Random, count: int, check: Callable[[Step, Fraction], str] = check
+           ) -> tuple[str, list[str]]:
     """Some claimed sums in a question, half of them wrong, and the check of each."""
     asked, lines, largest = [], [], size(rng)
     for _ in range(count):
@@ -198,14 +200,24 @@ def documents(seed: int) -> Iterator[tuple[str, str]]:
             yield prompt_text(question), " ".join(f"{line}." for line in lines)
 
 
+def short_row(tokenizer, question: str, lines: list[str]):
+    """Claims and their checks as an encoded row for the verification adapter alone."""
+    from nanoreason.model.tokens import IGNORE, TRANSITION, VERIFY, Encoded, tag_ids, text_ids
+
+    tag = tag_ids(tokenizer)
+    prompt = tag + text_ids(tokenizer, prompt_text(question)) + tag
+    ids = text_ids(tokenizer, "".join(f"{k}. {line}\n" for k, line in enumerate(lines, 1)))
+    return Encoded(prompt + ids + [tokenizer.eos_token_id],
+                   [IGNORE] * len(prompt) + [VERIFY] * len(ids) + [TRANSITION], 0)
+
+
 def training_rows(tokenizer, seed: int, traces: int, short: int, recipe: str) -> list:
     """Encoded rows of a recipe. traces: problems. short: rows of claims, of `columns` alone.
 
     `columns`: right traces, a wrong twin for every second one, short rows. The controls have
     right traces alone: `right`, and `careful`, whose EXECUTE is by columns too.
     """
-    from nanoreason.model.tokens import (IGNORE, TRANSITION, VERIFY, Encoded, encode, tag_ids,
-                                         text_ids)
+    from nanoreason.model.tokens import IGNORE, Encoded, encode, tag_ids
 
     tag, rows = tag_ids(tokenizer), []
     for place, problem in enumerate(problems("train", traces, seed)):
@@ -226,12 +238,8 @@ def training_rows(tokenizer, seed: int, traces: int, short: int, recipe: str) ->
                 row = Encoded(row.input_ids, groups, row.prompt_length)
             rows.append(row)
     rng = random.Random(f"short/{seed}")
-    for _ in range(short if recipe == "columns" else 0):
-        question, lines = claims(rng, CLAIMS)
-        prompt = tag + text_ids(tokenizer, prompt_text(question)) + tag
-        ids = text_ids(tokenizer, "".join(f"{k}. {line}\n" for k, line in enumerate(lines, 1)))
-        rows.append(Encoded(prompt + ids + [tokenizer.eos_token_id],
-                            [IGNORE] * len(prompt) + [VERIFY] * len(ids) + [TRANSITION], 0))
+    rows += [short_row(tokenizer, *claims(rng, CLAIMS))
+             for _ in range(short if recipe == "columns" else 0)]
     return rows
 
 

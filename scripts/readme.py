@@ -28,6 +28,7 @@ from nanoreason.runs import Run
 from study import cost_sentence, cost_table
 
 sys.path.append(str(paths.ROOT / "benchmarks"))
+import comparison_table  # noqa: E402
 import gpu_table  # noqa: E402
 import teacher_gsm8k  # noqa: E402
 from speed_table import speed_table  # noqa: E402
@@ -139,6 +140,9 @@ SECTIONS: Mapping[str, Callable[[], str]] = {
     "gpu-size": lambda: gpu_table.size_table(read_json("gpu.json")),
     "gpu-speed": lambda: gpu_table.speed_table(read_json("gpu.json")),
     "gpu-checks": lambda: gpu_table.check_table(read_json("gpu.json")),
+    "base-claims": lambda: comparison_table.base_table(read_json("base-claims.json")),
+    "comparison-forms": lambda: comparison_table.form_table(read_json("comparison-forms.json")),
+    "verify-flags": lambda: comparison_table.flags_table(read_json("verify-flags.json")),
     "original": original, "gsm8k-runs": gsm8k_runs, "profiles": profiles,
 }
 

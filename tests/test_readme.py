@@ -51,6 +51,8 @@ CONSTANTS = {  # numbers that no result yields; what they are
     "gsm8k.md": {"1": "a line's number", "2": "a line's number"},
     "speed.md": {"4": "problems in a batch"},
     "gpu.md": {"99": "the largest number that a base has read", "199": "the same"},
+    "verification.md": {"73": "% of drawn claims, see test_comparison_forms", "84": "the same",
+                        "99": "the bar, and the largest number that the base has read"},
     "original-study.md": {  # facts of the study, none of this project
         "2026": "year", "4": "bits", ".15": "weight", ".35": "weight", ".2": "weight",
         ".3": "weight", "100": "% that a constant scores", "15000": "traces claimed",
@@ -226,7 +228,7 @@ def quotes(summary, grid):
         "GSM8K's test problems": [readme.read_json("original-study.json")["rows"][0]["asked"]],
         "memory": [f"{memory[name]['peak_bytes_above_model']['median'] / 2**30:.2f}"
                    for name in ("ours", "plain_4")],
-    } | gpu_quotes()
+    } | gpu_quotes() | verification_quotes()
 
 
 def gpu_quotes() -> dict:
@@ -281,6 +283,30 @@ def gpu_quotes() -> dict:
                                    f"{ratio['peak_bytes_above_model']['median']:.2f}"],
         "largest logit": [f"{checks['none']['largest_logit']:.0f}"],
         "NF4 against a CPU": [f"{checks['nf4']['found']['cpu']:.3f}"],
+    }
+
+
+def verification_quotes() -> dict:
+    """Of docs/verification.md, from its result files alone."""
+    base, forms, flags = (readme.read_json(f"{name}.json") for name in (
+        "base-claims", "comparison-forms", "verify-flags"))
+    runs = {(run["start"], run["form"]): run for run in forms["runs"]}
+    first = {key: (readme.comparison_table.learned(run, forms["bar"]) or {}).get("lines")
+             for key, run in runs.items()}
+    assert [key for key, lines in first.items() if lines is None] == [
+        ("nothing", "plain"), ("adapter", "plain")]
+    early = [100 * entry["differ"]["word"] / entry["differ"]["lines"]
+             for entry in runs["adapter", "pairs"]["log"] if entry["lines"] <= 16_000]
+    plain = runs["nothing", "plain"]["log"][-1]
+    return {
+        "words of the base": [f"{100 * side['between'] / side['lines']:.0f}" for side in (
+            base["claims"]["differ"], base["claims"]["equal"])],
+        "forms from nothing": [first["nothing", "flags"], first["nothing", "pairs"]],
+        "forms by an adapter": [first["adapter", "flags"], first["adapter", "pairs"]],
+        "plain at its end": [f"{100 * plain['differ']['word'] / plain['differ']['lines']:.1f}",
+                             plain["lines"]],
+        "the short cut": [f"{min(early):.0f}", f"{max(early):.0f}", 16_000],
+        "traces of the frozen adapter": [flags["right"]],
     }
 
 
