@@ -29,7 +29,7 @@ $(STAMP): requirements.lock requirements-cuda.lock pyproject.toml
 	@touch $@
 
 study: $(STAMP) ## the whole study: notebooks 00 to 05, into build/
-	@$(BIN)/python scripts/study.py --profile $(PROFILE) --run $(or $(RUN),study)
+	@$(BIN)/python scripts/study.py --profile $(PROFILE) $(if $(RUN),--run $(RUN))
 
 test: $(STAMP) ## all tests but the slow ones
 	@$(BIN)/python -m pytest -m "not slow" -n auto --maxprocesses 4 --dist loadfile

@@ -14,13 +14,32 @@ import gzip
 import json
 import os
 import shutil
+import socket
+import time
 import warnings
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from enum import Enum
+from errno import EACCES, EDQUOT, EFBIG, ENOSPC, EROFS
 from fractions import Fraction
+from itertools import count
 from pathlib import Path
 from typing import Any
 
+import yaml
+from filelock import FileLock, Timeout
+
 SHOWN = 120  # characters of a value in a message
+PATIENCE = 3.0  # seconds that a process waits for one that is about to end
+FULL = {ENOSPC: "the disk is full", EDQUOT: "the quota of the disk is used up",
+        EFBIG: "a file may not grow any more", EROFS: "the disk is read-only",
+        EACCES: "the folder may not be written"}
+
+
+class RunError(Exception):
+    """A run that is not there or held, or a file that cannot be read as what it should be."""
+
 
 
 def write_text(path: Path, text: str) -> None:
@@ -53,10 +72,141 @@ def stored(path: Path) -> Path:
 
 
 def read_text(path: Path) -> str:
-    """The UTF-8 text of a file that is stored plain or gzipped, line breaks as they are."""
+    """The UTF-8 text of a file that is stored plain or gzipped, line breaks as they are.
+
+    Raises RunError for what is no UTF-8 or no whole gzip file.
+    """
+    try:
+        return read_bytes(path).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise RunError(f"not UTF-8 (byte {error.start})") from None
+
+
+def read_bytes(path: Path) -> bytes:
+    """The bytes of a file that is stored plain or gzipped. Raises RunError for a cut gzip."""
     path = stored(path)
     content = path.read_bytes()
-    return (gzip.decompress(content) if path.suffix == ".gz" else content).decode("utf-8")
+    try:
+        return gzip.decompress(content) if path.suffix == ".gz" else content
+    except (OSError, EOFError, zlib.error) as error:
+        raise RunError(f"no whole gzip file ({error})") from None
+
+
+class _PlainLoader(yaml.SafeLoader):
+    """Without aliases: a few lines of them stand for gigabytes."""
+
+    def compose_node(self, parent, index):
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("anchors and aliases are not read")
+        return super().compose_node(parent, index)
+
+
+def parse(text: str | bytes, load: Callable[[str], Any] = json.loads) -> Any:
+    """What a text in UTF-8 holds, by `json.loads` or `load_yaml`.
+
+    Raises RunError, with the reason in one line, whatever the text is.
+    """
+    try:
+        return load(text if isinstance(text, str) else text.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise RunError(f"not UTF-8 (byte {error.start})") from None
+    except RecursionError:
+        raise RunError("nested too deeply") from None
+    except (ValueError, TypeError, AttributeError, OverflowError, yaml.YAMLError) as error:
+        kind = "YAML" if load is load_yaml else "JSON"
+        raise RunError(f"no {kind} ({' '.join(str(error).split())[:100]})") from None
+
+
+def load_yaml(text: str) -> Any:
+    """A YAML text as plain values, anchors refused."""
+    return yaml.load(text, _PlainLoader)
+
+
+def read_mapping(path: Path) -> dict[str, Any]:
+    """The names and values of a .json or .yaml file. Raises RunError, naming the file."""
+    try:
+        values = parse(read_text(path), load_yaml if path.suffix == ".yaml" else json.loads)
+        if isinstance(values, dict) and all(isinstance(name, str) for name in values):
+            return values
+        raise RunError(f"a {type(values).__name__}, not names and values")
+    except RunError as error:
+        raise RunError(f"{path.name} is damaged: {error}") from None
+
+
+def free_name(path: Path) -> Path:
+    """The first of `<path>.1`, `<path>.2`, … that is not there yet."""
+    return next(place for k in count(1)
+                if not (place := path.with_name(f"{path.name}.{k}")).exists())
+
+
+def set_aside(path: Path) -> Path:
+    """Rename a file or folder to its first free number; where it lies now."""
+    return path.rename(free_name(path))
+
+
+def sync(folder: Path) -> None:
+    """Wait until a folder and all in it are on the disk, whatever the power does."""
+    for path in (*folder.rglob("*"), folder, folder.parent):
+        if os.name == "posix" or path.is_file():  # Windows opens no folder
+            file = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+            try:
+                os.fsync(file)
+            finally:
+                os.close(file)
+
+
+def full_disk(error: BaseException) -> str | None:
+    """Why nothing can be written, where that is what `error` means; else None.
+
+    torch and safetensors raise errors of their own, with the system's in the text.
+    """
+    if isinstance(error, OSError):
+        return FULL.get(error.errno)
+    said = (os.strerror(ENOSPC), "PytorchStreamWriter", "inline_container")
+    return FULL[ENOSPC] if any(words in str(error) for words in said) else None
+
+
+@contextmanager
+def locked(folder: Path, what: str, patience: float = PATIENCE) -> Iterator[None]:
+    """Hold a folder for this process while `what` writes into it; may be nested.
+
+    The lock is a file beside the folder, and the system drops it with its process. Raises
+    RunError, naming the holder, where another process holds it for longer than `patience`
+    seconds, and where the disk is full or cannot be written.
+    """
+    place = folder.with_name(f".{folder.name}.lock")
+    holder = place.with_suffix(".json")
+    lock = None
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(place, is_singleton=True, thread_local=False)
+        lock.acquire(timeout=patience, poll_interval=0.1)
+        if lock.lock_counter == 1:
+            write_json(holder, {"pid": os.getpid(), "host": socket.gethostname(), "what": what,
+                                "since": time.strftime("%Y-%m-%d %H:%M:%S")})
+        yield
+    except Timeout:
+        raise RunError(f"run {folder.name} is held by {_holder(holder)}: wait for its end, or take "
+                        "another run name") from None
+    except Exception as error:
+        why = full_disk(error)
+        if why is None:
+            raise
+        raise RunError(f"{why} where run {folder.name} is written ({folder.parent}): nothing that "
+                        "was finished is lost; make room, or set NANOREASON_HOME to a folder "
+                        "that can be written, and start again") from None
+    finally:
+        if lock is not None and lock.is_locked:
+            if lock.lock_counter == 1:
+                holder.unlink(missing_ok=True)
+            lock.release()
+
+
+def _holder(file: Path) -> str:
+    try:
+        return "process {pid} on {host} ({what}, since {since})".format(**read_mapping(file))
+    except (OSError, RunError, KeyError):
+        return "another process"
 
 
 def to_json(value: Any, indent: int | None = None) -> str:

@@ -3,7 +3,8 @@
 In a checkout everything hangs from the repository's root, whichever folder the caller
 stands in (papermill runs in the caller's folder, nbval in the notebook's). Installed from
 a git address there is no root: profiles and the base come out of the package, and what is
-written goes below the folder one stands in. `NANOREASON_HOME` sets that folder by hand.
+written goes below the folder one stands in, and so it does where a checkout cannot be
+written (attached to a Kaggle notebook). `NANOREASON_HOME` sets that folder by hand.
 """
 from __future__ import annotations
 
@@ -36,7 +37,7 @@ PARAMS = CHECKOUT / "params" if CHECKOUT else PACKAGE / "params_files"
 NOTEBOOKS = (CHECKOUT or ROOT) / "notebooks"
 RESULTS = ROOT / "results"  # runs of reference, committed
 FIGURES = ROOT / "figures"  # of the runs of reference
-BUILD = ROOT / "build"  # everything else that is written, ignored by git
+BUILD = (ROOT if os.access(ROOT, os.W_OK) else Path.cwd()) / "build"  # all else, not committed
 RUNS = BUILD / "runs"  # scratch runs
 STUDY = BUILD / "study"  # executed notebooks of `make study`
 

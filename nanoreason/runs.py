@@ -4,6 +4,11 @@ A run is a folder: `params.yaml`, `environment.json`, `metrics.csv`, `generation
 `summary.json`. Scratch runs lie in build/runs/ (ignored by git), runs of reference in
 results/ (committed), where the metrics and the rows are gzipped (`<name>.gz`). Figures,
 tables and scores read these files and nothing else.
+
+Nothing that was computed is lost: what is in the way of a new run is set aside under a
+number (`<run>.1`, itself a run), and whatever writes into a run of reference writes into a
+copy of it below build/runs/, which is then found under its name. Only scripts/publish.py
+writes below results/.
 """
 from __future__ import annotations
 
@@ -11,7 +16,9 @@ import csv
 import io
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,8 +26,9 @@ from typing import Annotated, Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from nanoreason import paths
-from nanoreason.files import (drop_half_line, read_text, shown, stored, to_json, write_json,
+from nanoreason import files, paths
+from nanoreason.files import (PATIENCE, RunError, drop_half_line, free_name, parse, read_bytes,
+                              read_text, set_aside, shown, stored, to_json, write_json,
                               write_text)
 from nanoreason.stages import SETTINGS
 
@@ -28,12 +36,11 @@ FILES = ("params.yaml", "environment.json", "metrics.csv", "generations.jsonl", 
 PACKED = ("metrics.csv", "generations.jsonl")  # gzipped in a run of reference
 ALWAYS = ("problem_id", "sample", "setting", "gold")
 FULL = ("question", "teachers", "text", "planted", "intervention")
+EVALUATED = "evaluate.yaml"  # what the rows were made of
+# What an evaluation leaves, and what is made of its rows.
+OF_ROWS = ("summary.json", "tables", "figures", "examples.html", "generations.jsonl", EVALUATED)
 SCORED = ("question_sha256", "a1", "v", "a2")  # rows without the texts of others
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-
-
-class RunError(Exception):
-    """A run that is not there, or one of its files that cannot be read as what it should be."""
 
 
 Text = Annotated[str, Field(max_length=10**8)]  # with a limit, halves of surrogate pairs are found
@@ -104,9 +111,8 @@ class Run:
 
     @property
     def figures(self) -> Path:
-        """Folder of the run's figures, made if absent: figures/<run> for a committed run."""
-        committed = self.folder.parent == paths.RESULTS
-        return _made(paths.FIGURES / self.name if committed else self.folder / "figures")
+        """Folder of the run's figures, made if absent."""
+        return _made(self.folder / "figures")
 
     @property
     def tables(self) -> Path:
@@ -121,6 +127,13 @@ class Run:
         """Whether the run holds this file, plain or gzipped."""
         return stored(self.path(name)).is_file()
 
+    def held(self, what: str, patience: float = PATIENCE) -> AbstractContextManager[None]:
+        """Within, no other process writes into the run; see `files.locked`.
+
+        what: training, evaluation, metrics or figures.
+        """
+        return files.locked(self.folder, what, patience)
+
     # -- writing
 
     def write_params(self, params: Any) -> None:
@@ -134,7 +147,11 @@ class Run:
         part: None for the run itself (its training); else values go below this key, e.g.
         "evaluate", and the rest of the file stays.
         """
-        before = self.read_environment() if self.has("environment.json") else {}
+        before = {}
+        try:
+            before = self.read_environment() if self.has("environment.json") else {}
+        except RunError as error:
+            print(f"{error}; it is kept as {set_aside(self.path('environment.json')).name}")
         new = values if part is None else {part: dict(values)}
         write_json(self.path("environment.json"), before | dict(new))
 
@@ -186,76 +203,115 @@ class Run:
 
     def write_summary(self, values: Mapping[str, Any]) -> None:
         """Write the scores, with counts and intervals, to summary.json."""
-        write_json(self.path("summary.json"), values)
+        with self.held("metrics"):
+            write_json(self.path("summary.json"), values)
 
     # -- reading
 
     def read_params(self) -> dict[str, Any]:
         """What params.yaml holds: name to value."""
-        return self._mapping("params.yaml", yaml.safe_load)
+        return self.read_mapping("params.yaml")
 
     def read_environment(self) -> dict[str, Any]:
         """What environment.json holds."""
-        return self._mapping("environment.json")
+        return self.read_mapping("environment.json")
 
     def read_summary(self) -> dict[str, Any]:
         """What summary.json holds."""
-        return self._mapping("summary.json")
+        return self.read_mapping("summary.json")
+
+    def read_mapping(self, name: str) -> dict[str, Any]:
+        """What a .json or .yaml file of the run holds: name to value.
+
+        Raises RunError, in one line that names the file, where it is absent or damaged.
+        """
+        return files.read_mapping(self._there(name))
 
     def read_metrics(self):
         """metrics.csv as a pandas DataFrame, a row per logged step; empty fields are NaN."""
         import pandas
 
-        text = io.StringIO(self._text("metrics.csv"))
+        path = self._there("metrics.csv")
         try:
-            return pandas.read_csv(text)
-        except (pandas.errors.ParserError, pandas.errors.EmptyDataError) as error:
-            where = paths.relative(self.path("metrics.csv"))
-            raise RunError(f"{where} is no table: {error}") from None
+            return pandas.read_csv(io.StringIO(read_text(path)))
+        except (RunError, ValueError) as error:  # pandas' own are ValueErrors
+            raise RunError(f"{paths.relative(path)} is no table: {error}") from None
 
     def read_generations(self) -> list[dict[str, Any]]:
-        """The rows of generations.jsonl. Raises RunError, with count and lines, if any is bad."""
+        """The good rows of generations.jsonl; how many are left out is printed, with lines."""
         rows, faults = self.scan_generations()
         if faults:
-            raise RunError(
-                f"{len(faults)} bad of {len(faults) + len(rows)} rows in "
-                f"{paths.relative(self.path('generations.jsonl'))}: {'; '.join(faults[:5])}"
-                + ("; ..." if len(faults) > 5 else ""))
+            print(f"{len(faults)} bad of {len(faults) + len(rows)} rows in "
+                  f"{paths.relative(self.path('generations.jsonl'))} are left out: "
+                  f"{'; '.join(faults[:5])}" + ("; ..." if len(faults) > 5 else ""))
         return rows
 
     def scan_generations(self) -> tuple[list[dict[str, Any]], list[str]]:
-        """The good rows of generations.jsonl, and one "line k: why" for each bad one."""
-        rows, faults = [], []
-        for number, line in enumerate(self._text("generations.jsonl").split("\n"), 1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-                fault = row_fault(row)
-            except json.JSONDecodeError as error:
-                fault = f"no JSON ({error.msg})"
+        """The good rows of generations.jsonl, and one "line k: why" for each bad one.
+
+        A row that stands twice is one. Raises RunError where the two differ.
+        """
+        path, rows, faults = self._there("generations.jsonl"), {}, []
+        try:
+            lines = read_bytes(path).split(b"\n")
+        except RunError as error:
+            raise RunError(f"{paths.relative(path)} is damaged: {error}") from None
+        for number, line in enumerate(lines, 1):
+            found, fault = rows_of(line) if line.strip() else ((), None)
+            for row in found:
+                first = rows.setdefault(row_key(row), row)
+                if first != row:
+                    raise RunError(f"line {number} of {paths.relative(path)} is another row for "
+                                   f"{' '.join(f'{part!s:.40}' for part in row_key(row))}, which stands above "
+                                   "already: remove the one that is wrong")
             if fault:
                 faults.append(f"line {number}: {fault}")
-            else:
-                rows.append(row)
-        return rows, faults
+        return list(rows.values()), faults
 
-    def _text(self, name: str) -> str:
+    def mend_generations(self) -> None:
+        """Leave nothing but good rows in generations.jsonl.
+
+        A last line without its end (a session that was cut off) is dropped with a warning;
+        where other lines are bad, the file as it was is kept under a number, and it is said.
+        """
+        path = self.path("generations.jsonl")
+        drop_half_line(path)
+        rows, faults = self.scan_generations()
+        if faults:
+            print(f"{len(faults)} bad of {len(faults) + len(rows)} rows in "
+                  f"{paths.relative(path)} are written again ({'; '.join(faults[:5])}); the file "
+                  f"as it was is {shutil.copyfile(path, free_name(path)).name}")
+            write_text(path, "".join(to_json(row) + "\n" for row in rows))
+
+    def _there(self, name: str) -> Path:
+        """Path of a file, plain or gzipped. Raises RunError where there is none."""
         if not self.has(name):
             there = ", ".join(sorted(p.name for p in self.folder.glob("*"))) or "nothing"
             raise RunError(f"run {self.name} has no {name}: {paths.relative(self.folder)} "
                            f"holds {there}")
-        return read_text(self.path(name))
+        return self.path(name)
 
-    def _mapping(self, name: str, load: Callable[[str], Any] = json.loads) -> dict[str, Any]:
+
+def row_key(row: Mapping) -> tuple:
+    """What names a row within its run."""
+    return row["setting"], row.get("split"), row["problem_id"], row["sample"]
+
+
+def rows_of(line: bytes) -> tuple[list[dict], str | None]:
+    """The rows of one line, and what is wrong with it; (…, None) if nothing is.
+
+    Two rows whose line break is damaged are two rows.
+    """
+    try:
+        found = [parse(line)]
+    except RunError as error:
         try:
-            values = load(self._text(name))
-        except json.JSONDecodeError as error:
-            raise RunError(f"{paths.relative(self.path(name))} is no JSON: {error}") from None
-        if not isinstance(values, dict):
-            raise RunError(f"{paths.relative(self.path(name))} holds a "
-                           f"{type(values).__name__}, not names and values")
-        return values
+            row, end = json.JSONDecoder().raw_decode(line.decode("utf-8", "replace"))
+            found = [row, parse(line.decode("utf-8", "replace")[end + 1:])]
+        except (ValueError, RecursionError, RunError):
+            return [], str(error)
+    fault = next(filter(None, map(row_fault, found)), None)
+    return ([], fault) if fault else (found, None)
 
 
 def row_fault(row: Any, whole: bool = True) -> str | None:
@@ -285,28 +341,67 @@ def row_fault(row: Any, whole: bool = True) -> str | None:
     return None
 
 
-def create_run(name: str, *, scratch: bool = True, resume: bool = False,
-               replace: bool = False) -> Run:
+def create_run(name: str, *, scratch: bool = True, resume: bool = False) -> Run:
     """The folder of a run that is about to be made.
 
-    scratch: below build/runs, and the five files of an earlier run of this name are removed,
-    so that two runs never mix; else below results, where an earlier run stays unless
-    `replace`. resume: keep what is there and go on.
-    Raises RunError for a name that is no plain folder name, or a run that would be lost.
+    scratch: below build/runs, and what is there is set aside under a number; else below
+    results. resume: keep what is there and go on. Raises RunError for a name that is no
+    plain folder name, or a run of reference that is there already.
     """
     if not _NAME.fullmatch(name):
         raise RunError(f"run name {name!r}: use letters, digits, dots, _ and - only")
     run = Run((paths.RUNS if scratch else paths.RESULTS) / name)
-    there = [run.path(file) for file in (*FILES, *(f"{name}.gz" for name in PACKED))
-             if run.path(file).exists()]
-    if there and not resume:
-        if not scratch and not replace:
+    if run.folder.exists() and not resume:
+        if not scratch:
             raise RunError(f"{paths.relative(run.folder)} holds a run already: choose another "
-                           "name, or pass replace=True")
-        for path in there:
-            path.unlink()
+                           "name, or replace it (--replace)")
+        set_aside(run.folder)
     run.folder.mkdir(parents=True, exist_ok=True)
     return run
+
+
+def set_rows_aside(run: Run) -> Run:
+    """Keep the rows of a scratch run, and all that was made of them, as a run of their own.
+
+    It has all files of the run, so it can be scored, and gone on with; the run itself is
+    left with its training. Returns it.
+    """
+    kept = Run(free_name(run.folder))
+    _copied(run.folder, kept.folder)
+    for name in OF_ROWS:  # the record last: until then a session that is cut off does it again
+        path = run.path(name)
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    return kept
+
+
+def writable(run: Run) -> Run:
+    """The run itself; of a run of reference, its copy below build/runs, made if absent.
+
+    The copy holds all its files, unpacked. Which of the two is used is printed where both
+    are there.
+    """
+    copy, committed = Run(paths.RUNS / run.name), Run(paths.RESULTS / run.name)
+    if not committed.folder.is_dir() or run.folder.parent not in (paths.RUNS, paths.RESULTS):
+        return run
+    if not copy.folder.exists():
+        with copy.held("copy"):
+            if not copy.folder.exists():
+                _copied(committed.folder, copy.folder)
+    print(f"run {run.name}: {paths.relative(copy.folder)} is read and written, "
+          f"{paths.relative(committed.folder)} stays as it is")
+    return copy
+
+
+def _copied(source: Path, target: Path) -> None:
+    """Copy a run's folder, whole or not at all, its packed files unpacked."""
+    part = target.with_name(f".{target.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    shutil.copytree(source, part)
+    for name in PACKED:
+        if stored(part / name) != part / name:
+            write_text(part / name, read_text(part / name))
+            (part / f"{name}.gz").unlink()
+    part.rename(target)
 
 
 def find_run(name: str) -> Run:

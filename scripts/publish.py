@@ -1,11 +1,14 @@
 """A scratch run becomes a run of reference: python scripts/publish.py SCRATCH NAME.
 
-    python scripts/publish.py --grid ablations     the runs made here of a grid of ablations
+    python scripts/publish.py --grid ablations     a grid of ablations: the runs made here,
+                                                   its figures and tables
 
-Copies `build/runs/SCRATCH` (and the base's rows in `SCRATCH-base`) to `results/NAME`. Rows
-of any source but the project's own problems lose their texts on the way: what stays is
-the id, the question's hash, the answers, and the scores that only the text could tell.
-Metrics and rows are gzipped.
+Copies `build/runs/SCRATCH` (and the base's rows in `SCRATCH-base`) to `results/NAME`, its
+figures to `figures/NAME`. Rows of any source but the project's own problems lose their texts
+on the way: what stays is the id, the question's hash, the answers, and the scores that only
+the text could tell; what else would show a text (figures, examples) stays behind. Metrics
+and rows are gzipped. Nothing else writes below `results/`; a run that is there is replaced
+only with `--replace`, whole or not at all.
 """
 from __future__ import annotations
 
@@ -22,37 +25,66 @@ from nanoreason.ablations.grid import open_grid
 from nanoreason.ablations.results import (PROBLEMS, ROWS, GridRun, add_problems, folders,
                                           read_table, write_table)
 from nanoreason.evaluation.faithfulness import trace_scores
-from nanoreason.evaluation.generate import EVALUATED
 from nanoreason.evaluation.rows import compact_row, read_row
 from nanoreason.files import to_json, write_text
 from nanoreason.params import AblateParams
-from nanoreason.runs import Run, RunError, create_run
+from nanoreason.runs import EVALUATED, Run, RunError
 
 
 def publish(scratch: str, name: str, replace: bool = False) -> Run:
     """Copy a scratch run to results; returns the run of reference.
 
-    Raises `RunError` if the scratch run is not there or not evaluated, or if `name` exists
-    and `replace` is False.
+    Raises `RunError` if the scratch run is not there, not evaluated or has bad rows, or if
+    `name` exists and `replace` is False.
     """
-    source = Run(paths.RUNS / scratch)
+    source, into = Run(paths.RUNS / scratch), Run(paths.RESULTS / name)
     if not source.path(EVALUATED).is_file():
         raise RunError(f"run {scratch!r} has no {EVALUATED} in {paths.relative(source.folder)}: "
                        "evaluate it with notebook 03_evaluate first")
-    own = yaml.safe_load(source.path(EVALUATED).read_text())["data"] == "procedural"
-    rows = source.read_generations()
-    run = create_run(name, scratch=False, replace=replace)
-    for file in ("environment.json", "metrics.csv", "summary.json"):
+    if into.folder.exists() and not replace:
+        raise RunError(f"{paths.relative(into.folder)} holds a run already: choose another "
+                       "name, or replace it (--replace)")
+    with source.held("publish"):
+        own = source.read_mapping(EVALUATED)["data"] == "procedural"
+        rows, faults = source.scan_generations()
+        if faults:
+            raise RunError(f"run {scratch} has {len(faults)} bad rows ({faults[0]}): run "
+                           "notebook 03_evaluate with it, which writes them again")
+        part = Run(into.folder.with_name(f".{name}.part"))
+        shutil.rmtree(part.folder, ignore_errors=True)
+        part.folder.mkdir(parents=True)
+        _copy(source, part, name, own)
+        part.append_generations(rows if own else map(_without_texts, rows))
+        part.pack()
+        if own and source.path("figures").is_dir():
+            shutil.rmtree(paths.FIGURES / name, ignore_errors=True)
+            shutil.copytree(source.path("figures"), paths.FIGURES / name)
+    if into.folder.exists():
+        shutil.rmtree(into.folder)
+    part.folder.rename(into.folder)
+    return into
+
+
+def _copy(source: Run, part: Run, name: str, own: bool) -> None:
+    """All of a run but its rows and figures."""
+    for file in ("environment.json", "metrics.csv", "summary.json",
+                 *(("examples.html",) if own else ())):
         if source.path(file).is_file():
-            shutil.copyfile(source.path(file), run.path(file))
+            shutil.copyfile(source.path(file), part.path(file))
     for file in ("params.yaml", EVALUATED):
-        values = yaml.safe_load(source.path(file).read_text())
-        write_text(run.path(file), yaml.safe_dump(_portable(values, name), sort_keys=False))
-    if source.path("adapters").is_dir():
-        shutil.copytree(source.path("adapters"), run.path("adapters"), dirs_exist_ok=True)
-    run.append_generations(rows if own else map(_without_texts, rows))
-    run.pack()
-    return run
+        values = _portable(source.read_mapping(file), name)
+        write_text(part.path(file), yaml.safe_dump(values, sort_keys=False))
+    for folder in ("adapters", "tables") if own else ("adapters",):
+        if source.path(folder).is_dir():
+            shutil.copytree(source.path(folder), part.path(folder))
+
+
+def _drawn(grid: str) -> list[Path]:
+    """Copy what notebook 06 drew of a whole grid; the folders written."""
+    return [shutil.copytree(paths.BUILD / grid / name, into, dirs_exist_ok=True)
+            for name, into in (("figures", paths.FIGURES / grid),
+                               ("tables", paths.RESULTS / grid / "tables"))
+            if (paths.BUILD / grid / name).is_dir()]
 
 
 def _without_texts(row: dict) -> dict:
@@ -75,10 +107,11 @@ def publish_grid(grid: str, runs: Iterable[GridRun]) -> list[Path]:
     """
     into, source = folders(grid)
     made = [run for run in runs if run.folder.parent == source]
-    if not made:
+    if not made and not (source / "tables").is_dir():
         raise RunError(f"no run of the grid {grid!r} is in {paths.relative(source)}: there is "
                        "nothing to copy")
-    add_problems(into / "problems.csv.gz", read_table(source / "problems.csv", PROBLEMS))
+    if made:
+        add_problems(into / "problems.csv.gz", read_table(source / "problems.csv", PROBLEMS))
     written = []
     for condition in dict.fromkeys(run.condition for run in made):
         path = into / condition / "rows.csv.gz"
@@ -101,7 +134,7 @@ def main() -> int:
     """Publish a run, and the rows of its untouched base if there are any."""
     if sys.argv[1:2] == ["--grid"] and len(sys.argv) == 3:
         asked = AblateParams(run=sys.argv[2])
-        for written in publish_grid(asked.run, open_grid(asked).runs):
+        for written in [*publish_grid(asked.run, open_grid(asked).runs), *_drawn(asked.run)]:
             print(paths.relative(written))
         return 0
     if len(sys.argv) not in (3, 4):

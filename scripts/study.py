@@ -1,12 +1,14 @@
 """The whole study: the numbered notebooks in order, through papermill, into build/.
 
     make study                          every notebook, profile nano, run "study"
+    make study RUN=NAME                 the same under another name
     make figures RUN=nano-reference     notebook 05 alone, on the files of that run
     make ablate                         notebook 06 alone, with all that its grid lacks
     python scripts/study.py --only 02 03 -p epochs 1
 
 Each notebook is executed as it stands, without an edit. It gets `profile` and `run`, and
-of the `-p` values those that its parameters cell knows.
+of the `-p` values those that its parameters cell knows. Without a name of its own, a study
+whose training differs from the profile bears that in its name: study_epochs-1.
 """
 from __future__ import annotations
 
@@ -20,6 +22,7 @@ import yaml
 from nanoreason import paths
 from nanoreason.environment import git_commit, hardware
 from nanoreason.files import write_json
+from nanoreason.params import ParameterError, TrainParams
 from nanoreason.runs import RunError, find_run
 
 MAIN = ("00", "01", "02", "03", "04", "05")  # 06, the ablations, takes hours: by name only
@@ -55,6 +58,19 @@ def parameters_for(notebook: Path, values: dict) -> dict:
     if lacking:
         raise StudyError(f"{notebook.name}: its parameters cell lacks {' and '.join(lacking)}")
     return {name: value for name, value in values.items() if name in known}
+
+
+def study_name(profile: str, extra: dict) -> str:
+    """The name of a study's run: "study", and what its training differs in from the profile.
+
+    Raises StudyError for a value of `extra` that makes no sense.
+    """
+    given = {name: value for name, value in extra.items() if name in TrainParams.model_fields}
+    try:
+        plain, made = (TrainParams(**{"profile": profile} | of).run for of in ({}, given))
+    except ParameterError as error:
+        raise StudyError(error) from None
+    return "study" if made == plain else f"study_{made}"
 
 
 def run_study(profile: str = "nano", run: str = "study", only: list[str] | None = None,
@@ -138,7 +154,8 @@ def describe_outputs(run: str, executed: list[Path]) -> str:
         found = find_run(run)
     except RunError as error:
         return f"no files of the run: {error}"
-    for title, folder in (("figures", found.figures), ("tables", found.tables)):
+    for title in ("figures", "tables"):
+        folder = found.path(title)
         files = sorted(path for path in folder.glob("**/*") if path.is_file())
         lines.append(f"{title}:" if files else f"{title}: none in {paths.relative(folder)}")
         lines += [f"  {paths.relative(path)}" for path in files]
@@ -152,18 +169,19 @@ def main(arguments: list[str] | None = None) -> int:
     """`python scripts/study.py`: run it, then print where everything is."""
     parser = argparse.ArgumentParser(prog="python scripts/study.py")
     parser.add_argument("--profile", default="nano", help="a file of params/, or auto")
-    parser.add_argument("--run", default="study", help="name of the run")
+    parser.add_argument("--run", help="name of the run; else study, and what differs")
     parser.add_argument("--only", nargs="+", metavar="NN", help="numbers of notebooks")
     parser.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"),
                         help="a further parameter, its value as YAML")
     options = parser.parse_args(arguments)
     extra = {name: yaml.safe_load(value) for name, value in options.p}
     try:
-        executed = run_study(options.profile, options.run, options.only, extra)
+        run = options.run or study_name(options.profile, extra)
+        executed = run_study(options.profile, run, options.only, extra)
     except StudyError as error:
         print(f"study stopped: {error}", file=sys.stderr)
         return 1
-    print(describe_outputs(options.run, executed))
+    print(describe_outputs(run, executed))
     return 0
 
 

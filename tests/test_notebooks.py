@@ -22,18 +22,21 @@ from nbformat.v4 import new_code_cell, new_notebook, new_output
 from papermill.cli import papermill as papermill_command
 
 from nanoreason import paths
+from nanoreason.files import read_text
 from nanoreason.params.validation import KINDS
 
 NOTEBOOKS = sorted(paths.NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
 KIND = {"00": "base", "01": "data", "02": "train", "03": "evaluate", "04": "metrics",
         "05": "figures", "06": "ablate"}
 STRICT = "01_data"
-SMOKE = {"00": {"steps": 2}, "01": {"total": 40},
-         "02": {"traces": 96, "epochs": 1},
-         "03": {"n": 6, "interventions": 6, "max_new_tokens": 60},
-         "04": {}, "05": {},
-         "06": {"conditions": "staged", "seeds": 1, "train_traces": 16, "test_problems": 2,
-                "run_missing": True, "workers": 1}}
+SMOKE = {"00": {"run": "smoke", "steps": 2}, "01": {"run": "smoke", "total": 40},
+         "02": {"run": "trained", "traces": 96, "epochs": 1},
+         # Other rows than the committed ones of this run; see below.
+         "03": {"run": "nano-reference", "n": 6, "interventions": 6, "max_new_tokens": 60,
+                "seed": 1},
+         "04": {"run": "nano-reference", "seed": 1}, "05": {"run": "nano-reference"},
+         "06": {"run": "smoke", "conditions": "staged", "seeds": 1, "train_traces": 16,
+                "test_problems": 2, "run_missing": True, "workers": 1}}
 # A kernel chooses its own matplotlib backend: with the tests' Agg, figures would not show.
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "MPLBACKEND"}
 ENVIRONMENT |= {"TQDM_DISABLE": "1", "TOKENIZERS_PARALLELISM": "false"}
@@ -149,9 +152,11 @@ def smoke(tmp_path_factory):
     """All notebooks at smoke size, in order; the folder they wrote to."""
     home = tmp_path_factory.mktemp("home")
     shutil.copytree(paths.PARAMS, home / "params")
+    for name in ("nano-reference", "nano-reference-base", "nano-reference-no-verify"):
+        shutil.copytree(paths.RESULTS / name, home / "results" / name)
     (home / "executed").mkdir()
     for path in NOTEBOOKS:
-        values = SMOKE[path.stem[:2]] | {"run": "smoke"}
+        values = SMOKE[path.stem[:2]]
         flags = [part for name, value in values.items() for part in ("-p", name, str(value))]
         done = papermill(path.name, str(home / "executed" / path.name), *flags, home=home)
         assert done.returncode == 0, f"{path.stem}\n{done.stderr[-3000:]}"
@@ -159,7 +164,10 @@ def smoke(tmp_path_factory):
 
 
 def test_the_smoke_run_leaves_a_whole_run_and_figures(smoke):
-    run = smoke / "build" / "runs" / "smoke"
+    trained = smoke / "build" / "runs" / "trained"
+    assert {"params.yaml", "environment.json", "metrics.csv", "adapters", "finished.json"} <= {
+        path.name for path in trained.iterdir()}
+    run = smoke / "build" / "runs" / "nano-reference"
     assert {"params.yaml", "environment.json", "metrics.csv", "generations.jsonl",
             "summary.json", "adapters"} <= {path.name for path in run.iterdir()}
     assert len(list((run / "figures").glob("*.png"))) >= 5
@@ -170,6 +178,32 @@ def test_the_smoke_run_leaves_a_whole_run_and_figures(smoke):
     assert (grid / "staged" / "seed-0.json").is_file()
     assert {"conditions.md", "answers.md", "claims.csv"} <= {
         path.name for path in (grid / "tables").iterdir()}
+
+
+def test_nothing_is_written_into_a_run_of_reference(smoke):
+    for path in (smoke / "results").rglob("*"):
+        committed = paths.RESULTS / path.relative_to(smoke / "results")
+        assert path.is_dir() or path.read_bytes() == committed.read_bytes(), path
+    found = {path.relative_to(smoke / "results") for path in (smoke / "results").rglob("*")}
+    assert found == {path.relative_to(paths.RESULTS) for top in {p.parts[0] for p in found}
+                     for path in (paths.RESULTS / top, *(paths.RESULTS / top).rglob("*"))}
+    assert not (smoke / "figures").exists()
+    kept = smoke / "build" / "runs" / "nano-reference.1"  # the copy of the committed rows
+    lines = read_text(kept / "generations.jsonl").splitlines()
+    assert lines == read_text(paths.RESULTS / "nano-reference" / "generations.jsonl").splitlines()
+
+
+def test_a_grid_of_reference_is_drawn_below_build(tmp_path):
+    shutil.copytree(paths.PARAMS, tmp_path / "params")
+    shutil.copytree(paths.RESULTS / "ablations", tmp_path / "results" / "ablations")
+    done = papermill("06_ablate.ipynb", str(tmp_path / "out.ipynb"), "-p", "conditions",
+                     "staged,single_wide", "-p", "seeds", "2", home=tmp_path)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert (tmp_path / "build" / "ablations" / "tables-part" / "claims.md").is_file()
+    for path in (tmp_path / "results").rglob("*"):
+        committed = paths.RESULTS / path.relative_to(tmp_path / "results")
+        assert path.is_dir() or path.read_bytes() == committed.read_bytes(), path
+    assert not (tmp_path / "figures").exists()
 
 
 # 01_data is repeated below, and more strictly; 00, 02 and 03 need not come out alike.

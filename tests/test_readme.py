@@ -16,7 +16,7 @@ from nanoreason.ablations.grid import open_grid
 from nanoreason.arithmetic import read_equations
 from nanoreason.data.procedural import BASE_SCALE, SCALE
 from nanoreason.evaluation import accuracy, self_verification
-from nanoreason.evaluation.generate import EVALUATED
+from nanoreason.runs import EVALUATED
 from nanoreason.evaluation.rows import read_row
 from nanoreason.evaluation.summary import find_others, find_prompted, lacks_verify_loss, summarise
 from nanoreason.figures.tables import show

@@ -3,6 +3,9 @@ import json
 import math
 import os
 import stat
+import subprocess
+import sys
+import warnings
 from fractions import Fraction
 
 import numpy
@@ -11,7 +14,8 @@ import pytest
 from nanoreason import environment, paths
 from nanoreason.files import read_text, to_json, write_text
 from nanoreason.params import TrainParams
-from nanoreason.runs import FILES, Run, RunError, create_run, find_run, list_runs, row_fault
+from nanoreason.runs import (Run, RunError, create_run, find_run, list_runs, row_fault,
+                             writable)
 
 
 def row(**changes):
@@ -57,7 +61,7 @@ def test_environment_says_what_ran_and_names_no_machine(workspace):
     assert os.uname().nodename not in text and str(paths.CHECKOUT) not in text
 
 
-def test_bad_rows_are_counted_and_named(workspace):
+def test_bad_rows_are_counted_and_named(workspace, capsys):
     run = create_run("first")
     lines = [json.dumps(row()), "{broken", json.dumps(without("text")),
              json.dumps(row(setting="wild")), "[1]", "", json.dumps(row(sample=1))]
@@ -65,10 +69,38 @@ def test_bad_rows_are_counted_and_named(workspace):
     rows, faults = run.scan_generations()
     assert [r["sample"] for r in rows] == [0, 1]
     assert [fault.split(":")[0] for fault in faults] == ["line 2", "line 3", "line 4", "line 5"]
-    with pytest.raises(RunError) as caught:
+    assert run.read_generations() == rows
+    said = capsys.readouterr().out
+    assert "4 bad of 6 rows in build/runs/first/generations.jsonl are left out" in said
+    assert "line 3: no field text" in said
+    run.mend_generations()
+    assert run.scan_generations() == (rows, [])
+    assert run.path("generations.jsonl.1").read_text() == "\n".join(lines) + "\n"
+    assert "the file as it was is generations.jsonl.1" in capsys.readouterr().out
+
+
+def test_one_bad_byte_costs_one_row_wherever_it_stands(workspace):
+    run = create_run("first")
+    wanted = [row(sample=sample, text="Answer: Đ2") for sample in range(3)]
+    run.append_generations(wanted)
+    content = run.path("generations.jsonl").read_bytes()
+    for place in range(len(content)):
+        damaged = bytearray(content)
+        damaged[place] ^= 0x80
+        run.path("generations.jsonl").write_bytes(bytes(damaged))
+        rows, faults = run.scan_generations()
+        kept = [found for found in rows if found in wanted]
+        assert len(kept) >= 2 and (len(kept) == 3 or faults), (place, faults)
+
+
+def test_a_row_that_stands_twice_is_one_or_refused(workspace):
+    run = create_run("first")
+    run.append_generations([row(), row(sample=1), row()])
+    assert [found["sample"] for found in run.read_generations()] == [0, 1]
+    run.append_generations([row(text="Answer: 3")])
+    with pytest.raises(RunError, match="line 4 of build/runs/first/generations.jsonl is another "
+                                       "row for natural None p1 0, which stands above already"):
         run.read_generations()
-    assert "4 bad of 6 rows in build/runs/first/generations.jsonl" in str(caught.value)
-    assert "line 3: no field text" in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["problem_id", "sample", "setting", "question", "gold",
@@ -114,7 +146,11 @@ def test_packed_files_are_read_under_their_plain_names_and_stay_as_they_are(work
         run.append_generations([row(sample=2)])
     with pytest.raises(RunError, match="holds a run already"):
         create_run("first", scratch=False)
-    assert not create_run("first", scratch=False, replace=True).has("generations.jsonl")
+    copy = writable(run)
+    assert copy == writable(copy) == find_run("first") and copy.folder.parent == paths.RUNS
+    assert sorted(p.name for p in copy.folder.iterdir()) == ["generations.jsonl", "metrics.csv"]
+    assert copy.append_generations([row(sample=2)]) == 1 and len(run.read_generations()) == 2
+    assert len(writable(run).read_generations()) == 3  # what was written there stays
 
 
 def test_the_same_text_is_gzipped_to_the_same_bytes_whatever_its_name_and_time(tmp_path):
@@ -162,18 +198,69 @@ def test_writing_keeps_the_mode(tmp_path):
     assert stat.S_IMODE(path.stat().st_mode) == 0o755
 
 
-def test_scratch_runs_start_anew_and_reference_runs_stay(workspace):
+def test_scratch_runs_start_anew_and_what_was_there_is_set_aside(workspace):
     create_run("first").append_generations([row()])
     assert create_run("first", resume=True).path("generations.jsonl").exists()
-    adapter = create_run("first").path("adapter.bin")
-    assert not adapter.with_name("generations.jsonl").exists()
-    adapter.write_text("kept")
-    assert create_run("first").path("adapter.bin").exists()
-    kept = create_run("first", scratch=False)
-    kept.write_summary({})
+    for number in (1, 2):
+        adapter = create_run("first").path("adapter.bin")
+        assert [path.name for path in adapter.parent.iterdir()] == []
+        assert find_run(f"first.{number}").folder.is_dir()
+        adapter.write_text("kept")
+    assert find_run("first.1").has("generations.jsonl")
+    assert find_run("first.2").path("adapter.bin").read_text() == "kept"
+    create_run("first", scratch=False).write_summary({})
     with pytest.raises(RunError, match="results/first holds a run already"):
         create_run("first", scratch=False)
-    assert not create_run("first", scratch=False, replace=True).path(FILES[-1]).exists()
+
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from nanoreason.runs import Run
+with Run(Path(sys.argv[1])).held("training"):
+    print(flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_run_is_held_by_one_process_which_is_named(tmp_path):
+    run = Run(tmp_path / "run")
+    holder = subprocess.Popen([sys.executable, "-c", HOLDER, str(run.folder)],
+                              stdout=subprocess.PIPE)
+    holder.stdout.readline()
+    with pytest.raises(RunError, match=rf"run run is held by process {holder.pid} on .*\(training, "
+                                       r"since 20.*\): wait for its end, or take another run name"):
+        with run.held("metrics", patience=0.1):
+            pass
+    holder.kill()
+    holder.communicate()
+    with run.held("metrics", patience=5), run.held("figures"):  # the system dropped the lock
+        run.write_summary({})
+    assert not list(tmp_path.glob(".run.json")) and run.read_summary() == {}
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid(), reason="mounts a disk, which takes root")
+def test_a_full_disk_and_one_that_is_read_only_are_told_in_a_sentence(tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", disk]).returncode:
+        pytest.skip("this machine mounts no disk")
+    try:
+        run = Run(disk / "run")
+        run.folder.mkdir()
+        with pytest.raises(RunError, match="the disk is full where run run is written .*nothing that"):
+            with run.held("evaluation"):
+                for sample in range(10**4):
+                    run.append_generations([row(sample=sample)])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of half a line
+            run.mend_generations()
+        assert len(run.read_generations()) > 10
+        subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+        with pytest.raises(RunError, match="the disk is read-only .*set NANOREASON_HOME"):
+            run.write_summary({})
+    finally:
+        subprocess.run(["umount", disk], check=True)
 
 
 @pytest.mark.parametrize("name", ["", "..", "../up", "a/b", ".hidden", "a b"])
@@ -199,15 +286,25 @@ def test_absent_and_broken_files_are_named(workspace):
     run = create_run("first")
     with pytest.raises(RunError, match="run first has no summary.json: build/runs/first holds"):
         run.read_summary()
-    run.path("summary.json").write_text("{")
-    with pytest.raises(RunError, match="build/runs/first/summary.json is no JSON"):
-        run.read_summary()
-    run.path("summary.json").write_text("[]")
-    with pytest.raises(RunError, match="holds a list"):
-        run.read_summary()
-    run.path("metrics.csv").write_text("")
-    with pytest.raises(RunError, match="is no table"):
-        run.read_metrics()
+    for content, sentence in (
+            (b"{", "no JSON"), (b"", "no JSON"), (b"[]", "a list, not names and values"),
+            (b"\xff", r"not UTF-8 \(byte 0\)"), (b"[" * 10**5, "nested too deeply"),
+            (b'{"n": ' + b"1" * 5000 + b"}", "no JSON")):
+        run.path("summary.json").write_bytes(content)
+        with pytest.raises(RunError, match=f"summary.json is damaged: {sentence}") as caught:
+            run.read_summary()
+        assert len(str(caught.value)) < 200 and "\n" not in str(caught.value)
+    bombs = "\n".join(f"a{i}: &a{i} [{', '.join(['*a%d' % (i - 1)] * 9 if i else ['x'])}]"
+                      for i in range(9))
+    for content in (bombs, "a: [", "2026-13-41: 1", "1: 2", "? [a]\n: 1", "[" * 10**4):
+        run.path("params.yaml").write_text(content)
+        with pytest.raises(RunError, match="params.yaml is damaged: ") as caught:
+            run.read_params()
+        assert len(str(caught.value)) < 200 and "\n" not in str(caught.value)
+    for content in (b"", b"\xff", b"a\n1\n1,2,3\n"):
+        run.path("metrics.csv").write_bytes(content)
+        with pytest.raises(RunError, match="is no table"):
+            run.read_metrics()
 
 
 def test_committed_runs_are_whole():

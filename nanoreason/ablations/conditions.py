@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from nanoreason import paths
 from nanoreason.params.sets import AblateParams, TrainParams
 from nanoreason.params.validation import ParameterError, read_mapping
-from nanoreason.training.resume import NEUTRAL_PARAMETERS
 
 FOLDER = "ablations"
 REFERENCE = "staged"  # the condition without a difference
@@ -54,8 +53,7 @@ class Cell:
 
     def recipe(self) -> dict:
         """The effective settings: what two cells of one seed must not have in common."""
-        return {name: value for name, value in self.params.as_dict().items()
-                if name not in NEUTRAL_PARAMETERS}
+        return self.params.recipe()
 
 
 def condition_names() -> tuple[str, ...]:

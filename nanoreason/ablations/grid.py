@@ -37,9 +37,7 @@ from nanoreason.stages import GIVEN, GROUPS
 KILLS = 3  # in a row, without a cell finished in between, that end the grid
 # Settings that change what is trained on, or in which steps.
 DATA = ("error_share", "error_kinds", "traces", "data", "language", "form", "on_policy_share",
-        "base", "max_length", "batch_size", "micro_batch_size", "micro_batch_tokens")
-# Settings of an evaluation that its rows do not depend on.
-NOT_OF_ROWS = ("profile", "run", "prompted", "baseline", "batch_tokens", "data_path", "unpack")
+        "base", "max_length", "batch_size")
 
 
 class GridError(RuntimeError):
@@ -60,8 +58,7 @@ def evaluation_of(params: AblateParams, cell: Cell) -> EvaluateParams:
 
 def rows_depend_on(evaluated: EvaluateParams) -> dict:
     """What the rows of a cell depend on beside its adapters, JSON values."""
-    return {name: value for name, value in evaluated.as_dict().items()
-            if name not in NOT_OF_ROWS}
+    return evaluated.recipe()
 
 
 def open_grid(params: AblateParams) -> Grid:

@@ -24,7 +24,6 @@ from nanoreason.evaluation.rows import compact_row
 from nanoreason.files import read_text, stored, write_json, write_text
 from nanoreason.params.sets import EvaluateParams, TrainParams
 from nanoreason.runs import RunError
-from nanoreason.training.resume import NEUTRAL_PARAMETERS
 
 KEY = ["setting", "problem_id"]
 PROBLEMS = [*KEY, "question_sha256", "gold", "planted_step", "planted_kind", "steps"]
@@ -112,13 +111,12 @@ def folders(grid: str) -> tuple[Path, Path]:
 
 
 def outputs(grid: str, whole: bool) -> tuple[Path, Path]:
-    """Folders of a grid's figures and tables, made if absent; committed with its runs.
+    """Folders of a grid's figures and tables, made if absent.
 
-    whole: whether all its conditions and seeds are asked for; a part is never committed.
+    whole: whether all its conditions and seeds are asked for; a part is never published.
     """
-    committed, made = folders(grid)
-    found = (paths.FIGURES / grid, committed / "tables") if whole and committed.is_dir() \
-        else (made / "figures", made / "tables")
+    found = tuple(folders(grid)[1] / f"{what}{'' if whole else '-part'}"
+                  for what in ("figures", "tables"))
     for folder in found:
         folder.mkdir(parents=True, exist_ok=True)
     return found
@@ -143,8 +141,10 @@ def find(cell: Cell, evaluated: Mapping) -> GridRun | None:
 def _require(path: Path, set_: type, there: Mapping, asked: Mapping) -> None:
     """A parameter that a run did not know yet is at its default; all are compared as JSON."""
     defaults = {name: field.default for name, field in set_.model_fields.items()
-                if name not in NEUTRAL_PARAMETERS}
-    there, asked = (json.loads(json.dumps({**defaults, **values})) for values in (there, asked))
+                if name not in (*set_.recorded, "data_path")}
+    there, asked = (json.loads(json.dumps({name: values.get(name, default)
+                                           for name, default in defaults.items()}))
+                    for values in (there, asked))
     odd = [f"{name} is {there.get(name)!r} there and {asked.get(name)!r} here"
            for name in sorted({*there, *asked}) if there.get(name) != asked.get(name)]
     if odd:

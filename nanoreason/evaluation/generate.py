@@ -9,32 +9,36 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import lru_cache, partial
 from itertools import islice
+from typing import Any
 
 import yaml
 
 from nanoreason import environment, paths
 from nanoreason.data.errors import inject
-from nanoreason.data.problem import Problem
+from nanoreason.data.problem import Problem, question_sha256
 from nanoreason.data.sources import load_problems
 from nanoreason.data.teachers import teach
 from nanoreason.data.verify_lines import procedural_trace
 from nanoreason.evaluation.interventions import choose_intervention, intervene
-from nanoreason.files import drop_half_line, stored
-from nanoreason.model.adapters import dequantized, dequantized_bytes, dequantized_fits
+from nanoreason.files import write_text
+from nanoreason.model.adapters import (adapters_sha256, dequantized, dequantized_bytes,
+                                       dequantized_fits)
 from nanoreason.model.base import load_base, locate
 from nanoreason.model.decoding import Request, generate
 from nanoreason.model.tokens import given_part, partial_ids, prompt_ids, tag_ids
 from nanoreason.params.sets import EvaluateParams
-from nanoreason.runs import Run, RunError, find_run
+from nanoreason.params.validation import ParameterError
+from nanoreason.runs import (EVALUATED, Run, RunError, find_run, row_key, set_rows_aside,
+                             writable)
 from nanoreason.stages import GIVEN
 from nanoreason.trace import Trace, render_trace
-from nanoreason.training.resume import load_run
+from nanoreason.training.resume import load_run, told
 
-EVALUATED, ROWS = "evaluate.yaml", "generations.jsonl"
+ROWS = "generations.jsonl"
 CHUNK = 32  # rows that are appended to the file at a time
 
 
@@ -135,44 +139,75 @@ def planned_rows(params: EvaluateParams) -> Iterator[tuple[str, list[dict]]]:
                 yield f"natural, {split}" if setting == "natural" else setting, chosen
 
 
-def _key(row: dict) -> tuple:
-    return row["setting"], row.get("split"), row["problem_id"], row["sample"]
-
-
 def append_missing(run: Run, rows: Iterable[dict],
                    complete: Callable[[list[dict]], Iterator[dict]]) -> None:
     """Append those of these rows that the run does not hold yet, as `complete` yields them."""
-    done = {_key(row) for row in run.read_generations()} if run.has(ROWS) else set()
-    made = complete([row for row in rows if _key(row) not in done])
+    done = {row_key(row) for row in run.read_generations()} if run.has(ROWS) else set()
+    made = complete([row for row in rows if row_key(row) not in done])
     while chunk := list(islice(made, CHUNK)):
         run.append_generations(chunk)
 
 
-def begin(run: Run, params: EvaluateParams) -> None:
-    """Rows of other parameters never mix with these: they are dropped, and it is said.
+def begin(run: Run, params: EvaluateParams, planned: Iterable[dict] = (),
+          **wrote: str | None) -> None:
+    """Make a run ready for rows of these parameters; it must be held.
 
-    A half line at the end of the file, of an evaluation that was cut off, is dropped too.
-    Raises RunError where rows of a run of reference would be dropped.
+    planned: the rows that will be asked for. wrote: hashes of what writes them,
+    `adapters_sha256` and `base_version`, kept beside the rows in evaluate.yaml. Rows that are
+    there stay and are added to; those of other parameters or adapters are set aside with all
+    that was made of them, and it is said.
     """
-    path, rows = run.path(EVALUATED), stored(run.path(ROWS))
-    if rows.exists() and path.exists():
-        before = yaml.safe_load(path.read_text())
-        # A parameter that the file does not name yet is at its default.
-        if _asked(EvaluateParams(**before)) == _asked(params):
-            drop_half_line(run.path(ROWS))
-            return
-    if rows != run.path(ROWS):
-        raise RunError(f"{paths.relative(rows)} holds rows of other parameters and is a run of "
-                       "reference: choose another name for the run")
-    if rows.exists():
-        print(f"run {run.name}: the rows there are of other parameters; starting anew")
-        rows.unlink()
-    path.write_text(yaml.safe_dump(_asked(params), sort_keys=False))
+    asked = params.as_dict() | wrote
+    if run.has(ROWS):
+        rows = {row_key(row): row for row in run.scan_generations()[0]}
+        try:
+            before = recorded(run)
+            why = told(_others(before, asked, rows, planned))
+        except RunError as error:
+            why = str(error)
+        if why:
+            print(f"run {run.name}: the rows there are others ({why}); they are kept as run "
+                  f"{set_rows_aside(run).name}, and new ones are written")
+        else:
+            run.mend_generations()
+            asked |= {name: _both(before[name], asked[name]) for name in EvaluateParams.extending}
+    write_text(run.path(EVALUATED), yaml.safe_dump(asked, sort_keys=False))
 
 
-def _asked(params: EvaluateParams) -> dict:
-    """What rows depend on: not on `prompted`, whose rows stand in a run beside this one."""
-    return {name: value for name, value in params.as_dict().items() if name != "prompted"}
+def recorded(run: Run) -> dict:
+    """What evaluate.yaml says of a run's rows; a parameter that it does not name yet is at its
+    default. Raises RunError where it is absent or damaged."""
+    found, free = run.read_mapping(EVALUATED), (*EvaluateParams.recorded, *EvaluateParams.by_content)
+    names = [name for name in EvaluateParams.model_fields if name not in free]
+    try:
+        read = EvaluateParams(**{name: found[name] for name in names if name in found}).as_dict()
+    except ParameterError as error:
+        raise RunError(f"{EVALUATED} is damaged: {error}") from None
+    return found | {name: read[name] for name in names}
+
+
+def _others(before: Mapping, asked: Mapping, rows: Mapping[tuple, Mapping],
+            planned: Iterable[Mapping]) -> dict[str, tuple]:
+    """What tells the rows of a run from those that are asked for: name to (old, new).
+
+    A hash that the record does not name is unknown, and tells nothing.
+    """
+    free = {*EvaluateParams.recorded, *EvaluateParams.by_content, *EvaluateParams.extending}
+    found = {name: (before.get(name, asked[name]), asked[name]) for name in asked if name not in free}
+    known = [row for row in planned if row_key(row) in rows]
+    if any(_asks(rows[row_key(row)]) != _asks(row) for row in known) or not known:
+        found["data"] = before.get("data"), asked["data"]
+    return {name: both for name, both in found.items() if both[0] != both[1]}
+
+
+def _asks(row: Mapping) -> tuple:
+    """What a row asks: its question and its gold answer."""
+    return (row.get("question_sha256") or question_sha256(row["question"]), str(row["gold"]))
+
+
+def _both(before: Any, now: Any) -> Any:
+    """What two calls asked for together: all names, the greater number."""
+    return max(before, now) if isinstance(now, int) else [*dict.fromkeys([*before, *now])]
 
 
 @contextmanager
@@ -198,36 +233,45 @@ def evaluate(params: EvaluateParams, model, tokenizer) -> Run:
 
     What the base writes under a prompt is made apart: `prompting.prompt_base`.
 
-    Started again with the same parameters it goes on where it stopped. Returns the run.
+    Started again with the same parameters it goes on where it stopped; with more problems,
+    settings, splits, samples or interventions it adds them, see `begin`. Rows for a run of
+    reference go into its copy (`runs.writable`). Returns the run that was written.
     """
-    run, write = find_run(params.run), writer(model, tokenizer, params)
-    begin(run, params)
-    with decoding(run, params, model, "evaluate"):
-        planned = list(planned_rows(params))
-        for label, rows in planned:
-            append_missing(run, rows, partial(write, label=label))
-        if params.interventions:
-            natural = [row for row in run.read_generations() if row["setting"] == "natural"
-                       and row["split"] == "test" and row["sample"] == 0]
-            changed = interventions(natural[:params.interventions], params.seed)
-            append_missing(run, changed, partial(write, label="intervened"))
-    if params.baseline:  # the natural rows once more, by the base without adapters
-        name = run.read_params()["base"]
-        base = beside(run, "base")
-        base.write_params({"base": name, "quantisation": params.quantisation})
-        begin(base, params)
-        plain, _ = load_base(name, params.quantisation)
-        write = writer(plain, tokenizer, params)
-        with decoding(base, params, plain, base=locate(name).as_dict()):
+    run, planned = writable(find_run(params.run)), list(planned_rows(params))
+    every = [row for _, rows in planned for row in rows]
+    name, write = run.read_params()["base"], writer(model, tokenizer, params)
+    with run.held("evaluation"):
+        begin(run, params, every, adapters_sha256=adapters_sha256(model),
+              base_version=locate(name).version)
+        with decoding(run, params, model, "evaluate"):
             for label, rows in planned:
-                if label.startswith("natural"):
+                append_missing(run, rows, partial(write, label=label))
+            there = {row_key(row): row for row in run.read_generations()}
+            natural = [there[row_key(row)] for row in every if row["setting"] == "natural"
+                       and row["split"] == "test" and row["sample"] == 0]
+            with_text = [row for row in natural if row.get("text") is not None]
+            changed = interventions(with_text[:params.interventions], params.seed)
+            append_missing(run, changed, partial(write, label="intervened"))
+        if params.baseline:  # the natural rows once more, by the base without adapters
+            natural = [(label, rows) for label, rows in planned if label.startswith("natural")]
+            base = beside(run, "base")
+            base.write_params({"base": name, "quantisation": params.quantisation})
+            begin(base, params, [row for _, rows in natural for row in rows],
+                  base_version=locate(name).version)
+            plain, _ = load_base(name, params.quantisation)
+            write = writer(plain, tokenizer, params)
+            with decoding(base, params, plain, base=locate(name).as_dict()):
+                for label, rows in natural:
                     append_missing(base, rows, partial(write, label=f"base, {label}"))
     return run
 
 
 def beside(run: Run, what: str) -> Run:
-    """The run `<run>-<what>` in the same place, its folder made if absent."""
+    """The run `<run>-<what>`, a scratch run as `run` is, its folder made if absent."""
     found = Run(run.folder.with_name(f"{run.name}-{what}"))
+    if not found.folder.exists():
+        found = writable(Run(paths.RESULTS / found.name)) \
+            if (paths.RESULTS / found.name).is_dir() else found
     found.folder.mkdir(parents=True, exist_ok=True)
     return found
 

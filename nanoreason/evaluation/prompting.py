@@ -22,9 +22,9 @@ from nanoreason.data.verify_lines import procedural_trace
 from nanoreason.evaluation.generate import (ROWS, Writer, append_missing, begin, beside, decoding,
                                             natural_rows, planned_rows, writer)
 from nanoreason.evaluation.rows import read_rows
-from nanoreason.model.base import load_base
+from nanoreason.model.base import load_base, locate
 from nanoreason.params.sets import EvaluateParams
-from nanoreason.runs import Run, find_run
+from nanoreason.runs import Run, find_run, writable
 from nanoreason.stages import ANSWER, Stage, TraceError
 from nanoreason.trace import parse_trace, render_trace
 
@@ -140,13 +140,16 @@ def prompt_base(params: EvaluateParams) -> Run:
 
     They stand in `<run>-prompted`, which is returned; the run itself stays as it is.
     """
-    run = find_run(params.run)
-    base, prompted = run.read_params()["base"], beside(run, "prompted")
-    begin(prompted, params)
-    model, tokenizer = load_base(base, params.quantisation)
-    with decoding(prompted, params, model):
-        rows = [row for label, found in planned_rows(params) if label.startswith("natural")
-                for row in found]
-        evaluate_prompted(prompted, writer(model, tokenizer, params, temperature=0.0), rows,
-                          dev_problems(params), base=base, quantisation=params.quantisation)
+    run = writable(find_run(params.run))
+    base, rows = run.read_params()["base"], [
+        row for label, found in planned_rows(params) if label.startswith("natural")
+        for row in found]
+    with run.held("evaluation"):
+        prompted = beside(run, "prompted")
+        begin(prompted, params, rows, base_version=locate(base).version)
+        model, tokenizer = load_base(base, params.quantisation)
+        with decoding(prompted, params, model):
+            evaluate_prompted(prompted, writer(model, tokenizer, params, temperature=0.0), rows,
+                              dev_problems(params), base=base,
+                              quantisation=params.quantisation)
     return prompted

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from itertools import product
 
 from nanoreason import paths
@@ -21,7 +22,7 @@ from nanoreason.evaluation.rows import ScoredRow, ScoredRows, read_rows
 from nanoreason.evaluation.self_verification import (accuracy, by_kind, by_steps, by_verifier,
                                                      self_verification, verification)
 from nanoreason.files import to_json
-from nanoreason.runs import Run, RunError, find_run
+from nanoreason.runs import EVALUATED, Run, RunError, find_run, writable
 from nanoreason.stages import GIVEN, SPLITS
 
 MAKERS = {"params.yaml": "02_train", "environment.json": "02_train",
@@ -36,7 +37,7 @@ def open_run(name: str, *files: str) -> Run:
     or it lacks one of the files.
     """
     try:
-        run = find_run(name)
+        run = writable(find_run(name))
     except RunError as error:
         first = MAKERS[files[0]] if files else "02_train"
         raise RunError(f"{error}. To make it, run notebook {first} with run = {name!r}") from None
@@ -44,14 +45,21 @@ def open_run(name: str, *files: str) -> Run:
         if not run.has(file):
             raise RunError(f"{paths.relative(run.folder)} has no {file}: run notebook "
                            f"{MAKERS[file]} with run = {name!r} first")
+    with run.held("metrics"):  # nothing is being written while it is read
+        trained, wrote = (found.get("adapters_sha256") for found in (
+            run.read_environment().get("training", {}) if run.has("environment.json") else {},
+            run.read_mapping(EVALUATED) if run.has(EVALUATED) else {}))
+    if trained and wrote and trained != wrote:
+        raise RunError(f"the rows of run {name} were written by other adapters ({wrote[:12]}) "
+                       f"than it holds ({trained[:12]}): run notebook 03_evaluate with run = "
+                       f"{name!r}, which sets them aside")
     return run
 
 
 def _with_rows(name: str) -> Run | None:
-    try:
-        return open_run(name, "generations.jsonl")
-    except RunError:
-        return None
+    with suppress(RunError):
+        found = find_run(name)
+        return found if found.has("generations.jsonl") else None
 
 
 def find_base(run: Run) -> Run | None:
@@ -72,12 +80,19 @@ def find_others(run: Run, names: Iterable[str] = ()) -> list[Run]:
     """The runs of these names, and `<run>-no-verify` where there is one.
 
     That is the name for the same training without the loss of VERIFY, which says whether a
-    verifier was bought by spoiling EXECUTE. Raises RunError where a named run has no rows.
+    verifier was bought by spoiling EXECUTE; it is left out, and that is said, where it
+    answered other problems. Raises RunError where a named run has no rows.
     """
-    found = [open_run(name, "generations.jsonl") for name in names]
+    found = [_with_rows(name) or open_run(name, "generations.jsonl") for name in names]
     name = f"{run.name}-no-verify"
     control = None if name in names else _with_rows(name)
-    return [*found, control] if control else found
+    if control is None:
+        return found
+    odd = different_problems(*([row for row in of.read_generations() if row["setting"] == "natural"
+                                and row.get("split") in ("test", None)] for of in (run, control)))
+    if odd:
+        print(f"run {name} answered other problems and is left out ({odd})")
+    return found if odd else [*found, control]
 
 
 def lacks_verify_loss(run: Run) -> bool:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from nanoreason.evaluation.report import BETTER, show_counts
 from nanoreason.files import write_text
-from nanoreason.runs import Run
+from nanoreason.runs import Run, RunError
 from nanoreason.stages import SETTINGS, SPLITS
 
 NOT_RUN, NOTHING = "not run", "n/a (n=0)"
@@ -197,9 +197,14 @@ def write_tables(summary: Mapping, run: Run, faults: Iterable[str] = ()) -> list
     """Write every table of a summary into the run's folder, as Markdown and as CSV.
 
     faults: see `make_tables`. Returns the files' paths, the Markdown of a table first.
+    Raises RunError where the run's summary has become another one.
     """
-    return [path for name, table in make_tables(summary, faults).items()
-            for path in table.save(run.tables, name)]
+    with run.held("figures"):
+        if run.has("summary.json") and run.read_summary() != summary:
+            raise RunError(f"summary.json of run {run.name} was written anew since it was read: "
+                           "run this notebook again")
+        return [path for name, table in make_tables(summary, faults).items()
+                for path in table.save(run.tables, name)]
 
 
 def _part(summary: Mapping, split: str, *path: str):

@@ -24,6 +24,7 @@ Left out on purpose: beam search (rows move, and the memory of a row's tag with 
 """
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -120,6 +121,16 @@ def adapter_parameters(model, name):
     """[(parameter name, parameter)] of one adapter, for freezing it or its update norm."""
     return [(key, parameter) for key, parameter in model.named_parameters()
             if f".lora_A.{name}." in key or f".lora_B.{name}." in key]
+
+
+def adapters_sha256(model) -> str:
+    """Hexadecimal sha256 of all adapter weights, by name: equal runs have equal hashes."""
+    digest = hashlib.sha256()
+    for name in model.router.names:
+        for key, parameter in sorted(adapter_parameters(model, name)):
+            digest.update(key.encode())
+            digest.update(parameter.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def keep_trainable_4bit(model):

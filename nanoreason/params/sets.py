@@ -12,7 +12,7 @@ papermill can pass.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
@@ -20,8 +20,8 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from nanoreason.data.problem import read_mixture
 from nanoreason.files import shown
 from nanoreason.params.validation import (KINDS, Name, ParameterError, Params, Seed, bad_value,
-                                          given_names, load_profile, owners, profile_names,
-                                          unknown)
+                                          given_names, load_profile, name_of, owners,
+                                          profile_names, unknown)
 from nanoreason.stages import ERRORS, GIVEN, LANGUAGES, SOURCES, SPLITS
 
 ON_POLICY_SHARE = 0.5  # of the wrong traces, in phase verification
@@ -111,6 +111,15 @@ class TrainParams(_Prepares):
     """Notebook 02: the two adapters, the step-aware loss, the optimiser."""
 
     kind: ClassVar[str] = "train"
+    recorded: ClassVar[tuple[str, ...]] = (
+        "profile", "run", "allow_fewer", "micro_batch_size", "micro_batch_tokens",
+        "gradient_checkpointing", "unpack", "processes", "report_to", "fresh", "max_minutes",
+        "checkpoint_minutes", "checkpoint_gigabytes")
+    by_content: ClassVar[tuple[str, ...]] = (
+        "data", "data_path", "language", "error_kinds", "drop_ambiguous", "max_length", "base",
+        "reasoning_run")
+    run: Name | None = Field(None, description="text of letters, digits, dots, _ and -; None: "
+                             "the name is made of what differs from the profile")
     base: Base = "nano"
     quantisation: Literal["nf4", "none"] = "nf4"
     traces: Count = Field(3000, description="number of training traces, 1 or more")
@@ -161,6 +170,18 @@ class TrainParams(_Prepares):
     checkpoint_gigabytes: Positive = Field(
         3.0, description="a number above 0, of all checkpoints that are kept together")
 
+    def _made_name(self, of_profile: Mapping, given: Iterable[str]) -> str:
+        usual = {name: of_profile.get(name, field.default)
+                 for name, field in type(self).model_fields.items()
+                 if name in given and name not in self.recorded}
+        return name_of(self.profile, {name: getattr(self, name) for name, value in usual.items()
+                                      if getattr(self, name) != value})
+
+    def deciding(self) -> dict:
+        """As in every set; what only phase verification uses tells no others apart."""
+        return {name: value for name, value in super().deciding().items()
+                if self.phase == "verification" or not name.startswith("on_policy")}
+
     @model_validator(mode="before")
     @classmethod
     def _share_of_phase(cls, values: dict) -> dict:
@@ -200,6 +221,12 @@ class EvaluateParams(_WithData):
     """Notebook 03: generated traces in the settings asked for, and interventions."""
 
     kind: ClassVar[str] = "evaluate"
+    recorded: ClassVar[tuple[str, ...]] = ("profile", "run", "batch_tokens", "unpack",
+                                           "baseline", "prompted")
+    by_content: ClassVar[tuple[str, ...]] = ("data", "data_path")
+    extending: ClassVar[tuple[str, ...]] = ("n", "settings", "splits", "interventions",
+                                            "samples")
+    run: Name | None = Field(None, description="the name of a run; None: that of the profile")
     quantisation: Literal["nf4", "none"] = "nf4"
     n: Count = Field(200, description="problems per setting, 1 or more")
     settings: Annotated[tuple[Literal[SETTINGS], ...], AsNames] = Field(

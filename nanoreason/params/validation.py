@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import ast
 import difflib
-from collections.abc import Mapping
+import hashlib
+import re
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import date
 from pathlib import Path
@@ -123,6 +125,11 @@ class Params(BaseModel):
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
     kind: ClassVar[str] = "any"
+    # What tells two results apart is every parameter but these. `recorded`: change none.
+    # `by_content`: told by what is read, not by its name. `extending`: more is added to less.
+    recorded: ClassVar[tuple[str, ...]] = ()
+    by_content: ClassVar[tuple[str, ...]] = ()
+    extending: ClassVar[tuple[str, ...]] = ()
     _profile_reason: str = PrivateAttr(default="")
 
     profile: str = Field("nano", description="a file of params/, or auto")
@@ -153,8 +160,10 @@ class Params(BaseModel):
                 raise ParameterError(f"params/{profile}.yaml: {unknown(name, type(self))}")
         values = {name: value for name, value in of_profile.items()
                   if name in type(self).model_fields} | given
+        named = values.get("run", type(self).model_fields["run"].default)
+        values |= {"profile": profile, "run": "unnamed" if named is None else named}
         try:
-            super().__init__(**values | {"profile": profile})
+            super().__init__(**values)
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             if not first["loc"]:
@@ -164,6 +173,12 @@ class Params(BaseModel):
                 name, values[name], _right(type(self).model_fields[name]),
                 "" if name in given else f" in params/{profile}.yaml")) from None
         self._profile_reason = reason
+        if named is None:  # made of values that have been found to be good
+            vars(self)["run"] = self._made_name(of_profile, given)
+
+    def _made_name(self, of_profile: Mapping, given: Iterable[str]) -> str:
+        """The name of a run that was given none: the profile's."""
+        return self.profile
 
     @property
     def profile_reason(self) -> str:
@@ -173,6 +188,36 @@ class Params(BaseModel):
     def as_dict(self) -> dict:
         """Name to plain value, in order of definition: what `params.yaml` holds."""
         return self.model_dump(mode="json")
+
+    def deciding(self) -> dict:
+        """Name to plain value of what tells the results of two sets apart by its name."""
+        others = {*self.by_content, *self.extending}
+        return {name: value for name, value in self.recipe().items() if name not in others}
+
+    def recipe(self) -> dict:
+        """Name to plain value of all that a result comes from, but for where files lie."""
+        return {name: value for name, value in self.as_dict().items()
+                if name not in (*self.recorded, "data_path")}
+
+
+def name_of(profile: str, values: Mapping[str, Any]) -> str:
+    """A run's name by what differs from its profile, e.g. "verify_weight-2"; else the profile's.
+
+    It is a plain folder name: a path counts by its last part, and what is long or holds
+    other signs is cut and gets a hash.
+    """
+    parts = [] if values and profile == Params.model_fields["profile"].default else [profile]
+    for name, value in values.items():
+        text = f"{value:g}" if isinstance(value, float) else str(value).rsplit("/", 1)[-1]
+        parts.append(f"{name}-{_shortened(re.sub('[^A-Za-z0-9.-]+', '-', text), text, 24)}")
+    whole = "_".join(parts)
+    return _shortened(whole, whole, 90)
+
+
+def _shortened(safe: str, text: str, most: int) -> str:
+    if safe == text and len(text) <= most:
+        return text
+    return f"{safe[:most - 9]}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
 def owners(name: str) -> list[str]:

@@ -2,15 +2,17 @@
 
 A step is `batch_size` traces, over all processes. They are drawn so that nearly nothing is
 padding and no step is short or long as a whole: the shuffled traces are sorted by length
-within blocks of sixteen steps and cut into cells of `micro_batch_size` rows; the cells of a
-block fall into as many strata as a step has cells, and each step takes one cell of every
-stratum, at random. The traces that fill no step form one of their own, drawn at random.
+within blocks of sixteen steps and cut into cells of about four rows (a batch of eight or
+less is one cell); the cells of a block fall into as many strata as a step has cells, and
+each step takes one cell of every stratum, at random. The traces that fill no step form one
+of their own, drawn at random.
 (With one cell a step, a step is traces of one length; each still comes once an epoch.)
 
-Which traces make a step depends on the lengths, the two batch sizes, the seed and the epoch
+Which traces make a step depends on the lengths, the batch size, the seed and the epoch
 alone, so ablations of the same data, and any number of processes, see the same steps. Only
-then is a step cut into micro-batches, of at most `micro_batch_tokens` padded tokens, and
-these are dealt out to the processes, which may end up with unequal numbers of them.
+then is a step cut into micro-batches, of at most `micro_batch_size` rows and
+`micro_batch_tokens` padded tokens, and these are dealt out to the processes, which may end
+up with unequal numbers of them.
 
 What a training will take is said before its first step. The minutes come from a few
 micro-batches of its own plan, forward and backward; the adapters, the random state and so
@@ -35,6 +37,7 @@ from nanoreason.model.tokens import IGNORE, Encoded, collate
 from nanoreason.training.loss import CHUNK_LOGITS, group_counts
 
 BLOCK = 16  # steps whose traces are sorted together
+CELL = 4  # rows of like length that stay together, or the divisor of a batch next to it
 # Weights as published, in 10**9 bytes.
 DOWNLOADS = {"HuggingFaceTB/SmolLM2-135M-Instruct": 0.27, "Qwen/Qwen2.5-0.5B-Instruct": 0.99,
              "Qwen/Qwen2.5-1.5B-Instruct": 3.09, "Qwen/Qwen2.5-3B-Instruct": 6.17}
@@ -49,20 +52,20 @@ class StepBatches(torch.utils.data.Sampler):
     micro_batch_size: rows of a micro-batch at most. micro_batch_tokens: its rows times its
     longest row at most; a single longer row is a micro-batch of its own. Where a step has
     fewer rows than there are processes, those without a row get one empty micro-batch.
-    Raises ValueError unless micro_batch_size divides batch_size.
+    Raises ValueError for fewer rows than processes.
     """
 
     def __init__(self, lengths: list[int], batch_size: int, micro_batch_size: int,
                  micro_batch_tokens: int, seed: int, processes: int = 1, rank: int = 0):
-        if batch_size % micro_batch_size:
-            raise ValueError(f"batch_size = {batch_size} is no multiple of micro_batch_size = "
-                             f"{micro_batch_size}; an optimiser step is whole micro-batches")
         if batch_size < processes:
             raise ValueError(f"batch_size = {batch_size} is less than processes = {processes}; "
                              "each process needs a trace in every step")
         self.lengths = lengths
         self.batch_size = batch_size
         self.rows = micro_batch_size
+        near = CELL if batch_size > 2 * CELL else batch_size
+        self.cell = min((size for size in range(1, batch_size + 1) if not batch_size % size),
+                        key=lambda size: max(size / near, near / size))
         self.tokens = micro_batch_tokens
         self.seed = seed
         self.processes, self.rank = processes, rank
@@ -90,7 +93,7 @@ class StepBatches(torch.utils.data.Sampler):
         whole = len(order) - len(order) % self.batch_size
         for start in range(0, whole, BLOCK * self.batch_size):
             cells = self._cells(order[start:min(start + BLOCK * self.batch_size, whole)])
-            count = len(cells) * self.rows // self.batch_size  # steps of this block
+            count = len(cells) * self.cell // self.batch_size  # steps of this block
             strata = [cells[i:i + count] for i in range(0, len(cells), count)]
             for stratum in strata[1:]:  # the first may stay: the steps are shuffled below
                 stratum[:] = [stratum[i] for i in shuffled(count)]
@@ -106,11 +109,11 @@ class StepBatches(torch.utils.data.Sampler):
     def shares(self, step: list[MicroBatch]) -> list[list[MicroBatch]]:
         """The micro-batches of each process, in order of its rank, longest first.
 
-        step: the cells of one step. A cell is cut where its tokens ask for it, and where a
-        process would else have nothing. Dealt by padded tokens, the largest first.
+        step: the cells of one step. Its rows are cut by length, so that no process has
+        nothing to do. Dealt by padded tokens, the largest first.
         """
-        most = min(self.rows, -(-sum(map(len, step)) // self.processes))
-        parts = [part for cell in step for part in self._cut(cell, most)]
+        rows = sorted((i for cell in step for i in cell), key=lambda i: self.lengths[i])
+        parts = self._cut(rows, min(self.rows, -(-len(rows) // self.processes)))
         shares: list[list[MicroBatch]] = [[] for _ in range(self.processes)]
         loads = [0] * self.processes
         for part in sorted(parts, key=self.padded, reverse=True):
@@ -131,11 +134,11 @@ class StepBatches(torch.utils.data.Sampler):
 
     def _cells(self, rows: list[int]) -> list[MicroBatch]:
         ordered = sorted(rows, key=lambda i: self.lengths[i])
-        return [ordered[i:i + self.rows] for i in range(0, len(ordered), self.rows)]
+        return [ordered[i:i + self.cell] for i in range(0, len(ordered), self.cell)]
 
-    def _cut(self, cell: MicroBatch, most: int) -> list[MicroBatch]:
+    def _cut(self, rows: MicroBatch, most: int) -> list[MicroBatch]:
         parts: list[MicroBatch] = []
-        for index in cell:  # in order of length: the new row is the longest
+        for index in rows:  # in order of length: the new row is the longest
             if parts and len(parts[-1]) < most \
                     and self.lengths[index] * (len(parts[-1]) + 1) <= self.tokens:
                 parts[-1].append(index)

@@ -4,11 +4,13 @@ A session may be killed at any moment. A checkpoint is therefore filled in a fol
 own, `partial`, gets a manifest and only then is renamed to `checkpoint-<step>`. The manifest
 holds size and sha256 of every file and the identity of what was being trained (see
 `resume.identity`), under a hash of its own. What is read back is checked against it: a
-damaged checkpoint is removed, and the one before it taken.
+damaged checkpoint is set aside, and the one before it taken.
 
 Kept are the newest three, or fewer where they would take more than the gigabytes that are
 allowed: room is made before a new one is written, but the newest whole one stays until
-the next is whole. What the files hold is the trainer's affair.
+the next is whole. Before one is removed, the newest but one (or the newest, if it alone
+stays) is made sure to be on the disk: a power cut can cost the newest checkpoint, never
+all. What the files hold is the trainer's affair.
 """
 from __future__ import annotations
 
@@ -26,7 +28,8 @@ from typing import Any
 import torch
 from transformers import TrainerCallback
 
-from nanoreason.files import file_sha256, to_json, write_text
+from nanoreason.files import (RunError, file_sha256, parse, set_aside, sync, to_json,
+                              write_text)
 
 MANIFEST = "manifest.json"
 PARTIAL = "partial"
@@ -35,24 +38,26 @@ GIGABYTE = 10**9  # bytes
 _NAME = re.compile(r"checkpoint-(\d+)")
 
 
-class DamagedError(Exception):
+class DamagedError(RunError):
     """Files that are not what their manifest says; the message names the first of them."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A whole checkpoint. step: optimiser steps done when it was written."""
+    """A whole checkpoint. step: optimiser steps done when it was written. identity: of what
+    was trained."""
 
     folder: Path
     step: int
+    identity: Mapping[str, Any]
 
 
 class Checkpoints:
     """The checkpoints of one run.
 
-    folder: holds nothing else. identity: of what is trained, JSON values; checkpoints of
-    another are never loaded. gigabytes: that all kept ones may take together. log: where
-    sentences for the reader go.
+    folder: holds nothing else. identity: of what is trained, JSON values, kept with each
+    checkpoint. gigabytes: that all kept ones may take together. log: where sentences for the
+    reader go.
     """
 
     def __init__(self, folder: Path, identity: Mapping[str, Any], gigabytes: float,
@@ -61,32 +66,27 @@ class Checkpoints:
         self.limit, self.log = gigabytes * GIGABYTE, log
 
     def latest(self) -> Checkpoint | None:
-        """The newest whole checkpoint of this identity, or None.
+        """The newest whole checkpoint, or None; whose it is, its identity says.
 
-        Removes, and says so, what is damaged or of another identity; silently what was
-        never finished.
+        What is damaged is set aside, and it is said; what was never finished is removed.
         """
+        if self.folder.is_file():
+            set_aside(self.folder)
         _drop(self.folder / PARTIAL)
-        for checkpoint in reversed(self.present()):
-            name = checkpoint.folder.name
+        for folder in reversed(self.present()):
             try:
-                changes = differences(read_manifest(checkpoint.folder)["identity"],
-                                      self.identity)
-            except DamagedError as error:
-                self.log(f"{name} is damaged ({error}): it is removed, and the one before it "
-                         "is tried")
-            else:
-                if not changes:
-                    return checkpoint
-                self.log(f"{name} is of another training ({changes}): it is removed")
-            _drop(checkpoint.folder)
+                manifest = read_manifest(folder)
+                return Checkpoint(folder, manifest["step"], manifest["identity"])
+            except (DamagedError, KeyError) as error:
+                self.log(f"{folder.name} is damaged ({error}): it is kept as "
+                         f"{set_aside(folder).name}, and the one before it is tried")
         return None
 
     def begin(self, step: int) -> Path:
         """An empty folder to fill with the checkpoint of this step; makes room for it."""
         _drop(self.folder / PARTIAL)
         present = self.present()
-        expected = _bytes(present[-1].folder) if present else 0  # as large as the last one
+        expected = _bytes(present[-1]) if present else 0  # as large as the last one
         self._make_room(KEPT - 1, self.limit - expected)
         target = self.folder / PARTIAL / f"checkpoint-{step}"
         target.mkdir(parents=True)
@@ -100,25 +100,29 @@ class Checkpoints:
         _drop(target)  # a run that fell back comes past the same steps again
         os.replace(source, target)
         self._make_room(KEPT, self.limit)
-        return Checkpoint(target, step)
+        return Checkpoint(target, step, self.identity)
 
     def clear(self) -> None:
         """Remove all of them, and the folder."""
         _drop(self.folder)
 
-    def present(self) -> list[Checkpoint]:
+    def present(self) -> list[Path]:
         """All that bear a checkpoint's name, whole or damaged, oldest first."""
-        found = ((path, _NAME.fullmatch(path.name)) for path in self.folder.glob("*"))
-        return sorted((Checkpoint(path, int(match.group(1))) for path, match in found if match),
-                      key=lambda checkpoint: checkpoint.step)
+        found = {path: _NAME.fullmatch(path.name) for path in self.folder.glob("*")}
+        return sorted((path for path, match in found.items() if match),
+                      key=lambda path: int(found[path].group(1)))
 
     def _make_room(self, count: int, limit: float) -> None:
         """Remove the oldest until `count` and `limit` bytes hold; the newest always stays."""
-        present = self.present()
-        sizes = [_bytes(checkpoint.folder) for checkpoint in present]
-        while len(present) > 1 and (len(present) > count or sum(sizes) > limit):
-            _drop(present.pop(0).folder)
-            sizes.pop(0)
+        left = self.present()
+        sizes = [_bytes(folder) for folder in left]
+        gone = 0
+        while len(left) - gone > 1 and (len(left) - gone > count or sum(sizes[gone:]) > limit):
+            gone += 1
+        if gone:
+            sync(left[max(gone, len(left) - 2)])
+        for folder in left[:gone]:
+            _drop(folder)
 
 
 def write_manifest(folder: Path, identity: Mapping[str, Any], facts: Mapping[str, Any],
@@ -141,15 +145,14 @@ def read_manifest(folder: Path, name: str = MANIFEST) -> dict[str, Any]:
 
     Raises DamagedError for a manifest or file that is missing or not as it was written.
     """
-    path = folder / name
     try:
-        manifest = json.loads(path.read_bytes())
+        manifest = parse((folder / name).read_bytes())
         content = {key: value for key, value in manifest.items() if key != "sha256"}
         files = content["files"].items()
         right = manifest["sha256"] == _digest(content)
     except FileNotFoundError:
         raise DamagedError(f"{name} is missing") from None
-    except (ValueError, KeyError, AttributeError, TypeError):
+    except (RunError, OSError, KeyError, AttributeError, TypeError):
         right = False
     if not right:
         raise DamagedError(f"{name} is not as it was written")
@@ -162,26 +165,6 @@ def read_manifest(folder: Path, name: str = MANIFEST) -> dict[str, Any]:
         if file_sha256(folder / file) != facts["sha256"]:
             raise DamagedError(f"the sha256 of {file} is not as it was written")
     return content
-
-
-def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """What differs between two identities, "seed 1, was 0; rank 8, was 16"; else ""."""
-    old, new = (_flat(_plain(values)) for values in (before, now))
-    changed = [name for name in {**new, **old} if old.get(name) != new.get(name)]
-    return "; ".join(f"{name} {_short(new.get(name))}, was {_short(old.get(name))}"
-                     for name in changed)
-
-
-def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The parameters beside the rest, under their own names."""
-    flat = {**values.get("parameters", {}), **values}
-    flat.pop("parameters", None)
-    return flat
-
-
-def _short(value: Any) -> str:
-    text = to_json(value) if not isinstance(value, str) else value
-    return text if len(text) <= 40 else text[:12] + "..."
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -199,8 +182,10 @@ def _bytes(folder: Path) -> int:
 
 def _drop(folder: Path) -> None:
     """Remove a folder. What a kill leaves of it is damaged by its manifest, or has none."""
-    if folder.exists():
+    if folder.is_dir():
         shutil.rmtree(folder)
+    else:
+        folder.unlink(missing_ok=True)
 
 
 class Clock(TrainerCallback):

@@ -13,10 +13,10 @@ steps. The rules know no check and no repair for them; they are counted with the
 """
 from __future__ import annotations
 
-import json
 import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -31,7 +31,8 @@ from nanoreason.data.filters import examine, repaired
 from nanoreason.data.problem import Problem, question_sha256
 from nanoreason.data.verify_lines import (CorruptionError, check_kinds, check_line,
                                           check_lines)
-from nanoreason.files import file_sha256, read_text, to_json, write_text
+from nanoreason.files import (file_sha256, parse, read_text, set_aside, to_json,
+                              write_text)
 from nanoreason.graph.builder import execute_graph
 from nanoreason.graph.matching import align, first_wrong_step
 from nanoreason.model.adapters import adapter_parameters, load_adapters
@@ -206,11 +207,12 @@ class Sampler:
         """The rows of an earlier file of the same settings."""
         if not self.path.exists():
             return []
-        first, *rows = map(json.loads, read_text(self.path).rstrip("\n").split("\n"))
-        if first["settings"] == self.settings:
-            return rows
+        with suppress(RunError, KeyError, TypeError):  # damaged, or of another form
+            first, *rows = map(parse, read_text(self.path).rstrip("\n").split("\n"))
+            if first["settings"] == self.settings and all(map(self._key, rows)):
+                return rows
         print(f"{self.path.name}: the texts there are of another adapter or sampling; they are "
-              "sampled anew")
+              f"kept as {set_aside(self.path).name}, and sampled anew")
         return []
 
     @staticmethod

@@ -1,76 +1,107 @@
-"""What makes two trainings the same one: the rule by which a saved state is taken up.
+"""What makes two trainings the same one, and what happens to another one in its place.
 
 A training may go on from a checkpoint, and a finished one be taken as it is, only if all
-that decides its adapters is equal: the parameters, the encoded rows (so changed data are
-seen, whatever they are called), the base's weights and the arithmetic (device, type, number
-of processes).
+that decides its adapters is equal: the deciding parameters (`Params.deciding`), the encoded
+rows (so changed data are seen, whatever they are called), the weights of the base and of
+the adapter that it builds on, and RECIPE. Everything else is recorded: paths, batch, memory
+and chunk sizes, device, type of the forward, number of processes, versions of the libraries
+and of this project. Where those of BITS change on the way, the adapters come out near the
+same numbers though not bit for bit, and a line says so.
 
-Left out on purpose: parameters that say where, how long and how often, not what; versions
-of the libraries and the commit of this project, which `environment.json` records: a session
-that comes back with another torch goes on, near the same numbers though not bit for bit.
+Another training that is finished stays: the call is refused, and says what differs. Another
+one that is not finished is set aside with all that stands beside it.
 """
 from __future__ import annotations
 
-import hashlib
 import shutil
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
 from transformers import AutoConfig
 
 from nanoreason import paths
-from nanoreason.environment import VERSION
-from nanoreason.files import file_sha256
-from nanoreason.model.adapters import load_adapters
+from nanoreason.files import set_aside, sync, to_json, write_text
+from nanoreason.model.adapters import adapters_sha256, load_adapters
 from nanoreason.model.base import Location, load_base, locate
-from nanoreason.runs import Run, RunError, create_run, find_run
-from nanoreason.training.checkpoints import (Checkpoint, Checkpoints, DamagedError, differences,
+from nanoreason.params.sets import TrainParams
+from nanoreason.runs import EVALUATED, Run, RunError, find_run
+from nanoreason.training.checkpoints import (MANIFEST, Checkpoint, Checkpoints, DamagedError,
                                              read_manifest, write_manifest)
 
-# They do not reach the adapters, or reach them through the rows or the processes alone.
-NEUTRAL_PARAMETERS = ("profile", "run", "data_path", "drop_ambiguous", "processes", "report_to",
-                      "fresh", "max_minutes", "checkpoint_minutes", "checkpoint_gigabytes")
-WEIGHTS = (".safetensors", ".bin", ".gguf")
+RECIPE = 1  # raised where a change of the code makes other adapters of the same rows
+BITS = ("micro_batch_size", "micro_batch_tokens", "gradient_checkpointing", "unpack", "device",
+        "dtype", "processes")  # of a step that is computed in another order
 FINISHED = "finished.json"
 CHECKPOINTS = "checkpoints"
 STARTS = "starts.txt"  # a line for every session that began to train: the step it began at
-LOCK = ".lock"
-PATIENCE = 20.0  # seconds that a new session waits for one that is about to end
+# What a training leaves before it has computed anything that could be lost.
+BEGUN = ("params.yaml", STARTS, CHECKPOINTS, "on_policy.jsonl")
 
 
-def identity(params, rows_sha256: str, base: Location, device: str, dtype: str,
-             processes: int) -> dict[str, Any]:
+def identity(params: TrainParams, base: Location, device: str, dtype: str, processes: int,
+             **hashes: str) -> dict[str, Any]:
     """The identity of a training, JSON values.
 
-    params: a `TrainParams`. base: where its base was found. device: "cpu" or "cuda".
-    dtype: of the forward, e.g. "float32". processes: replicas of the model that
-    share each optimiser step.
+    base: where its base was found. device: "cpu" or "cuda". dtype: of the forward, e.g.
+    "float32". processes: replicas of the model that share each optimiser step. hashes: of
+    the rows and of the adapter that it builds on, as far as they are known.
     """
-    parameters = {name: value for name, value in params.as_dict().items()
-                  if name not in NEUTRAL_PARAMETERS}
-    return {"parameters": parameters, "rows_sha256": rows_sha256,
-            "base_version": base_version(base), "device": device, "dtype": dtype,
-            "processes": processes, "version": VERSION}
+    deciding = params.deciding()
+    recorded = {name: value for name, value in params.as_dict().items() if name not in deciding}
+    return {"parameters": deciding, "base_version": base_version(base), "recipe": RECIPE,
+            **hashes, "recorded": recorded | {"device": device, "dtype": dtype,
+                                              "processes": processes}}
 
 
 def base_version(base: Location) -> str | None:
-    """Which weights a base is: its version, else a folder's hash, else the hub's commit.
+    """Which weights a base is: its version, else the hub's commit.
 
     None where the hub's cache does not say its commit.
     """
-    if base.version is not None:
-        return base.version
-    if base.source != "folder":  # not in the cache when it was looked for
+    if base.version is None:  # not in the cache when it was looked for
         return getattr(AutoConfig.from_pretrained(base.path), "_commit_hash", None)
-    digest = hashlib.sha256()
-    for path in sorted(Path(base.path).glob("*")):
-        if path.suffix in WEIGHTS or path.name == "config.json":
-            digest.update(f"{path.name} {file_sha256(path)}\n".encode())
-    return digest.hexdigest()
+    return base.version
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tuple]:
+    """What decides the adapters and differs between two identities: name to (old, new).
+
+    A parameter that an older identity does not name is at its default. Other rows are told
+    by the names that they come from, where those differ too.
+    """
+    fields = TrainParams.model_fields
+    old, new = before.get("parameters", {}), now["parameters"]
+    found = {name: (old.get(name, fields[name].default), value) for name, value in new.items()}
+    hashes = {name: (before[name], now[name]) for name in now.keys() & before.keys()
+              - {"parameters", "recorded", "recipe"}}
+    found["recipe"] = before.get("recipe", 1), now["recipe"]
+    named = {name: (_recorded(before).get(name), value)
+             for name, value in _recorded(now).items() if name in TrainParams.by_content}
+    if len(set(hashes.get("rows_sha256", ()))) > 1:
+        del hashes["rows_sha256"]
+        found |= {name: both for name, both in named.items() if both[0] != both[1]} or {
+            "data": (f"{named['data'][0]} with other rows", named["data"][1])}
+    return {name: both for name, both in (found | hashes).items()
+            if to_json(both[0]) != to_json(both[1])}
+
+
+def _recorded(identity: Mapping[str, Any]) -> dict[str, Any]:
+    """What an identity records; an older one has it elsewhere."""
+    return {**identity, **identity.get("parameters", {}), **identity.get("recorded", {})}
+
+
+def told(changes: Mapping[str, tuple]) -> str:
+    """Differences as words: "verify_weight was 1.0 and is 2.0 now"."""
+    return "; ".join(f"{name} was {_short(old)} and is {_short(new)} now"
+                     for name, (old, new) in changes.items())
+
+
+def _short(value: Any) -> str:
+    text = value if isinstance(value, str) else to_json(value)
+    if len(text) <= 60:
+        return text
+    return f"...{text[-60:]}" if "/" in text else f"{text[:12]}..."  # a path, or a hash
 
 
 @dataclass(frozen=True)
@@ -89,6 +120,7 @@ class TrainingState:
 
     def seal(self) -> None:
         """Mark the run as finished; its checkpoints are not needed any more."""
+        sync(self.run.path("adapters"))
         files = [path for path in self.run.path("adapters").rglob("*") if path.is_file()]
         write_manifest(self.run.folder, self.checkpoints.identity, {}, FINISHED,
                        [*files, self.run.path("metrics.csv")])
@@ -99,57 +131,83 @@ class TrainingState:
         self.checkpoints.clear()
         self.run.path(STARTS).unlink(missing_ok=True)
 
-    def remove(self) -> None:
-        """Remove every trace of a training; the five files of a run go in `create_run`."""
-        self.run.path(FINISHED).unlink(missing_ok=True)
-        self.clear()
-        shutil.rmtree(self.run.path("adapters"), ignore_errors=True)
+
+def make_way(params: TrainParams, what: Mapping[str, Any], log: Callable[[str], None] = print,
+             fresh: bool = False) -> bool:
+    """Leave in the folder of `params.run` only what the training `what` may go on from.
+
+    what: its identity, which need not name its rows yet. fresh: nothing of what is there
+    stays. Returns whether the training is finished. Raises RunError where another one is.
+    """
+    run = Run(paths.RUNS / params.run)
+    if fresh and run.folder.exists():
+        gone = run.folder.with_name(f".{run.name}.gone")
+        shutil.rmtree(gone, ignore_errors=True)  # of a session that was killed here
+        shutil.rmtree(run.folder.rename(gone))
+    if not run.folder.exists():
+        return False
+    there, finished = None, run.path(FINISHED).exists()
+    try:
+        if finished:
+            there = read_manifest(run.folder, FINISHED)["identity"]
+    except (DamagedError, KeyError) as error:
+        log(f"the files of run {run.name} are damaged ({error})")
+    if there is None and not finished:
+        checkpoint = Checkpoints(run.path(CHECKPOINTS), what, 0.0, log).latest()
+        there = checkpoint and checkpoint.identity
+        if all(path.name.startswith(BEGUN) for path in run.folder.iterdir()):
+            there = there or what
+    changes = differences(there, what) if there else {}
+    if finished and changes:
+        raise RunError(
+            f"run {run.name} is finished, and this is another training: {told(changes)}. Nothing "
+            "was changed: give this one another name (-p run NAME), or let it take the place of "
+            "the finished one (-p fresh True)")
+    if there is None or changes:
+        why = f"was another training ({told(changes)})" if changes else \
+            "is not whole" if finished else "holds files that no training can go on from"
+        log(f"run {run.name} {why}: it is kept as {paths.relative(set_aside(run.folder))}")
+    return finished and there is not None
 
 
-def open_training(params, identity: Mapping[str, Any], main: bool = True) -> TrainingState:
-    """Look at what there is of `params.run`, and clear away what may not be taken up.
+def open_training(params: TrainParams, what: Mapping[str, Any], main: bool = True
+                  ) -> TrainingState:
+    """How far the training of this identity has come in `params.run`, after `make_way`.
 
-    params: a `TrainParams`; with `fresh`, everything is cleared away. main: False for the
-    further processes of a training: they come second, find the same, and change nothing.
+    main: False for the further processes of a training: they come second, find the same,
+    and change nothing.
     """
     log = print if main else lambda sentence: None
     run = Run(paths.RUNS / params.run)
-    checkpoints = Checkpoints(run.path(CHECKPOINTS), identity, params.checkpoint_gigabytes, log)
-    state = TrainingState(run, checkpoints)
-    if main and params.fresh:
-        state.remove()
-    finished = _finished_identity(run, log)
-    changes = differences(finished, identity) if finished else None
-    if changes == "":
+    checkpoints = Checkpoints(run.path(CHECKPOINTS), what, params.checkpoint_gigabytes, log)
+    if make_way(params, what, log):
         if main:
-            state.clear()  # a session killed between the seal and the clearing
+            TrainingState(run, checkpoints).clear()  # killed between the seal and the clearing
         log(f"run {run.name} is finished with these parameters: nothing is trained again "
             "(fresh=True would)")
         return TrainingState(run, checkpoints, finished=True)
-    checkpoint = checkpoints.latest()
-    if changes:
-        log(f"run {run.name} was another training ({changes}): its files are removed")
-    if main and checkpoint is None:
-        state.remove()
+    checkpoint, starts = checkpoints.latest(), _starts(run, log)
     if main:
-        create_run(params.run, resume=checkpoint is not None)
-        with run.path(STARTS).open("a", encoding="utf-8") as file:
-            file.write(f"{checkpoint.step if checkpoint else 0}\n")
+        starts.append(str(checkpoint.step if checkpoint else 0))
+        write_text(run.path(STARTS), "".join(f"{step}\n" for step in starts))
     if checkpoint is not None:
-        log(f"run {run.name} goes on from step {checkpoint.step}")
-    starts = len(run.path(STARTS).read_text(encoding="utf-8").splitlines())
-    return TrainingState(run, checkpoints, False, checkpoint, starts)
+        there, here = _recorded(checkpoint.identity), what["recorded"]
+        other = {name: (there.get(name), here[name]) for name in BITS
+                 if there.get(name) != here[name]}
+        log(f"run {run.name} goes on from step {checkpoint.step}" + (
+            f": the same training, no longer bit for bit ({told(other)})" if other else ""))
+    return TrainingState(run, checkpoints, False, checkpoint, len(starts))
 
 
-def _finished_identity(run: Run, log: Callable[[str], None]) -> dict | None:
-    """The identity of a finished run whose files are all there and as they were written."""
-    if not run.path(FINISHED).exists():
-        return None
-    try:
-        return read_manifest(run.folder, FINISHED)["identity"]
-    except DamagedError as error:
-        log(f"the files of run {run.name} are damaged ({error}): it is trained again")
-        return None
+def _starts(run: Run, log: Callable[[str], None]) -> list[str]:
+    """The sessions so far; a damaged record of them is set aside."""
+    path = run.path(STARTS)
+    lines = path.read_bytes().split() if path.exists() else []
+    if all(line.isdigit() for line in lines):
+        return [line.decode() for line in lines]
+    log(f"{STARTS} of run {run.name} is damaged: it is kept as {set_aside(path).name}, and "
+        "sessions are counted anew")
+    return []
 
 
 def require_finished(run: Run) -> None:
@@ -159,49 +217,59 @@ def require_finished(run: Run) -> None:
                        "the same parameters, it goes on where it stopped")
 
 
-@contextmanager
-def locked(run: Run, patience: float = PATIENCE) -> Iterator[None]:
-    """Hold the run for this process.
-
-    Raises RunError if another process holds it for longer than `patience` seconds.
-    """
-    run.folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(run.path(LOCK))
-    try:
-        lock.acquire(timeout=patience, poll_interval=0.2)
-    except Timeout:
-        raise RunError(f"run {run.name} is being trained by another process: wait for its end, "
-                       "or take another run name") from None
-    try:
-        yield
-    finally:
-        lock.release()
-
-
 def check_base(run: Run, found: Location) -> None:
     """Refuse weights of the same name other than those that a run's adapters were made for.
 
-    Raises `RunError`. A run that did not record its base passes.
+    Raises `RunError`, naming the first file that differs. A run that did not record its base
+    passes.
     """
-    there = run.path("environment.json").exists()
-    made_for = run.read_environment().get("base") if there else None
-    if made_for and made_for["version"] != found.version:
-        raise RunError(f"run {run.name} was trained on {made_for['base']} from the "
-                       f"{made_for['source']} ({made_for['version']}), but here it comes from "
-                       f"the {found.source} ({found.version}): bring the same weights, or "
-                       "train again")
+    made_for = run.read_environment().get("base") if run.has("environment.json") else None
+    if not made_for:
+        return
+    there, here = made_for.get("files"), found.files
+    odd = [name for name in sorted({*there, *here}) if there.get(name) != here.get(name)] \
+        if there and here else []
+    if made_for["version"] in (found.version, None) and not odd:
+        return
+    raise RunError(f"run {run.name} was trained on {made_for['base']} from the "
+                   f"{made_for['source']} ({made_for['version']}), but here it comes from the "
+                   f"{found.source} ({found.version})"
+                   + (f", where {odd[0]} is another file" if odd else "")
+                   + ": bring the same weights, or train again")
 
 
 def load_run(name: str, quantisation: str | None = None):
     """(model with both adapters, tokenizer, parameters as a mapping) of a finished run.
 
     quantisation: None takes what the run was trained on. Raises `RunError` if there is no
-    such run, its training is not finished, or the base found here is not the one it was
-    trained on, `FileNotFoundError` if it has no adapters.
+    such run, its training is not finished, a file of its adapters is not as it was written,
+    or the base found here is not the one it was trained on, `FileNotFoundError` if it has no
+    adapters.
     """
     run = find_run(name)
     require_finished(run)
-    params = run.read_params()
+    params, folder = run.read_params(), run.path("adapters")
     check_base(run, locate(params["base"]))
+    try:
+        if (folder / MANIFEST).exists():
+            read_manifest(folder)
+    except DamagedError as error:
+        raise RunError(f"{paths.relative(folder)}: {error}; bring it back, or train again "
+                       "(-p fresh True)") from None
     model, tokenizer = load_base(params["base"], quantisation or params["quantisation"])
-    return load_adapters(model, run.path("adapters")), tokenizer, params
+    model = load_adapters(model, folder)
+    trained, found = trained_adapters(run), adapters_sha256(model)
+    if trained not in (None, found):
+        raise RunError(f"{paths.relative(folder)} holds other adapters ({found[:12]}) than run "
+                       f"{run.name} was trained to ({trained[:12]}): bring them back, or train "
+                       "again (-p fresh True)")
+    return model, tokenizer, params
+
+
+def trained_adapters(run: Run) -> str | None:
+    """The hash of the adapters that a run's training ended with, else of those that wrote its
+    rows, see `adapters.adapters_sha256`; None where neither is recorded."""
+    made = run.read_environment() if run.has("environment.json") else {}
+    if "training" in made or not run.has(EVALUATED):
+        return made.get("training", {}).get("adapters_sha256")
+    return run.read_mapping(EVALUATED).get("adapters_sha256")

@@ -13,8 +13,8 @@ from nanoreason import environment, paths
 from nanoreason.data.prepare import prepare
 from nanoreason.environment import choose_device, choose_dtype
 from nanoreason.files import file_sha256
-from nanoreason.model.adapters import (adapter_parameters, attach_adapters, dequantized,
-                                       save_adapters)
+from nanoreason.model.adapters import (adapter_parameters, adapters_sha256, attach_adapters,
+                                       dequantized, save_adapters)
 from nanoreason.model.base import base_name, load_base, load_tokenizer, locate
 from nanoreason.model.tokens import IGNORE, Encoded, encode, encode_free
 from nanoreason.params.sets import TrainParams
@@ -22,12 +22,13 @@ from nanoreason.runs import Run, find_run
 from nanoreason.stages import GROUPS
 from nanoreason.trace import parse_trace
 from nanoreason.training.batches import download_text, forecast_text
-from nanoreason.training.on_policy import (FILE, add_on_policy, find_reasoning, reasoning_file,
+from nanoreason.training.checkpoints import write_manifest
+from nanoreason.training.on_policy import (add_on_policy, find_reasoning, reasoning_file,
                                            take_reasoning)
 from nanoreason.training.processes import (first_before_others, gathered, process_count, rank,
                                            train_in_processes)
-from nanoreason.training.resume import (TrainingState, check_base, identity, load_run, locked,
-                                        open_training)
+from nanoreason.training.resume import (TrainingState, check_base, identity, load_run,
+                                        make_way, open_training)
 from nanoreason.training.trainer import StepAwareTrainer, tune
 
 
@@ -46,7 +47,6 @@ def training_records(params: TrainParams, reasoning: Run | None, tokenizer, devi
     facts: dict = {"data": {key: report[key] for key in ("read", "kept", "reasons", "planted")}}
     folder = Run(paths.RUNS / params.run)
     if reasoning is None:
-        folder.path(FILE).unlink(missing_ok=True)  # of an earlier run of this name
         return records, facts
     records, counts = add_on_policy(records, tokenizer, params, reasoning, folder, device)
     planted = [record["planted"] for record in records if record["planted"]]
@@ -92,16 +92,6 @@ def rows_sha256(rows: list[Encoded]) -> str:
     return digest.hexdigest()
 
 
-def adapters_sha256(model) -> str:
-    """Hexadecimal sha256 of all adapter weights, by name: equal runs have equal hashes."""
-    digest = hashlib.sha256()
-    for name in model.router.names:
-        for key, parameter in sorted(adapter_parameters(model, name)):
-            digest.update(key.encode())
-            digest.update(parameter.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
-
-
 def train(params: TrainParams) -> Run:
     """Train both adapters as `params` say and write the run's files; returns the run.
 
@@ -110,13 +100,25 @@ def train(params: TrainParams) -> Run:
     parameters (see `resume`). The base is loaded quantised where `quantisation` says so;
     the adapters are float32. More than one process (`processes`, None: one a GPU) is started
     beside this one; one trains right here. Raises `ProcessError` with the message of the
-    process that failed, `RunError` where another training of this run is under way.
+    process that failed, `RunError` where another process writes into this run, another
+    training of its name is finished, or the disk is full.
     """
     processes = process_count(params.processes)
     if processes == 1:
         return train_here(params)
+    with Run(paths.RUNS / params.run).held("training"):  # refused before they are started
+        make_way(params, _identity(params, find_reasoning(params), processes), print,
+                 params.fresh)
     train_in_processes(params.as_dict(), processes)
     return find_run(params.run)
+
+
+def _identity(params: TrainParams, reasoning: Run | None, processes: int) -> dict:
+    """The identity of a training on this machine, as far as it is known without its rows."""
+    device = choose_device()
+    hashes = {"reasoning_sha256": file_sha256(reasoning_file(reasoning))} if reasoning else {}
+    return identity(params, locate(params.base), device.type,
+                    str(choose_dtype(device)[0]).removeprefix("torch."), processes, **hashes)
 
 
 def train_here(params: TrainParams) -> Run | None:
@@ -127,19 +129,18 @@ def train_here(params: TrainParams) -> Run | None:
     began, main = time.monotonic(), rank() == 0
     set_seed(params.seed)
     device = choose_device()
-    dtype, reason = choose_dtype(device)
     base, reasoning = locate(params.base), find_reasoning(params)
     if reasoning is not None:
         check_base(reasoning, base)
-    with first_before_others():
-        tokenizer = load_tokenizer(params.base)
-        records, of_data = training_records(params, reasoning, tokenizer, device)
-    rows, counts = encode_records(tokenizer, records, params.max_length, params.form)
-    what = identity(params, rows_sha256(rows), base, device.type,
-                    str(dtype).removeprefix("torch."), len(gathered(None)))
-    if reasoning is not None:
-        what["reasoning_sha256"] = of_data["reasoning"]["sha256"]
-    with locked(Run(paths.RUNS / params.run)) if main else nullcontext():
+    with Run(paths.RUNS / params.run).held("training") if main else nullcontext():
+        what = _identity(params, reasoning, len(gathered(None)))
+        if main:
+            make_way(params, what, print, params.fresh)
+        with first_before_others():
+            tokenizer = load_tokenizer(params.base)
+            records, of_data = training_records(params, reasoning, tokenizer, device)
+        rows, counts = encode_records(tokenizer, records, params.max_length, params.form)
+        what["rows_sha256"] = rows_sha256(rows)
         with first_before_others():
             state = open_training(params, what, main)
             if not state.finished:
@@ -165,7 +166,8 @@ def train_here(params: TrainParams) -> Run | None:
         peaks = gathered(environment.peak_memory()), gathered(environment.peak_gpu_memory())
         if not main:
             return None
-        facts = environment.describe(dtype=what["dtype"], dtype_reason=reason,
+        facts = environment.describe(dtype=what["recorded"]["dtype"],
+                                     dtype_reason=choose_dtype(device)[1],
                                      seconds=summary["seconds"])
         facts["base"] = base.as_dict()
         facts["training"] = summary | counts | of_data | {
@@ -190,6 +192,7 @@ def _write(state: TrainingState, model, base: str, steps: list[dict], facts: dic
     folder, beside = run.path("adapters"), run.path(".adapters.part")
     shutil.rmtree(beside, ignore_errors=True)
     save_adapters(model, beside, base)
+    write_manifest(beside, {}, {})
     shutil.rmtree(folder, ignore_errors=True)
     beside.replace(folder)
     run.write_environment(facts)

@@ -1,15 +1,20 @@
 """A whole evaluation at tiny size: cut off and gone on with, several samples, the record."""
 from __future__ import annotations
 
+import shutil
+
 import psutil
 import pytest
+import torch
 
 from nanoreason.evaluation import generate as evaluation
 from nanoreason.evaluation import accuracy
+from nanoreason.files import to_json
+from nanoreason.model.adapters import adapters_sha256
 from nanoreason.model.base import load_base
 from nanoreason.params import EvaluateParams, ParameterError
 from nanoreason.training import attach_adapters
-from nanoreason.runs import RunError, create_run, find_run
+from nanoreason.runs import create_run, find_run
 
 SMALL = {"profile": "nano", "n": 3, "splits": ("test", "test_ood"), "max_new_tokens": 6,
          "batch_tokens": 200, "interventions": 0, "baseline": False}
@@ -64,22 +69,100 @@ def test_an_evaluation_that_was_cut_off_goes_on_to_the_same_rows(pair, workspace
         resumed = evaluated(pair, "cut")
     assert by_key(resumed) == by_key(whole)
     assert len(resumed.read_generations()) == len(by_key(whole)) == 2 * 3 + 2 * 3
-    assert "starting anew" not in capsys.readouterr().out
-    assert len(evaluated(pair, "cut", n=2).read_generations()) == 8
-    assert "of other parameters" in capsys.readouterr().out
+    assert "kept as" not in capsys.readouterr().out
 
 
-def test_the_rows_of_a_run_of_reference_are_neither_dropped_nor_added_to(pair, workspace):
+def test_more_is_added_and_nothing_is_written_twice(pair, workspace, monkeypatch, capsys):
+    """Each call asks for something else of the same evaluation; together they are the whole."""
+    whole = evaluated(pair, "whole", interventions=3)
+    for changes in ({"splits": ("test",), "settings": ("natural",), "n": 2},
+                    {"splits": ("test_ood",), "n": 1}, {"n": 2}, {"interventions": 2, "n": 3},
+                    {"interventions": 3, "batch_tokens": 10**6}):
+        run = evaluated(pair, "parts", **changes)
+    assert by_key(run) == by_key(whole)
+    assert len(run.path("generations.jsonl").read_text().splitlines()) == len(by_key(whole))
+    asked = run.read_mapping("evaluate.yaml")
+    assert (asked["n"], asked["interventions"]) == (3, 3)
+    assert (asked["settings"], asked["splits"]) == (["natural", "injected", "clean"],
+                                                    ["test", "test_ood"])
+    assert asked["adapters_sha256"] == adapters_sha256(pair[0]) and asked["base_version"]
+    assert len(evaluated(pair, "parts", n=1).read_generations()) == len(by_key(whole))
+    assert "kept as" not in capsys.readouterr().out
+
+
+def test_other_rows_are_set_aside_with_all_that_was_made_of_them(pair, workspace, capsys):
+    short = {"settings": ("natural",), "splits": ("test",), "n": 2}
+    run = evaluated(pair, "one", **short)
+    rows = run.read_generations()
+    run.write_summary({"of": "these"})
+    (run.tables / "old.md").write_text("of these")
+    other = workspace / "other.jsonl"
+    other.write_text("".join(to_json({
+        "id": f"p{n}", "split": "test", "question": f"What is {n} + 1?", "answer": str(n + 1)})
+        + "\n" for n in range(3)))
+    run.path("adapters").mkdir()
+    for number, (changes, said) in enumerate((
+            ({"seed": 1}, "seed was 0 and is 1 now"),
+            ({"max_new_tokens": 5, "seed": 1}, "max_new_tokens was 6 and is 5 now"),
+            ({"data": str(other), "max_new_tokens": 5, "seed": 1}, "data was procedural")), 1):
+        evaluated(pair, "one", **short | changes)
+        printed = capsys.readouterr().out
+        assert said in printed and f"they are kept as run one.{number}, and new ones" in printed
+        assert not run.has("summary.json") and not run.path("tables").exists()
+    kept = find_run("one.1")
+    assert kept.read_generations() == rows and kept.read_summary() == {"of": "these"}
+    assert kept.path("tables/old.md").exists() and kept.path("adapters").is_dir()
+    with torch.no_grad():  # and of other adapters
+        next(p for n, p in pair[0].named_parameters() if "lora_B" in n).add_(1)
+    try:
+        evaluated(pair, "one.1", **short)
+        assert "adapters_sha256 was" in capsys.readouterr().out
+        assert find_run("one.1.1").read_generations() == rows
+    finally:
+        with torch.no_grad():
+            next(p for n, p in pair[0].named_parameters() if "lora_B" in n).sub_(1)
+
+
+def test_a_damaged_record_of_the_rows_is_named_and_a_bad_row_written_again(pair, workspace,
+                                                                           capsys):
+    short = {"settings": ("natural",), "splits": ("test",)}
+    run = evaluated(pair, "one", **short)
+    rows = by_key(run)
+    content = run.path("generations.jsonl").read_bytes()
+    run.path("generations.jsonl").write_bytes(content[:80] + b"\xff" + content[81:])
+    assert by_key(evaluated(pair, "one", **short)) == rows
+    assert "1 bad of 3 rows in build/runs/one/generations.jsonl are written again (line 1: not " \
+        "UTF-8" in capsys.readouterr().out
+    for number, damage in enumerate((b"", b"\xff", b"n: [", b"n: many\n"), 1):
+        run.path("evaluate.yaml").write_bytes(damage)
+        assert by_key(evaluated(pair, "one", **short)) == rows
+        printed = capsys.readouterr().out
+        assert "evaluate.yaml is damaged" in printed and f"kept as run one.{number}" in printed
+        assert by_key(find_run(f"one.{number}")) == rows
+
+
+def test_a_run_of_reference_is_evaluated_in_a_copy(pair, workspace, capsys):
     params = EvaluateParams(**(SMALL | {"run": "kept", "settings": ("natural",),
                                         "splits": ("test",)}))
     run = create_run("kept", scratch=False)
     run.write_params({"base": "nano", "quantisation": "none"})
-    rows = evaluation.evaluate(params, *pair).read_generations()
+    copy = evaluation.evaluate(params, *pair)
+    rows = copy.read_generations()
+    shutil.copy(copy.path("generations.jsonl"), run.path("generations.jsonl"))
+    shutil.copy(copy.path("evaluate.yaml"), run.path("evaluate.yaml"))
     run.pack()
-    assert evaluation.evaluate(params, *pair).read_generations() == rows  # nothing is left to do
-    with pytest.raises(RunError, match="rows of other parameters and is a run of reference"):
-        evaluation.evaluate(params.model_copy(update={"n": 2}), *pair)
-    assert run.read_generations() == rows
+    before = {path.name: path.read_bytes() for path in run.folder.iterdir()}
+    shutil.rmtree(copy.folder)
+    for changes, count in (({}, 3), ({"n": 2}, 3), ({"n": 4}, 4), ({"seed": 1}, 3)):
+        capsys.readouterr()
+        written = evaluation.evaluate(params.model_copy(update=changes), *pair)
+        assert written == copy and len(written.read_generations()) == count
+        assert "run kept: build/runs/kept is read and written, results/kept stays as it is" in \
+            capsys.readouterr().out
+    assert len(find_run("kept.1").read_generations()) == 4
+    assert by_key(run) == {key: row for key, row in by_key(find_run("kept.1")).items()
+                           if row in rows}
+    assert {path.name: path.read_bytes() for path in run.folder.iterdir()} == before
 
 
 def test_samples_differ_by_their_seed_and_not_by_the_batch_they_land_in(pair, workspace):

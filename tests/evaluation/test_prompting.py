@@ -102,4 +102,6 @@ def test_asking_for_the_prompted_base_drops_no_rows(workspace):
     before = run.path("evaluate.yaml").read_text()
     evaluation.begin(run, EvaluateParams(profile="nano", run="r", n=7))
     assert run.path("evaluate.yaml").read_text() != before
+    assert run.path("generations.jsonl").exists()  # more of the same
+    evaluation.begin(run, EvaluateParams(profile="nano", run="r", seed=7))
     assert not run.path("generations.jsonl").exists()

@@ -7,11 +7,11 @@ import pytest
 import yaml
 
 from nanoreason import paths
-from nanoreason.evaluation.generate import EVALUATED, make_row
+from nanoreason.evaluation.generate import make_row
 from nanoreason.data.procedural import problems
 from publish import publish
 from nanoreason.files import read_text
-from nanoreason.runs import RunError, create_run
+from nanoreason.runs import EVALUATED, RunError, create_run
 from nanoreason.evaluation import accuracy, faithfulness
 from nanoreason.data.verify_lines import procedural_trace
 from nanoreason.trace import render_trace

@@ -106,7 +106,12 @@ def test_an_installed_wheel_must_hold_the_known_file(nothing_there, monkeypatch)
 
 def test_a_folder_is_a_base_too(tmp_path):
     found = locate(str(tmp_path))
-    assert (found.base, found.source, found.version) == (tmp_path.name, "folder", None)
+    assert (found.base, found.source, found.files) == (tmp_path.name, "folder", {})
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "README.md").write_text("not read")
+    locate.cache_clear()
+    other = locate(str(tmp_path))
+    assert list(other.files) == ["config.json"] and other.version != found.version
 
 
 def test_a_base_in_an_adapter_is_a_name_and_no_path(tmp_path):

@@ -1,4 +1,5 @@
 """Parameter sets: order of resolution, types, ranges, misspelt names, a real kernel."""
+import re
 import subprocess
 import sys
 
@@ -88,6 +89,26 @@ def test_lists_as_text_or_list():
     assert MetricsParams(run="c").run_names == ("c",)
     with pytest.raises(ParameterError, match="settings="):
         EvaluateParams(settings=["natural", "neutral"])
+
+
+@pytest.mark.parametrize("given, name", [
+    ({}, "nano"), ({"profile": "t4"}, "t4"), ({"verify_weight": 2}, "verify_weight-2"),
+    ({"verify_weight": 1.0, "max_minutes": 3.0, "processes": 2}, "nano"),  # nothing differs
+    ({"seed": 3, "routing": "single"}, "seed-3_routing-single"),
+    ({"profile": "smollm2", "data": "gsm8k", "seed": 1}, "smollm2_seed-1"),
+    ({"data_path": "/somewhere/else/my train.jsonl"}, "data_path-my-train.jsonl-[0-9a-f]{8}"),
+    ({"error_kinds": {"copying_slip": 1.0}}, "error_kinds--copying-slip-1-[0-9a-f]{8}"),
+    ({"run": "mine", "seed": 1}, "mine")])
+def test_a_training_without_a_name_is_called_by_what_differs_from_the_profile(given, name):
+    assert re.fullmatch(name, TrainParams(**given).run)
+    assert TrainParams(**TrainParams(**given).as_dict()) == TrainParams(**given)
+
+
+def test_a_long_name_is_cut_and_an_evaluation_is_that_of_the_profile():
+    many = TrainParams(**{f"{name}_weight": 1.23456 for name in ("plan", "execute", "verify")},
+                       learning_rate=0.001, understand_weight=3.0, transition_weight=9.0).run
+    assert len(many) == 90 and many.startswith("understand_weight-3_plan_weight-1.23456_exec")
+    assert EvaluateParams().run == "nano" and EvaluateParams(profile="t4", seed=1).run == "t4"
 
 
 # -- profiles

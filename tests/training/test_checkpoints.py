@@ -11,8 +11,7 @@ import time
 import pytest
 
 from nanoreason.training.checkpoints import (GIGABYTE, KEPT, MANIFEST, Checkpoints,
-                                             DamagedError, differences, read_manifest,
-                                             write_manifest)
+                                             DamagedError, read_manifest, write_manifest)
 
 IDENTITY = {"parameters": {"seed": 0, "rank": 16, "error_kinds": None}, "rows_sha256": "ab"}
 
@@ -75,7 +74,8 @@ def test_a_damaged_one_falls_back_to_the_one_before_and_says_so(kept, said, dama
     damage(kept.folder / "checkpoint-2")
     assert kept.latest().step == 1
     assert len(said) == 1 and said[0].startswith(f"checkpoint-2 is damaged ({reason}")
-    assert not (kept.folder / "checkpoint-2").exists()
+    assert "it is kept as checkpoint-2.1, and the one before it is tried" in said[0]
+    assert names(kept) == ["checkpoint-1", "checkpoint-2.1"]
     assert save(kept, 2) == kept.latest() and len(said) == 1
 
 
@@ -85,20 +85,23 @@ def test_all_damaged_is_none(kept, said):
     assert kept.latest() is None and len(said) == 3
 
 
-def test_another_training_never_finds_it(kept, said, tmp_path):
+def test_it_says_whose_it_is(kept, said):
     save(kept, 4)
-    changed = {**IDENTITY, "parameters": {**IDENTITY["parameters"], "seed": 1}}
-    other = Checkpoints(kept.folder, changed, 1.0, said.append)
-    assert other.latest() is None
-    assert said == ["checkpoint-4 is of another training (seed 1, was 0): it is removed"]
-    assert not (kept.folder / "checkpoint-4").exists()
+    other = Checkpoints(kept.folder, {"parameters": {"seed": 1}}, 1.0, said.append)
+    assert other.latest().identity == IDENTITY and said == []
+    assert other.latest() == kept.latest()
 
 
-def test_differences_name_what_was_added_and_lost():
-    now = {"parameters": {"seed": 0, "rank": 8, "error_kinds": (1,)}, "base": "x" * 64}
-    assert differences(IDENTITY, IDENTITY) == ""
-    assert differences(IDENTITY, now) == ("rank 8, was 16; error_kinds [1], was null; base "
-                                          "xxxxxxxxxxxx..., was null; rows_sha256 null, was ab")
+def test_a_file_in_a_checkpoints_place_is_set_aside(kept, said):
+    save(kept, 1)
+    (kept.folder / "checkpoint-2").write_text("no folder")
+    assert kept.latest().step == 1
+    assert "checkpoint-2 is damaged" in said[0]
+    assert (kept.folder / "checkpoint-2.1").read_text() == "no folder"
+    kept.clear()
+    kept.folder.write_text("no folder either")
+    assert kept.latest() is None and save(kept, 1) == kept.latest()
+    assert kept.folder.with_name("checkpoints.1").read_text() == "no folder either"
 
 
 def test_they_are_bounded_in_number_and_in_bytes(tmp_path):
@@ -113,12 +116,12 @@ def test_they_are_bounded_in_number_and_in_bytes(tmp_path):
         (folder / "weights").write_bytes(b"0" * 3500)
         assert sum(p.stat().st_size for p in few.folder.rglob("*") if p.is_file()) < 10_000
         few.commit(step)
-    assert [c.step for c in few.present()] == [2, 3]
+    assert [c.name for c in few.present()] == ["checkpoint-2", "checkpoint-3"]
     # The newest whole one stays, however large, until the next is whole.
     tight = Checkpoints(tmp_path / "tight", IDENTITY, 1000 / GIGABYTE)
     for step in range(3):
         tight.begin(step)
-        assert [c.step for c in tight.present()] == ([step - 1] if step else [])
+        assert [c.name for c in tight.present()] == ([f"checkpoint-{step - 1}"] if step else [])
         tight.begin(step).joinpath("weights").write_bytes(b"0" * 3500)
         tight.commit(step)
 
@@ -135,7 +138,7 @@ def test_what_a_kill_leaves_of_a_removed_one_is_never_loaded(kept, said):
     for rest in ("inner/weights", "state.json"):  # in either order of removal
         (save(kept, 2).folder / rest).unlink()
         assert kept.latest().step == 1
-        assert "is damaged" in said[-1] and names(kept) == ["checkpoint-1"]
+        assert "is damaged" in said[-1] and "checkpoint-2" not in names(kept)
 
 
 WRITER = """

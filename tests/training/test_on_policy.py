@@ -286,7 +286,7 @@ def test_a_reasoning_run_must_be_there_finished_and_alike(workspace):
 
 @pytest.mark.parametrize("given, sentence", [
     ({"phase": "verification"}, "name in reasoning_run a run"),
-    ({"phase": "verification", "reasoning_run": "scratch"}, "would write over the adapter"),
+    ({"phase": "verification", "run": "a", "reasoning_run": "a"}, "would write over the adapter"),
     ({"phase": "verification", "reasoning_run": "a", "routing": "single"}, "second adapter"),
     ({"reasoning_run": "a"}, "reasoning_run='a' is of phase=verification"),
     ({"phase": "reasoning", "on_policy_share": 0.5}, "on_policy_share=0.5 is of phase"),

@@ -21,7 +21,7 @@ from nanoreason.data.verify_lines import procedural_trace
 from nanoreason.model.tokens import TRANSITION, encode, tag_ids
 from nanoreason.training.trainer import (SKIPS, NonFiniteError, StepAwareTrainer, for_phase,
                                          rebuilt_totals, training_arguments)
-from nanoreason.training.train import load_run
+from nanoreason.training.resume import load_run
 from nanoreason.training import train
 
 SMALL = {"profile": "nano", "traces": 64, "epochs": 1, "batch_size": 16, "micro_batch_size": 16,
@@ -176,8 +176,8 @@ def test_each_adapter_loads_with_plain_peft_and_the_pair_with_one_call(trained):
 
 
 def test_what_cannot_be_trained_is_refused():
-    with pytest.raises(ValueError, match="batch_size = 30 is no multiple"):
-        StepBatches([20] * 60, 30, 16, 4096, 0)
+    with pytest.raises(ValueError, match="batch_size = 2 is less than processes = 3"):
+        StepBatches([20] * 60, 2, 1, 4096, 0, processes=3)
     with pytest.raises(runs.RunError, match="no-such-run"):
         load_run("no-such-run")
 
