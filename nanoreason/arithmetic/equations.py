@@ -21,20 +21,24 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import lru_cache
 
-from nanoreason.arithmetic.expression import (ArithmeticTextError, Binary, Number, parse_expression,
-                                              value_of)
+from nanoreason.arithmetic.expression import (WHOLE, ArithmeticTextError, Binary, Number, grown,
+                                              is_number, is_percentage, last_place, meant,
+                                              parse_expression, rounds, value_of)
 from nanoreason.arithmetic.lexer import DETERMINERS, Token, clauses, is_vietnamese, matching
 from nanoreason.arithmetic.spans import (LOOSE, MULTIPLIERS, NOUNS, UNREADABLE, Piece,
                                          read_pieces)
 
 _EITHER = re.compile(r"[0-9][.,][0-9]{3}(?![0-9])")  # thousands to some, a fraction to others
+_PRODUCT = re.compile(r"(?<![0-9.,])([0-9]+)\.([0-9]+)(?![0-9.,])")  # `2.5` may be 2 times 5
+_SIGN = re.compile(r"(?m)^([ \t]*)([-–−])([ \t])")  # a bullet that may be a minus
+_LONE = re.compile(r"\s*(?:[0-9]+[.)] )?[0-9.,]+ *= *[0-9.,]+\s*")
+ROUNDED = "rounded"
 LINE = 300  # characters; longer texts are not remembered
 _EQUALS = re.compile(r"[=≈≃≅]|\\(?:approx|simeq)|\bequals\b")  # as in `lexer`
 _PLAIN = re.compile(r"([0-9]{1,9}) ([-+*/]) ([1-9][0-9]{0,8}) = ([0-9]{1,9})"
                     r"(?P<told>, want [0-9]{1,9}, (?:correct|wrong))?")  # of a check in VERIFY
 _APPROXIMATE = {"about", "approximately", "around", "roughly", "nearly", "almost"}
 _LEADING = _APPROXIMATE | {"only", "just", "exactly", "a", "total", "of"}
-_HUNDRED_PER_CENT = Number(Fraction(1), "100%", percent=True)
 # In front of an expression, these change its first number.
 _BEFORE = MULTIPLIERS | {"times", "plus", "minus", "by", "root"}
 
@@ -50,9 +54,14 @@ class Equation:
         be read differ), else None. Equality is exact, except that a lone percentage may
         stand for its number of per cent (`1 / 4 * 100 = 25%`), and a number with trailing
         dots or after `≈` is compared at the places that it shows: dots may cut or round,
-        `≈` must round, and is None, not False, where it does not. A lone number with its
-        unit before another unit (`1 hour = 60 minutes`) is a conversion: None, not False.
+        `≈` must round, and is None, not False, where it does not. A sum of unlike units is
+        added up in one (`2 hours + 20 minutes = 140 minutes`). A lone number with its unit
+        before another unit (`1 hour = 60 minutes`) is a conversion: None, not False, and so
+        are lone numbers that differ, unless the text is nothing else (`3 boxes = 12`).
     has_operator: whether any side computes something, readable or not.
+    rounded: whether it is neither true nor false because of rounding alone: `holds` is
+        None, and a number equals what it stands for at the places that it shows
+        (`100 / 7 = 14.29`, `2 / 3 * 60 = 0.67 * 60 = 40`); see `expression.rounds`.
     """
 
     text: str
@@ -60,6 +69,7 @@ class Equation:
     sides: tuple[str, ...]
     holds: bool | None
     has_operator: bool
+    rounded: bool = False
 
     @property
     def left(self) -> str:
@@ -82,18 +92,23 @@ def read_equations(text: str) -> tuple[Equation, ...]:
 @lru_cache(maxsize=16_384)  # teacher, filter, injected errors and scores all read the same lines
 def _equations(text: str) -> tuple[Equation, ...]:
     plain = _PLAIN.fullmatch(text)
-    if plain:  # most lines of a trace: nothing to find, and nothing to be in doubt about
+    # Most lines of a trace: nothing to find, and nothing to be in doubt about.
+    if plain and (plain[2] != "/" or int(plain[4]) < WHOLE):
         a, b, c = (int(plain[place]) for place in (1, 3, 4))
         holds = {"+": a + b == c, "-": a - b == c, "*": a * b == c, "/": a == b * c}[plain[2]]
         text = text.removesuffix(plain["told"] or "")
         return Equation(text, (0, len(text)), tuple(text.split(" = ")), holds, True),
     vietnamese = is_vietnamese(text)
     equations = _of_clauses(text, vietnamese)
-    if vietnamese or not _EITHER.search(text) or all(e.holds is not False for e in equations):
+    if all(e.holds is not False for e in equations):
         return tuple(equations)
-    # `1.500 + 500 = 2.000` may be wrong or Vietnamese: where that makes it true, who knows.
-    true = {e.span for e in _of_clauses(text, True) if e.holds}
-    return tuple(replace(e, holds=None) if e.holds is False and e.span in true else e
+    # What is wrong as it stands may be true as it was meant: `1.500 + 500 = 2.000` in
+    # Vietnamese, `3 + 4.6 = 27` with a point for times, `- 5 * 2 = -10` with a minus.
+    others = [(text, True)] if _EITHER.search(text) and not vietnamese else []
+    others += [(changed, vietnamese) for changed in (
+        _PRODUCT.sub(r"\1·\2", text), _SIGN.sub(r"\1\3\2", text)) if changed != text]
+    meant = {e.span[1] for other in others for e in _of_clauses(*other) if e.holds is not False}
+    return tuple(replace(e, holds=None) if e.holds is False and e.span[1] in meant else e
                  for e in equations)
 
 
@@ -119,6 +134,7 @@ class _Side:
                 self.other = self.value * NOUNS[piece.scale] if piece.scale else None
         shown = self.piece.tokens if self.piece else tokens
         self.span = (shown[0].start, shown[-1].end) if shown else (place, place)
+        self.worded = any(token.kind == "word" for token in tokens)
         self.computes = isinstance(self.node, Binary) if self.piece else any(
             token.kind == "operator" for token in tokens)
 
@@ -139,12 +155,18 @@ def _last_piece(pieces: list[Piece], run: list[Token]) -> Piece | None:
         or (before.kind == "close" and place in matching(run).values())
         or (run[place].text.lower() in _BEFORE and not _by_so_much(piece, run[:place + 1]))
         or (run[place].kind == "number" and run[place + 1].text == "of")
-        or (before.kind == "word" and not piece.computes)
+        or (before.kind == "word" and (not piece.computes or run[piece.start].tight
+                                       or _calls(before, run[piece.start])))
     )
     if changed:
         noun = piece.computes and run[place].text.lower() in NOUNS
         piece.trust = min(piece.trust, LOOSE if noun else UNREADABLE)
     return piece
+
+
+def _calls(before: Token, start: Token) -> bool:
+    """Whether a word and what follows it are a function and its argument: `f (4)`."""
+    return start.text == "(" and (before.math or len(before.text) == 1)
 
 
 def _by_so_much(piece: Piece, before: list[Token]) -> bool:
@@ -163,6 +185,8 @@ def _first_piece(pieces: list[Piece], run: list[Token]) -> Piece | None:
     if not before <= _LEADING:
         return None
     piece.about = bool(before & _APPROXIMATE)
+    if piece.start and (run[piece.start].tight or _calls(run[piece.start - 1], run[piece.start])):
+        piece.trust = UNREADABLE  # "= a(4 - 2)"
     if any(token.text == "remainder" for token in run[piece.start :]):
         piece.trust = UNREADABLE
     return piece
@@ -175,7 +199,7 @@ def _in_clause(source, clause):
     edges, chain, links = [-1, *signs, len(clause)], [], []
     for number, (before, after) in enumerate(zip(edges, edges[1:])):
         run, final = clause[before + 1 : after], number == len(signs)
-        pieces = read_pieces(run, final)
+        pieces = read_pieces(run, number == 0, final)
         place = clause[before].end if number else clause[after].start
         if number:
             first = _first_piece(pieces, run)
@@ -192,13 +216,42 @@ def _equation(source, chain, links):
     name = chain[0].node is None and (not chain[0].computes or _adds_names(chain[0].tokens))
     if name and len(chain) > 2:  # "Total = 2 + 3 = 5", "Monday + Tuesday = 2 + 3 = 5"
         chain, links = chain[1:], links[1:]
+    computes = any(side.computes for side in chain)
+    if computes and _unlike(*chain) and all(s.piece and s.piece.converted for s in chain):
+        chain = [_Side(replace(side.piece, text=side.piece.converted, units=frozenset()),
+                       side.tokens, 0) for side in chain]
     verdicts = [_link(a, b, about) for a, b, about in zip(chain, chain[1:], links)]
+    rest = True  # whether the links behind are true
+    for place in reversed(range(len(verdicts))):
+        # "Share of the 12 boys = 3 * 4 = 12", "10 - 5 = 5 years * 12 = 60", "3 boxes = 12"
+        left, right = chain[place:place + 2]
+        if verdicts[place] is False and (
+                not computes and not _LONE.fullmatch(source) or left.worded and rest and place < len(verdicts) - 1
+                or right.worded and _goes_on(left, right)):
+            verdicts[place] = None
+        else:
+            rest = rest and verdicts[place] is True
     start, end = chain[0].span[0], chain[-1].span[1]
+    unsure = False in verdicts or None in verdicts
     return Equation(
         text=source[start:end], span=(start, end),
         sides=tuple(side.piece.text if side.piece else source[slice(*side.span)] for side in chain),
-        holds=False if False in verdicts else None if None in verdicts else True,
-        has_operator=any(side.computes for side in chain))
+        holds=False if False in verdicts else None if None in verdicts or ROUNDED in verdicts
+        else True, has_operator=computes, rounded=not unsure and ROUNDED in verdicts)
+
+
+def _unlike(*sides):
+    """Whether numbers of the sides have different units of one kind: hours and minutes."""
+    units = set().union(*(side.piece.units for side in sides if side.piece))
+    return len({kind for kind, _ in units}) < len(units)
+
+
+def _goes_on(left, right):
+    """Whether a side takes up the value before it and computes on: `= 5 years * 12`."""
+    node = right.node
+    while isinstance(node, Binary):
+        node = node.left
+    return right.computes and isinstance(node, Number) and node.value == left.value
 
 
 def _adds_names(tokens: list[Token]) -> bool:
@@ -208,34 +261,40 @@ def _adds_names(tokens: list[Token]) -> bool:
 
 
 def _link(left, right, about):
-    """Whether two neighbouring sides are equal; None if that cannot be said."""
+    """Whether two neighbouring sides are equal: True, False, ROUNDED, or None where that
+    cannot be said."""
     if left.value is None or right.value is None:
         return None
-    if left.value == right.value or _same_percentage(left, right):
-        return True
-    if LOOSE in (left.piece.trust, right.piece.trust):  # believed where it comes out
+    pieces = left.piece, right.piece
+    if left.value == right.value or _same_percentage(left, right):  # "2 hours + 3 minutes = 5"
+        return None if any(s.piece.converted and _unlike(s) for s in (left, right)) else True
+    if LOOSE in (pieces[0].trust, pieces[1].trust):  # believed where it comes out
         return True if left.other == right.value or right.other == left.value else None
-    lone = isinstance(left.node, Number) and left.piece.unit
-    if lone and left.piece.unit != right.piece.unit:  # `1 hour = 60 minutes`
+    lone = isinstance(left.node, Number) and pieces[0].unit
+    if lone and pieces[0].unit != pieces[1].unit:  # `1 hour = 60 minutes`
         return None
-    shown, other = (right, left) if isinstance(right.node, Number) else (left, right)
+    if _unlike(left, right) or grown(left.node) == right.value or any(
+            p.ratio and side.value == 1 for p, side in zip(pieces, (right, left))):
+        return None  # `60 minutes / 1 hour = 1`
+    shown, other = (right, left) if is_number(right.node) else (left, right)
+    if not is_number(shown.node):
+        return ROUNDED if meant(left.node) == meant(right.node) else False
     dots = shown.piece.tokens[-1].rounded
-    if isinstance(shown.node, Number) and (about or dots):
-        unit = Fraction(1, 10 ** len(shown.node.text.rstrip("%").partition(".")[2]))
-        unit /= 100 if shown.node.percent else 1
-        gap = abs(left.value - right.value)
-        if gap <= unit / 2 or (dots and gap < unit and abs(shown.value) <= abs(other.value)):
-            return True
-    return None if about else False
+    inexact = about or dots or {".", "%"} & {*pieces[0].text, *pieces[1].text}
+    if not inexact and abs(shown.value) < WHOLE:
+        return False  # most wrong lines: whole numbers
+    percent = Fraction(100) ** (is_percentage(other.node) - is_percentage(shown.node))
+    exact, simple = other.value * percent, meant(other.node) * percent
+    gap, unit = abs(exact - shown.value), last_place(shown.node)
+    if (about or dots) and (gap <= unit / 2 or (
+            dots and gap < unit and abs(shown.value) <= abs(exact))):
+        return True
+    if about:
+        return None
+    return ROUNDED if rounds(shown.node, exact) or rounds(shown.node, simple) else False
 
 
 def _same_percentage(left, right):
     """`1 / 4 * 100 = 25%` and `1 / 4 * 100% = 25`: one side counts per cent."""
-    return any(_is_percentage(one.node) and not _is_percentage(other.node)
+    return any(is_percentage(one.node) and not is_percentage(other.node)
                and one.value * 100 == other.value for one, other in ((left, right), (right, left)))
-
-
-def _is_percentage(node):
-    if isinstance(node, Binary) and node.op == "*":
-        return node.right == _HUNDRED_PER_CENT
-    return isinstance(node, Number) and node.percent

@@ -20,6 +20,8 @@ from functools import lru_cache
 from nanoreason.arithmetic.lexer import MAX_DIGITS, NUMBER, OPERATORS
 
 MAX_CHARACTERS = 500
+WHOLE = 100  # from here on a whole number may be a rounded one; 7 / 2 is not 4
+_REPEATING = 12  # the largest denominator of a fraction that a decimal is taken to round
 MAX_NESTING = 40  # parentheses, unary minuses and towers of powers together
 MAX_BITS = 4096  # of the numerator and of the denominator of every value on the way
 
@@ -56,6 +58,7 @@ class Binary:
 
 
 Node = Number | Negative | Binary
+_HUNDRED_PER_CENT = Number(Fraction(1), "100%", percent=True)
 
 
 def evaluate(text: str) -> Fraction:
@@ -144,6 +147,67 @@ def _bits(value):
 
 def _short(value):
     return str(value) if _bits(value) <= 64 else f"a number of {_bits(value)} bits"
+
+
+def grown(node: Node) -> Fraction | None:
+    """What `200 + 10%` comes to for those who mean 10 % of the 200; None of other texts."""
+    if (isinstance(node, Binary) and node.op in "+-" and is_percentage(node.right)
+            and not is_percentage(node.left)):
+        share = value_of(node.right)
+        return value_of(node.left) * (1 + share if node.op == "+" else 1 - share)
+    return None
+
+
+def meant(node: Node) -> Fraction:
+    """The value of an expression whose decimals stand for the simple fractions that they
+    round: `0.67 * 60` is 40. Of others, and where that has no value, the value itself."""
+    try:
+        return value_of(_restored(node))
+    except ArithmeticTextError:
+        return value_of(node)
+
+
+def _restored(node):
+    if isinstance(node, Binary):
+        return Binary(node.op, _restored(node.left), _restored(node.right))
+    if isinstance(node, Negative):
+        return Negative(_restored(node.operand))
+    simple, unit = node.value.limit_denominator(_REPEATING), last_place(node)
+    near = unit < Fraction(1, 10) and abs(simple - node.value) <= unit / 2
+    return Number(simple if near else node.value, node.text, node.percent)
+
+
+def rounds(number: Node, exact: Fraction) -> bool:
+    """Whether a number is an exact value rounded to the places that it shows or cut there,
+    or as near as a computer's own numbers are."""
+    shown, unit = value_of(number), last_place(number)
+    gap = abs(exact - shown)
+    if unit == 1 and abs(shown) < WHOLE:
+        return gap == 0
+    cut = unit < Fraction(1, 10) and gap < unit and abs(shown) < abs(exact)
+    return gap <= unit / 2 or cut or gap * 10 ** 14 < abs(exact)
+
+
+def is_number(node: Node) -> bool:
+    """Whether an expression is one number, with a sign or without."""
+    return isinstance(node, Number) or (
+        isinstance(node, Negative) and isinstance(node.operand, Number))
+
+
+def last_place(node: Node) -> Fraction:
+    """What the last digit of a written number counts: 1/100 for 14.29."""
+    number = node.operand if isinstance(node, Negative) else node
+    unit = Fraction(1, 10 ** len(number.text.rstrip("%").partition(".")[2]))
+    return unit / 100 if number.percent else unit
+
+
+def is_percentage(node: Node) -> bool:
+    """Whether an expression comes to a percentage: `20%`, `100% - 20%`, `1/5 * 100%`."""
+    if isinstance(node, Binary) and node.op in "+-":
+        return is_percentage(node.left) and is_percentage(node.right)
+    if isinstance(node, Binary) and node.op == "*":
+        return node.right == _HUNDRED_PER_CENT
+    return isinstance(node, Number) and node.percent
 
 
 class _Reader:

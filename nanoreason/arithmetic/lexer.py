@@ -36,6 +36,20 @@ DETERMINERS = set("the his her their its my our those these all remaining".split
 CLAUSE_WORDS = set(
     "and so then because since but which that is are was were has have had if when while he she "
     "they it we I you or therefore thus leaving giving making where".split())
+# Units that convert into each other, by kind and by how much of the kind they are.
+UNITS = {name: (kind, amount) for kind, table in {
+    "time": {"1": "s sec secs second seconds giây", "60": "min mins minute minutes phút",
+             "3600": "h hr hrs hour hours giờ", "86400": "day days ngày",
+             "604800": "week weeks tuần"},
+    "length": {"0.001": "mm millimeter millimeters", "0.01": "cm centimeter centimeters",
+               "1": "m meter meters metre metres mét", "1000": "km kilometer kilometers",
+               "0.0254": "inch inches", "0.3048": "ft foot feet", "0.9144": "yd yard yards",
+               "1609.344": "mi mile miles"},
+    "mass": {"0.001": "mg", "1": "g gram grams", "1000": "kg kilogram kilograms",
+             "28.349523125": "oz ounce ounces", "453.59237": "lb lbs pound pounds"},
+    "volume": {"0.001": "ml mL", "1": "l L liter liters litre litres lít"},
+    "money": {"0.01": "cent cents ¢", "1": "$ dollar dollars"}}.items()
+    for amount, names in table.items() for name in names.split()}
 
 
 # Letters that Vietnamese has and other languages in Latin letters hardly have.
@@ -44,34 +58,50 @@ _LETTER = re.compile("[ăđơưĂĐƠƯ\u1ea0-\u1ef9]")
 # `1.500` is fifteen hundred and `1,500` one and a half is so in a Vietnamese text alone.
 _COMMA = r"(?:0|[1-9][0-9]{0,2}(?:\.[0-9]{3})+|[0-9]+(?=,[0-9]{1,2}(?![0-9]))),[0-9]+"
 _COMMA_NUMBER = re.compile(_COMMA)
+_COMMAND = re.compile(r"\\[A-Za-z]")
+_GROUPS = re.compile(r"\{,(?:\\!)?\}|,?\\[!,]")  # as LaTeX parts thousands
 _THOUSANDS_POINTS = re.compile(r"[1-9][0-9]{0,2}(?:\.[0-9]{3})+")
 _BULLET = r"[ \t]*(?:[-+*•–][ \t]+)?"  # a list's dash is no minus
+_TEXT = r"\\(?:text(?:bf|rm|it)?|mathrm|mbox|hbox)(?![A-Za-z])"
 _TOKEN = re.compile(
     rf"""
-    (?P<stop>\n{_BULLET}|\A{_BULLET}(?<=[ \t])|\\\\|\\[][()]|[<>!]=|=+>|->
-        |\\(?:neq?|leq?|geq?|quad|qquad)(?![A-Za-z]))
-    |(?P<clock>[0-9]+:[0-9]+)
-    |(?P<number>[0-9]{{1,3}}(?:\{{,\}}[0-9]{{3}})+|(?:{_COMMA})(?![.,]?[0-9])
+    (?P<stop>\n{_BULLET}|\A{_BULLET}(?<=[ \t])
+        |\\\\(?![\s&]*(?:\\q?quad\s*)?\+)|\\[][()]|[<>!]=|=+>|->
+        |\\(?:neq?|leq?|geq?|q?quad(?!\s*\+)|implies|iff|therefore|to
+            |(?:[Ll]ong)?(?:[Ll]eft)?[Rr]ightarrow|Leftarrow)(?![A-Za-z]))
+    |(?P<unread>[0-9]+:[0-9]+|[0-9]{{1,9}}(?:\.[0-9]{{0,9}})?[eE][-+]?[0-9]+(?![A-Za-z])
+        |(?:[0-9]{{0,9}}\.?[0-9]{{0,9}}\s?)\\(?:overline|bar|dot)(?![A-Za-z])
+        |\\sqrt(?:\[[^][\n]*\])?(?![A-Za-z])
+        |(?:(?<=[-+*])|(?<=[-+*]\s))\.{{3}})
+    |(?P<number>[0-9]{{1,3}}(?:(?:,|{_GROUPS.pattern})[0-9]{{3}})+(?!,?[0-9])(?:\.[0-9]+)?
+        |(?:{_COMMA})(?![.,]?[0-9])
         |[1-9][0-9]{{0,2}}(?:\.[0-9]{{3}}){{2,}}(?![.,]?[0-9])|(?:{NUMBER})(?!,?[0-9]))
-        (?P<dots>\.{{2,}}|…)?(?P<percent>\s?\\?%|\s(?:percent|per\scent|phần\străm)\b)?
+        (?P<dots>\.{{2,}}|…|\\[lc]?dots(?![A-Za-z]))?
+        (?P<percent>\s?\\?%|\s(?:percent|per\scent|phần\străm)\b)?
     |(?P<malformed>[0-9][0-9,.]*)
     |(?P<equals>~?=+(?:\s?~)?|[≈≃≅]|\\(?:approx|simeq)(?![A-Za-z])
         |\bequals\b)
     |(?P<fraction>\\[dtc]?frac(?![A-Za-z]))
     |(?P<operator>(?<=[0-9]\s):(?=\s[0-9.,]+(?:\s:\s[0-9.,]+)*\s*(?:=|$|\n))|\*\*|//
-        |[-+*/^−×·⋅÷∗∙–⁄]|\\(?:times|cdot|ast|div)(?![A-Za-z]))
-    |(?P<skip>\\(?:left|right|big|Big|text|textbf|mathrm|mathbf|mbox|boxed|displaystyle)
-        (?![A-Za-z])|\\[,;:!\ $]|[$€£¥₫¢&])
+        |[-+*/^−×·⋅÷∗∙–⁄—‒―‐‑﹣－•✕✖⨯＊]|\\(?:times|cdot|ast|div)(?![A-Za-z]))
+    |(?P<prose>{_TEXT})
+    |(?P<currency>(?:(?:US|NZ|HK|[ACRS])?\$|\\\$|[€£¥₫¢₹₺₣₩₽฿₱₦₪])\s?(?=[0-9.]))
+    |(?P<skip>\\(?:left|right|[bB]igg?[lr]?|boxed|fbox|displaystyle)(?![A-Za-z])
+        |\\[,;:!\ $]|\$\$|[$€£¥₫&])
     |(?P<open>\\?[({{])|(?P<close>\\?[)}}])
-    |(?P<word>(?:[^\W\d_][\u0300-\u036f]*)+(?:['’&][^\W\d_]+)*)
+    |(?P<word>¢|(?:[^\W\d_][\u0300-\u036f]*)+(?:['’&][^\W\d_]+)*)
     |(?P<command>\\[A-Za-z]*)
     |(?P<other>\S)
     """,
     re.VERBOSE,
 )
-_SYMBOLS = OPERATORS | {
-    ":": "/", "∗": "*", "∙": "*", "–": "-", "⁄": "/", "//": "/",
-    "\\times": "*", "\\cdot": "*", "\\ast": "*", "\\div": "/"}
+_SYMBOLS = OPERATORS | dict.fromkeys("–—‒―‐‑﹣－", "-") | dict.fromkeys("∗∙•✕✖⨯＊", "*") | {
+    ":": "/", "⁄": "/", "//": "/", "\\times": "*", "\\cdot": "*", "\\ast": "*", "\\div": "/"}
+# Signs that are often something else: a dash, a bullet, a quotient without its remainder.
+_DOUBTFUL = set("—―•") | {"//", "\\ast"}
+_SILENT = {"skip", "currency", "prose"}  # kinds of match that are no token
+# What goes on with a computation that words have interrupted.
+_GOES_ON = re.compile(r"\s*(?:[=+*/×]|-\s|\\(?:times|cdot|div|approx|ast)(?![A-Za-z]))")
 # Other characters end a clause (quotes, brackets, emoji), but mathematical ones and
 # digits of other scripts mean something that is not understood here.
 _UNKNOWN_CATEGORIES = {"Sm", "No", "Nd", "Nl", "Mn", "Me"}
@@ -82,7 +112,9 @@ class Token:
     """One token. kind: "number", "operator", "open", "close", "equals", "word" or
     "unknown"; text: as strict arithmetic where it has such a form; start, end: its place
     in the source; tight: no blank before it; rounded: a number with trailing dots, or an
-    equals sign that means "about"."""
+    equals sign that means "about"; doubtful: it may mean something else (a bullet for a
+    product, `2^10` in LaTeX); math: it stands in a formula, where a word is letters that
+    are multiplied; unit: "$" of a number after a currency sign, else ""."""
 
     kind: str
     text: str
@@ -90,6 +122,9 @@ class Token:
     end: int
     tight: bool = False
     rounded: bool = False
+    doubtful: bool = False
+    math: bool = False
+    unit: str = ""
 
 
 def clauses(text: str, vietnamese: bool = False) -> list[list[Token]]:
@@ -97,48 +132,91 @@ def clauses(text: str, vietnamese: bool = False) -> list[list[Token]]:
 
     vietnamese: `1.500` is 1500 and `1,500` is 1.5, as Vietnamese writes them.
     """
-    found, end = [[]], -1
+    latex = _COMMAND.search(text) is not None
+    dollars = text.count("$") - text.count("\\$") if latex else 0
+    dollars = dollars > 0 and dollars % 2 == 0  # they begin and end formulas
+    clause, end, math, prose, unit = [], -1, latex and not dollars, 0, ""
+    found = [clause]
     for match in _TOKEN.finditer(text):
-        token = _token(match, found[-1], vietnamese)
-        tight, end = match.start() == end, match.end()
-        if token is not None and token.kind == "stop":
-            found.append([])
-        elif token is not None:
-            token.tight = tight
-            found[-1].append(token)
+        kind, start = match.lastgroup, match.start()
+        tight = start == end
+        end = match.end()
+        if kind in _SILENT:
+            delimits = dollars and text[start] == "$"
+            math ^= delimits
+            if delimits and math and clause and clause[-1].kind == "word" and (
+                    not _GOES_ON.match(text, end)):
+                found.append(clause := [])
+            prose = 1 if kind == "prose" else prose  # its group holds words, no letters
+            unit = "$" if kind == "currency" and not delimits else unit
+            end = end if tight else -1  # "- $71" has a blank between
+            continue
+        token = _token(match, clause, vietnamese, latex)
+        if token.kind == "stop":
+            # A formula goes on in the next line; `20\text{ mi.}` goes on, too.
+            if not (prose or (dollars and math and text[start] == "\n")):
+                found.append(clause := [])
+                if dollars and text[start] == "\\":
+                    math = text[start:end] in ("\\[", "\\(")
+            continue
+        if prose and kind in ("open", "close"):
+            prose += 1 if kind == "open" else -1
+            prose = 0 if prose < 2 else prose
+        token.tight = tight
+        if math and not prose:
+            token.math = True
+        if unit:
+            token.unit, unit = unit, ""
+        clause.append(token)
     return [_fractions(_plain(clause)) for clause in found if clause]
 
 
-def _token(match, before, vietnamese):
-    """The token of a match; kind "stop" ends the clause, None is left out."""
+def _token(match, before, vietnamese, latex):
+    """The token of a match; one of kind "stop" ends the clause."""
     kind, text, start, end = match.lastgroup, match.group(), match.start(), match.end()
-    if match["number"]:
-        number = match["number"].replace("{,}", ",")
-        points = _THOUSANDS_POINTS.fullmatch(number)
-        if points and (vietnamese or number.count(".") > 1):
-            number = number.replace(".", "")
-        elif _COMMA_NUMBER.fullmatch(number) or (vietnamese and number.count(",") == 1):
-            number = number.replace(".", "").replace(",", ".")
-        number += "%" if match["percent"] else ""
-        return Token("number", number, start, end, rounded=bool(match["dots"]))
-    if kind == "skip":
-        return None
-    if kind == "equals":
-        return Token(kind, "=", start, end, rounded=text[0] in "≈≃≅\\" or "~" in text)
-    if kind == "operator" and text != "**":
-        text = _SYMBOLS[text]
+    last, rounded, doubtful = before[-1] if before else None, False, False
+    if kind == "word":
+        if not text.isalpha() and text.rstrip("²³") not in UNITS and any(
+                map(str.isnumeric, text)):  # "½", not "cm²"
+            kind = "unknown"
+    elif match["number"]:
+        kind, rounded, text = "number", bool(match["dots"]), match["number"]
+        if "," in text or "." in text or "\\" in text:
+            text, doubtful = _in_digits(text, vietnamese)
+            doubtful = doubtful and (latex or (last is not None and last.kind == "open"))
+        if latex and last and last.text == "^" and last.end == start and len(text) > 1:
+            doubtful = True  # LaTeX raises the first digit alone
+        text += "%" if match["percent"] else ""
+    elif kind == "equals":
+        rounded, text = text[0] in "≈≃≅\\" or "~" in text, "="
+    elif kind == "operator":
+        doubtful = text in _DOUBTFUL or (latex and text == "*")
+        text = _SYMBOLS[text] if text != "**" else text
     elif kind in ("open", "close"):
         text = "(" if kind == "open" else ")"
+        if kind == "close" and last and "," in match.string[last.start:last.end]:
+            last.doubtful |= "," not in last.text or any(t.kind == "open" for t in before[-2:-1])
     elif kind == "other":
-        factorial = (text == "!" and before and before[-1].end == start
-                     and before[-1].kind in ("number", "close"))
+        factorial = text == "!" and last and last.end == start and last.kind in ("number", "close")
         strange = (unicodedata.category(text) in _UNKNOWN_CATEGORIES and text not in "<>"
-                   or text == "_")
+                   or text == "_" or (latex and text in "[]|#@")
+                   or (text == "%" and last and last.kind == "close"))
         kind = "unknown" if factorial or strange else "stop"
-    elif kind in ("clock", "malformed", "command") or (
-            kind == "word" and any(map(str.isnumeric, text))):  # "²", "½"
+    elif kind in ("unread", "malformed", "command"):
         kind = "unknown"
-    return Token(kind, text, start, end)
+    return Token(kind, text, start, end, False, rounded, doubtful)
+
+
+def _in_digits(written, vietnamese):
+    """A number with a decimal point and commas of thousands, and whether it is doubtful: a
+    point `(2,3)` or a list, unless the text is Vietnamese."""
+    written = _GROUPS.sub(",", written)
+    points = _THOUSANDS_POINTS.fullmatch(written)
+    if points and (vietnamese or written.count(".") > 1):
+        return written.replace(".", ""), False
+    if _COMMA_NUMBER.fullmatch(written) or (vietnamese and written.count(",") == 1):
+        return written.replace(".", "").replace(",", "."), not vietnamese
+    return written, False
 
 
 def _plain(clause):
@@ -181,6 +259,7 @@ def _fractions(tokens):
             token.kind = "unknown"
             continue
         token.kind, token.text = "open", "("
+        token.tight |= place > 0 and tokens[place - 1].kind == "number"  # `7 \\frac{1}{4}`
         divide, close = tokens[middle].end, tokens[last].end
         added[middle] = [Token("operator", "/", divide, divide)]
         added[last] = [Token("close", ")", close, close, tight=True)]

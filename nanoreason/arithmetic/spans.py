@@ -11,18 +11,19 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from nanoreason.arithmetic.lexer import (CLAUSE_WORDS, DETERMINERS, MULTIPLES, PARTS, SCALES,
-                                         Token, matching)
+                                         UNITS, Token, matching)
 
 MAX_UNIT_WORDS = 9
 # `90 bees that left - 15 bees` is read so, but believed only where it comes out.
 RELATIVE_WORDS = {"that", "he", "she", "they"}
 _UNIT_LETTERS = {"a", "m", "g", "h", "s", "l", "L"}  # a metre, or the article
+_ABBREVIATIONS = {"mph", "kph", "mpg", "rpm", "psi", "kWh", "GB", "MB", "pcs", "cal", *UNITS}
 _WORD_OPERATORS = {"times": "*", "x": "*", "X": "*", "plus": "+", "minus": "-",
                    "nhân": "*", "cộng": "+", "trừ": "-"}
 _ORDINAL_ENDINGS = {"st", "nd", "rd", "th"}
 # Words that change the value of the number beside them; it is not read without them.
 MULTIPLIERS = {*PARTS, *MULTIPLES, *SCALES,
-               *"squared cubed remainder rem R r mod percent percentage".split()}
+               *"squared cubed remainder rem R r mod percent percentage am pm".split()}
 # Of these, the ones that are also things to count: eggs by the dozen, coins of a quarter.
 NOUNS = {**{word: Fraction(n) for word, n in SCALES.items()},
          **{word: Fraction(1, n) for word, n in PARTS.items()}}
@@ -39,7 +40,9 @@ class Piece:
     start, end: its places in the run, trailing units included; trust: UNREADABLE, LOOSE or
     READABLE; whole: it is the run; unit: the word right after the last operand, "" if there
     is none; computes: it holds an operation; scale: of a loose lone number the word that
-    makes it so; about: a word like "about" stands before it.
+    makes it so; units: what is known of its numbers' units, see `lexer.UNITS`; converted:
+    of a sum in which each number has such a unit, the sum in the unit of its kind, else "";
+    ratio: it divides by another unit; about: a word like "about" stands before it.
     """
 
     text: str
@@ -51,13 +54,17 @@ class Piece:
     unit: str
     computes: bool
     scale: str
+    units: frozenset[tuple[str, str]]
+    converted: str
+    ratio: bool
     about: bool = False
 
 
-def read_pieces(run: list[Token], final: bool = False) -> list[Piece]:
-    """All pieces of a run in order. final: no equals sign follows, so a dash after a word
-    (`= 5 apples - all that is left`) is punctuation."""
-    reader, pieces, place = _RunReader(run, final), [], 0
+def read_pieces(run: list[Token], first: bool = True, final: bool = False) -> list[Piece]:
+    """All pieces of a run in order. first: no equals sign stands before, so `1/8 of 24` is
+    what is asked for; final: none follows, so a dash after a word (`= 5 apples - all that
+    is left`) is punctuation."""
+    reader, pieces, place = _RunReader(run, first, final), [], 0
     while place < len(run):
         if reader.operand_at(place):
             pieces.append(reader.piece(place))
@@ -70,8 +77,9 @@ def read_pieces(run: list[Token], final: bool = False) -> list[Piece]:
 class _RunReader:
     """Reads pieces of one run; every call goes forward, so a run costs linear time."""
 
-    def __init__(self, run, final):
+    def __init__(self, run, first, final):
         self.run = run
+        self.first = first
         self.final = final
         self.pairs = matching(run)
 
@@ -89,12 +97,16 @@ class _RunReader:
         trust, scale = READABLE, ""
         expecting, computes, divided_tightly = True, False, False
         last, end = start, start + 1  # the last operand's token, the piece's end
+        numbers, names = [], []  # the places in `strict`, each with its unit; units' names
         while place < len(self.run):
             token, operator, width, units = self.run[place], None, 1, 0
             if not expecting and not (groups and token.kind == "close"):
                 operator, width = self.operator_at(place, words, strict)
                 units = 0 if operator else self.units_at(place, words)
+            if token.doubtful and (expecting or operator):
+                trust = min(trust, LOOSE)
             if expecting and token.kind in ("number", "unknown"):
+                numbers.append((len(strict), token.unit))
                 strict.append(token.text)
                 trust = trust if token.kind == "number" else UNREADABLE
                 expecting = False
@@ -108,12 +120,26 @@ class _RunReader:
                 tight = self.tight(place)
                 if operator == "/" and strict[-2:-1] == [" / "] and tight != divided_tightly:
                     trust = UNREADABLE
+                if words > 1 and len(self.text(place - 1)) == 1 and (
+                        self.kind(place - 1) == "word"):  # "4 to get x + 10"
+                    trust = UNREADABLE
+                # "6 days would be -25000 + 3000", "= 1/8 of 24"
+                if words and self.signs(place) or token.text in ("of", "của") and not self.first:
+                    trust = min(trust, LOOSE)
                 divided_tightly = tight
                 strict.append(f" {operator} ")
                 expecting = computes = True
             elif units:
                 width = units
-                if token.text in RELATIVE_WORDS:
+                if not words:
+                    name = self.unit_at(place)
+                    names.append(name)
+                    if numbers and set(strict[numbers[-1][0] + 1:]) <= {")"}:
+                        numbers[-1] = (numbers[-1][0], name)
+                if token.text == "^" or token.text in ("/", "per"):
+                    numbers = []
+                if token.text in RELATIVE_WORDS or (
+                        not words and token.text in ("of", "của")):  # "3/4 of the class"
                     trust = min(trust, LOOSE)
                 if not self.harmless(place, words):
                     scale, noun = token.text, token.text in NOUNS and not token.tight
@@ -140,9 +166,11 @@ class _RunReader:
             text="".join(strict), tokens=self.run[start : last + 1], start=start, end=end,
             trust=UNREADABLE if expecting else trust,
             whole=start == 0 and end == len(self.run),
-            unit=self.text(last + 1) if self.kind(last + 1) == "word" else "",
+            unit=self.unit_at(last + 1) if end > last + 1 else "",
             computes=computes, scale="" if computes else scale,
-        )
+            units=frozenset(UNITS[unit] for _, unit in numbers if unit in UNITS),
+            converted=_converted(strict, numbers),
+            ratio=len(names) > 1 and " / " in strict and len(set(names)) > 1)
 
     def starts_operand(self, place):
         """Whether an operand follows an operator: a number, a group, or a sign and one."""
@@ -152,10 +180,10 @@ class _RunReader:
     def operator_at(self, place, words, strict):
         """(operator, how many tokens it is written in); (None, 1) where there is none."""
         token = self.run[place]
-        symbol, width = _WORD_OPERATORS.get(token.text), 1
+        symbol, width = None if token.math else _WORD_OPERATORS.get(token.text), 1
         if token.kind == "operator":
             dash = token.text == "-" and words and self.final
-            symbol = None if dash else token.text
+            symbol = None if dash or (token.text == "^" and words) else token.text
         elif token.text in ("divided", "multiplied") and self.text(place + 1) == "by":
             symbol, width = "/" if token.text == "divided" else "*", 2
         elif token.text == "chia":
@@ -174,6 +202,9 @@ class _RunReader:
         token = self.run[place]
         if words >= MAX_UNIT_WORDS:
             return 0
+        if words and token.text == "^":  # "28 cm^2"
+            return 2 if self.kind(place + 1) == "number" else (
+                self.pairs.get(place + 1, place - 1) - place + 1)
         relative = words and token.text in RELATIVE_WORDS
         if token.kind == "word" and (relative or token.text not in CLAUSE_WORDS):
             return 1
@@ -189,16 +220,32 @@ class _RunReader:
                 return closing - place + 1
         return 0
 
+    def unit_at(self, place):
+        """The first word of a unit, without the bracket or the stroke before it."""
+        return self.text(place + (self.kind(place) != "word"))
+
     def harmless(self, place, words):
         """Whether a unit leaves its number alone; looked at only right after the number."""
         token = self.run[place]
-        if words or token.kind != "word" or self.hyphen_at(place + 1):  # "t-shirts"
+        unit = token if token.kind == "word" else self.run[place + 1]
+        if words or unit.kind != "word" or self.hyphen_at(place + 1):  # "t-shirts"
             return True
-        if token.tight and (len(token.text) == 1 or token.text in _ORDINAL_ENDINGS):
-            return False  # "3x" is a variable, "3rd" no number
-        if len(token.text) == 1 and token.text.isascii() and token.text not in _UNIT_LETTERS:
+        text = unit.text
+        if unit.math or (unit is not token and text.isupper()):  # "2 xy", "4/BC", "2(AB)"
+            return len(text) > 1 and (text in UNITS or (
+                len(text) > 3 and not text.isupper() and not unit.tight))
+        if unit is not token:
+            return True
+        if token.tight and (len(text) < 4 or text in _ORDINAL_ENDINGS):
+            return len(text) > 1 and text in _ABBREVIATIONS  # "3x" is a variable, "3rd" no number
+        if len(text) == 1 and text.isascii() and text not in _UNIT_LETTERS:
             return False
-        return token.text not in MULTIPLIERS
+        return text not in MULTIPLIERS
+
+    def signs(self, place):
+        """Whether a minus stands as a sign does: `be -5`, but not `5 - 3` or `5-3`."""
+        return (self.text(place) == "-" and not self.run[place].tight
+                and self.run[place + 1].tight)
 
     def adjoins(self, place, words):
         """Whether what ends a piece changes its last number: `2 1/2`, `2 and a half`."""
@@ -209,11 +256,13 @@ class _RunReader:
             part = self.text(place) in MULTIPLIERS
             return fraction or part and (not words or self.text(place) in ("half", "quarter"))
         if token.kind == "operator":  # "5 + x", but not "5 - that is all"
-            variable = self.kind(place + 1) == "word" and len(self.text(place + 1)) == 1
-            return token.text != "-" or variable
+            after = self.run[place + 1:place + 2]
+            return token.text != "-" or any(t.kind == "word" and (
+                t.math or len(t.text) == 1 or (t.tight and len(t.text) < 4)) for t in after)
         if words:
             return False
-        return token.kind in ("number", "unknown") or (token.kind == "open" and token.tight)
+        return token.kind in ("number", "unknown") or (
+            token.kind == "open" and (token.tight or token.math))
 
     def hyphen_at(self, place):
         return self.text(place) == "-" and self.tight(place) and self.kind(place + 1) == "word"
@@ -227,6 +276,19 @@ class _RunReader:
 
     def text(self, place):
         return self.run[place].text if place < len(self.run) else ""
+
+
+def _converted(strict, numbers):
+    """A sum with each number times its unit's amount; "" of other pieces."""
+    if not numbers or not numbers[0][1]:
+        return ""
+    amounts = {place: UNITS[unit][1] for place, unit in numbers if unit in UNITS}
+    rest = [part for place, part in enumerate(strict) if place not in amounts]
+    if len({UNITS[unit][0] for _, unit in numbers if unit in UNITS}) != 1 or not (
+            set(rest) <= {" + ", " - ", "(", ")"}):
+        return ""
+    return "".join(f"{part} * {amounts[place]}" if place in amounts else part
+                   for place, part in enumerate(strict))
 
 
 def _is_share(strict):

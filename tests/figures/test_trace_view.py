@@ -118,6 +118,18 @@ def test_a_false_equation_is_marked_without_any_teacher():
         (False, "false equation"), (True, ""), (None, "")]
 
 
+@pytest.mark.parametrize("check, mark, note", [
+    ("26 - 6 = 20, want 21, correct", False, "20 is not 21"),
+    ("26 - 6 = 20, want 21, wrong", True, ""), ("26 - 6 = 20, want 20, correct", True, ""),
+    ("26 - 6 = 20, want 20, wrong", False, "20 is 20"),
+    ("26 - 6 = 21, want 21, correct", False, "false equation"),
+    ("2 + 2 = 4, want 1/0, wrong", True, ""), ("want 21, correct", None, ""),
+])
+def test_a_tick_means_that_what_a_check_says_of_its_two_numbers_holds(check, mark, note):
+    line, = read_lines(f"[VERIFY]\n1. {check}")[1:]
+    assert (line.mark, line.note) == (mark, note)
+
+
 def test_the_plain_form_holds_each_line_with_its_mark(solved):
     problem, trace = solved[0]
     plain = repr(view(trace, problem))
