@@ -1,11 +1,20 @@
-"""Is an answer right: numbers as fractions, options as letters, formulas by math-verify.
+r"""Is an answer right: numbers as fractions, options as letters, formulas by math-verify.
 
 Two readings of a text stand side by side. The strict one takes what the trace states after
-`Answer:`; the lenient one (`last_answer`) looks for the last thing in the text that could
-be an answer to this question. Both are then graded in the same way. What is not compared
-because it is too long, too large or too slow is wrong, and says so (`Grade.refused`).
+`Answer:`; the lenient one (`last_answer`) takes what the last `Answer:` line, the last
+`####` or the last `\boxed{}` states, else the last thing in the text that could answer this
+question. Both are then graded in the same way. What is not compared because it is too long,
+too large or too slow is wrong, and says so (`Grade.refused`).
 
-Left out on purpose: rounding, units and number words. An answer states its value.
+`grade` writes both sides in one way, takes them apart (an equation's two sides, the members
+of a point, a set, an interval, a matrix) and compares what is left: as text, as exact
+fractions, and only then by math-verify. Where it differs from math-verify 0.9.0 on purpose:
+`2x = 5` and `x + y = 5` are not 5 (there a left side is dropped whatever it holds), a set is
+no point and no interval, 50 is not 50 %, 0.333333 is not 1/3 (there values are equal at six
+places), `12\,500` is 12500 (there a sum), units that differ are not equal (there they are
+dropped), and words are words (there their letters are multiplied).
+
+Left out on purpose: rounding and number words. An answer states its value.
 """
 from __future__ import annotations
 
@@ -13,24 +22,38 @@ import re
 from dataclasses import dataclass
 from fractions import Fraction
 
-from nanoreason.arithmetic.expression import value_or_none
-from nanoreason.arithmetic.symbolic import compare_formulas
+from nanoreason.arithmetic.expression import ArithmeticTextError, evaluate, value_or_none
+from nanoreason.arithmetic.lexer import MAX_DIGITS, UNITS, clauses
+from nanoreason.arithmetic.symbolic import REFUSED, boxed_answer, compare_formulas, spelled
 
-MAX_DIGITS = 60  # a longer number is no quantity of a problem
+MAX_CHARACTERS = 1000  # of an answer
 _DIGITS = r"[0-9]+(?:,[0-9]{3})*(?:\.[0-9]+)?|\.[0-9]+"
 NUMBER = re.compile(_DIGITS)
-# The sign counts where no operand stands before it: `= -3`, but not `5 -3`.
-_SIGN = r"(?:(?<![0-9)%])(?<![0-9)%]\s)-)?"
-_WRITTEN = re.compile(rf"{_SIGN}[$€£]?(?:{_DIGITS})(?:\s?/\s?[0-9]+)?\s?%?")
+_PLACED = r"[0-9]+(?:(?:,|\{,\}|,?\\[!,])[0-9]{3})*(?:\.[0-9]+)?|\.[0-9]+"
+# The sign counts where no operand stands before it: `= -3`, but not `5 -3`; a number after a
+# power sign or a letter (`18 cm^2`, `x2`) is no answer.
+_SIGN = r"(?:(?<![0-9)%])(?<![0-9)%]\s)[-−–—])?"
+_WRITTEN = re.compile(
+    rf"(?<![\w^.])(?<!\^\{{){_SIGN}\\?[$€£]?(?:{_PLACED})"
+    r"(?:[eE][0-9]+(?![0-9A-Za-z])|(?:\s[0-9]+)?\s?/\s?[0-9]+)?(?:\s?\\?%)?")
 _ANSWER = re.compile(rf"[-+]?\s*(?:{_DIGITS})(?:\s*/\s*[0-9]+)?\s*%?")
-_OPTION = re.compile(r"[A-D]")  # of a multiple-choice question
-# `B`, `(b)`, `B.` and `B. 12` name an option; `Because` and `A and B` do not.
-_NAMED = re.compile(r"\(?\s*([A-D])\s*(?:\)?\s*|\)?\s*[.:].*|\)\s.*)", re.IGNORECASE | re.DOTALL)
-_LETTER = re.compile(r"(?<!\w)[A-D](?!\w)")
-_BOXES = re.compile(r"(?P<box>\\(?:boxed|fbox)(?![A-Za-z]))\s*(?P<brace>\{?)|\\.|[{}]", re.DOTALL)
-_BARE_END = re.compile(r"\$|\\\]|\\\)|\n")
-_DOLLARS = re.compile(r"\$([^$\n]{1,200})\$")
-_FORMULA = re.compile(r"[\\^=(\[{]")
+_MIXED = re.compile(r"([0-9]+)\s*\\frac\{([0-9]+)\}\{([0-9]+)\}|([0-9]+)\s([0-9]+)/([0-9]+)")
+_OPTION = re.compile(r"\(?([A-D])\)?")  # of a multiple-choice question
+# `B`, `(b)`, `B.`, `B. 12` and `Option B` name an option; `Because` and `A and B` do not.
+_NAMED = re.compile(r"(?:(?:option|choice|answer|phương án|đáp án)\s*:?\s*)?"
+                    r"\(?\s*([A-D])\s*(?:\)?\s*|\)?\s*[.:].*|\)\s.*)", re.IGNORECASE | re.DOTALL)
+_LETTER = re.compile(r"(?<!\w)(?:[A-D](?!\w)|(?<=\()[a-d](?=\)))")
+_STATED = re.compile(r"^[ \t*_>-]*(?:final answer|answer|đáp án|đáp số)[ \t*_]*:[ \t]*(.+)$",
+                     re.IGNORECASE | re.MULTILINE)
+_HASHES = re.compile(r"####[ \t]*([^#\n]+)(?!#)(?:\n|\Z)")
+_FORMULAS = re.compile(r"\$([^$\n]{1,200})\$|\\\((.{1,200}?)\\\)|\\\[(.{1,200}?)\\\]", re.DOTALL)
+_TEXT_AT_END = re.compile(r"(.*\S)\s*\\text\{\s*([^{}]*?)\s*\}(\^\{?[0-9]\}?)?", re.DOTALL)
+_WORDS_AT_END = re.compile(r"([-+]?(?:[0-9][0-9,./ ]*))\s*([^\W\d_]{2}.*|[mghsl](?:\^[23])?)",
+                           re.DOTALL)
+_TEXT = re.compile(r"\\text\{\s*([^{}]*?)\s*\}")
+_WORD = re.compile(r"(?<![A-Za-z\\])[A-Za-z]{3,}")
+_FUNCTIONS = set("sin cos tan cot sec csc log exp arcsin arccos arctan".split())
+_NAME = re.compile(r"[A-Za-z](?:_\{?\w+\}?)?(?:\([a-z]\))?|\\[a-z]+|[A-Z]{2}")
 
 
 @dataclass(frozen=True)
@@ -45,12 +68,15 @@ class Grade:
 def read_answer(text: str | None) -> Fraction | None:
     """The number that an answer states, exactly; None if it states none.
 
-    `$1,000`, `3/4`, `12.50` and `20%` (one fifth) are numbers; sums are not answers.
+    `$1,000`, `3/4`, `12.50`, `\\frac{3}{4}` and `20%` (one fifth) are numbers; sums are not
+    answers.
     """
-    if text is None:
+    if text is None or len(str(text)) > MAX_CHARACTERS:
         return None
-    bare = re.sub(r"[$€£]", "", str(text)).strip().rstrip(".").rstrip()
-    return value_or_none(bare.replace(",", "")) if _ANSWER.fullmatch(bare) else None
+    bare = spelled(str(text))
+    if _ANSWER.fullmatch(bare):
+        return value_or_none(bare.lstrip("+").replace(",", ""))
+    return _value(bare)
 
 
 def same_answer(text: str | None, gold: str) -> bool:
@@ -58,25 +84,158 @@ def same_answer(text: str | None, gold: str) -> bool:
     return grade(text, gold).right
 
 
-def grade(text: str | None, gold: str) -> Grade:
+def grade(text: str | None, gold: str, vietnamese: bool = False) -> Grade:
     """An answer against the gold one: as fractions, as options, as text, else as formulas.
 
-    Where the gold answer is a letter from A to D, `B`, `(b)` and `B. 12` name option B.
-    Formulas are compared by math-verify (see `symbolic`). 50 is not 50 %, 1.000 is one.
+    Where the gold answer is a letter from A to D, `B`, `(b)`, `B. 12` and `Option B` name
+    option B. A unit that one side alone states is left out. Formulas are compared by
+    math-verify (see `symbolic`). 50 is not 50 %, 1.000 is one, unless the two are
+    vietnamese: then it is 1000, and `12,5` is 12.5.
     """
-    value, expected = read_answer(text), read_answer(gold)
-    if text is None or (value is not None and expected is not None):
-        return Grade(value is not None and value == expected)
-    bare, bare_gold = ("".join(t.split()).strip("$.") for t in (text, gold))
-    if bare.lower() == bare_gold.lower():
-        return Grade(bool(bare))
-    if _OPTION.fullmatch(bare_gold.upper()):
-        named = _NAMED.fullmatch(text.strip())
-        return Grade(named is not None and named[1].upper() == bare_gold.upper())
-    if not any(_FORMULA.search(t) for t in (bare, bare_gold)) or "%" in bare + bare_gold:
+    if text is None:
         return Grade(False)
-    found = compare_formulas(bare, bare_gold)
+    if max(len(str(text)), len(str(gold))) > MAX_CHARACTERS:
+        return Grade(False, REFUSED)
+    bare, bare_gold = spelled(str(text)), spelled(str(gold))
+    option = _OPTION.fullmatch(_TEXT.sub(r"\1", bare_gold).upper())
+    if option:
+        named = _NAMED.fullmatch(_TEXT.sub(r"\1", bare))
+        return Grade(named is not None and named[1].upper() == option[1])
+    found = _same(*_one_unit(bare, bare_gold), vietnamese)
     return Grade(found is True, None if isinstance(found, bool) else found)
+
+
+def _one_unit(answer, gold):
+    """The two without the unit that both have, or that one has alone; with their units
+    where these differ."""
+    (bare, unit), (bare_gold, gold_unit) = map(_without_unit, (answer, gold))
+    if unit and gold_unit and unit != gold_unit:
+        return answer, gold
+    return (bare, bare_gold) if unit or gold_unit else (answer, gold)
+
+
+def _without_unit(text):
+    """An answer and its unit ("" for none), of which plural and short form are one."""
+    if text.endswith("°"):
+        return text[:-1], "°"
+    found = _TEXT_AT_END.fullmatch(text) or _WORDS_AT_END.fullmatch(text)
+    if not found or found[1].endswith("="):
+        return text, ""
+    words = (found[2] + (found[3] or "" if found.re is _TEXT_AT_END else "")).strip(" .")
+    words = re.sub(r"[{}]", "", words).lower()
+    name, power, height = words.partition("^")
+    name = UNITS.get(name.strip(), name.strip().rstrip("s"))
+    return found[1].strip(), (name, height) if power else name
+
+
+def _same(answer, gold, vietnamese):
+    """Whether two answers in one spelling are equal, or why they were not compared."""
+    bare, bare_gold = ("".join(_TEXT.sub(r"\1", t).split()) for t in (answer, gold))
+    if bare.lower() == bare_gold.lower():
+        return bool(bare)
+    value, expected = (_value(t, vietnamese) for t in (answer, gold))
+    if value is not None and expected is not None:
+        return value == expected
+    sides, expected_sides = (re.split(r"(?<![<>=\\])=(?!=)|\\in(?![a-z])", t) for t in (answer, gold))
+    if len(sides) != len(expected_sides) and 2 in (len(sides), len(expected_sides)):
+        named, other = (sides, gold) if len(sides) == 2 else (expected_sides, answer)
+        if "," not in other and (len(expected_sides) > 2 or len(sides) > 2) or (
+                not _NAME.fullmatch(named[0].strip())):
+            return False  # `2x = 5` is not 5
+        pair = (sides[-1], gold) if len(sides) == 2 else (answer, expected_sides[-1])
+        return _same(*(t.strip() for t in pair), vietnamese)
+    members, expected_members = _members(answer), _members(gold)
+    if members or expected_members:
+        return _same_members(members, expected_members, vietnamese)
+    if "\\text" in answer + gold or _words(answer) or _words(gold) or "_" in answer + gold or (
+            "%" in answer + gold or "°" in answer + gold or not (answer and gold)):
+        return False
+    if len(sides) == 2:
+        both = [_same(a.strip(), b.strip(), vietnamese) for a, b in zip(sides, expected_sides)]
+        if both == [True, True]:
+            return True
+    return compare_formulas(answer, gold)
+
+
+def _words(text):
+    return [w for w in _WORD.findall(text) if w not in _FUNCTIONS and not w.isupper()]
+
+
+def _value(text, vietnamese=False):
+    """The exact value of a number: whole, decimal, mixed, a fraction, a power, in per cent;
+    None of anything else, sums and products among it."""
+    if len(text) > 200:
+        return None
+    number = _MIXED.sub(lambda m: "({}+{}/{})".format(*(m.groups()[:3] if m[1] else m.groups()[3:])),
+                        text)
+    if vietnamese:
+        number = re.sub(r"(?<=[0-9]),(?=[0-9])", "{,}", number) if "{" in number else number
+    if "," in number and not vietnamese and not re.fullmatch(rf"\W*(?:{_DIGITS})\W*", number):
+        return None  # a list
+    number = re.sub(r"(?<=[0-9])[eE](?=[0-9]+$)", "*10^", number)
+    found = clauses(number, vietnamese)
+    if len(found) != 1:
+        return None
+    tokens = found[0]
+    strict = "".join(token.text for token in tokens)
+    sums = [t for t in tokens[1:] if t.kind == "operator" and t.text in "+*-"]
+    if number == text and sums and not re.fullmatch(r".*\^\(?-.*", strict):
+        return None
+    try:
+        return evaluate(strict.lstrip("+"))
+    except ArithmeticTextError:
+        return None
+
+
+def _members(text):
+    """(kind, parts) of a point, an interval, a set, a list, a union or a matrix, else None.
+    A set and a list of bare members are of one kind: their order does not count."""
+    matrix = re.fullmatch(r"\\begin\{(\w+)\}(.*)\\end\{\1\}", text, re.DOTALL)
+    if matrix:
+        rows = [row for row in matrix[2].split("\\\\") if row.strip()]
+        return "matrix", [cell.strip() for row in rows for cell in (*row.split("&"), "\n")]
+    text = text.replace("\\{", "⟨").replace("\\}", "⟩")
+    parts = _split(text, r"\\cup(?![a-z])")
+    if len(parts) > 1:
+        return "set", parts
+    parts = _split(text, "[,;]")
+    if len(parts) == 1 and "\\pm" in text:
+        return "set", [text.replace("\\pm", sign) for sign in "+-"]
+    if len(parts) > 1:
+        return "set", parts
+    if text[:1] and text[0] in "([⟨" and text[-1] in ")]⟩" and len(_split(text[1:-1], "[,;]")) > (
+            text[0] != "⟨"):
+        kind = "set" if text[0] + text[-1] == "⟨⟩" else text[0] + text[-1]
+        return kind, _split(text[1:-1], "[,;]")
+    return None
+
+
+def _split(text, pattern):
+    """The parts of a text between separators that stand outside of all brackets."""
+    parts, begin, depth = [], 0, 0
+    for found in re.finditer(rf"(?P<cut>{pattern})|[][(){{}}⟨⟩]", text):
+        if found["cut"] and not depth and not re.match(r"[0-9]{3}(?![0-9])", text[found.end():]):
+            parts.append(text[begin:found.start()].strip())
+            begin = found.end()
+        elif not found["cut"]:
+            depth += 1 if found[0] in "([{⟨" else -1
+    return [*parts, text[begin:].strip()]
+
+
+def _same_members(members, expected, vietnamese):
+    if not members or not expected or members[0] != expected[0] or (
+            len(members[1]) != len(expected[1])):
+        return False
+    left, found = list(expected[1]), True
+    for part in members[1]:
+        tried = left if members[0] == "set" else left[:1]
+        outcomes = [_same(part.replace("⟨", "\\{").replace("⟩", "\\}"),
+                          other.replace("⟨", "\\{").replace("⟩", "\\}"), vietnamese)
+                    if "\n" not in part + other else part == other for other in tried]
+        if True not in outcomes:
+            return next((o for o in outcomes if isinstance(o, str)), False)
+        left.pop(outcomes.index(True))
+    return found
 
 
 def last_number(text: str) -> str | None:
@@ -85,41 +244,47 @@ def last_number(text: str) -> str | None:
 
 
 def last_answer(text: str, gold: str) -> str | None:
-    """The last thing in a text that could answer a question with this kind of answer.
+    """What a text answers to a question with this kind of gold answer; None if nothing.
 
-    A gold letter from A to D asks for the last such letter that stands alone, a number for
-    the last number; anything else for the last box, else what stands last between
-    dollar signs, else the last number. None if there is none.
+    The last `Answer:` line, else the last `####`, else the last box, where it states a
+    letter for an option, a number for a number, anything for another. Else the last letter
+    from A to D that stands alone, the last number, or the last formula between dollars.
     """
-    if _OPTION.fullmatch(gold.strip().upper()):
-        return (_LETTER.findall(text) or [None])[-1]
-    if read_answer(gold) is not None:
-        return last_number(text)
-    return boxed_answer(text) or (_DOLLARS.findall(text) or [None])[-1] or last_number(text)
+    option = _OPTION.fullmatch(_TEXT.sub(r"\1", spelled(gold)).upper())
+    number = not option and read_answer(gold) is not None
+    for stated in ((_STATED.findall(text) or [""])[-1], (_HASHES.findall(text) or [""])[-1],
+                   boxed_answer(text) or ""):
+        stated = stated.strip().rstrip(".")
+        if option and (named := _NAMED.fullmatch(_TEXT.sub(r"\1", spelled(stated)))):
+            return named[1]
+        if number and (found := stated_number(stated)):
+            return _in_kind(found, gold)
+        if stated and not option and not number:
+            return boxed_answer(stated) or ([*map("".join, _FORMULAS.findall(stated)), stated])[0]
+    if option:
+        return (_LETTER.findall(text) or [""])[-1].upper() or None
+    if number:
+        return _in_kind(last_number(text), gold)
+    return ([*map("".join, _FORMULAS.findall(text))] or [None])[-1] or last_number(text)
 
 
-def boxed_answer(text: str) -> str | None:
-    """What stands in a text's last `\\boxed{…}` or `\\fbox{…}`; None without one that closes.
+def _in_kind(found, gold):
+    """A number without its per cent sign where the gold answer counts per cent: `#### 60%`
+    answers how many per cent."""
+    bare = (found or "").rstrip("% \\")
+    asked = "%" not in gold and read_answer(bare) == read_answer(gold)
+    return bare if asked and bare else found
 
-    Braces nest, `\\{` and `\\}` are no braces, and a box without braces (`\\boxed 2`) ends
-    with its formula. An empty box gives "".
-    """
-    boxes = []  # (place, content), as they close: an outer one later than those inside
-    opened = []  # for each open brace, its place and its box's, or None
-    for token in _BOXES.finditer(text):
-        box = token["box"]
-        if box is not None and token["brace"]:
-            opened.append((token.end(), token.start()))
-        elif box is not None:
-            bare = _BARE_END.split(text[token.end():token.end() + 500], maxsplit=1)[0]
-            boxes.append((token.start(), bare.strip().rstrip(".").strip()))
-        elif token[0] == "{":
-            opened.append((token.end(), None))
-        elif token[0] == "}" and opened:
-            begin, box = opened.pop()
-            if box is not None:
-                boxes.append((box, text[begin:token.start()].strip()))
-    return max(boxes)[1] if boxes else None
+
+def stated_number(text: str) -> str | None:
+    """The number that a statement gives as its result: all of it, else what its box holds,
+    else the first number after its last equals sign (`54 dollars in 9 weeks`)."""
+    if read_answer(text) is not None:
+        return text
+    box = boxed_answer(text)
+    if box:
+        return stated_number(box)
+    return (_WRITTEN.findall(text.rpartition("=")[2]) or [None])[0]
 
 
 def numbers_in(text: str) -> set[Fraction]:

@@ -1,4 +1,6 @@
-"""Whether two symbolic answers are the same, by math-verify in a process of its own.
+"""Symbolic answers: one spelling for all, and whether two are the same.
+
+The comparing is math-verify's, in a process of its own.
 
 MATH answers are formulas, and comparing them takes a computer algebra system, which a
 hostile or merely odd answer can keep busy for ever (`10^{10^{10}}`). So such text never
@@ -27,13 +29,66 @@ MAX_CHARACTERS = 200
 SECONDS = 0.9  # for one comparison, so that an answer never costs more than a second
 START_SECONDS = 60.0  # for the worker to load math-verify
 GRACE_SECONDS = 5.0  # for the worker itself to answer after the time limit
+PLACES = 40  # at which values are compared
 MEMORY = 2 * 1024**3  # bytes
 REFUSED = "beyond the bounds of what is compared"
 LATE = "not compared within time and memory"
-_CHARACTERS = re.compile(r"[A-Za-z0-9 .,:;+\-*/^_=<>()\[\]{}|\\%$'&~]*")
+_CHARACTERS = re.compile(r"[A-Za-z0-9 .,:;+\-*/^_=<>()\[\]{}|\\%$'&~!]*")
 _POWER = r"(?:\^|\*\*)"
-# An exponent of more than three digits, a power of a power, a long number.
-_LARGE = re.compile(rf"{_POWER}\s*\{{?\s*-?\s*[0-9]{{4}}|{_POWER}[^+\-*/=,^]*{_POWER}|[0-9]{{30}}")
+# An exponent of more than three digits, a power of a power, a long number, a factorial of
+# more than two digits.
+_LARGE = re.compile(rf"(?:[0-9]{{3}}|[^0-9])\s*!|[0-9]{{30}}|{_POWER}[^+\-*/=,^]*{_POWER}|"
+                    rf"{_POWER}\s*\{{?\s*-?\s*[0-9]{{4}}")
+_BOXES = re.compile(r"(?P<box>\\(?:boxed|fbox)(?![A-Za-z]))\s*(?P<brace>\{?)|\\.|[{}]", re.DOTALL)
+_BARE_END = re.compile(r"\$|\\\]|\\\)|\n")
+# One spelling for what is written in several; the order matters.
+_SPELLINGS = [(re.compile(pattern), written) for pattern, written in (
+    (r"[−–—‒﹣－]", "-"), (r"\\%|\s%", "%"), (r"\\\$|[$€£₫]|\*\*|\\displaystyle|\\phantom", ""),
+    (r"(?<=[0-9])(?:\{,\}|,?\\[!,]|~)\s*(?=[0-9]{3}(?![0-9]))", ","),
+    (r"\\[!,;: ]|~|\\q?quad(?![A-Za-z])|\\left(?![A-Za-z])|\\right(?![A-Za-z])", " "),
+    (r"\\(?:mathrm|mathbf|textbf|textit|textrm|mbox|hbox|operatorname)\{", r"\\text{"),
+    (r"(?<=[\d}])\s*(?:\^\s*\{?\s*\\circ\s*\}?|°|\\degree|\\text\{\s*degrees?\s*\})", "°"),
+    (r"π", r"\\pi "), (r"∞", r"\\infty "), (r"²", "^2"), (r"³", "^3"), (r"[×·⋅]", r"\\cdot "),
+    (r"\\times(?![A-Za-z])|\*", r"\\cdot "), (r"÷", "/"), (r"∪", r"\\cup "),
+    (r"√\s*(\w+|\([^()]*\))", r"\\sqrt{\1}"), (r"\\sqrt\s*([0-9A-Za-z])", r"\\sqrt{\1}"),
+    (r"\\[dtc]frac", r"\\frac"), (r"\\frac\s*([0-9a-z])", r"\\frac{\1}"),
+    (r"(\\frac\{[^{}]*\})\s*([0-9a-z])", r"\1{\2}"), (r"\^\{([0-9A-Za-z])\}", r"^\1"),
+    (r"\\text\{([a-z])\}", r"\1"))]
+
+
+def boxed_answer(text: str) -> str | None:
+    """What stands in a text's last `\\boxed{…}` or `\\fbox{…}`; None without one that closes.
+
+    Braces nest, `\\{` and `\\}` are no braces, and a box without braces (`\\boxed 2`) ends
+    with its formula. An empty box gives "".
+    """
+    boxes = []  # (place, content), as they close: an outer one later than those inside
+    opened = []  # for each open brace, its place and its box's, or None
+    for token in _BOXES.finditer(text):
+        box = token["box"]
+        if box is not None and token["brace"]:
+            opened.append((token.end(), token.start()))
+        elif box is not None:
+            bare = _BARE_END.split(text[token.end():token.end() + 500], maxsplit=1)[0]
+            boxes.append((token.start(), bare.strip().rstrip(".").strip()))
+        elif token[0] == "{":
+            opened.append((token.end(), None))
+        elif token[0] == "}" and opened:
+            begin, box = opened.pop()
+            if box is not None:
+                boxes.append((box, text[begin:token.start()].strip()))
+    return max(boxes)[1] if boxes else None
+
+
+def spelled(text: str) -> str:
+    """An answer in the one spelling of `_SPELLINGS`, without its box and its dollars."""
+    if "\\boxed" in text or "\\fbox" in text:
+        text = boxed_answer(text) or text
+    text = text.strip().strip("$").removeprefix("\\(").removesuffix("\\)")
+    text = text.removeprefix("\\[").removesuffix("\\]")
+    for pattern, written in _SPELLINGS if not text.isdigit() else ():
+        text = pattern.sub(written, text)
+    return text.strip().rstrip(".").rstrip()
 
 
 def comparable(text: str) -> bool:
@@ -99,13 +154,20 @@ def _serve():
     import resource
 
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    from math_verify import parse, verify
+    from latex2sympy2_extended import NormalizationConfig
+    from math_verify import LatexExtractionConfig, parse, verify
+
+    # Its default takes the `m` of `5 + 2m` for metres and drops it.
+    letters = NormalizationConfig(units=False, malformed_operators=True, nits=True)
+    formula = [LatexExtractionConfig(normalization_config=letters)]
 
     def equal(gold: str, answer: str) -> bool:
-        gold, answer = (parse(f"${text}$") for text in (gold, answer))
-        return bool(gold and answer and verify(gold, answer))
+        gold, answer = (parse(f"${text}$", formula) for text in (gold, answer))
+        # At six places, its default, 1/2^70 and 1/2^71 would be equal.
+        return bool(gold and answer and verify(gold, answer, PLACES, 2 * PLACES))
 
-    equal(r"\frac{1}{2}+\sqrt{2}", "x^2+1")  # what is loaded on first use is loaded here
+    for pair in ((r"\frac{1}{2}+\sqrt{2}", "x^2+1"), ("2n+5", "5+2n"), (r"\frac{\pi}{3}", r"\pi/3")):
+        equal(*pair)  # what is loaded on first use is loaded here
     print("ready", flush=True)
     for line in sys.stdin:
         gold, answer, seconds = json.loads(line)

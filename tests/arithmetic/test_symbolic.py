@@ -17,6 +17,21 @@ from nanoreason.evaluation.rows import compact_row
     (r"\{2,1\}", r"\{1,2\}", True), ("(2,1)", "(1,2)", False), ("[0,1]", "[0,1)", False),
     (r"\frac{1}{3}", r"\frac{1}{2}", False), ("", r"\sqrt{8}", False), ("B", "b", True),
     ("twelve", "12", False), (r"50\%", "50", False), (r"\frac{24}{2}", "12", True),
+    ("6, -6", "-6, 6", True), ("4+n", "n+4", True), ("5+2m", "2m+5", True), ("3*k", "3k", True),
+    ("5,2", "2,5", True), (r"\{5,2\}", "2,5", True), (r"\{3,8\}", "(3,8)", False),
+    ("[1,2]", "(1,2)", False), (r"(-\infty,1)\cup(2,3)", r"(2,3) \cup (-\infty,1)", True),
+    (r"\begin{pmatrix}1\\2\end{pmatrix}", r"\begin{pmatrix}2\\1\end{pmatrix}", False),
+    ("2x=5", "5", False), ("x+y=5", "5", False), (r"\sqrt{x}=5", "5", False), ("x = 5", "5", True),
+    ("5", "x=5", True), ("y=2x-1", "y = 2x + 1", False),
+    (r"\frac{1}{2^{71}}", r"\frac{1}{2^{70}}", False), ("0.333333", "1/3", False),
+    ("1.4142136", r"\sqrt{2}", False), (r"2+\frac{1}{\mathrm{e}}", r"2-\frac{1}{\mathrm{e}}", False),
+    (r"4\text{ minutes}", r"4\text{ hours}", False), (r"30\text{ m}", r"30\text{ cm}", False),
+    (r"30\text{ metres}", "30 m", True), (r"15\text{ cm}^2", r"15\text{ cm}", False),
+    (r"9\text{ am}", r"9\text{ pm}", False), ("12 apples", "12", True), ("even", "neve", False),
+    ("45°", r"45^\circ", True), ("π/3", r"\frac{\pi}{3}", True), ("√7", r"\sqrt{7}", True),
+    ("6!", "720", True), ("m²", "m^2", True), (r"33 \frac{1}{3}", r"\frac{100}{3}", True),
+    (r"12.5\%", r"\frac{25}{2}\%", True), ("35%", r"35\%", True), ("0.35", r"35\%", True),
+    (r"\pm 3", "-3, 3", True),
 ])
 def test_symbolic_answers(answer, gold, equal):
     assert same_answer(answer, gold) is equal
@@ -77,9 +92,40 @@ def test_what_was_not_compared_is_counted_in_the_report():
     ("A and B", "B", False), ("AB", "B", False), ("", "B", False), ("2", "B", False),
     ("1.000", "1000", False), ("1,000", "1000", True), ("1.000", "1", True),
     ("50", "50%", False), ("50%", "0.5", True), ("2/4", "0.5", True),
+    (r"\text{(C)}", "C", True), (r"\boxed{\text{C}}", "C", True), ("**C**", "C", True),
+    ("Option C", "C", True), ("Đáp án C", "C", True), ("C", r"\text{(C)}", True),
+    ("D", r"\text{(C)}", False), (r"12\,500", "12500", True), (r"12\,500", "512", False),
+    (r"10\,000", "0", False), (r"64,\!000", "64000", True), ("12~500", "12500", True),
+    ("−8", "-8", True), ("8", "−8", False), ("+8", "8", True), ("12,5", "12.5", False),
+    ("12.5", "12,5", False),
 ])
 def test_options_and_numbers(answer, gold, right):
     assert grade(answer, gold).right is right
+
+
+@pytest.mark.parametrize("answer, gold, right", [
+    ("12,5", "12.5", True), ("12.5", "12,5", True), ("1.500", "1500", True), ("1500", "1.500", True),
+    ("12.000 đồng", "12000", True), ("12,5", "125", False),
+])
+def test_a_vietnamese_row_writes_its_numbers_as_vietnamese_does(answer, gold, right):
+    assert grade(answer, gold, vietnamese=True).right is right
+
+
+@pytest.mark.parametrize("text, gold, right", [
+    (r"That makes $\boxed{72}$ for all days up to the 30th.", "72", True),
+    ("So Ben saves #### 54 dollars in 9 weeks.", "54", True),
+    ("Answer: 28\nCheck: 28 / 7 = 4.", "28", True), ("The change is −8.", "-8", True),
+    ("The change is −8.", "8", False), (r"So $\boxed{\frac{7}{2}}$.", "3.5", True),
+    (r"So $\boxed{6{,}200}$.", "6200", True), ("The area is 18 cm^2.", "18", True),
+    ("Altogether 3 1/2 cups", "7/2", True), ("It is 4e3 in all", "4000", True),
+    ("Answer: 3\n#### 4", "3", True), (r"\boxed{5} #### 4", "4", True),
+    ("She spent #### 60% of it", "60", True), ("She spent #### 60% of it", "0.6", True),
+    ("#### 60% of it", "61", False), ("#### VERIFY ####\nso 7", "7", True),
+    ("so the answer is (c)", "C", True), (r"It is \(n+4\).", "4+n", True),
+    (r"\[n^2+4\]", "n^2+4", True), ("Answer: x = 5 + 3 = 8 cm", "8", True),
+])
+def test_the_lenient_reading_takes_what_is_stated_before_what_is_last(text, gold, right):
+    assert grade(last_answer(text, gold), gold).right is right
 
 
 @pytest.mark.parametrize("text, gold, last", [
