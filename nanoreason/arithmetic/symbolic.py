@@ -166,7 +166,8 @@ def _serve():
         # At six places, its default, 1/2^70 and 1/2^71 would be equal.
         return bool(gold and answer and verify(gold, answer, PLACES, 2 * PLACES))
 
-    for pair in ((r"\frac{1}{2}+\sqrt{2}", "x^2+1"), ("2n+5", "5+2n"), (r"\frac{\pi}{3}", r"\pi/3")):
+    for pair in ((r"\frac{1}{2}+\sqrt{2}", "x^2+1"), ("(n+1)^2", "n^2+2n+1"),
+                 (r"\frac{\pi}{3}", r"\pi/3")):
         equal(*pair)  # what is loaded on first use is loaded here
     print("ready", flush=True)
     for line in sys.stdin:
