@@ -123,6 +123,30 @@ def lines(rows: Iterable[Mapping]) -> dict[str, dict[str, int]]:
     return {setting: dict(counts) for setting, counts in found.items()}
 
 
+def asked_by_place(rows: Iterable[Mapping]) -> list[float]:
+    """The share of VERIFY's first lines, second lines, ... that ask about EXECUTE's own."""
+    found: list[list[bool]] = []
+    for row in rows:
+        read = read_claims(row["text"])
+        for place, text in enumerate(read.checks):
+            found += [[]] if place == len(found) else []
+            found[place].append(asks_own(read, place))
+    return [sum(each) / len(each) for each in found]
+
+
+def asks_own(read, place: int) -> bool:
+    """Whether a line of VERIFY asks about the line of EXECUTE at the same place."""
+    match = _LINE.search(read.checks[place])
+    return bool(match) and asks(read.execute[place:place + 1], read.checks[place], match[2])
+
+
+def sound(read) -> bool:
+    """Whether all lines ask about EXECUTE's own, and their sums are true."""
+    return bool(read.checks) and all(
+        asks_own(read, place) and all(e.holds is not False for e in read_equations(text))
+        for place, text in enumerate(read.checks))
+
+
 def main(file: Path) -> None:
     """Both adapters, and the rows after each round."""
     torch.set_num_threads(1)

@@ -10,6 +10,7 @@ import yaml
 
 import pipeline_figure
 import readme
+import verify_flags
 from nanoreason import paths
 from nanoreason.ablations.conditions import chosen
 from nanoreason.ablations.grid import open_grid
@@ -20,6 +21,7 @@ from nanoreason.runs import EVALUATED
 from nanoreason.evaluation.rows import read_row
 from nanoreason.evaluation.summary import find_others, find_prompted, lacks_verify_loss, summarise
 from nanoreason.figures.tables import show
+from nanoreason.model.base import load_tokenizer
 from nanoreason.model.nano import RECIPE
 from nanoreason.params import AblateParams
 from nanoreason.runs import Run
@@ -286,6 +288,12 @@ def gpu_quotes() -> dict:
     }
 
 
+def mean_tokens(texts: list[str]) -> float:
+    """Of the nano base's tokenizer."""
+    found = load_tokenizer("nano")(texts, add_special_tokens=False).input_ids
+    return sum(map(len, found)) / len(found)
+
+
 def verification_quotes() -> dict:
     """Of docs/verification.md, from its result files alone."""
     base, forms, flags = (readme.read_json(f"{name}.json") for name in (
@@ -298,6 +306,16 @@ def verification_quotes() -> dict:
     early = [100 * entry["differ"]["word"] / entry["differ"]["lines"]
              for entry in runs["adapter", "pairs"]["log"] if entry["lines"] <= 16_000]
     plain = runs["nothing", "plain"]["log"][-1]
+    rows = flags["rounds"][-1]["rows"]
+    asked_too = {row["problem_id"] for row in rows}
+    reference = [row["text"] for row in REFERENCE.read_generations()
+                 if row["setting"] == "natural" and row["problem_id"] in asked_too]
+    natural = [read_row(row) for row in rows if row["setting"] == "natural"]
+    last = self_verification(row for row in rows if row["setting"] == "natural")
+    asked = verify_flags.asked_by_place(rows)
+    sound = [row for row in natural if verify_flags.sound(row.claims)]
+    assert len(flags["rounds"]) == 2 and not any(
+        row.error for row in sound if row.first)
     return {
         "words of the base": [f"{100 * side['between'] / side['lines']:.0f}" for side in (
             base["claims"]["differ"], base["claims"]["equal"])],
@@ -307,6 +325,14 @@ def verification_quotes() -> dict:
                              plain["lines"]],
         "the short cut": [f"{min(early):.0f}", f"{max(early):.0f}", 16_000],
         "traces of the frozen adapter": [flags["right"]],
+        "lines by place": [f"{100 * asked[place]:.0f}" for place in (0, 3)],
+        "sound VERIFYs": [sum(row.error for row in sound if not row.first),
+                          sum(not row.first for row in sound), sum(row.first for row in sound)],
+        "false alarms": [last.counts["specificity"][1] - last.counts["specificity"][0],
+                         last.counts["specificity"][1]],
+        "its gain": [f"{100 * last.delta:+.1f}"],
+        "tokens of a trace": [f"{mean_tokens([row.row['text'] for row in natural]):.0f}",
+                              f"{mean_tokens(reference):.0f}"],
     }
 
 
