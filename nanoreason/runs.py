@@ -235,7 +235,8 @@ class Run:
         try:
             return pandas.read_csv(io.StringIO(read_text(path)))
         except (RunError, ValueError) as error:  # pandas' own are ValueErrors
-            raise RunError(f"{paths.relative(path)} is no table: {error}") from None
+            why = " ".join(str(error).split())[:150]
+            raise RunError(f"{paths.relative(path)} is no table: {why}") from None
 
     def read_generations(self) -> list[dict[str, Any]]:
         """The good rows of generations.jsonl; how many are left out is printed, with lines."""
