@@ -171,9 +171,10 @@ def near_misses(found: list[str]) -> dict:
     per_kind = {kind: sum(near_miss(g, kind, random.Random(0)) is not None for g in found)
                 for kind in kinds}
     limit = {kind: min(per_kind[kind], NEAR_MISSES // 5) for kind in kinds}
-    limit["digit"] = NEAR_MISSES - sum(limit.values()) + limit["digit"]
-    for gold, kind in drawn:
-        wrong = near_miss(gold, kind, rng) if counts[kind]["tried"] < limit[kind] else None
+    for gold, kind in sorted(drawn, key=lambda one: one[1] == "digit"):  # digits fill it up
+        full = counts[kind]["tried"] >= limit[kind] if kind != "digit" else (
+            sum(c["tried"] for c in counts.values()) >= NEAR_MISSES)
+        wrong = None if full else near_miss(gold, kind, rng)
         if wrong is not None:
             counts[kind]["tried"] += 1
             passed = grade(wrong, gold).right
@@ -190,6 +191,8 @@ def main() -> None:
     parser.add_argument("name", choices=("before", "after"))
     for folder in ("--math", "--vnhsge", "--gsm-plus", "--mr-gsm8k"):
         parser.add_argument(folder, required=True)
+    parser.add_argument("--without-golds", action="store_true",
+                        help="leave out what compares thousands of formulas")
     options = parser.parse_args()
     math = [row["solution"] for row in files(options.math)]
     boxed = [(text, gold) for text in math if (gold := boxed_answer(text))]
@@ -199,14 +202,14 @@ def main() -> None:
                      .read_text())
     different = sorted({gold for _, gold in boxed})
     counts = {
-        "environment": {key: value for key, value in describe().items()
-                        if key in ("commit", "versions")},
+        "commit": describe()["commit"],
         "equations": {"math": outcomes(math), "vnhsge": outcomes(explained)},
         "right_solutions": right_solutions(options.gsm_plus),
         "first_error": first_error(options.mr_gsm8k),
         "answers": {"math": answers(boxed), "gpt-3.5": answers(
-            [(row["model_prediction"], row["gold"]) for row in gpt if row["result"]])},
-        "golds": golds(different), "near_misses": near_misses(different)}
+            [(row["model_prediction"], row["gold"]) for row in gpt if row["result"]])}}
+    if not options.without_golds:
+        counts |= {"golds": golds(different), "near_misses": near_misses(different)}
     path = paths.RESULTS / "reading-foreign.json"
     kept = json.loads(path.read_text()) if path.exists() else {}
     write_json(path, kept | {options.name: counts})
