@@ -21,7 +21,7 @@ import pipeline_figure
 from nanoreason import paths
 from nanoreason.evaluation import accuracy
 from nanoreason.evaluation.report import wilson
-from nanoreason.figures.tables import Table, results_table
+from nanoreason.figures.tables import NAMES, Table, arrow, make_tables, results_table, show
 from nanoreason.files import read_text, write_text
 from nanoreason.params import BaseParams, DataParams, EvaluateParams, TrainParams
 from nanoreason.runs import Run
@@ -36,6 +36,8 @@ from speed_table import speed_table  # noqa: E402
 REFERENCE = Run(paths.RESULTS / "nano-reference")
 PARAMETER_SETS = (BaseParams, DataParams, TrainParams, EvaluateParams)
 PROFILES = ("nano", "smollm2", "t4", "kaggle-2xt4", "gpu-bf16")
+SIGNAL_NAMES = {"execute": "EXECUTE's least likely token", "decision": "least p(correct) in VERIFY",
+                "answer": "likelihood of the answer", "verdict": "the verdict"}
 GSM8K_RUNS = ("nano-gsm8k", "smollm2-gsm8k")
 _FRAMED = re.compile(r"(<!-- (?P<name>[\w-]+):begin -->\n).*?(<!-- (?P=name):end -->)", re.DOTALL)
 
@@ -77,6 +79,38 @@ def attempts(part: str) -> str:
                for right, asked in (each["recall"], each["specificity"]))) for each in tried]
     return Table("", (*(name.replace("_", " ") for name in columns), "recall ↑", "specificity ↑"),
                  tuple(rows)).markdown(False)
+
+
+def ledger(name: str) -> str:
+    """A table of the ledger of the run of reference."""
+    return make_tables(REFERENCE.read_summary())[name].markdown()
+
+
+def gate() -> str:
+    """What the verdict is worth alone and behind each gate; gates are chosen on dev."""
+    found = read_json("nano-reference-gate/gate.json")
+    columns = ("delta", "i_to_c", "c_to_i", "recall", "specificity", "svr")
+    gates = {"no gate": found["no gate"]} | found["gates"]
+    rows = [(label, f"{each['threshold']:.2f}" if each.get("threshold") else "",
+             str(each.get("agree") or ""), show("delta", each["dev"]["delta"]),
+             *(show(name, each["test"][name]) for name in columns))
+            for label, each in gates.items()]
+    return Table("", ("VERIFY is heeded", "below log p", "agreeing", "gain on dev ↑", *(
+        f"{NAMES[name]} {arrow(name)}" for name in columns)), tuple(rows)).markdown(False)
+
+
+def sureness() -> str:
+    """How well each signal tells right results from wrong ones, on test."""
+    found = read_json("nano-reference-gate/gate.json")
+    scores, tenths = found["confidence"]["test"], ("0.5", "0.6", "0.8", "1.0")
+    rows = [(name, *(f"{scores[f'{kind}_{signal}']['value']:.3f} [{low:.3f}–{high:.3f}]"
+                     for kind in ("auc", "aurc")
+                     for low, high in [scores[f"{kind}_{signal}"]["interval"]]),
+             *(f"{100 * found['coverage'][signal][tenth]:.1f} %" for tenth in tenths))
+            for signal, name in SIGNAL_NAMES.items()]
+    return Table("", ("signal", "AUC ↑", "AURC ↓", *(
+        f"a1 right among the surest {100 * float(tenth):.0f} % ↑" for tenth in tenths)),
+        tuple(rows)).markdown(False)
 
 
 def speed(suffix: str = "") -> str:
@@ -143,6 +177,9 @@ SECTIONS: Mapping[str, Callable[[], str]] = {
     "base-claims": lambda: comparison_table.base_table(read_json("base-claims.json")),
     "comparison-forms": lambda: comparison_table.form_table(read_json("comparison-forms.json")),
     "verify-flags": lambda: comparison_table.flags_table(read_json("verify-flags.json")),
+    "ledger": lambda: ledger("ledger"), "ledger-given": lambda: ledger("ledger_given"),
+    "ledger-beside": lambda: ledger("ledger_beside"), "equations": lambda: ledger("equations"),
+    "gate": gate, "sureness": sureness,
     "original": original, "gsm8k-runs": gsm8k_runs, "profiles": profiles,
 }
 

@@ -17,14 +17,15 @@ from nanoreason.ablations.grid import open_grid
 from nanoreason.arithmetic import read_equations
 from nanoreason.data.procedural import BASE_SCALE, SCALE
 from nanoreason.evaluation import accuracy, self_verification
-from nanoreason.runs import EVALUATED
+from nanoreason.evaluation.confidence import behind_gates
 from nanoreason.evaluation.rows import read_row
-from nanoreason.evaluation.summary import find_others, find_prompted, lacks_verify_loss, summarise
+from nanoreason.evaluation.summary import (find_gate, find_others, find_prompted,
+                                           lacks_verify_loss, summarise)
 from nanoreason.figures.tables import show
 from nanoreason.model.base import load_tokenizer
 from nanoreason.model.nano import RECIPE
 from nanoreason.params import AblateParams
-from nanoreason.runs import Run
+from nanoreason.runs import EVALUATED, Run
 from nanoreason.stages import Stage
 from nanoreason.trace import cut_sections
 
@@ -46,6 +47,7 @@ CONSTANTS = {  # numbers that no result yields; what they are
                   "23": "modules to read, see the test of the rooms", "2.0": "Apache"},
     "method.md": {"0": "the score of a constant", "4": "bits", "1000": "permutations of the null",
                   "100": "draws of the null", "2019": "year of a paper"},
+    "ledger.md": {"95": "% of an interval"},
     "results.md": {"95": "% of an interval", "1": "the step blamed", "0": "the score of a constant",
                    "5": "seeds"},
     "running.md": {"4": "bits", "24": "GB of a GPU"},
@@ -475,8 +477,10 @@ def test_the_picture_is_drawn_alike_each_time(tmp_path):
 
 def test_the_committed_summary_is_worked_out_again_from_the_rows(summary):
     prompted, others = find_prompted(REFERENCE), find_others(REFERENCE)
+    gates = behind_gates(find_gate(REFERENCE).read_generations())
+    behind = {f"nano-reference, {label}": left for label, (_, left) in gates.items()}
     fresh = summarise(REFERENCE.read_generations(), BASE.read_generations(),
-                      others={run.name: run.read_generations() for run in others},
+                      others={run.name: run.read_generations() for run in others} | behind,
                       prompted_rows=prompted.read_generations() if prompted else None,
                       no_verify_loss=[run.name for run in others if lacks_verify_loss(run)],
                       run="nano-reference", base_run="nano-reference-base")

@@ -29,6 +29,7 @@ from nanoreason.model.adapters import (adapters_sha256, dequantized, dequantized
                                        dequantized_fits)
 from nanoreason.model.base import load_base, locate
 from nanoreason.model.decoding import Request, generate
+from nanoreason.model.likelihood import likelihoods
 from nanoreason.model.tokens import given_part, partial_ids, prompt_ids, tag_ids
 from nanoreason.params.sets import EvaluateParams
 from nanoreason.params.validation import ParameterError
@@ -93,6 +94,7 @@ def generate_traces(model, tokenizer, rows: Sequence[dict], max_new_tokens: int,
 
     What stands in `text` is given and is continued. temperature 0 is greedy; else every
     sample has a seed of its own. max_new_tokens, batch_tokens: see `model.decoding.Decoder`.
+    Natural rows get `logprobs`, see `model.likelihood`.
     """
     requests = [
         Request(partial_ids(tokenizer, row["question"], row["text"]),
@@ -101,9 +103,12 @@ def generate_traces(model, tokenizer, rows: Sequence[dict], max_new_tokens: int,
         for row in rows]
     for batch in generate(model, tokenizer, requests, tag_ids(tokenizer), max_new_tokens,
                           batch_tokens, temperature, label):
-        for index, new in batch:
-            text = rows[index]["text"] + tokenizer.decode(new, skip_special_tokens=True)
-            yield rows[index] | {"text": text.rstrip("\n")}
+        done = [rows[index] | {"text": (rows[index]["text"] + tokenizer.decode(
+            new, skip_special_tokens=True)).rstrip("\n")} for index, new in batch]
+        own = [row for row in done if row.get("setting") == "natural"]
+        for row, found in zip(own, likelihoods(model, tokenizer, own)):
+            row["logprobs"] = found
+        yield from done
 
 
 Writer = Callable[..., Iterator[dict]]  # (rows, label) -> the rows, completed

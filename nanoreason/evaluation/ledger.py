@@ -164,7 +164,8 @@ def ledger(rows: Iterable[Mapping] | ScoredRows) -> Report:
     step, a2 is right. blamed, blamed_repaired: the last two again, whatever the check is.
     lost_sum: of the traces blamed and not repaired, the first line of the repair is true.
     right_operands, right_sum, right_comparison, right_agreed, right_kept: of the traces with
-    a right a1, all lines have right operands, and so on; the verdict agrees, a2 is right.
+    a right a1, all lines have right operands (and there are some), and so on; the verdict
+    agrees, a2 is right.
     alarm_operands, alarm_sum, alarm_comparison: of the right traces objected to, the line that
     is blamed has right operands, and so on.
     line_operands, line_sum, line_comparison: of the checks of right steps, as above.
@@ -196,24 +197,29 @@ def _shares(cases: list[Case]) -> dict[str, Callable[[], Score]]:
             found = [case for case, passed in zip(found, counted) if passed]
 
     def parts(prefix: str) -> dict[str, Callable]:
-        return {f"{prefix}_{part}": lambda _, lines, part=part: all(
+        return {f"{prefix}_{part}": lambda _, lines, part=part: lines and all(
             getattr(line, part) for line in lines) for part in LINE_PARTS}
 
     def at(row: ScoredRow, lines: list[Line], step: int) -> Case:
         return row, [line for line in lines if line.step == step]
 
+    def blames(row: ScoredRow, _) -> bool:
+        return row.blamed == row.wrong_step
+
+    def answers(row: ScoredRow, _) -> bool:
+        return row.second
+
     wrong = [at(*case, case[0].wrong_step) for case in cases if case[0].wrong_step]
     right = [case for case in cases if case[0].first]
-    blamed = [case for case in wrong if case[0].blamed == case[0].wrong_step]
     lines = [(row, [line]) for row, found in cases for line in found]
     cascade(wrong, wrong_checked=lambda _, lines: lines, **parts("wrong"),
-            wrong_blamed=lambda *case: case in blamed, wrong_repaired=lambda row, _: row.second)
-    cascade(wrong, blamed=lambda *case: case in blamed, blamed_repaired=lambda row, _: row.second)
-    cascade([case for case in blamed if not case[0].second],
+            wrong_blamed=blames, wrong_repaired=answers)
+    cascade(wrong, blamed=blames, blamed_repaired=answers)
+    cascade([case for case in wrong if blames(*case) and not answers(*case)],
             lost_sum=lambda row, _: row.claims.repairs and all(
                 e.holds for e in read_equations(row.claims.repairs[0])))
     cascade(right, **parts("right"), right_agreed=lambda row, _: not row.error,
-            right_kept=lambda row, _: row.second)
+            right_kept=answers)
     cascade([at(*case, case[0].blamed) for case in right if case[0].error], **parts("alarm"))
     cascade([(row, [line]) for row, [line] in lines
              if row.first or line.step < (row.wrong_step or 0)], **parts("line"))
@@ -235,7 +241,8 @@ def _if_exact(cases: list[Case], exact: set[str]) -> dict[str, Score]:
     """
     groups: dict[tuple, list[bool]] = {}
     for row, _ in cases:
-        groups.setdefault((row.first, row.blamed == row.wrong_step, row.error), []).append(row.second)
+        like = row.first, row.blamed == row.wrong_step, row.error
+        groups.setdefault(like, []).append(row.second)
     sums = Counter()
     for row, lines in cases:
         said = next((line.step for line in lines if line.objects), None)
@@ -252,7 +259,8 @@ def _if_exact(cases: list[Case], exact: set[str]) -> dict[str, Score]:
                          ("svr", first): done, "second": second})
     wrong, right = sums["n", False], sums["n", True]
     svr = (sums["svr", False], wrong), (sums["svr", True], right)
-    parts = {"recall": (sums["verdict", False], wrong), "specificity": (sums["verdict", True], right)}
+    parts = {"recall": (sums["verdict", False], wrong),
+             "specificity": (sums["verdict", True], right)}
     delta = (sums["second"], len(cases)), (right, len(cases))
     whole = wrong and right
     return {name: Score(rate(counts), counts) for name, counts in parts.items()} | {
@@ -265,7 +273,7 @@ SIZES = ("up to {}", "above {}", "below 0 or broken")
 
 def false_equations(rows: Iterable[Mapping] | ScoredRows, limit: int = 99
                     ) -> dict[str, dict[str, dict]]:
-    """False equations of two numbers in EXECUTE, checks and repairs, {part: {"+ up to 99": score}}.
+    """False equations of two numbers, {"execute", "checks", "repairs": {"+ up to 99": score}}.
 
     A score is {value, counts, interval, null}: false / readable. The size is that of the
     largest of both numbers and of what they come to exactly; `below 0 or broken` where that
@@ -281,5 +289,5 @@ def false_equations(rows: Iterable[Mapping] | ScoredRows, limit: int = 99
                 size = SIZES[max(*sides[1:], exact) > limit if whole else 2].format(limit)
                 found[part].setdefault(f"{sides[0]} {size}", []).append(
                     (not equations[0].holds, row.problem))
-    return {part: {name: rate_of(*zip(*cases)).to_dict() for name, cases in sorted(sizes.items())}
-            for part, sizes in found.items()}
+    return {part: {name: rate_of(*zip(*cases)).to_dict()
+                   for name, cases in sorted(sizes.items())} for part, sizes in found.items()}

@@ -16,6 +16,7 @@ from itertools import product
 from nanoreason import paths
 from nanoreason.data.errors import KINDS
 from nanoreason.evaluation.faithfulness import faithfulness
+from nanoreason.evaluation.ledger import false_equations, ledger
 from nanoreason.evaluation.report import (SEED, SMOKE_BELOW, compare, different_problems,
                                           harmonic_mean, rate_of)
 from nanoreason.evaluation.rows import ScoredRow, ScoredRows, read_rows
@@ -74,6 +75,11 @@ def find_base(run: Run) -> Run | None:
 def find_prompted(run: Run) -> Run | None:
     """The run with the rows of the base under a four-stage prompt, `<run>-prompted`, or None."""
     return _with_rows(f"{run.name}-prompted")
+
+
+def find_gate(run: Run) -> Run | None:
+    """The run with rows of dev and test that say how sure they are, `<run>-gate`, or None."""
+    return _with_rows(f"{run.name}-gate")
 
 
 def find_others(run: Run, names: Iterable[str] = ()) -> list[Run]:
@@ -164,11 +170,13 @@ def _split(table: ScoredRows, base: ScoredRows, seed: int) -> dict | None:
         "verification": verification(natural, seed),
         "cells": count_cells(natural),
         "by_steps": by_steps(natural, seed),
+        "ledger": ledger(natural).to_dict(),
+        "equations": false_equations(natural),
         "faithfulness": _faithfulness(natural, table.where("natural", "intervened"), seed),
         "given": {
             "verification": verification(given, seed), "cells": count_cells(given),
             "kinds": count_kinds(given), "by_kind": by_kind(given, seed),
-            "by_steps": by_steps(given, seed),
+            "by_steps": by_steps(given, seed), "ledger": ledger(given).to_dict(),
         } if both else None,
     }
 

@@ -20,7 +20,8 @@ from matplotlib.patches import Rectangle
 from PIL import Image
 
 from nanoreason import paths
-from nanoreason.figures.tables import CAUGHT
+from nanoreason.evaluation.report import share
+from nanoreason.figures.tables import CAUGHT, CHAIN
 from nanoreason.figures.trace_view import MARK_COLOURS
 from nanoreason.files import write_json
 from nanoreason.stages import GROUPS, SPLITS, Stage
@@ -216,6 +217,41 @@ def plot_kinds(kinds: Mapping | None, axes: Axes) -> Axes:
     axes.set_xlim(-0.5, len(labels) - 0.5)
     _draw_percent(axes, "injected errors")
     return axes
+
+
+def plot_ledger(sections: Mapping[str, Mapping | None], axes: tuple[Axes, Axes]) -> None:
+    """Left: how many traces with a wrong result are left after each part of the chain, Wilson
+    95 %. Right: the gain of VERIFY if that part alone were exact.
+
+    sections: label -> ledger and verification of a split, or of its `given`; None = not run.
+    """
+    if not any(sections.values()):
+        draw_not_run(axes[0], "ledger")
+        axes[1].set_axis_off()
+        return
+    stages = {name.removeprefix("wrong_"): name for name, *_ in CHAIN.values() if name}
+    parts = [part for *_, part in CHAIN.values() if part]
+    for shift, look, (label, section) in zip((-0.1, 0.1), ((A2, "D", True), (A2, "s", False)),
+                                             sections.items()):
+        if not section:
+            continue
+        found = section["ledger"]
+        whole, gains = found["wrong_checked"]["counts"][1], [section["verification"]["delta"]]
+        colour, marker, filled = look
+        draw_scores(axes[0], [(x + shift, share(found[name]["counts"][0], whole))
+                              for x, name in enumerate(stages.values()) if whole],
+                    colour, marker, f"{label} (n={whole})", filled)
+        gains += [found[f"delta_if_{part}"] for part in parts]
+        draw_scores(axes[1], [(y + shift, score) for y, score in enumerate(gains)], colour,
+                    marker, label, filled, sideways=True)
+    axes[0].set_xticks(range(len(stages)), stages, rotation=35, ha="right",
+                       rotation_mode="anchor")
+    _draw_percent(axes[0], "wrong traces that get so far")
+    axes[1].axvline(0, color=RED, linewidth=0.9)
+    axes[1].set_yticks(range(len(parts) + 1), [
+        "as it is", *(part.replace("_", " ") for part in parts)])
+    axes[1].set(ylim=(len(parts) + 0.5, -0.5), xlabel="points gained if this were exact")
+    axes[1].xaxis.set_major_formatter(lambda value, _: f"{100 * value:+.0f}" if value else "0")
 
 
 def plot_differences(summary: Mapping, axes: Axes) -> Axes:

@@ -156,6 +156,27 @@ VERIFIED = {"svr": "SVR", "recall": "recall", "specificity": "specificity",
 CAUGHT = {"detected": "verdict is an error", "located": "right step blamed",
           "repaired": "answer repaired"}
 
+# Part of the chain -> (name in the ledger of wrong traces, of right ones, of all lines of right
+# steps; what is exact in the counterfactual).
+CHAIN = {
+    "its check is written": ("wrong_checked", None, None, None),
+    "right operands": ("wrong_operands", "right_operands", "line_operands", "operands"),
+    "right sum": ("wrong_sum", "right_sum", "line_sum", "sum"),
+    "right comparison": ("wrong_comparison", "right_comparison", "line_comparison", "comparison"),
+    "sum and comparison": (None, None, None, "sum_and_comparison"),
+    "right verdict": ("wrong_blamed", "right_agreed", None, "blame"),
+    "repaired": ("wrong_repaired", None, None, "repair"),
+    "kept": (None, "right_kept", None, "keeping"),
+}
+BESIDE = {
+    "wrong step blamed, by whatever check": "blamed", "blamed and repaired": "blamed_repaired",
+    "blamed, not repaired: first repaired line true": "lost_sum",
+    "right result objected to: line has right operands": "alarm_operands",
+    "and a right sum": "alarm_sum", "and a right comparison": "alarm_comparison",
+    "two different numbers called wrong": "line_differ",
+    "two equal numbers called correct": "line_same",
+}
+
 
 def make_tables(summary: Mapping, faults: Iterable[str] = ()) -> dict[str, Table]:
     """Every table of a summary, by the name of its files; those of one split are of `test`.
@@ -189,7 +210,16 @@ def make_tables(summary: Mapping, faults: Iterable[str] = ()) -> dict[str, Table
                 for label, scores in ({none: None} if lines is None else lines).items()]
         tables[name] = _table(summary, title, (first, *(
             f"{label} {arrow(score)}".strip() for score, label in columns.items())), rows)
+    for name, title, section in (("ledger", OWN, own), ("ledger_given", GIVEN, given)):
+        tables[name] = _ledger_table(summary, f"Where is it lost? ({title}, test)", section)
     return tables | {"comparison": _comparison_table(summary),
+                     "ledger_beside": _table(
+                         summary, "Where is it lost, beside the chain? (test)",
+                         ("share", "own traces", "injected and clean"),
+                         [(label, *(show(name, _part(summary, *path, "ledger", name))
+                                    for path in (("test",), ("test", "given"))))
+                          for label, name in BESIDE.items()]),
+                     "equations": _equations_table(summary, own and own.get("equations")),
                      "left_out": _left_out_table(summary, list(faults))}
 
 
@@ -240,6 +270,32 @@ def _left_out_table(summary: Mapping, faults: list[str]) -> Table:
     return _table(summary, "Which rows are not counted?",
                   ("split", "scores", "rows", "reason", "such as"),
                   rows or [("all", "all", "0", "", "")])
+
+
+def _ledger_table(summary: Mapping, title: str, section: Mapping | None) -> Table:
+    """The chain from the check of a step to the answer: who gets so far, of those who got to
+    the row above; and the scores if this part alone were exact."""
+    found, scores = section and section.get("ledger"), ("recall", "specificity", "svr", "delta")
+    own = section and section["verification"]
+    rows = [("as it is", "", "", "", *(show_value(name, own[name]["value"]) for name in scores)
+             )] if own else []
+    for label, (*names, exact) in CHAIN.items() if found else ():
+        rows.append((label, *(show(name, found[name]) if name else "" for name in names),
+                     *(show_value(name, found[f"{name}_if_{exact}"]["value"]) if exact else ""
+                       for name in scores)))
+    return _table(summary, title, (
+        "part", "wrong traces ↑", "right traces ↑", "lines of right steps ↑",
+        *(f"{NAMES[name].split(',')[0]} if exact" for name in scores)),
+        rows or [(NOT_RUN, *[""] * 7)])
+
+
+def _equations_table(summary: Mapping, found: Mapping | None) -> Table:
+    """False equations of natural traces by operator and size."""
+    sizes = sorted({name[2:] for part in (found or {}).values() for name in part},
+                   key=lambda size: ("up", "above", "below").index(size.split()[0]))
+    return _table(summary, f"Which sums go wrong? ({OWN}, test)", ("false equations ↓", *sizes), [
+        (f"{part} {sign}", *(show("", found[part].get(f"{sign} {size}", {"value": None}))
+                             for size in sizes)) for part in found or () for sign in "+-*/"])
 
 
 def _comparison_table(summary: Mapping) -> Table:

@@ -135,12 +135,16 @@ def encode_free(tokenizer, question: str, trace: Trace, max_length: int) -> Enco
     return Encoded(ids, groups, len(prompt)) if len(ids) <= max_length else None
 
 
+def cut_pieces(text: str) -> list[str]:
+    """The beginning of a trace, or all of it, in the segments that `encode` uses."""
+    return [piece for piece in _CUTS.split(text) if piece]
+
+
 def partial_ids(tokenizer, question: str, text: str) -> list[int]:
     """Question and the beginning of a trace, cut into the segments that `encode` uses."""
     ids = prompt_ids(tokenizer, question)
-    for piece in _CUTS.split(text):
-        if piece:
-            ids += text_ids(tokenizer, piece)
+    for piece in cut_pieces(text):
+        ids += text_ids(tokenizer, piece)
     return ids
 
 

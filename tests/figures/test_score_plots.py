@@ -82,3 +82,34 @@ def test_rows_that_are_not_counted_are_counted_and_named():
     assert any(row[:4] == ("test", "faithfulness", "1", "intervention without its parent")
                for row in table.rows)
     assert make_tables(summarise(rows[:9]))["left_out"].rows == (("all", "all", "0", "", ""),)
+
+
+def test_the_ledger_is_drawn_as_what_is_left_and_what_would_be_gained(summary):
+    test = summary["splits"]["test"]
+    with matplotlib.rc_context():
+        figures.use_style()
+        _, (left, right) = plt.subplots(1, 2)
+        figures.plot_ledger({"own": test, "injected": test["given"], "none": None}, (left, right))
+        found = test["given"]["ledger"]
+        whole = found["wrong_checked"]["counts"][1]
+        assert drawn(left, 1)[f"injected (n={whole})"] == [
+            found[f"wrong_{part}"]["counts"][0] / whole
+            for part in ("checked", "operands", "sum", "comparison", "blamed", "repaired")]
+        gains = drawn(right, 0)["injected"]
+        assert gains[0] == test["given"]["verification"]["delta"]["value"]
+        named = [label.get_text() for label in right.get_yticklabels()]
+        assert gains[named.index("sum")] == found["delta_if_sum"]["value"]
+        plt.close("all")
+
+
+def test_tables_of_the_ledger_have_a_row_for_every_part(summary):
+    made, found = make_tables(summary), summary["splits"]["test"]["given"]["ledger"]
+    rows = {row[0]: row for row in made["ledger_given"].rows}
+    counts = "/".join(map(str, found["right_sum"]["counts"]))
+    assert f"({counts})" in rows["right sum"][2]
+    assert rows["repaired"][-1] == f"{100 * found['delta_if_repair']['value']:+.1f} points"
+    beside = {row[0]: row for row in made["ledger_beside"].rows}
+    assert len(beside) == 8 and len(made["equations"].rows) == 12
+    assert len(make_tables({"splits": {"test": None}, "verifiers": {"natural": {}, "given": {}},
+                            "others": {}, "smoke": False, "no_verify_loss": []}
+                           )["ledger"].rows) == 1

@@ -34,7 +34,7 @@ def test_a_run_of_few_traces_is_marked_smoke_in_every_table(rows, n, smoke):
 def test_all_tables_of_a_run_are_written_in_both_forms(workspace, summary):
     run = make_run(n=2)
     paths = write_tables(summary, run, faults=["line 7: no JSON"])
-    assert len(paths) == 24 and all(path.parent == run.tables for path in paths)
+    assert len(paths) == 32 and all(path.parent == run.tables for path in paths)
     names = {path.stem for path in paths}
     assert {"accuracy", "verification_given", "kinds_scores", "steps_given"} <= names
     assert {(run.tables / f"{name}.{form}").is_file() for name in names
