@@ -16,6 +16,7 @@ from nanoreason.evaluation.summary import count_cells
 
 EVIL = ('<script>alert(1)</script>"><img src=x onerror=\'f()\'>&lt;b&gt; </svg></div> '
         "javascript:x \x00\x1b[31m\u202e\ud800 \u2028 ]]>")
+TEXT = EVIL.replace("\ud800", "")  # half of a surrogate pair makes a row no row
 ELEMENTS = {"html", "head", "meta", "title", "body", "h1", "h2", "h3", "p", "div", "span"}
 ATTRIBUTES = {"lang", "charset", "http-equiv", "content", "style"}
 
@@ -64,19 +65,20 @@ def rows():
     return make_rows(12)
 
 
-def spoilt(row, evil=EVIL):
-    """The row with hostile text in every field that a row may hold."""
+def spoilt(row, evil=TEXT):
+    """The row with hostile text in every field that may hold text."""
     lines = row["text"].split("\n")
-    planted = row["planted"] and row["planted"] | {"kind": evil, "step": evil}
-    return row | {"problem_id": evil + row["problem_id"], "sample": evil, "split": evil,
+    planted = row["planted"] and row["planted"] | {"kind": evil}
+    return row | {"problem_id": evil + row["problem_id"], "split": evil,
                   "question": evil + row["question"], "gold": evil,
                   "text": "\n".join(line + evil for line in lines), "planted": planted,
                   "teachers": [evil], "other": evil}
 
 
 def test_nothing_of_a_hostile_row_comes_out_unescaped(rows):
-    bad = [spoilt(row) for row in rows]
-    bad += [row | {"question": EVIL, "text": f"[EXECUTE]\n1. 1 + 1 = 2 {EVIL}\nResult: 2\n{EVIL}"}
+    bad = [spoilt(row, evil) | more for row in rows
+           for evil, more in ((TEXT, {}), (EVIL, {}), (TEXT, {"sample": TEXT}))]
+    bad += [row | {"question": TEXT, "text": f"[EXECUTE]\n1. 1 + 1 = 2 {TEXT}\nResult: 2\n{TEXT}"}
             for row in rows[:4]]
     bad += [{"setting": EVIL, "problem_id": EVIL}, {"setting": "natural", "gold": None}]
     found = assert_safe(examples_page(bad, EVIL, each=3))
