@@ -37,6 +37,7 @@ _WRITTEN = re.compile(
     rf"(?<![\w^.])(?<!\^\{{){_SIGN}\\?[$€£]?(?:{_PLACED})"
     r"(?:[eE][0-9]+(?![0-9A-Za-z])|(?:\s[0-9]+)?\s?/\s?[0-9]+)?(?:\s?\\?%)?")
 _ANSWER = re.compile(rf"[-+]?\s*(?:{_DIGITS})(?:\s*/\s*[0-9]+)?\s*%?")
+_SUM = re.compile(r"[0-9.,]+(?:[-+*×][0-9.,]+)+")  # not worked out: no answer to a number
 _MIXED = re.compile(r"([0-9]+)\s*\\frac\{([0-9]+)\}\{([0-9]+)\}|([0-9]+)\s([0-9]+)/([0-9]+)")
 _OPTION = re.compile(r"\(?([A-D])\)?")  # of a multiple-choice question
 # `B`, `(b)`, `B.`, `B. 12` and `Option B` name an option; `Because` and `A and B` do not.
@@ -136,6 +137,8 @@ def _same(answer, gold, vietnamese):
     value, expected = (_value(t, vietnamese) for t in (answer, gold))
     if value is not None and expected is not None:
         return value == expected
+    if (value is None) != (expected is None) and any(map(_SUM.fullmatch, (bare, bare_gold))):
+        return False
     sides, expected_sides = (re.split(r"(?<![<>=\\])=(?!=)|\\in(?![a-z])", t) for t in (answer, gold))
     if len(sides) != len(expected_sides) and 2 in (len(sides), len(expected_sides)):
         named, other = (sides, gold) if len(sides) == 2 else (expected_sides, answer)
