@@ -106,6 +106,17 @@ def test_each_part_that_fails_is_where_a_trace_is_lost():
     assert found.delta_if_keeping == pytest.approx(1 / 8)     # a mended, h spoiled no longer
 
 
+@pytest.mark.parametrize("check, found", [
+    ("17 + 9 = 21, want 21, correct", 0),  # copied: with the right numbers it would be again
+    ("17 + 9 = 27, want 27, correct", 0),
+    ("17 + 9 = 26, want 26, correct", 1),  # a right sum comes to another value than is wanted
+    ("17 + 9 = 25, want 26, wrong", 0),    # one less than it is, and so 21 in place of 22
+])
+def test_with_the_right_numbers_a_sum_stays_as_false_as_it_is(check, found):
+    verdict = "step 2 is wrong" if check.endswith("wrong") else "correct"
+    assert ledger([wrong(check, verdict)]).counts["recall_if_operands"] == (found, 1)
+
+
 def test_nothing_exact_is_the_run_itself_and_a_verdict_follows_its_lines():
     rows = find_run("nano-reference").read_generations()
     table = read_rows(rows).where("natural", split="test")
