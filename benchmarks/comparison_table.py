@@ -35,12 +35,12 @@ def form_table(result: Mapping) -> str:
     for run in result["runs"]:
         found, last = learned(run, result["bar"]), run["log"][-1]
         rows.append((
-            STARTS[run["start"]], run["part"], run["form"],
+            STARTS[run["start"]], run["part"], run["form"], str(run["seed"]),
             f"{found['lines']:,} ({found['tokens'] / 1e6:.2f}M)" if found else "not reached",
             f"{last['lines']:,}", *(share(last[side], name)
                                     for name in ("word", "whole") for side in SIDES)))
-    return Table("", ("start", "part", "form", "claims (tokens) to 99 %", "claims read",
-                      "word, differ ↑", "word, equal ↑", "whole, differ ↑",
+    return Table("", ("start", "part", "form", "seed", "claims (tokens) to 99 %",
+                      "claims read", "word, differ ↑", "word, equal ↑", "whole, differ ↑",
                       "whole, equal ↑"), tuple(rows)).markdown(False)
 
 
