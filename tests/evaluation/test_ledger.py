@@ -110,7 +110,7 @@ def test_each_part_that_fails_is_where_a_trace_is_lost():
     ("17 + 9 = 21, want 21, correct", 0),  # copied: with the right numbers it would be again
     ("17 + 9 = 27, want 27, correct", 0),
     ("17 + 9 = 26, want 26, correct", 1),  # a right sum comes to another value than is wanted
-    ("17 + 9 = 25, want 26, wrong", 0),    # one less than it is, and so 21 in place of 22
+    ("17 + 9 = 27, want 26, wrong", 0),    # one more than it is: 21 - 5 would come to 17, too
 ])
 def test_with_the_right_numbers_a_sum_stays_as_false_as_it_is(check, found):
     verdict = "step 2 is wrong" if check.endswith("wrong") else "correct"
