@@ -162,7 +162,7 @@ def quotes(summary, grid):
         "a1 of the weight": [mean("single_verify_4", "a1"), mean("staged", "a1")],
         "repaired, spoiled": [own["i_to_c"]["counts"][0], own["c_to_i"]["counts"][0],
                               own["i_to_c"]["counts"][1]],
-        "wrong and repaired": [own["svr"]["counts"][0][1], own["svr"]["counts"][0][0]],
+        "repaired of wrong": own["svr"]["counts"][0][:2],
         "gain of VERIFY": show("delta", own["delta"]).replace(
             counts("delta", own["delta"]), "{:+.1f}".format(100 * own["delta"]["value"])),
         "recall": counts("recall", given["recall"]),
@@ -232,7 +232,21 @@ def quotes(summary, grid):
         "GSM8K's test problems": [readme.read_json("original-study.json")["rows"][0]["asked"]],
         "memory": [f"{memory[name]['peak_bytes_above_model']['median'] / 2**30:.2f}"
                    for name in ("ours", "plain_4")],
-    } | gpu_quotes() | verification_quotes()
+    } | gpu_quotes() | verification_quotes() | gate_quotes()
+
+
+def gate_quotes() -> dict:
+    """Of the README's sentence on gates, from their file alone."""
+    found = readme.read_json("nano-reference-gate/gate.json")
+    assert found["gates"]["gate and agreement"]["agree"] == 2
+    assert found["sampled"]["verifies"] == 5  # both stand there as words
+
+    def gain(name):
+        delta = found["gates"][name]["test"]["delta"]
+        return "{:+.1f} [{:+.1f} to {:+.1f}]".format(
+            *(100 * value for value in (delta["value"], *delta["interval"])))
+
+    return {"the gate": gain("gate"), "the gate and agreement": gain("gate and agreement")}
 
 
 def gpu_quotes() -> dict:
