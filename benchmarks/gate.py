@@ -79,6 +79,9 @@ def generate(name: str, folder: Path) -> None:
     run.append_generations(compact_row(row) | {"verifies": verifies.get(row["problem_id"], []),
                                                "logprobs": row["logprobs"]} for row in rows)
     run.pack()
+    run.write_params({"run": name, "data": "procedural", "splits": ["dev", "test"], "n": N,
+                      "seed": SEED, "samples": SAMPLES, "temperature": TEMPERATURE,
+                      "below": DOUBT})
     run.write_environment(environment.describe())
 
 

@@ -310,7 +310,8 @@ def test_absent_and_broken_files_are_named(workspace):
 def test_committed_runs_are_whole():
     """Each run of reference in the repository has its five files, all readable.
 
-    The rows of an untouched base, prompted or not, have no training and no scores of their own;
+    The rows of an untouched base, prompted or not, and of a gate have no training and no
+    summary of their own;
     a grid's folder (it holds problems.csv.gz) is read by tests/test_ablation_results.py.
     """
     folders = [folder for folder in (paths.CHECKOUT / "results").glob("*")
@@ -319,5 +320,5 @@ def test_committed_runs_are_whole():
     for folder in folders:
         run = Run(folder)
         assert run.read_params() and run.read_environment() and run.read_generations()
-        if not folder.name.endswith(("-base", "-prompted")):
+        if not folder.name.endswith(("-base", "-prompted", "-gate")):
             assert run.read_summary() and len(run.read_metrics())
