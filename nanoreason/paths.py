@@ -2,9 +2,10 @@
 
 In a checkout everything hangs from the repository's root, whichever folder the caller
 stands in (papermill runs in the caller's folder, nbval in the notebook's). Installed from
-a git address there is no root: profiles and the base come out of the package, and what is
-written goes below the folder one stands in, and so it does where a checkout cannot be
-written (attached to a Kaggle notebook). `NANOREASON_HOME` sets that folder by hand.
+a git address there is no root: profiles, the base and the runs of reference come out of
+the package, and what is written goes below the folder one stands in, and so it does where
+a checkout cannot be written (attached to a Kaggle notebook). `NANOREASON_HOME` sets that
+folder by hand.
 """
 from __future__ import annotations
 
@@ -35,7 +36,8 @@ CHECKOUT = find_root(PACKAGE.parent)  # None in an installed package
 ROOT = _root()
 PARAMS = CHECKOUT / "params" if CHECKOUT else PACKAGE / "params_files"
 NOTEBOOKS = (CHECKOUT or ROOT) / "notebooks"
-RESULTS = ROOT / "results"  # runs of reference, committed
+# Runs of reference, committed.
+RESULTS = ROOT / "results" if CHECKOUT or find_root(ROOT) == ROOT else PACKAGE / "results_files"
 FIGURES = ROOT / "figures"  # of the runs of reference
 BUILD = (ROOT if os.access(ROOT, os.W_OK) else Path.cwd()) / "build"  # all else, not committed
 RUNS = BUILD / "runs"  # scratch runs
@@ -55,6 +57,7 @@ def asset(name: str) -> Path:
 
 
 def relative(path: Path) -> str:
-    """`path` as people read it: below the root without the root, else as it is."""
+    """`path` as people read it: below the root, or in the package, without it, else as it is."""
     path = Path(path)
-    return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
+    within = next((folder for folder in (ROOT, PACKAGE) if path.is_relative_to(folder)), None)
+    return str(path.relative_to(within) if within else path)

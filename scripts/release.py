@@ -20,7 +20,9 @@ from nanoreason import paths
 
 # The address in a first cell, and the commit on a line of its own.
 INSTALLED = re.compile(r'(git\+https://github\.com/[\w.-]+/[\w.-]+)(?:"\s+"@([0-9a-f]{40}))?(?=")')
-PACKAGE = ("nanoreason", "params", "pyproject.toml")  # what an installation is made of
+# What an installation is made of.
+PACKAGE = ("nanoreason", "params", "pyproject.toml", ":(glob)results/nano-reference*/**",
+           "results/ablations")
 
 
 class ReleaseError(Exception):

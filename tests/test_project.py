@@ -143,12 +143,12 @@ def test_module_runs_no_text_and_unpickles_nothing(path):
 # -- the wheel
 
 def copy_of_checkout(target):
-    """The files that git tracks or would track, copied; committed runs left out."""
+    """The files that git tracks or would track, copied."""
     listed = subprocess.run(
         ["git", "-C", str(ROOT), "ls-files", "--cached", "--others", "--exclude-standard"],
         capture_output=True, text=True, check=True).stdout.splitlines()
     for name in listed:
-        if (ROOT / name).is_file() and not name.startswith("results/"):
+        if (ROOT / name).is_file():
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, target / name)
     return target
@@ -185,6 +185,41 @@ def test_installed_package_finds_its_profiles_and_writes_where_one_stands(wheel,
     first, second = done.stdout.splitlines()
     assert first == f"None site {(tmp_path / 'work').resolve()}/build/runs"
     assert int(second) == yaml.safe_load((ROOT / "params/nano.yaml").read_text())["max_length"]
+
+
+def test_installed_package_holds_the_run_of_reference(wheel, tmp_path):
+    """Solved, scored and drawn without a checkout; four megabytes beside the grid at most."""
+    packed = {info.filename: info.compress_size for info in zipfile.ZipFile(wheel).infolist()}
+    runs = sum(size for name, size in packed.items()
+               if name.startswith("nanoreason/results_files/nano-reference"))
+    assert 3 * 10**6 < runs <= 4 * 10**6
+    zipfile.ZipFile(wheel).extractall(tmp_path / "site")
+    (tmp_path / "work" / "results").mkdir(parents=True)  # a folder of somebody else's
+    script = """
+import nanoreason
+from nanoreason import paths
+from nanoreason.ablations.grid import open_grid
+from nanoreason.evaluation.summary import find_base, find_gate, find_others, find_prompted, open_run
+from nanoreason.params import AblateParams
+print(nanoreason.solve("Mia has 12 apples. She picks 9 more apples. "
+                       "How many apples are there now?").answer)
+run = open_run("nano-reference", "metrics.csv", "summary.json", "generations.jsonl")
+beside = find_base(run), find_gate(run), find_prompted(run), *find_others(run)
+print(*(paths.relative(found.folder) for found in (run, *beside)))
+grid = open_grid(AblateParams())
+print(len(grid.missing), len(grid.runs[0].rows()) > 100)
+"""
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path / "work",
+                          env={"PYTHONPATH": str(tmp_path / "site"), "PATH": "/usr/bin:/bin"},
+                          capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    lines = done.stdout.splitlines()
+    assert "21" in lines, lines
+    names = ("base", "gate", "prompted", "no-verify")
+    assert lines[-2:] == [" ".join(["build/runs/nano-reference",
+                                    *(f"results_files/nano-reference-{name}" for name in names)]),
+                          "0 True"]
+    assert list((tmp_path / "work" / "results").iterdir()) == []
 
 
 # -- the public address
