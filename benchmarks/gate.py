@@ -57,7 +57,7 @@ def generate(name: str, folder: Path) -> None:
     """Write the scratch run `<name>-gate`: rows of dev and test without texts, with `logprobs`
     and `verifies`. What is in the folder already is not written again."""
     from nanoreason.model.likelihood import likelihoods
-    from nanoreason.training.train import load_run
+    from nanoreason.training.resume import load_run
 
     folder.mkdir(parents=True, exist_ok=True)
     model, tokenizer, _ = load_run(name)

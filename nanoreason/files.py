@@ -41,7 +41,6 @@ class RunError(Exception):
     """A run that is not there or held, or a file that cannot be read as what it should be."""
 
 
-
 def write_text(path: Path, text: str) -> None:
     """Write `text` to `path` in UTF-8, all or nothing; folders are made.
 

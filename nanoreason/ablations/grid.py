@@ -31,7 +31,7 @@ from nanoreason.ablations.conditions import Cell, cells, run_name
 from nanoreason.ablations.results import Grid, GridRun, find, folders, store
 from nanoreason.environment import cores
 from nanoreason.params.sets import AblateParams, EvaluateParams
-from nanoreason.runs import Run, RunError
+from nanoreason.runs import Run
 from nanoreason.stages import GIVEN, GROUPS
 
 KILLS = 3  # in a row, without a cell finished in between, that end the grid
@@ -56,16 +56,11 @@ def evaluation_of(params: AblateParams, cell: Cell) -> EvaluateParams:
                           data_path=cell.params.data_path, language=cell.params.language)
 
 
-def rows_depend_on(evaluated: EvaluateParams) -> dict:
-    """What the rows of a cell depend on beside its adapters, JSON values."""
-    return evaluated.recipe()
-
-
 def open_grid(params: AblateParams) -> Grid:
     """The grid as far as it is done; nothing is run. Raises `GridError` of `check`."""
     runs, missing = [], []
     for cell in cells(params):
-        found = find(cell, rows_depend_on(evaluation_of(params, cell)))
+        found = find(cell, evaluation_of(params, cell).recipe())
         missing.append(cell) if found is None else runs.append(found)
     check(runs)
     return Grid(runs, missing)
@@ -156,7 +151,7 @@ def _work(cell: Cell, evaluated: EvaluateParams, parent: int) -> tuple[str, Grid
             evaluate(evaluated, *load_run(run.name)[:2])
             facts = run.read_environment()
             facts["training"] |= effective(run, cell.params.epochs)
-            return cell.name, store(cell, rows_depend_on(evaluated), facts,
+            return cell.name, store(cell, evaluated.recipe(), facts,
                                     run.read_generations())
         except Exception as error:
             traceback.print_exc()

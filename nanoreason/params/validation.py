@@ -25,7 +25,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 from pydantic.fields import FieldInfo
 
 from nanoreason import paths
-from nanoreason.files import shown
+from nanoreason.files import load_yaml, shown
 
 GIB = 2**30
 LITERALS = (bool, int, float, str, list, tuple, dict, type(None))
@@ -59,15 +59,6 @@ def load_profile(name: str) -> dict:
     return read_mapping(paths.PARAMS / f"{name}.yaml")[0]
 
 
-class _Loader(yaml.SafeLoader):
-    """Without aliases, a few lines of which can stand for gigabytes."""
-
-    def compose_node(self, parent, index):
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError("anchors and aliases are not read")
-        return super().compose_node(parent, index)
-
-
 def read_mapping(path: Path) -> tuple[dict, list[str]]:
     """The values of a YAML file of parameters, and its comment lines without their marks.
 
@@ -77,7 +68,7 @@ def read_mapping(path: Path) -> tuple[dict, list[str]]:
     where = f"params/{path.relative_to(paths.PARAMS)}" if inside else str(path)
     try:
         text = path.read_text(encoding="utf-8")
-        values = yaml.load(text, _Loader)
+        values = load_yaml(text)
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise ParameterError(f"{where} is no YAML: {' '.join(str(error).split())[:200]}"
                              ) from None

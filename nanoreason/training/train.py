@@ -15,7 +15,8 @@ from nanoreason.environment import choose_device, choose_dtype
 from nanoreason.files import file_sha256
 from nanoreason.model.adapters import (adapter_parameters, adapters_sha256, attach_adapters,
                                        dequantized, save_adapters)
-from nanoreason.model.base import base_name, load_base, load_tokenizer, locate
+from nanoreason.model.base import (Location, base_name, load_base, load_tokenizer,
+                                   locate)
 from nanoreason.model.tokens import IGNORE, Encoded, encode, encode_free
 from nanoreason.params.sets import TrainParams
 from nanoreason.runs import Run, find_run
@@ -27,8 +28,8 @@ from nanoreason.training.on_policy import (add_on_policy, find_reasoning, reason
                                            take_reasoning)
 from nanoreason.training.processes import (first_before_others, gathered, process_count, rank,
                                            train_in_processes)
-from nanoreason.training.resume import (TrainingState, check_base, identity, load_run,
-                                        make_way, open_training)
+from nanoreason.training.resume import (TrainingState, check_base, identity, make_way,
+                                        open_training)
 from nanoreason.training.trainer import StepAwareTrainer, tune
 
 
@@ -107,18 +108,20 @@ def train(params: TrainParams) -> Run:
     if processes == 1:
         return train_here(params)
     with Run(paths.RUNS / params.run).held("training"):  # refused before they are started
-        make_way(params, _identity(params, find_reasoning(params), processes), print,
-                 params.fresh)
+        device = choose_device()
+        what = _identity(params, locate(params.base), find_reasoning(params), device,
+                         choose_dtype(device)[0], processes)
+        make_way(params, what, print, params.fresh)
     train_in_processes(params.as_dict(), processes)
     return find_run(params.run)
 
 
-def _identity(params: TrainParams, reasoning: Run | None, processes: int) -> dict:
-    """The identity of a training on this machine, as far as it is known without its rows."""
-    device = choose_device()
+def _identity(params: TrainParams, base: Location, reasoning: Run | None, device, dtype,
+              processes: int) -> dict:
+    """The identity of a training, as far as it is known without its rows."""
     hashes = {"reasoning_sha256": file_sha256(reasoning_file(reasoning))} if reasoning else {}
-    return identity(params, locate(params.base), device.type,
-                    str(choose_dtype(device)[0]).removeprefix("torch."), processes, **hashes)
+    return identity(params, base, device.type, str(dtype).removeprefix("torch."), processes,
+                    **hashes)
 
 
 def train_here(params: TrainParams) -> Run | None:
@@ -129,11 +132,12 @@ def train_here(params: TrainParams) -> Run | None:
     began, main = time.monotonic(), rank() == 0
     set_seed(params.seed)
     device = choose_device()
+    dtype, dtype_reason = choose_dtype(device)
     base, reasoning = locate(params.base), find_reasoning(params)
     if reasoning is not None:
         check_base(reasoning, base)
     with Run(paths.RUNS / params.run).held("training") if main else nullcontext():
-        what = _identity(params, reasoning, len(gathered(None)))
+        what = _identity(params, base, reasoning, device, dtype, len(gathered(None)))
         if main:
             make_way(params, what, print, params.fresh)
         with first_before_others():
@@ -167,7 +171,7 @@ def train_here(params: TrainParams) -> Run | None:
         if not main:
             return None
         facts = environment.describe(dtype=what["recorded"]["dtype"],
-                                     dtype_reason=choose_dtype(device)[1],
+                                     dtype_reason=dtype_reason,
                                      seconds=summary["seconds"])
         facts["base"] = base.as_dict()
         facts["training"] = summary | counts | of_data | {

@@ -10,9 +10,9 @@ from nanoreason.data.errors import inject
 from nanoreason.data.procedural import problems
 from nanoreason.data.verify_lines import procedural_trace
 from nanoreason.evaluation import ledger, self_verification
-from nanoreason.evaluation.ledger import (EXACT, LINE_PARTS, false_equations, read_left, read_lines,
+from nanoreason.evaluation.ledger import (LINE_PARTS, false_equations, read_left, read_lines,
                                           rearranged, sides_of)
-from nanoreason.evaluation.rows import closest, compact_row, read_row, read_rows
+from nanoreason.evaluation.rows import compact_row, read_row, read_rows
 from nanoreason.runs import find_run
 from nanoreason.trace import render_trace
 
