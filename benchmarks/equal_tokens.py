@@ -1,0 +1,299 @@
+"""What answers most problems for the tokens that it writes: VERIFY, more tries, EXECUTE alone?
+
+    python benchmarks/equal_tokens.py write FOLDER [SEED ...]    hours; goes on after a stop
+    python benchmarks/equal_tokens.py score FOLDER               results/equal-tokens.json
+
+Three recipes of 12,000 problems each, three seeds, the same 1,000 problems of `test`:
+`reference`, the default, half of whose traces have an error; and two controls that have right
+traces alone and end with EXECUTE, `right` as it is and `columns` with its sums digit by digit.
+Each answers greedily and SAMPLES times at TEMPERATURE. Where VERIFY blames a step, the steps
+from there on are drawn anew, up to TRIES times (resampling as in arXiv 2510.12157). A method's
+cost is all that is written for it. `score` needs no model.
+"""
+from __future__ import annotations
+
+import json
+import random
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from gpu_columns import worked
+from gpu_loops import tune_adapters
+from safetensors.torch import load_file, save_file
+
+from nanoreason import paths
+from nanoreason.data import load_problems
+from nanoreason.data.procedural import problems
+from nanoreason.data.verify_lines import procedural_trace
+from nanoreason.environment import describe
+from nanoreason.evaluation.generate import natural_rows
+from nanoreason.evaluation.report import crossed_bootstrap, mean
+from nanoreason.evaluation.rows import ScoredRow, Texts
+from nanoreason.evaluation.self_verification import before_verify
+from nanoreason.files import read_text, write_json, write_text
+from nanoreason.model.adapters import adapter_parameters, attach_adapters
+from nanoreason.model.base import load_base
+from nanoreason.model.decoding import Request, generate
+from nanoreason.model.likelihood import likelihoods
+from nanoreason.model.tokens import encode, partial_ids, prompt_ids, tag_ids
+from nanoreason.params import TrainParams
+from nanoreason.runs import find_run
+from nanoreason.stages import Stage
+from nanoreason.training import train
+from nanoreason.training.resume import load_run
+from nanoreason.training.trainer import for_phase
+
+RESULT = paths.RESULTS / "equal-tokens.json"
+SEEDS, ASKED, TRACES, SAMPLES, TRIES, TEMPERATURE = (0, 1, 2), 1000, 12_000, 4, 4, 0.7
+MAX_NEW, BATCH_TOKENS = 448, 262_144
+CONTROLS = ("right", "columns")
+RECIPES = ("reference", *CONTROLS)
+
+
+class Method(NamedTuple):
+    """A way to an answer: which recipe writes, and what it comes to for one problem.
+
+    answer: (drawn texts) -> (right, tokens), see `Drawn`.
+    """
+
+    recipe: str
+    name: str
+    answer: Callable[[Drawn], tuple[bool, int]]
+
+
+class Text(NamedTuple):
+    """One text and its cost: tokens written in all, and up to the end of the VERIFY tag."""
+
+    row: ScoredRow
+    tokens: int
+    until_verify: int
+    surest: float | None  # log-probability of EXECUTE's least likely token
+
+
+class Drawn(NamedTuple):
+    """All that one recipe and seed wrote for one problem; below: the gate's threshold."""
+
+    greedy: Text
+    samples: Sequence[Text]
+    tries: Sequence[Text]
+    below: float
+
+
+def control_rows(tokenizer, recipe: str, seed: int) -> list:
+    """Right traces up to the end of their VERIFY tag; `columns` works its sums out in digits."""
+    tag, rows = tag_ids(tokenizer), []
+    for problem in problems("train", TRACES, seed):
+        trace = procedural_trace(problem)
+        if recipe == "columns":
+            trace = replace(trace, execute=tuple(
+                worked(step.operator, step.left, step.right) for step in problem.steps))
+        row = encode(tokenizer, problem.question, trace, 512)
+        if row:
+            row = for_phase(row, "reasoning", tag)
+            end = len(row) - next(i for i, group in enumerate(reversed(row.groups)) if group >= 0)
+            rows.append(type(row)(row.input_ids[:end], row.groups[:end], row.prompt_length))
+    return rows
+
+
+def trained(recipe: str, seed: int, folder: Path):
+    """The model of a recipe and its tokenizer, trained where the folder does not hold it."""
+    if recipe == "reference":
+        name = "nano-reference" if seed == 0 else f"equal-tokens-{seed}"
+        if seed:
+            train(TrainParams(profile="nano", run=name, seed=seed))
+        return load_run(name)[:2]
+    params = TrainParams(profile="nano", run="equal-tokens", seed=seed)
+    model, tokenizer = load_base("nano", "none")
+    model = attach_adapters(model, params.rank, params.alpha, 0.0, seed, "switch")
+    own, file = dict(adapter_parameters(model, "reasoning")), folder / "reasoning.safetensors"
+    if not file.is_file():
+        for _, parameter in adapter_parameters(model, "verification"):
+            parameter.requires_grad_(False)
+        tune_adapters(model, control_rows(tokenizer, recipe, seed), params, tag_ids(tokenizer),
+                      tokenizer.pad_token_id)
+        save_file({name: parameter.detach() for name, parameter in own.items()}, file)
+    with torch.no_grad():
+        for name, stored in load_file(file).items():
+            own[name].copy_(stored)
+    return model.eval(), tokenizer
+
+
+def written(file: Path, rows: Iterable[dict], model, tokenizer, temperature: float, seed: int,
+            stop: bool) -> list[dict]:
+    """The texts of these rows with their costs, from the file or, at first, from the model."""
+    if file.is_file():
+        return json.loads(read_text(file))
+    rows, tag = list(rows), tag_ids(tokenizer)
+    requests = [Request(partial_ids(tokenizer, row["question"], row["text"]),
+                        len(prompt_ids(tokenizer, row["question"])),
+                        random.Random(f"{seed}/{file.stem}/{row['problem_id']}").getrandbits(60))
+                for row in rows]
+    found: list[dict] = [{}] * len(rows)
+    for batch in generate(model, tokenizer, requests, tag, MAX_NEW, BATCH_TOKENS, temperature,
+                          f"{file.parent.name} {file.stem}", stop):
+        for index, new in batch:
+            ends = (i for i in range(len(new)) if new[i:i + len(tag)] == tag)
+            found[index] = {
+                "problem_id": rows[index]["problem_id"], "tokens": len(new),
+                "until_verify": next(ends, len(new) - len(tag)) + len(tag),
+                "text": (rows[index]["text"] + tokenizer.decode(
+                    new, skip_special_tokens=True)).rstrip("\n")}
+    texts = [row | {"text": made["text"]} for row, made in zip(rows, found)]
+    for made, values in zip(found, likelihoods(model, tokenizer, texts)):
+        made["surest"] = values["execute_min"]
+    write_text(file, json.dumps(found, ensure_ascii=False))
+    return found
+
+
+def begun_again(row: ScoredRow) -> str:
+    """The text up to the step that VERIFY blames, from which on it is written anew."""
+    lines = before_verify(row.row["text"]).split("\n")
+    start = lines.index(Stage.EXECUTE.tag) + 1
+    blamed = next((i for i in range(start, len(lines))
+                   if lines[i].startswith(f"{row.blamed}. ")), start)
+    return "".join(f"{line}\n" for line in lines[:blamed])
+
+
+def write(folder: Path, seeds: Iterable[int]) -> None:
+    """Train and generate what the folder lacks."""
+    torch.set_num_threads(1)
+    asked = natural_rows(load_problems("procedural", None, "test", count=ASKED, seed=0))
+    for seed in seeds:
+        for recipe in reversed(RECIPES):
+            here, control = folder / f"{recipe}-{seed}", recipe in CONTROLS
+            here.mkdir(parents=True, exist_ok=True)
+            model, tokenizer = trained(recipe, seed, here)
+            last = written(here / "greedy.json.gz", asked, model, tokenizer, 0.0, seed, control)
+            for sample in range(SAMPLES):
+                written(here / f"sample-{sample}.json.gz", asked, model, tokenizer, TEMPERATURE,
+                        seed, control)
+            for again in range(0 if control else TRIES):
+                texts = {made["problem_id"]: made["text"] for made in last}
+                blamed = [row for row in (ScoredRow(row | {"text": texts[row["problem_id"]]})
+                                          for row in asked if row["problem_id"] in texts)
+                          if row.error and Stage.EXECUTE.tag in row.row["text"].split("\n")]
+                last = written(here / f"try-{again}.json.gz",
+                               [row.row | {"text": begun_again(row)} for row in blamed], model,
+                               tokenizer, TEMPERATURE, seed, control)
+    write_json(folder / "environment.json", describe())
+
+
+def read(folder: Path, recipe: str, seed: int, asked: list[dict], below: float) -> list[Drawn]:
+    """What a recipe wrote, a `Drawn` a problem."""
+    texts = Texts()
+
+    def table(name: str) -> dict[str, Text]:
+        file = folder / f"{recipe}-{seed}" / f"{name}.json.gz"
+        rows = {row["problem_id"]: row for row in asked}
+        return {made["problem_id"]: Text(
+            ScoredRow(rows[made["problem_id"]] | {"text": made["text"]}, texts), made["tokens"],
+            made["until_verify"], made["surest"]) for made in json.loads(read_text(file))}
+
+    greedy = table("greedy")
+    samples = [table(f"sample-{sample}") for sample in range(SAMPLES)]
+    tries = [table(f"try-{again}") for again in range(0 if recipe in CONTROLS else TRIES)]
+    return [Drawn(greedy[name], [part[name] for part in samples],
+                  [part[name] for part in tries if name in part], below)
+            for name in (row["problem_id"] for row in asked)]
+
+
+def _vote(texts: Sequence[Text], second: bool) -> bool:
+    """Whether the commonest a1 (second: a2) is right; of equally common ones the first drawn."""
+    said = [text.row.a2 if second else text.row.a1 for text in texts]
+    commonest = said.index(Counter(said).most_common(1)[0][0])
+    return bool(texts[commonest].row.second if second else texts[commonest].row.first)
+
+
+def _gate(drawn: Drawn) -> tuple[bool, int]:
+    text = drawn.greedy
+    doubt = text.surest is None or text.surest < drawn.below
+    return bool(text.row.second if doubt else text.row.first), text.tokens
+
+
+def _resampled(tries: int) -> Callable[[Drawn], tuple[bool, int]]:
+    """Drawn anew from the blamed step; after the last try that is blamed, the greedy result."""
+    def answer(drawn: Drawn) -> tuple[bool, int]:
+        texts = [drawn.greedy, *drawn.tries[:tries]]
+        kept = drawn.greedy if texts[-1].row.error else texts[-1]
+        return bool(kept.row.first), sum(text.tokens for text in texts)
+
+    return answer
+
+
+def _accepted(drawn: Drawn) -> tuple[bool, int]:
+    """A vote of the samples to which VERIFY does not object, of all where it objects to all."""
+    kept = [text for text in drawn.samples if not text.row.error] or drawn.samples
+    return _vote(kept, False), sum(text.tokens for text in drawn.samples)
+
+
+def _voted(count: int, second: bool = False) -> Callable[[Drawn], tuple[bool, int]]:
+    return lambda drawn: (_vote(drawn.samples[:count], second), sum(
+        text.tokens if second else text.until_verify for text in drawn.samples[:count]))
+
+
+def _likelier(drawn: Drawn) -> tuple[bool, int]:
+    """Of the greedy text and a sample the one whose least likely token is the likelier."""
+    two = (drawn.greedy, drawn.samples[0])
+    best = max(two, key=lambda text: -np.inf if text.surest is None else text.surest)
+    return bool(best.row.first), sum(text.until_verify for text in two)
+
+
+ALONE = {
+    "EXECUTE": lambda drawn: (bool(drawn.greedy.row.first), drawn.greedy.until_verify),
+    "EXECUTE, the surer of two": _likelier,
+    "EXECUTE, vote of four": _voted(SAMPLES)}
+METHODS = tuple(Method("reference", name, answer) for name, answer in (ALONE | {
+    "VERIFY repairs": lambda drawn: (bool(drawn.greedy.row.second), drawn.greedy.tokens),
+    "VERIFY repairs in doubt": _gate,
+    **{f"drawn anew, {n} {'try' if n == 1 else 'tries'}": _resampled(n) for n in (1, 2, 4)},
+    "answers, vote of four": _voted(SAMPLES, True),
+    "vote of those accepted of four": _accepted}).items()) + tuple(
+    Method(recipe, name, answer) for recipe in CONTROLS for name, answer in ALONE.items())
+
+
+def score(folder: Path) -> dict:
+    """What the result file holds: counts and tokens of every method, and differences.
+
+    right: right answers by seed, of n each; tokens: mean a problem; interval: of the share of
+    right answers, seeds and problems drawn. against: differences in points to `reference`,
+    EXECUTE, on the same seeds and problems.
+    """
+    asked = natural_rows(load_problems("procedural", None, "test", count=ASKED, seed=0))
+    below = find_run("nano-reference-gate").read_mapping("gate.json")["gates"]["gate"]
+    seeds = [seed for seed in SEEDS if all((folder / f"{recipe}-{seed}" / f"sample-{SAMPLES - 1}"
+                                            ".json.gz").is_file() for recipe in RECIPES)]
+    drawn = {(recipe, seed): read(folder, recipe, seed, asked, below["threshold"])
+             for recipe in RECIPES for seed in seeds}
+    tables = {(method.recipe, method.name): np.array(
+        [[method.answer(one) for one in drawn[method.recipe, seed]] for seed in seeds], float)
+        for method in METHODS}  # each (seeds, problems, right and tokens)
+    plain, found = tables["reference", "EXECUTE"][..., 0], []
+    for (recipe, name), table in tables.items():
+        right = table[..., 0]
+        found.append({
+            "recipe": recipe, "method": name, "right": right.sum(1).astype(int).tolist(),
+            "tokens": table[..., 1].mean(), "interval": _interval(right),
+            "against": {"points": right.mean() - plain.mean(),
+                        "interval": _interval(right - plain)}})
+    return {"seeds": seeds, "n": len(asked), "traces": TRACES, "samples": SAMPLES,
+            "temperature": TEMPERATURE, "gate_below": below["threshold"], "methods": found,
+            "environment": json.loads(read_text(folder / "environment.json"))}
+
+
+def _interval(values: np.ndarray) -> list[float] | None:
+    """95 % of the mean of values (seeds, problems), both drawn."""
+    return crossed_bootstrap(mean, np.stack([values, np.ones_like(values)], axis=-1))
+
+
+if __name__ == "__main__":
+    what, folder = sys.argv[1], Path(sys.argv[2])
+    if what == "write":
+        write(folder, map(int, sys.argv[3:]) if sys.argv[3:] else SEEDS)
+    else:
+        write_json(RESULT, score(folder))
