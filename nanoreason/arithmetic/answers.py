@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from nanoreason.arithmetic.expression import ArithmeticTextError, evaluate, value_or_none
-from nanoreason.arithmetic.lexer import MAX_DIGITS, UNITS, clauses
+from nanoreason.arithmetic.lexer import CURRENCY, MAX_DIGITS, UNITS, clauses
 from nanoreason.arithmetic.symbolic import REFUSED, boxed_answer, compare_formulas, spelled
 
 MAX_CHARACTERS = 1000  # of an answer
@@ -34,7 +34,7 @@ _PLACED = r"[0-9]+(?:(?:,|\{,\}|,?\\[!,])[0-9]{3})*(?:\.[0-9]+)?|\.[0-9]+"
 # power sign or a letter (`18 cm^2`, `x2`) is no answer.
 _SIGN = r"(?:(?<![0-9)%])(?<![0-9)%]\s)[-−–—])?"
 _WRITTEN = re.compile(
-    rf"(?<![\w^.])(?<!\^\{{){_SIGN}\\?[$€£]?(?:{_PLACED})"
+    rf"(?<![\w^.])(?<!\^\{{){_SIGN}\\?{CURRENCY}?(?:{_PLACED})"
     r"(?:[eE][0-9]+(?![0-9A-Za-z])|(?:\s[0-9]+)?\s?/\s?[0-9]+)?(?:\s?\\?%)?")
 _ANSWER = re.compile(rf"[-+]?\s*(?:{_DIGITS})(?:\s*/\s*[0-9]+)?\s*%?")
 _SUM = re.compile(r"[0-9.,]+(?:[-+*×][0-9.,]+)+")  # not worked out: no answer to a number

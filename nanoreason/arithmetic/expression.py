@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 
-from nanoreason.arithmetic.lexer import MAX_DIGITS, NUMBER, OPERATORS
+from nanoreason.arithmetic.lexer import CURRENCY, MAX_DIGITS, NUMBER, OPERATORS
 
 MAX_CHARACTERS = 500
 WHOLE = 100  # from here on a whole number may be a rounded one; 7 / 2 is not 4
@@ -25,7 +25,7 @@ _REPEATING = 12  # the largest denominator of a fraction that a decimal is taken
 MAX_NESTING = 40  # parentheses, unary minuses and towers of powers together
 MAX_BITS = 4096  # of the numerator and of the denominator of every value on the way
 
-_TOKEN = re.compile(rf"[$€£]?\s*({NUMBER})|(\*\*|[-+*/^()%−×·⋅÷])|(\S)")
+_TOKEN = re.compile(rf"{CURRENCY}?\s*({NUMBER})|(\*\*|[-+*/^()%−×·⋅÷])|(\S)")
 
 
 class ArithmeticTextError(ValueError):

@@ -14,6 +14,7 @@ NUMBER = r"(?:[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])|[0-9]+)(?:\.[0-9]+)?|\.[0-9]+"
 OPERATORS = {"+": "+", "-": "-", "−": "-", "*": "*", "×": "*", "·": "*", "⋅": "*",
              "/": "/", "÷": "/", "^": "^", "**": "^"}
 MAX_DIGITS = 60  # of one number
+CURRENCY = r"(?:(?:US|NZ|HK|[ACRS])?\$|[€£¥₫¢₹₺₣₩₽฿₱₦₪])"
 SMALL = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen "
     "fifteen sixteen seventeen eighteen nineteen"
@@ -85,7 +86,7 @@ _TOKEN = re.compile(
     |(?P<operator>(?<=[0-9]\s):(?=\s[0-9.,]+(?:\s:\s[0-9.,]+)*\s*(?:=|$|\n))|\*\*|//
         |[-+*/^−×·⋅÷∗∙–⁄—‒―‐‑﹣－•✕✖⨯＊]|\\(?:times|cdot|ast|div)(?![A-Za-z]))
     |(?P<prose>{_TEXT})
-    |(?P<currency>(?:(?:US|NZ|HK|[ACRS])?\$|\\\$|[€£¥₫¢₹₺₣₩₽฿₱₦₪])\s?(?=[0-9.]))
+    |(?P<currency>(?:{CURRENCY}|\\\$)\s?(?=[0-9.]))
     |(?P<skip>\\(?:left|right|[bB]igg?[lr]?|boxed|fbox|displaystyle)(?![A-Za-z])
         |\\[,;:!\ $]|\$\$|[$€£¥₫&])
     |(?P<open>\\?[({{])|(?P<close>\\?[)}}])

@@ -43,7 +43,8 @@ _BOXES = re.compile(r"(?P<box>\\(?:boxed|fbox)(?![A-Za-z]))\s*(?P<brace>\{?)|\\.
 _BARE_END = re.compile(r"\$|\\\]|\\\)|\n")
 # One spelling for what is written in several; the order matters.
 _SPELLINGS = [(re.compile(pattern), written) for pattern, written in (
-    (r"[−–—‒﹣－]", "-"), (r"\\%|\s%", "%"), (r"\\\$|[$€£₫]|\*\*|\\displaystyle|\\phantom", ""),
+    (r"[−–—‒﹣－]", "-"), (r"\\%|\s%", "%"),
+    (r"\\\$|(?:US|NZ|HK|[ACRS])?\$|[€£¥₫₹₺₣₩₽฿₱₦₪]|\*\*|\\displaystyle|\\phantom", ""),
     (r"(?<=[0-9])(?:\{,\}|,?\\[!,]|~)\s*(?=[0-9]{3}(?![0-9]))", ","),
     (r"\\[!,;: ]|~|\\q?quad(?![A-Za-z])|\\left(?![A-Za-z])|\\right(?![A-Za-z])", " "),
     (r"\\(?:mathrm|mathbf|textbf|textit|textrm|mbox|hbox|operatorname)\{", r"\\text{"),

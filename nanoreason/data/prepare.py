@@ -11,11 +11,14 @@ the trace would have stood, so nothing is lost and order is kept:
 
 Train problems of data sets that stand in a test set, whole or in part, are taken out by the
 usual rule: a train question that shares any 13 consecutive words with a test question is
-contaminated (Brown et al. 2020, appendix C).
+contaminated (Brown et al. 2020, appendix C). Code of drawings is no text of a question, and a
+run of words that stands in more than COMMON train questions is a stock phrase, which the
+paper passes over too.
 """
 from __future__ import annotations
 
 import random
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -26,18 +29,24 @@ from pathlib import Path
 from nanoreason.data.errors import check_mix, inject
 from nanoreason.data.filters import filter_traces, reasons
 from nanoreason.data.problem import (Entry, Problem, Rejection, make_record, normalise_question,
-                                     read_json_lines, read_mixture, read_traces)
+                                     read_mixture, read_records, read_traces, words_of)
 from nanoreason.data.sources import load_problems
 from nanoreason.data.teachers import teach
 from nanoreason.trace import Trace
 
 WORDS = 13
+COMMON = 10
+# Why the rules refuse a problem whose solution is prose or formulas.
+BY_RULES = {"no_steps", "answer_not_a_number", "answer_not_reached", "no_binary_steps",
+            "unreadable_expression", "operand_without_source"}
+_DRAWING = re.compile(r"\[asy\].*?(?:\[/asy\]|\Z)", re.DOTALL)
 TOTAL = 15_000  # records of data sets, where none is asked for
 
 
 def prepare(data: str, teacher="rules", total: int | None = None,
             error_share: float = 0.5, seed: int = 0, *, split: str = "train",
-            path: str | Path | None = None, kinds: Mapping[str, float] | None = None,
+            path: str | Path | None = None, columns: Mapping | None = None,
+            kinds: Mapping[str, float] | None = None,
             language: str = "en", allow_fewer: bool = False, drop_ambiguous: bool = False,
             report: dict | None = None) -> list[dict]:
     """Training records (`problem.FIELDS`) of a source, the same ones for the same seed.
@@ -54,13 +63,16 @@ def prepare(data: str, teacher="rules", total: int | None = None,
         counted; of a data set another problem takes its place.
     path: what `load_problems` takes; of several data sets, a folder with a folder `gsm8k`,
         `math` or `vnhsge` for each that is local.
+    columns: of a file, see `load_problems`; `report["columns"]` has what was guessed for a
+        data set that is known by its fields.
     kinds: weights of the kinds of error, see `errors.inject`; None: all alike.
     language: of "procedural", see `procedural.problems`.
     drop_ambiguous: see `filter_traces`.
     report: filled, if given, with `read`, `kept`, `rejected` (the list), `reasons`,
         `planted` (count by kind) and `no_kind_fits`; of data sets also `by_source` (see
         `assemble`) and `test_sets`: the train problems taken out by source, the number of
-        test questions, and `absent`, the data sets whose test set is not there to compare.
+        test questions, `absent`, the data sets whose test set is not there to compare, and
+        `shared_runs`, how many problems by how many runs they shared.
 
     Raises `ValueError` where no record is left, `ShortfallError` (one too) where a data set
     has fewer than its share, and what `load_problems` raises.
@@ -84,7 +96,7 @@ def prepare(data: str, teacher="rules", total: int | None = None,
     whole = sum(entry.share for entry in entries)
     parts = [Part(entry.source, load_problems(
         entry.source, places[entry.source], split, seed=seed, language=language,
-        revision=entry.revision,
+        revision=entry.revision, columns=columns,
         # Of a problem come two traces at most, and one is kept nearly always.
         count=max(1, round(wanted * entry.share / whole))), entry.share,
         "rules" if of_sets and entry.source == "procedural" else teacher, drop_ambiguous)
@@ -94,22 +106,45 @@ def prepare(data: str, teacher="rules", total: int | None = None,
         records = assemble(parts, wanted, error_share, seed, tests=tests, kinds=kinds,
                            allow_fewer=allow_fewer)
         report.update(by_source={part.name: part.counts for part in parts},
-                      test_sets={**tests.counts, "absent": tests.absent})
+                      test_sets={**tests.counts, "absent": tests.absent,
+                                 "shared_runs": dict(tests.runs)})
     else:
         if data != "procedural":
             parts[0].problems = _shuffled(list(parts[0].problems), seed)
         records = _first_records(parts[0], total, error_share, seed, kinds)
     report.update(_summed(parts))
+    guessed = next((problem.details["columns"] for part in parts for problem, _ in part.kept
+                    if "columns" in problem.details), None)
+    if guessed:
+        report["columns"] = {guessed[0]: guessed[1]}
     if not records and not of_sets:
-        raise ValueError(f"no usable record in {data!r}: {report['reasons'] or 'it is empty'}")
+        first = report["rejected"][0].detail if report["rejected"] else FORMS
+        raise ValueError(f"no usable record in {data!r}: {report['reasons'] or 'it is empty'}; "
+                         f"the first: {first}" + _advice(report["reasons"]))
     return records
+
+
+FORMS = ("a file of problems holds JSON Lines (one object a line), a JSON list, CSV, TSV or "
+         "Parquet, in UTF-8, gzipped or not")
+READING = {"not_json", "not_utf8", "not_an_object", "not_a_table"}
+
+
+def _advice(counts: Mapping[str, int]) -> str:
+    """What helps against the commonest reason, "" where nothing is known to."""
+    reason = next(iter(counts), "")
+    if reason in READING:
+        return f"; {FORMS}"
+    if reason in BY_RULES:
+        return ("; the rules find no plain arithmetic to teach from there: teacher llm writes "
+                "traces of such problems, teacher recorded reads those that you have")
+    return ""
 
 
 def _is_prepared(path: str) -> bool:
     """Whether the first readable record of a file has a trace."""
     if not Path(path).is_file():
         return False
-    first = next((r for _, r in read_json_lines(path) if isinstance(r, dict)), {})
+    first = next((r for _, r in read_records(path) if isinstance(r, dict)), {})
     return "trace" in first
 
 
@@ -234,7 +269,7 @@ def _told(part: Part) -> str:
     counts = part.counts
     return (f"{part.name}: {counts['wanted']} wanted; {counts['clean']} clean and "
             f"{sum(counts['planted'].values())} with an error, of {counts['kept']} problems "
-            f"kept of {counts['read']}")
+            f"kept of {counts['read']}{_advice(counts['reasons'])}")
 
 
 def _place(entry: Entry, path: str | Path | None, entries: int) -> Path | None:
@@ -270,10 +305,13 @@ def _test_problems(entries: list[Entry], places: Mapping[str, Path | None]
 
 
 def shingles(question: str) -> set[str]:
-    """The runs of WORDS consecutive words of a question; of a shorter one, all of it."""
-    words = normalise_question(question).split()
-    last = max(len(words) - WORDS, 0)
-    return {" ".join(words[start:start + WORDS]) for start in range(last + 1)} - {""}
+    """The runs of WORDS consecutive words of a question, drawings left out; of a shorter one,
+    all of it, with the signs of its formulas."""
+    text = _DRAWING.sub(" ", question)
+    words = words_of(text)
+    if len(words) < WORDS:
+        return {normalise_question(text)} - {""}
+    return {" ".join(words[start:start + WORDS]) for start in range(len(words) - WORDS + 1)}
 
 
 class TestSets:
@@ -282,14 +320,15 @@ class TestSets:
     problems: of each data set, rejections among them are passed over; None where there is no
     test set, which `absent` names. `counts` holds, after `clean` has run, the number of train
     problems taken out by source of the test problem, under "questions" how many test
-    questions there are.
+    questions there are; `runs` how many were taken out for 1, 2 to 5 or more shared runs, or
+    "all" of theirs.
     """
 
     __test__ = False  # a noun, not a test case
 
     def __init__(self, problems: Mapping[str, Iterable[Problem | Rejection] | None]):
         self.absent = [source for source, found in problems.items() if found is None]
-        self.counts = Counter(questions=0)
+        self.counts, self.runs = Counter(questions=0), Counter()
         self.owner: dict[str, Problem] = {}  # the first test problem with a run of words
         for problem in chain.from_iterable(found or () for found in problems.values()):
             if isinstance(problem, Problem):
@@ -299,13 +338,19 @@ class TestSets:
 
     def clean(self, problems: Iterable[Problem | Rejection]) -> Iterator[Problem | Rejection]:
         """The problems in order, with a `Rejection` in place of each contaminated one."""
-        for problem in problems:
-            own = shingles(problem.question) if isinstance(problem, Problem) else set()
-            shared = sorted(own & self.owner.keys())
+        found = [(problem, shingles(problem.question) if isinstance(problem, Problem) else set())
+                 for problem in problems]
+        often = Counter(run for _, own in found for run in own & self.owner.keys())
+        for problem, own in found:
+            both = own & self.owner.keys()
+            shared = sorted(both if both == own else (
+                run for run in both if often[run] <= COMMON))
             if shared:
-                test = self.owner[shared[0]]
+                test, many = self.owner[shared[0]], len(shared)
                 self.counts[test.source] += 1
+                self.runs["all" if many == len(own) else "1" if many == 1
+                          else "2 to 5" if many < 6 else "6 and more"] += 1
                 problem = Rejection(problem.id, "contaminated", test.id,
-                                    f"shares {len(shared)} of its {len(own)} runs of {WORDS} "
+                                    f"shares {many} of its {len(own)} runs of {WORDS} "
                                     f"words with the test problem {test.id}")
             yield problem

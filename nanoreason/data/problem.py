@@ -15,8 +15,11 @@ import re
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import partial
+from itertools import chain
 from pathlib import Path
 
 from nanoreason.files import to_json, write_text
@@ -83,17 +86,30 @@ def write_number(value: Fraction) -> str:
     return f"{value.numerator}/{value.denominator}"
 
 
+# What tells a formula from prose, whose dashes and brackets are punctuation.
+_FORMULA = re.compile(r"\\[a-z(\[]|[=^<>+*÷×]|(?<!\w)-\$?[0-9]|[0-9)]\s?-\s?[0-9(]|/\s?\(|\)\s?/")
+_OF_FORMULAS = re.compile(r"\w+|[-+*/^=<>|÷×]|(?<!\\)[()\[\]]")
+_DASHES = str.maketrans("−–", "--")
+
+
 def normalise_question(question: str) -> str:
     """Lower-case words and numbers of a question, single spaces, no punctuation.
 
-    Two questions that differ only in spacing, case or punctuation are the same question
-    for splits and decontamination.
+    Two questions that differ only in spacing, case or punctuation are the same. Where a question holds a formula, its signs and brackets
+    count: `17 - 8` is not `17 + 8`, and `f(-4)` not `f(4)`.
     """
-    return " ".join(re.findall(r"\w+", question.lower()))
+    text = question.lower().translate(_DASHES)
+    return " ".join(_OF_FORMULAS.findall(text) if _FORMULA.search(text) else words_of(text))
+
+
+def words_of(question: str) -> list[str]:
+    """Lower-case words and numbers alone: what splits and shared runs of words go by, so that
+    questions that differ in a sign stand in one split."""
+    return re.findall(r"\w+", question.lower())
 
 
 def question_sha256(question: str) -> str:
-    """Hexadecimal sha256 of the normalised question; decides dev and test membership."""
+    """Hexadecimal sha256 of the normalised question, which tells questions apart."""
     return hashlib.sha256(normalise_question(question).encode("utf-8")).hexdigest()
 
 
@@ -174,7 +190,70 @@ def read_json_lines(path: str | Path) -> Iterator[tuple[int, dict | Rejection]]:
                                     f"the file breaks off here ({error}); fetch it again")
 
 
-def read_json(text: bytes, place: str, kind: type = dict) -> dict | list | Rejection:
+TABLES = {".csv": ("csv", ","), ".tsv": ("csv", "\t"), ".parquet": ("parquet", None)}
+
+
+def read_records(path: str | Path) -> Iterator[tuple[str, dict | Rejection]]:
+    """The records of any file of problems, each with its place; gzipped or not.
+
+    JSON Lines, a JSON list of records, an object of records by their id; CSV, TSV and Parquet by
+    `datasets`, all of whose fields stay text. JSON is not left to `datasets`: one line that is
+    no JSON costs it the whole file, and a column of several types has no place in its tables.
+    Raises `FileNotFoundError` as `read_json_lines` does.
+    """
+    path = Path(path)
+    ending = Path(path.name.removesuffix(".gz")).suffix.lower()
+    if ending in TABLES and path.is_file():
+        yield from _table(path, *TABLES[ending])
+        return
+    lines = read_json_lines(path)
+    first = next(lines, (1, {}))
+    whole = first[1]
+    if isinstance(whole, Rejection) and whole.reason in ("not_json", "not_an_object"):
+        opened = gzip.open if path.read_bytes()[:2] == b"\x1f\x8b" else open
+        with suppress(EOFError, OSError, zlib.error), opened(path, "rb") as file:
+            text = file.read()
+            whole = read_json(text, path.name, (list, dict))
+            if isinstance(whole, Rejection) and text.lstrip(b"\xef\xbb\xbf \n").startswith(b"["):
+                yield path.name, whole
+                return
+    if isinstance(whole, dict) and whole and all(isinstance(v, dict) for v in whole.values()):
+        whole = [{"id": name, **record} for name, record in whole.items()]
+    elif isinstance(whole, dict) and whole is not first[1]:
+        whole = [whole]
+    if isinstance(whole, list):
+        for number, record in enumerate(whole, 1):
+            place = f"{path.name} record {number}"
+            yield place, record if isinstance(record, dict) else Rejection(
+                "", "not_an_object", place, f"a record must be a JSON object, not {record!r:.60}")
+        return
+    for number, record in chain([first], lines):
+        yield f"{path.name} line {number}", record
+
+
+def _table(path: Path, kind: str, separator: str | None) -> Iterator[tuple[str, dict | Rejection]]:
+    """The rows of a CSV or Parquet file. A file without a row of names (MGSM's) gets them."""
+    from datasets import Features, Value, load_dataset  # seconds to import, and only now is it needed
+
+    read = partial(load_dataset, kind, data_files=str(path), split="train", streaming=True)
+    number = 0
+    try:
+        if kind == "csv":
+            read = partial(read, sep=separator, keep_default_na=False)
+            names = list(next(iter(read()), {}))
+            if separator == "\t" and len(names) == 2 and "question" not in map(str.lower, names):
+                names = ["question", "answer"]
+                read = partial(read, column_names=names)
+            read = partial(read, features=Features({name: Value("string") for name in names}))
+        rows = read()
+        for number, row in enumerate(rows, 1):
+            yield f"{path.name} row {number}", row
+    except Exception as error:  # datasets, pandas and pyarrow share no base class
+        place = f"{path.name} row {number + 1}"
+        yield place, Rejection("", "not_a_table", place, f"{type(error).__name__}: {error}"[:200])
+
+
+def read_json(text: bytes, place: str, kind: type | tuple = dict) -> dict | list | Rejection:
     """A JSON object (or `kind`) from its bytes, or why there is none at this place."""
     try:
         found = json.loads(text.decode("utf-8-sig"))

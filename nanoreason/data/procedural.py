@@ -12,11 +12,12 @@ it never shows, and `test_ood` one step more than training has.
 """
 from __future__ import annotations
 
+import hashlib
 import random
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 
-from nanoreason.data.problem import Operand, Problem, question_sha256, write_number
+from nanoreason.data.problem import Operand, Problem, question_sha256, words_of, write_number
 from nanoreason.data.stories import RejectedStory, Scale, Situation, Story, load_words
 from nanoreason.stages import LANGUAGES, SPLITS as SCORED_SPLITS
 
@@ -205,7 +206,7 @@ def make_problem(rng: random.Random, situation: Situation, steps: int, names: li
 
 def hash_split(question: str) -> str:
     """train, dev or test by the question's hash: 1 part dev, 3 parts test, 16 train."""
-    part = int(question_sha256(question)[:8], 16) % 20
+    part = int(hashlib.sha256(" ".join(words_of(question)).encode()).hexdigest()[:8], 16) % 20
     return "dev" if part == 0 else "test" if part <= 3 else "train"
 
 

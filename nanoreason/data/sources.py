@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from itertools import chain
@@ -23,8 +23,8 @@ from pathlib import Path
 from nanoreason import paths
 from nanoreason.arithmetic.answers import boxed_answer
 from nanoreason.data import procedural
-from nanoreason.data.gsm8k.solutions import read_problem
-from nanoreason.data.problem import Problem, Rejection, read_json, read_json_lines
+from nanoreason.data.columns import check_columns, read_problem
+from nanoreason.data.problem import Problem, Rejection, read_json, read_records
 
 FILE_SPLITS = ("train", "dev", "train+dev", "test")
 MAX_QUESTION = 20_000  # characters; the longest of the three data sets has about 4,000
@@ -35,19 +35,22 @@ SUBJECTS = ("algebra", "counting_and_probability", "geometry", "intermediate_alg
 VNHSGE_FILES = ("https://raw.githubusercontent.com/Xdao85/VNHSGE/{revision}/Dataset/"
                 "VNHSGE-V/JSON%20format/eval/Mathematics")
 EXAMS = {"train": (2019, 2020, 2021, 2022), "test": (2023,)}
-_NO_IMAGE = {"", "no", "none", "null", "false", "0"}
+# What a question says that is asked of a figure; that it has one says nothing, because many
+# have their table in words as well.
+_FIGURE = re.compile(r"hình\s+(?:vẽ|bên|dưới|sau)|(?:như|trong|theo|ở)\s+hình(?!\s+(?:học|hộp|chóp|lăng"
+                     r"|trụ|nón|cầu|vuông|thang|bình|chữ|thoi|tròn|phẳng))|biểu đồ", re.IGNORECASE)
 _KEY = re.compile(r"\W*([ABCD])\W*", re.IGNORECASE)
 Item = tuple[str, str, dict | Rejection]  # id, place, record
 
 
 def load_problems(source: str, path: str | Path | None = None, split: str = "train", *,
                   count: int = 1000, seed: int = 0, language: str = "en",
-                  revision: str | None = None) -> Iterator[Problem | Rejection]:
+                  revision: str | None = None, columns: Mapping | None = None) -> Iterator[Problem | Rejection]:
     """The problems of a source, in order; a record that is none comes as a `Rejection`.
 
     source: "procedural" (count, seed and language apply), "gsm8k", "math", "vnhsge", one of
-        these three with a revision (`gsm8k@main`), or the path of any JSON Lines file with `question` and `answer` (its problems carry the
-        file's name as source).
+        these three with a revision (`gsm8k@main`), or the path of a file of problems in any
+        form that `problem.read_records` reads (its problems carry the file's name as source).
     path: a local file (gzipped or not) or a folder in the data set's own layout. None reads
         what is published, at `revision`, which problems carry in their `details` as it was
         resolved.
@@ -55,12 +58,16 @@ def load_problems(source: str, path: str | Path | None = None, split: str = "tra
         of train), "train+dev", or "test". A file is taken to hold the split's records, so
         give the official test file with "test". Rejections come whichever split is asked
         for: a broken line belongs to none.
+    columns: of a file, the fields that hold question, answer and solution, a name or a list of
+        names each (`{"question": ["body", "question"], "answer": "final_answer"}`); None: those
+        that `columns.guessed` tells.
 
     An id that comes twice and a question of more than MAX_QUESTION characters are
     rejections. Raises, before the first problem: `ValueError` for an unknown source or split,
     `FileNotFoundError` for a missing file, `ConnectionError` where what is published
     cannot be reached.
     """
+    columns = check_columns(columns)
     name, _, at = source.partition("@")
     if at and name in READERS:
         source, revision = name, revision or at
@@ -78,16 +85,15 @@ def load_problems(source: str, path: str | Path | None = None, split: str = "tra
         if not path.is_file():
             raise ValueError(
                 f"source {source!r} is unknown and no file; choose one of procedural, "
-                f"{', '.join(READERS)}, or the path of a JSON Lines file with question and "
-                "answer")
+                f"{', '.join(READERS)}, or the path of a file of problems (JSON, CSV, Parquet)")
         # `source` names the problems: a path is shortened to the file's name.
-        source = Path(source).name.removesuffix(".gz").removesuffix(".jsonl")
+        source = Path(Path(source).name.removesuffix(".gz")).stem
         items = _lines(path, source, part)
     elif path is not None:
         items = _local(source, Path(path), part)
     else:
         items, resolved = _published(source, part, revision)
-    read = READERS.get(source, partial(read_problem, source=source))
+    read = READERS.get(name) or partial(read_problem, source=source, columns=columns)
     return _in_split(_problems(items, read, split, resolved), split)
 
 
@@ -152,10 +158,10 @@ def read_vnhsge(record: dict, problem_id: str, split: str, place: str) -> Proble
     if not isinstance(question, str) or not question.strip():
         return Rejection(problem_id, "no_question", place,
                          f"field `Question` must be text, not {question!r:.80}")
-    image = record.get("Image_Question")
-    if str(image or "").strip().lower() not in _NO_IMAGE:
+    figure = _FIGURE.search(question)
+    if figure:
         return Rejection(problem_id, "needs_image", place,
-                         f"the question is asked of the image {image!r:.80}")
+                         f"the question is asked of a figure: {figure[0]!r}")
     found = _KEY.fullmatch(key) if isinstance(key, str) else None
     if found is None:
         return Rejection(problem_id, "no_answer", place,
@@ -170,17 +176,21 @@ READERS = {"gsm8k": partial(read_problem, source="gsm8k"), "math": read_math,
 
 
 def _lines(path: Path, source: str, part: str) -> Iterator[Item]:
-    for number, record in read_json_lines(path):
-        own = record.get("id") if isinstance(record, dict) else None
-        problem_id = own if isinstance(own, str) and own else f"{source}-{part}-{number}"
-        yield problem_id, f"{path.name} line {number}", record
+    for number, (place, record) in enumerate(read_records(path), 1):
+        given = next((record[name] for name in ("id", "ID", "unique_id") if record.get(name)),
+                     None) if isinstance(record, dict) else None
+        if source == "vnhsge":
+            name = f"vnhsge-{given or f'{path.stem}-{number}'}"
+        else:
+            name = given if isinstance(given, str) and given else f"{source}-{part}-{number}"
+        yield name, place, record
 
 
 def _local(source: str, path: Path, part: str) -> Iterable[Item]:
     if not path.exists():
         raise FileNotFoundError(f"{path} is no file or folder of {source}")
     if source == "vnhsge":
-        return chain.from_iterable(map(_exam, _exam_files(path, part)))
+        return chain.from_iterable(_lines(file, source, part) for file in _exam_files(path, part))
     if path.is_file():
         return _lines(path, source, part)
     if source == "math":
@@ -215,19 +225,6 @@ def _exam_files(path: Path, part: str) -> list[Path]:
         raise FileNotFoundError(f"{path} lacks {', '.join(missing)}; give the folder of all "
                                 "exams, or the path of one file")
     return files
-
-
-def _exam(path: Path) -> Iterator[Item]:
-    """The records of one file, a JSON list of them."""
-    records = read_json(path.read_bytes(), path.name, list)
-    records = [records] if isinstance(records, Rejection) else records
-    for number, record in enumerate(records, 1):
-        place = f"{path.name} record {number}"
-        if not isinstance(record, (dict, Rejection)):
-            record = Rejection("", "not_an_object", place,
-                               f"a record must be a JSON object, not {record!r:.60}")
-        given = record.get("ID") if isinstance(record, dict) else None
-        yield f"vnhsge-{given or f'{path.stem}-{number}'}", place, record
 
 
 def _published(source: str, part: str, revision: str | None) -> tuple[Iterable[Item], str]:

@@ -13,14 +13,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from nanoreason import paths
+from nanoreason.data.columns import gold_value
 from nanoreason.data.gsm8k.solutions import Unteachable
 from nanoreason.data.gsm8k.teacher import gsm8k_trace
 from nanoreason.data.llm_teacher import LlmTeacher
 from nanoreason.data.problem import Problem, Rejection, question_sha256, read_json_lines
 from nanoreason.data.verify_lines import procedural_trace, with_rule_checks
 from nanoreason.endpoint import SECONDS, Client, endpoint
-from nanoreason.stages import ANSWER, CLOSINGS, NUMBERED, RESULT, VERDICT, Stage, TraceError
-from nanoreason.trace import Trace, parse_trace
+from nanoreason.stages import ANSWER, RESULT, VERDICT, Stage, TraceError
+from nanoreason.trace import Trace, cut_sections, parse_trace
 
 TEACHERS = ("rules", "llm", "recorded")
 TOKEN = "NANOREASON_TEACHER_TOKEN"
@@ -75,8 +76,8 @@ class RecordedTeacher:
     Two layouts, told apart line by line: this project's own prepared traces
     (`problem.FIELDS`) and the original study's eight fields (`id`, `question`,
     `original_solution`, `cot_4steps`, `model_prediction`, `ground_truth`, `is_correct`,
-    `full_response`), stages in any of the tag styles that `parse_trace` reads. Where the
-    steps are plain arithmetic the rules write VERIFY anew (see `verify_lines.with_rule_checks`).
+    `full_response`), stages in any of the tag styles that `parse_trace` reads, steps in the
+    layouts that `_laid_out` names. Where the steps are plain arithmetic the rules write VERIFY anew (see `verify_lines.with_rule_checks`).
 
     found: by hash of the question, the first record that is a trace, or why the last one is
     none. counts: records read, usable, repeated (another record of a question that has a
@@ -124,44 +125,86 @@ class RecordedTeacher:
 def _read(record: dict) -> Trace:
     """The trace of a record: its text as it stands, else its stages put together.
 
-    Raises TraceError with the first reason.
+    Raises TraceError with the first reason and the layout in which the steps stand.
     """
+    stages, text = record.get("cot_4steps"), None
     for field in ("trace", "full_response"):
         if isinstance(record.get(field), str) and record[field].strip():
+            text = record[field]
             try:
-                return parse_trace(record[field])
+                return parse_trace(text)
             except TraceError:
-                if not isinstance(record.get("cot_4steps"), dict):
-                    raise
-    stages = record.get("cot_4steps")
+                if not isinstance(stages, dict):
+                    stages = {s.stage.value.lower(): "\n".join(s.lines)
+                              for s in cut_sections(text)[0]}
+                    if len(stages) < len(Stage):
+                        raise
     if not isinstance(stages, dict):
         raise TraceError(Stage.UNDERSTAND, "the record has neither `trace`, `full_response` "
                                            "nor `cot_4steps`")
-    texts = {stage: str(stages.get(stage.value.lower()) or "").strip() for stage in Stage}
-    for stage in (Stage.PLAN, Stage.EXECUTE, Stage.VERIFY):
-        texts[stage] = _numbered(texts[stage])
     # These records state the outcome in fields of their own: what a line would say is there.
-    if record.get("is_correct") is True:
-        outcome = str(record.get("model_prediction", "")).strip()
-        texts[Stage.EXECUTE] += _missing(texts[Stage.EXECUTE], RESULT, outcome)
-        texts[Stage.VERIFY] += _missing(texts[Stage.VERIFY], VERDICT, "correct")
-        texts[Stage.VERIFY] += _missing(texts[Stage.VERIFY], ANSWER, outcome)
-    return parse_trace("\n".join(f"{stage.tag}\n{text}" for stage, text in texts.items()))
+    right = record.get("is_correct") is True
+    outcome = gold_value(str(record.get("model_prediction", ""))) if right else None
+    texts, layouts = [], []
+    for stage in Stage:
+        steps, closings, layout = _laid_out(str(stages.get(stage.value.lower()) or ""))
+        layouts.append(f"{stage.value} {layout}")
+        numbers = [f"{k}. " for k in range(1, len(steps) + 1)]
+        if stage is Stage.UNDERSTAND:
+            numbers = [""] * len(steps)
+        texts += [stage.tag, *map("".join, zip(numbers, steps))]
+        wanted = {Stage.EXECUTE: {RESULT: outcome}, Stage.VERIFY: {
+            VERDICT: "correct" if right else None, ANSWER: outcome}}.get(stage, {})
+        for keyword, value in wanted.items():
+            stated = closings.get(keyword, "").rstrip(".")
+            if keyword == VERDICT:
+                stated = {"đúng": "correct"}.get(stated.lower(), stated)
+            else:
+                stated = gold_value(stated) or stated
+            texts += [f"{keyword} {stated or value}"] * bool(stated or value)
+    try:
+        return parse_trace("\n".join(texts))
+    except TraceError as error:
+        raise TraceError(error.stage, f"{error.reason} (layout: {', '.join(layouts)})") from error
 
 
-def _numbered(text: str) -> str:
-    """The lines as steps, where not one of them has a number."""
-    lines = [line.strip() for line in text.split("\n") if line.strip()]
-    if any(NUMBERED.match(line) for line in lines):
-        return text
-    steps = [line for line in lines if not line.startswith(CLOSINGS)]
-    closings = [line for line in lines if line.startswith(CLOSINGS)]
-    return "\n".join([*(f"{k}. {step}" for k, step in enumerate(steps, 1)), *closings])
+_BULLET = re.compile(r"^[-*•–+][ \t]+(?!\d+ *=)")
+_STEP = re.compile(r"\*{0,2}(?:(?P<word>step|bước)\s*[0-9]+\s*(?:[:.)-]|\*\*)|(?P<number>\(?[0-9]+[.)])"
+                   r"(?=\s))\s*\*{0,2}\s*:?\s*", re.IGNORECASE)
+_CLOSING = re.compile(r"\*{0,2}(?:final\s+)?(?P<word>result|kết quả|answer|đáp số|đáp án|verdict|kết luận)"
+                      r"\*{0,2}\s*:\s*\*{0,2}\s*(?P<value>.*)", re.IGNORECASE)
+_CLOSES = {"result": RESULT, "kết quả": RESULT, "verdict": VERDICT, "kết luận": VERDICT}
+# Where a step or a closing line begins inside a line.
+_INSIDE = re.compile(r"(?<=[^\s*•–-])[ \t]+(?=\*{0,2}(?:(?:step|bước)\s*[0-9]+\s*[:.)]"
+                     r"|(?:result|answer|verdict|kết quả|đáp số)\s*:))|[ \t]*;[ \t]+(?=[0-9]+[.)]\s)"
+                     r"|(?<=[.;✓])[ \t]+(?=[0-9]+[.)]\s)", re.IGNORECASE)
 
 
-def _missing(text: str, keyword: str, value: str) -> str:
-    """The closing line that a stage does not have."""
-    return "" if f"\n{keyword}" in f"\n{text}" else f"\n{keyword} {value}"
+def _laid_out(text: str) -> tuple[list[str], dict[str, str], str]:
+    """(steps, closing lines by keyword, the layout's name) of a stage of the original study.
+
+    Steps are numbered, headed `Step k:` or `Bước k:`, bullets, or lines, several of them perhaps
+    on one line; a line without a mark goes on with the step before it where there are marks.
+    """
+    lines, steps, closings, marks = [], [], {}, []
+    for line in _INSIDE.sub("\n", text).split("\n"):
+        bullet = _BULLET.match(line.strip())
+        bare = line.strip()[bullet.end() if bullet else 0:].strip()
+        closing, step = _CLOSING.fullmatch(bare), _STEP.match(bare)
+        if closing and closing["value"].strip():
+            keyword = _CLOSES.get(closing["word"].lower(), ANSWER)
+            closings[keyword] = closing["value"].strip().rstrip("*").strip()
+        elif bare and not re.fullmatch(r"\$*\\boxed\{.*\}\$*\.?", bare):
+            name = (f"`{step['word']} k:` lines" if step["word"] else "numbered lines") if step else (
+                "bullets" if bullet else "")
+            lines.append((name, bare[step.end() if step else 0:].strip()))
+            marks += [name] * bool(name)
+    for name, bare in lines:
+        if marks and not name and steps:
+            steps[-1] += f" {bare}"
+        elif bare:
+            steps.append(bare)
+    return steps, closings, marks[0] if marks else "one line" if len(lines) == 1 else "lines"
 
 
 def choose_teacher(name: str, model: str | None = None, url: str | None = None,

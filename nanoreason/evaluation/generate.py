@@ -130,7 +130,8 @@ def planned_rows(params: EvaluateParams) -> Iterator[tuple[str, list[dict]]]:
     """
     for split in params.splits if params.data == "procedural" else ("test",):
         problems = load_problems(params.data, params.data_path, split, count=params.n,
-                                 seed=params.seed, language=params.language)
+                                 seed=params.seed, language=params.language,
+                                 columns=params.columns)
         problems = list(islice((p for p in problems if isinstance(p, Problem)), params.n))
         pairs = [(problem, trace if isinstance(trace, Trace) else None)
                  for problem, trace in zip(problems, teach(problems))]

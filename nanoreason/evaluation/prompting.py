@@ -111,7 +111,7 @@ def _is_trace(text: str) -> bool:
 def dev_problems(params: EvaluateParams) -> list[Problem]:
     """DEV_PROBLEMS problems of the dev part, drawn by seed from the first ones of the source."""
     found = load_problems(params.data, params.data_path, "dev", count=4 * DEV_PROBLEMS,
-                          seed=params.seed, language=params.language)
+                          seed=params.seed, language=params.language, columns=params.columns)
     found = list(islice((p for p in found if isinstance(p, Problem)), 4 * DEV_PROBLEMS))
     rng = random.Random(f"prompt/{params.seed}")
     return rng.sample(found, min(DEV_PROBLEMS, len(found)))

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 
-from nanoreason.arithmetic.lexer import (MAX_DIGITS, MULTIPLES, NUMBER, NUMBERS, PARTS, SCALES,
+from nanoreason.arithmetic.lexer import (CURRENCY, MAX_DIGITS, MULTIPLES, NUMBER, NUMBERS, PARTS, SCALES,
                                          SMALL, TENS, is_vietnamese)
 
 _ORDINALS = set("first second third fourth last next previous this every each per".split())
@@ -53,14 +53,14 @@ _START = re.compile(
     rf"(?P<ordinal>(?<!\w)[0-9]+(?:st|nd|rd|th)\b"
     rf"|\b{_any(TENS)}-(?:first|{_any(PARTS)}\b))"
     rf"|(?P<share>{_SHARE})(?:(?:th|rd|nd)s?\b)?"
-    rf"|(?:[$€£¥¢]\s?)?(?<!\w)(?P<digits>{NUMBER})"
+    rf"|(?:{CURRENCY}\s?)?(?<!\w)(?P<digits>{NUMBER})"
     rf"|\b(?P<words>{_HUNDREDS}|an?(?=\s{_any(SCALES)}\b)|(?=(?:{_any(SCALES)}(?<!s))\b))"
     rf"|\b(?P<multiple>{_any(MULTIPLES)})\b"
     rf"|\b(?P<part>{_any(PARTS)})\b(?P<dozen>(?:\s(?:a|of))?[\s-]dozen\b)?",
     re.IGNORECASE,
 )
 # Cheap to find; only there is the long pattern above tried.
-_CANDIDATE = re.compile(r"[$€£¥¢]\s?\.?[0-9]|\.?[0-9]|(?P<word>[^\W\d_]\w*)")
+_CANDIDATE = re.compile(rf"{CURRENCY}\s?\.?[0-9]|\.?[0-9]|(?P<word>[^\W\d_]\w*)")
 _STARTERS = {"a", "an", *NUMBERS, *SCALES, *MULTIPLES, *PARTS}
 _SCALE = re.compile(rf"[\s-]?({_any(SCALES)})\b", re.IGNORECASE)
 _MORE = re.compile(rf"\s(?:and\s)?({_HUNDREDS})", re.IGNORECASE)

@@ -17,6 +17,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
+from nanoreason.data.columns import ROLES, check_columns
 from nanoreason.data.problem import read_mixture
 from nanoreason.files import shown
 from nanoreason.params.validation import (KINDS, Name, ParameterError, Params, Seed, bad_value,
@@ -54,6 +55,8 @@ class _WithData(Params):
     data: str = Field("procedural", description=f"one of {', '.join(SOURCES)} (gsm8k@main: a revision), the path of a "
                       "file that is there, or (01 and 02) several in shares: gsm8k:2+math:1")
     data_path: str | None = Field(None, description="a file or folder to read instead of the hub")
+    columns: dict[Literal[ROLES], str | list[str]] | None = Field(
+        None, description="of a file: the fields of question, answer and solution; None: guessed")
     language: Literal[LANGUAGES] = Field(
         "en", description=f"of procedural problems, one of {', '.join(LANGUAGES)}")
 
@@ -65,6 +68,12 @@ class _WithData(Params):
         if not one and not (found and cls.kind in ("data", "train")) \
                 and not os.path.isfile(value):
             raise ValueError("no such source and no such file")
+        return value
+
+    @field_validator("columns")
+    @classmethod
+    def _question_and_answer(cls, value: dict | None) -> dict | None:
+        check_columns(value)
         return value
 
 
@@ -116,7 +125,7 @@ class TrainParams(_Prepares):
         "gradient_checkpointing", "unpack", "processes", "report_to", "fresh", "max_minutes",
         "checkpoint_minutes", "checkpoint_gigabytes")
     by_content: ClassVar[tuple[str, ...]] = (
-        "data", "data_path", "language", "error_kinds", "drop_ambiguous", "max_length", "base",
+        "data", "data_path", "columns", "language", "error_kinds", "drop_ambiguous", "max_length", "base",
         "reasoning_run")
     run: Name | None = Field(None, description="text of letters, digits, dots, _ and -; None: "
                              "the name is made of what differs from the profile")
@@ -223,7 +232,7 @@ class EvaluateParams(_WithData):
     kind: ClassVar[str] = "evaluate"
     recorded: ClassVar[tuple[str, ...]] = ("profile", "run", "batch_tokens", "unpack",
                                            "baseline", "prompted")
-    by_content: ClassVar[tuple[str, ...]] = ("data", "data_path")
+    by_content: ClassVar[tuple[str, ...]] = ("data", "data_path", "columns")
     extending: ClassVar[tuple[str, ...]] = ("n", "settings", "splits", "interventions",
                                             "samples")
     run: Name | None = Field(None, description="the name of a run; None: that of the profile")

@@ -45,6 +45,21 @@ def test_thirteen_shared_words_are_too_many(train, contaminated):
         assert tests.counts[{"t1": "gsm8k", "t2": "math"}[owner]] == 1
 
 
+def test_drawing_code_and_stock_phrases_contaminate_nothing():
+    code = "[asy] unitsize(1 cm); draw((0,0)--(4,0)--(4,3)--(0,3)--cycle); label(2, 1, 0); [/asy]"
+    stock = "express your answer in its simplest form and give all the digits that it has"
+    tests = TestSets({"math": [question(f"What is the perimeter? {code} {stock}", "t1"),
+                               question("What is 17 + 8?", "t2"), question(LONG, "t3")]})
+    train = [question(f"Find the area of the kite. {code}", "p"),
+             *(question(f"What is {n} times {n + 1}? {stock}", f"s{n}") for n in range(11)),
+             question("What is 17 - 8?", "q"), question("what is 17+8", "r"),
+             question(f"Anna says: {LONG}", "u"), question(LONG[:50] + ".", "v")]
+    found = {r.problem_id: r for r in tests.clean(train) if isinstance(r, Rejection)}
+    assert set(found) == {"r", "u"} and tests.runs == {"all": 1, "6 and more": 1}
+    few = {r.problem_id for r in tests.clean(train[1:4]) if isinstance(r, Rejection)}
+    assert few == {"s0", "s1", "s2"}  # ten at most: no stock phrase
+
+
 def test_words_are_counted_as_documented():
     assert len(shingles(LONG)) == len(LONG.split()) - 12
     assert shingles("one two") == {"one two"} and shingles("?!") == set()

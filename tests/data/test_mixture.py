@@ -71,7 +71,8 @@ def test_two_data_sets_become_one_training_set(folder):
     assert len(records) == 20 and {r["source"] for r in records} == {"math"}
     reasons = report["by_source"]["math"]["reasons"]
     # `Problem 29` is in both parts; it and its like have fewer than 13 words.
-    assert report["test_sets"] == {"questions": 2, "math": reasons["contaminated"], "absent": []}
+    assert report["test_sets"] == {"questions": 2, "math": reasons["contaminated"], "absent": [],
+                                   "shared_runs": {"all": reasons["contaminated"]}}
     assert reasons["recorded/missing"] >= 3
     assert report["read"] == report["kept"] + len(report["rejected"])
 
@@ -94,7 +95,7 @@ def test_two_data_sets_become_one_training_set(folder):
 def test_a_lone_file_has_no_test_set_and_that_is_said(folder):
     report = {}
     prepare("gsm8k", total=10, path=folder / "gsm8k" / "train.jsonl", report=report)
-    assert report["test_sets"] == {"questions": 0, "absent": ["gsm8k"]}
+    assert report["test_sets"] == {"questions": 0, "absent": ["gsm8k"], "shared_runs": {}}
     (folder / "gsm8k" / "test.jsonl").unlink()
     prepare("gsm8k", total=10, path=folder / "gsm8k", report=report)
     assert report["test_sets"]["absent"] == ["gsm8k"]

@@ -127,7 +127,7 @@ def test_exams_are_read_year_by_year_and_2023_is_the_test(tmp_path):
 
 def test_what_an_exam_lacks_is_named(tmp_path):
     path = tmp_path / "MET_Math_IE_2023.json"
-    records = [exam_record(1, Image_Question="MET_Math_2023_1.png"),
+    records = [exam_record(1, Question="Đồ thị như hình vẽ bên là của hàm số nào?"),
                exam_record(2, Choice="E"), exam_record(3, Choice=" b. "),
                exam_record(4, Question=""), exam_record(5, Choice=None), "text",
                exam_record(7, Image_Question=None, ID=None), exam_record(3),
@@ -141,6 +141,22 @@ def test_what_an_exam_lacks_is_named(tmp_path):
     path.write_text(json.dumps(records)[:-5])
     (broken,) = load_problems("vnhsge", path, "test")
     assert broken.reason == "not_json" and broken.place == path.name
+
+
+@pytest.mark.parametrize("question, figure", [
+    ("Hàm số có đồ thị như hình vẽ bên nghịch biến trên khoảng nào?", True),
+    ("Diện tích phần gạch trong hình bên bằng bao nhiêu?", True),
+    ("Quan sát hình dưới. Giá trị lớn nhất là", True),
+    ("Hàm số có bảng biến thiên như sau: x: 0 2; f(x): 1 5. Giá trị cực đại bằng", False),
+    ("Thể tích của hình chóp có diện tích đáy 3 và chiều cao 4 bằng", False),
+    ("Đồ thị của hàm số y = x + 2 cắt trục tung tại điểm nào?", False),
+])
+def test_a_question_is_asked_of_a_figure_where_its_words_say_so(tmp_path, question, figure):
+    path = tmp_path / "exam.jsonl"
+    path.write_text("\n".join(json.dumps(exam_record(n, Question=question, Image_Question=image))
+                              for n, image in enumerate(("", "image1.png"))))
+    assert kinds(load_problems("vnhsge", path, "test")) == 2 * (
+        ["needs_image"] if figure else [Problem])
 
 
 # --- all of them ------------------------------------------------------------------------

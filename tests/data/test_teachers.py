@@ -13,9 +13,10 @@ import pytest
 from huggingface_hub import constants
 
 from nanoreason import paths
+from nanoreason.arithmetic import read_equations
 from nanoreason.data import filter_traces, teach
 from nanoreason.data.llm_teacher import LlmTeacher
-from nanoreason.data.problem import Rejection, make_record, write_traces
+from nanoreason.data.problem import Problem, Rejection, make_record, write_traces
 from nanoreason.data.procedural import problems
 from nanoreason.data.teachers import RecordedTeacher
 from nanoreason.data.verify_lines import procedural_trace
@@ -343,3 +344,61 @@ def test_stages_alone_are_put_together_where_the_answer_was_right(tmp_path):
     counts = recorded.counts
     assert counts["read"] == 10 == sum(counts.values()) - counts["read"]
     assert counts["repeated"] == 1 and counts["recorded/no_question"] == 2
+
+
+LAYOUTS = {  # PLAN, EXECUTE, VERIFY of `12 * 9 = 108, 108 - 30 = 78`
+    "numbers": ("1. All.\n2. Less 30.", "1. 12 * 9 = 108\n2. 108 - 30 = 78", "fine"),
+    "Step k": ("Step 1: All.\nStep 2: Less 30.",
+               "Step 1: 12 * 9 = 108\nStep 2: 108 - 30 = 78\nResult: 78", "78 + 30 = 108"),
+    "bold": ("**Step 1:** All.\n**Step 2:** Less 30.", "**Step 1:** 12 * 9 = 108\n"
+             "**Step 2:** 108 - 30 = 78\n**Result:** 78 coins", "Let me verify: ✓\n\\boxed{78}"),
+    "Bước k": ("Bước 1: Tính.\nBước 2: Trừ 30.",
+               "Bước 1: 12 * 9 = 108\nBước 2: 108 - 30 = 78\nKết quả: 78", "Đúng. Đáp số: 78"),
+    "bullets": ("- All.\n- Less 30.", "- 12 * 9 = 108\n- 108 - 30 = 78\n- Result: 78 coins.", "ok"),
+    "bullets and Step k": ("- Step 1: All.\n- Step 2: Less 30.",
+                           "- Step 1: 12 * 9 = 108 coins.\n- Step 2: 108 - 30 = 78", "* right"),
+    "brackets": ("1) All.\n2) Less 30.", "(1) 12 * 9 = 108\n(2) 108 - 30 = 78", "fine"),
+    "PLAN on one line": ("Step 1: all. Step 2: less 30.", "1. 12 * 9 = 108\n2. 108 - 30 = 78",
+                         "Check: 78 + 30 = 108 ✓. Answer: 78."),
+    "steps on one line": ("1. All. 2. Less 30.", "Step 1: 12 * 9 = 108 Step 2: 108 - 30 = 78 "
+                          "Result: 78", "Fine. Verdict: correct. Answer: 78"),
+    "lines": ("All.\nLess 30.", "12 * 9 = 108\n108 - 30 = 78", "78 + 30 = 108"),
+    "steps of two lines": ("Step 1: All.\nStep 2: Less 30.",
+                           "Step 1: Multiply.\n12 * 9 = 108\nStep 2: Take.\n108 - 30 = 78", "ok"),
+}
+
+
+def laid_out(name, **changes):
+    plan, execute, verify = LAYOUTS[name]
+    question = f"Leo saves 12 coins a week for 9 weeks and spends 30, {name}. How many has he?"
+    return Problem(name, "own", "train", "en", question, "78"), {
+        "id": name, "question": question, "original_solution": "", "cot_4steps": {
+            "understand": "- Given: 12 coins, 9 weeks, 30 spent\n- Goal: coins left",
+            "plan": plan, "execute": execute, "verify": verify},
+        "model_prediction": "78", "ground_truth": "78", "is_correct": True,
+        "full_response": ""} | changes
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_the_layouts_of_the_original_study_are_read(tmp_path, name):
+    problem, record = laid_out(name)
+    plan, execute, verify = LAYOUTS[name]
+    text = (f"#### UNDERSTAND ####\n- Given: 12\n#### PLAN ####\n{plan}\n#### EXECUTE ####\n"
+            f"{execute}\n#### VERIFY ####\n{verify}")
+    whole = laid_out(name, cot_4steps=None, full_response=text)[1]
+    for number, line in enumerate((record, whole)):
+        path = tmp_path / f"{number}.jsonl"
+        path.write_text(json.dumps(line))
+        ((_, trace),), rejected = filter_traces([(problem, *RecordedTeacher(path).teach([problem]))])
+        values = [equation.right for step in trace.execute for equation in read_equations(step)]
+        assert values == ["108", "78"] and trace.answer == trace.result == "78"
+        assert len(trace.plan) == 2 and not any(step[:1] in "-*0123456789" for step in trace.plan)
+
+
+def test_a_refusal_names_the_layout(tmp_path):
+    problem, record = laid_out("Step k")
+    record["cot_4steps"]["plan"] = "Multiply, then subtract."
+    path = tmp_path / "old.jsonl"
+    path.write_text(json.dumps(record))
+    (found,) = RecordedTeacher(path).teach([problem])
+    assert "PLAN one line, EXECUTE `Step k:` lines" in found.detail

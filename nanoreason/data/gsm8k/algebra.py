@@ -26,7 +26,7 @@ from nanoreason.data.problem import write_number
 ANNOTATION = re.compile(r"<<([^<>]*)>>")
 _LETTER = re.compile(r"(?<![^\W\d_])([^\W\d_aAI])(?![^\W\d_]|['’.])")
 _SYMBOLS = str.maketrans({"×": "*", "·": "*", "÷": "/", "−": "-", "–": "-", "[": "(", "]": ")",
-                          "$": " ", "£": " ", "€": " "})
+                          **dict.fromkeys("$€£¥₫¢₹₺₣₩₽฿₱₦₪", " ")})
 _ONE = Number(Fraction(1), "1")
 # What the parser reads in place of the letter: digits that no solution writes.
 _UNKNOWN = "9081726354"

@@ -18,7 +18,6 @@ from nanoreason.data.gsm8k.steps import BinarySteps, StepError, complete, exact
 from nanoreason.data.problem import Problem, Rejection, Step, write_number
 from nanoreason.graph.quantities import quantities
 
-FINAL = re.compile(r"^####\s*(.*?)\s*$", re.MULTILINE)
 _SIGNS = str.maketrans({"–": "-", "[": "(", "]": ")", "½": "(1/2)", "¼": "(1/4)", "¾": "(3/4)"})
 # How solutions write arithmetic, and how it is read.
 _WRITTEN = [(re.compile(pattern), instead) for pattern, instead in (
@@ -29,46 +28,6 @@ _WRITTEN = [(re.compile(pattern), instead) for pattern, instead in (
     (r"(?<=/[0-9]\))\s?\$?(?=[0-9(])", " * "),  # (1/2) 18 = 9
 )]
 _MIXED = re.compile(r"(?<![\w./])([0-9]+)\s(?:and\s)?([1-9])/([2-9])(?![0-9./])")
-
-
-def read_problem(record: dict, problem_id: str, source: str, split: str, place: str
-                 ) -> Problem | Rejection:
-    """A record with `question` and `answer` as a `Problem`, or why it is none.
-
-    `details["solution"]` holds the (sub-question or "", step) pairs of the answer; it is
-    empty where the answer is a bare value. `answer` becomes the text after `####`, without
-    currency, thousands commas and a full stop.
-    """
-    question, answer = record.get("question"), record.get("answer")
-    if not isinstance(question, str) or not question.strip():
-        return Rejection(problem_id, "no_question", place,
-                         f"field `question` must be text, not {question!r:.80}")
-    if isinstance(answer, (int, float)) and not isinstance(answer, bool):
-        answer = str(answer)
-    if not isinstance(answer, str) or not answer.strip():
-        return Rejection(problem_id, "no_answer", place,
-                         f"field `answer` must be text or a number, not {answer!r:.80}")
-    final = FINAL.search(answer)
-    if final is None and source == "gsm8k" or final and not final[1]:
-        return Rejection(problem_id, "no_final_answer", place,
-                         f"no `#### value` line in the answer {answer[-60:]!r}")
-    gold, steps = (final[1], answer[:final.start()]) if final else (answer.strip(), "")
-    return Problem(problem_id, source, split, record.get("language", "en"), question,
-                   plain_number(gold), details={"solution": _solution(steps)})
-
-
-def plain_number(answer: str) -> str:
-    """An answer without currency, thousands commas and full stop, if that is a number."""
-    bare = answer.strip().lstrip("$€£").rstrip(".").replace(",", "").strip()
-    return bare if re.fullmatch(r"-?[0-9]+(\.[0-9]+)?%?", bare) else answer.strip()
-
-
-def _solution(text: str) -> tuple[tuple[str, str], ...]:
-    pairs = []
-    for line in filter(None, map(str.strip, text.split("\n"))):
-        asked, stars, step = line.partition(" ** ")
-        pairs.append((asked.strip(), step.strip()) if stars else ("", line))
-    return tuple(pairs)
 
 
 class Unteachable(ValueError):

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from nanoreason.arithmetic import evaluate
 from nanoreason.arithmetic.expression import parse_expression, value_of
+from nanoreason.data.columns import read_problem
 from nanoreason.data.gsm8k.algebra import solved
-from nanoreason.data.gsm8k.solutions import read_problem
 from nanoreason.data.gsm8k.teacher import gsm8k_trace
 
 

@@ -4,7 +4,8 @@ import re
 import pytest
 
 from nanoreason.data import filter_traces
-from nanoreason.data.gsm8k.solutions import Unteachable, read_problem
+from nanoreason.data.columns import read_problem
+from nanoreason.data.gsm8k.solutions import Unteachable
 from nanoreason.data.gsm8k.teacher import (fingerprint, gsm8k_trace, known_sources,
                                            table_use)
 from nanoreason.graph import dependency_graph
