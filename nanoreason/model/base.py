@@ -27,8 +27,8 @@ from threading import Lock
 import torch
 from huggingface_hub import hf_hub_download, snapshot_download, try_to_load_from_cache
 from huggingface_hub.errors import LocalEntryNotFoundError
-from transformers import (AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, GgufConfig,
-                          PreTrainedTokenizerFast)
+from transformers import (AutoConfig, AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig,
+                          GgufConfig, PreTrainedTokenizerFast)
 
 from nanoreason import paths
 from nanoreason.environment import choose_device, choose_dtype
@@ -215,7 +215,8 @@ def load_base(base: str = "nano", quantisation: str = "nf4",
               device: torch.device | None = None):
     """A frozen base model and its tokenizer, on one device.
 
-    Raises `ValueError` for an unknown quantisation and `FileNotFoundError` for a missing
+    A base that is saved in nf4 is taken as it is. Raises `ValueError` for an unknown
+    quantisation and for a base that is saved in another one, `FileNotFoundError` for a missing
     nano base. Returns (model, tokenizer).
     """
     if quantisation not in QUANTISATIONS:
@@ -224,11 +225,19 @@ def load_base(base: str = "nano", quantisation: str = "nf4",
     device = device or choose_device()
     dtype, _ = choose_dtype(device)
     options = {"dtype": dtype, "device_map": {"": device}}
-    if quantisation == "nf4":
+    location = locate(base).path
+    # transformers lets what is saved win in silence: what the run records would be wrong.
+    saved = getattr(AutoConfig.from_pretrained(location), "quantization_config", {})
+    form = "8 bits" if saved.get("load_in_8bit") else saved.get("bnb_4bit_quant_type",
+                                                                saved.get("quant_method"))
+    if saved and (form, quantisation) != ("nf4", "nf4"):
+        raise ValueError(f"base {base} is saved in {form}, and quantisation={quantisation!r} asks "
+                         "for something else: take the base as it was before that, or one saved "
+                         "in nf4 with quantisation='nf4'")
+    if quantisation == "nf4" and not saved:
         options["quantization_config"] = BitsAndBytesConfig(
             load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True,
             bnb_4bit_compute_dtype=dtype)
-    location = locate(base).path
     model = AutoModelForCausalLM.from_pretrained(location, **options)
     for parameter in model.parameters():
         parameter.requires_grad_(False)

@@ -14,7 +14,7 @@ one that is not finished is set aside with all that stands beside it.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,8 +35,8 @@ BITS = ("micro_batch_size", "micro_batch_tokens", "gradient_checkpointing", "unp
 FINISHED = "finished.json"
 CHECKPOINTS = "checkpoints"
 STARTS = "starts.txt"  # a line for every session that began to train: the step it began at
-# What a training leaves before it has computed anything that could be lost.
-BEGUN = ("params.yaml", STARTS, CHECKPOINTS, "on_policy.jsonl")
+# What a training leaves before it has computed anything that could be lost; ".": half a file.
+BEGUN = (".", "params.yaml", STARTS, CHECKPOINTS, "on_policy.jsonl")
 
 
 def identity(params: TrainParams, base: Location, device: str, dtype: str, processes: int,
@@ -132,8 +132,7 @@ class TrainingState:
         self.run.path(STARTS).unlink(missing_ok=True)
 
 
-def make_way(params: TrainParams, what: Mapping[str, Any], log: Callable[[str], None] = print,
-             fresh: bool = False) -> bool:
+def make_way(params: TrainParams, what: Mapping[str, Any], fresh: bool = False) -> bool:
     """Leave in the folder of `params.run` only what the training `what` may go on from.
 
     what: its identity, which need not name its rows yet. fresh: nothing of what is there
@@ -151,9 +150,9 @@ def make_way(params: TrainParams, what: Mapping[str, Any], log: Callable[[str], 
         if finished:
             there = read_manifest(run.folder, FINISHED)["identity"]
     except (DamagedError, KeyError) as error:
-        log(f"the files of run {run.name} are damaged ({error})")
+        print(f"the files of run {run.name} are damaged ({error})")
     if there is None and not finished:
-        checkpoint = Checkpoints(run.path(CHECKPOINTS), what, 0.0, log).latest()
+        checkpoint = Checkpoints(run.path(CHECKPOINTS), what, 0.0).latest()
         there = checkpoint and checkpoint.identity
         if all(path.name.startswith(BEGUN) for path in run.folder.iterdir()):
             there = there or what
@@ -166,47 +165,42 @@ def make_way(params: TrainParams, what: Mapping[str, Any], log: Callable[[str], 
     if there is None or changes:
         why = f"was another training ({told(changes)})" if changes else \
             "is not whole" if finished else "holds files that no training can go on from"
-        log(f"run {run.name} {why}: it is kept as {paths.relative(set_aside(run.folder))}")
+        print(f"run {run.name} {why}: it is kept as {paths.relative(set_aside(run.folder))}")
     return finished and there is not None
 
 
-def open_training(params: TrainParams, what: Mapping[str, Any], main: bool = True
-                  ) -> TrainingState:
+def open_training(params: TrainParams, what: Mapping[str, Any]) -> TrainingState:
     """How far the training of this identity has come in `params.run`, after `make_way`.
 
-    main: False for the further processes of a training: they come second, find the same,
-    and change nothing.
+    Of several processes the first alone asks: while it writes, the others would find half.
     """
-    log = print if main else lambda sentence: None
     run = Run(paths.RUNS / params.run)
-    checkpoints = Checkpoints(run.path(CHECKPOINTS), what, params.checkpoint_gigabytes, log)
-    if make_way(params, what, log):
-        if main:
-            TrainingState(run, checkpoints).clear()  # killed between the seal and the clearing
-        log(f"run {run.name} is finished with these parameters: nothing is trained again "
-            "(fresh=True would)")
+    checkpoints = Checkpoints(run.path(CHECKPOINTS), what, params.checkpoint_gigabytes)
+    if make_way(params, what):
+        TrainingState(run, checkpoints).clear()  # killed between the seal and the clearing
+        print(f"run {run.name} is finished with these parameters: nothing is trained again "
+              "(fresh=True would)")
         return TrainingState(run, checkpoints, finished=True)
-    checkpoint, starts = checkpoints.latest(), _starts(run, log)
-    if main:
-        starts.append(str(checkpoint.step if checkpoint else 0))
-        write_text(run.path(STARTS), "".join(f"{step}\n" for step in starts))
+    checkpoint, starts = checkpoints.latest(), _starts(run)
+    starts.append(str(checkpoint.step if checkpoint else 0))
+    write_text(run.path(STARTS), "".join(f"{step}\n" for step in starts))
     if checkpoint is not None:
         there, here = _recorded(checkpoint.identity), what["recorded"]
         other = {name: (there.get(name), here[name]) for name in BITS
                  if there.get(name) != here[name]}
-        log(f"run {run.name} goes on from step {checkpoint.step}" + (
+        print(f"run {run.name} goes on from step {checkpoint.step}" + (
             f": the same training, no longer bit for bit ({told(other)})" if other else ""))
     return TrainingState(run, checkpoints, False, checkpoint, len(starts))
 
 
-def _starts(run: Run, log: Callable[[str], None]) -> list[str]:
+def _starts(run: Run) -> list[str]:
     """The sessions so far; a damaged record of them is set aside."""
     path = run.path(STARTS)
     lines = path.read_bytes().split() if path.exists() else []
     if all(line.isdigit() for line in lines):
         return [line.decode() for line in lines]
-    log(f"{STARTS} of run {run.name} is damaged: it is kept as {set_aside(path).name}, and "
-        "sessions are counted anew")
+    print(f"{STARTS} of run {run.name} is damaged: it is kept as {set_aside(path).name}, and "
+          "sessions are counted anew")
     return []
 
 

@@ -111,7 +111,7 @@ def train(params: TrainParams) -> Run:
         device = choose_device()
         what = _identity(params, locate(params.base), find_reasoning(params), device,
                          choose_dtype(device)[0], processes)
-        make_way(params, what, print, params.fresh)
+        make_way(params, what, params.fresh)
     train_in_processes(params.as_dict(), processes)
     return find_run(params.run)
 
@@ -139,22 +139,20 @@ def train_here(params: TrainParams) -> Run | None:
     with Run(paths.RUNS / params.run).held("training") if main else nullcontext():
         what = _identity(params, base, reasoning, device, dtype, len(gathered(None)))
         if main:
-            make_way(params, what, print, params.fresh)
+            make_way(params, what, params.fresh)
         with first_before_others():
             tokenizer = load_tokenizer(params.base)
             records, of_data = training_records(params, reasoning, tokenizer, device)
         rows, counts = encode_records(tokenizer, records, params.max_length, params.form)
         what["rows_sha256"] = rows_sha256(rows)
-        with first_before_others():
-            state = open_training(params, what, main)
-            if not state.finished:
-                if main:
-                    print(download_text(base))
-                model, _ = load_base(params.base, params.quantisation, device)
+        state = gathered(open_training(params, what) if main else None)[0]
         if state.finished:
             return state.run if main else None
         if main:
             state.run.write_params(params)
+            print(download_text(base))
+        with first_before_others():
+            model, _ = load_base(params.base, params.quantisation, device)
         model = attach_adapters(model, params.rank, params.alpha, params.dropout, params.seed,
                                 params.routing)
         if reasoning is not None:

@@ -10,6 +10,7 @@ import pytest
 import torch
 from huggingface_hub import constants
 from huggingface_hub.errors import LocalEntryNotFoundError
+from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
 from nanoreason.model.base import (NANO, RECORD, WHEELS, base_name, converted_folder, load_base,
                                    locate)
@@ -112,6 +113,23 @@ def test_a_folder_is_a_base_too(tmp_path):
     locate.cache_clear()
     other = locate(str(tmp_path))
     assert list(other.files) == ["config.json"] and other.version != found.version
+
+
+def test_a_base_that_is_saved_quantised_is_what_it_is_or_refused(tmp_path):
+    whole, tokenizer = load_base("nano", "nf4", torch.device("cpu"))
+    eight = AutoModelForCausalLM.from_pretrained(
+        NANO, quantization_config=BitsAndBytesConfig(load_in_8bit=True), device_map="cpu")
+    for name, model in (("nf4", whole), ("eight", eight)):
+        model.save_pretrained(tmp_path / name)
+        tokenizer.save_pretrained(tmp_path / name)
+    found, _ = load_base(str(tmp_path / "nf4"), "nf4", torch.device("cpu"))
+    ids = torch.tensor([prompt_ids(tokenizer, "How many?")])
+    with torch.no_grad():
+        assert torch.equal(found(ids).logits, whole(ids).logits)
+    for name, quantisation in (("nf4", "none"), ("eight", "nf4"), ("eight", "none")):
+        with pytest.raises(ValueError, match=f"saved in {name.replace('eight', '8 bits')}, and "
+                                             f"quantisation='{quantisation}' asks for"):
+            load_base(str(tmp_path / name), quantisation, torch.device("cpu"))
 
 
 def test_a_base_in_an_adapter_is_a_name_and_no_path(tmp_path):

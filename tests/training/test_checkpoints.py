@@ -2,11 +2,10 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
+from contextlib import suppress
+from multiprocessing import get_context
 
 import pytest
 
@@ -141,36 +140,38 @@ def test_what_a_kill_leaves_of_a_removed_one_is_never_loaded(kept, said):
         assert "is damaged" in said[-1] and "checkpoint-2" not in names(kept)
 
 
-WRITER = """
-import sys
-from pathlib import Path
-from nanoreason.training.checkpoints import Checkpoints
-kept = Checkpoints(Path(sys.argv[1]), {"a": 1}, 1.0)
-start = (kept.latest() or type("none", (), {"step": 0})).step
-print(start, flush=True)
-for step in range(start + 1, 10**6):
-    folder = kept.begin(step)
-    for name in "abc":
-        (folder / name).write_text(f"{step}" * 1000)
-    kept.commit(step)
-    print(step, flush=True)
-"""
+def keep_writing(folder, pipe):
+    """Checkpoint after checkpoint, each told when it is whole, for ever."""
+    kept = Checkpoints(folder, {"a": 1}, 1.0)
+    start = getattr(kept.latest(), "step", 0)
+    pipe.send(start)
+    for step in range(start + 1, 10**6):
+        made = kept.begin(step)
+        for name in "abc":
+            (made / name).write_text(f"{step}" * 1000)
+        kept.commit(step)
+        pipe.send(step)
 
 
 def test_a_writer_killed_at_any_moment_leaves_a_sound_one(tmp_path):
-    folder, reached = tmp_path / "checkpoints", 0
+    folder, reached, context = tmp_path / "checkpoints", 0, get_context("fork")
     for delay in (0.003, 0.011, 0.019, 0.027):
-        process = subprocess.Popen([sys.executable, "-c", WRITER, str(folder)],
-                                   stdout=subprocess.PIPE, text=True)
-        assert int(process.stdout.readline()) == reached  # where it goes on
-        process.stdout.readline()  # its first checkpoint is whole
+        there, here = context.Pipe(duplex=False)
+        process = context.Process(target=keep_writing, args=(folder, here))
+        process.start()
+        here.close()
+        assert there.recv() == reached  # where it goes on
+        told = [there.recv()]  # its first checkpoint is whole
         time.sleep(delay)
-        os.kill(process.pid, signal.SIGKILL)
-        told = [int(line) for line in process.communicate()[0].splitlines()]
-        assert process.returncode == -signal.SIGKILL
+        process.kill()
+        process.join()
+        assert process.exitcode == -signal.SIGKILL
+        with suppress(EOFError, OSError):
+            while True:
+                told.append(there.recv())
         said = []
         found = Checkpoints(folder, {"a": 1}, 1.0, said.append).latest()
-        assert said == [] and found.step >= max([reached + 1, *told])
+        assert said == [] and found.step >= max(told) > reached
         for name in "abc":
             assert (found.folder / name).read_text() == f"{found.step}" * 1000
         reached = found.step
