@@ -19,7 +19,7 @@ from nanoreason.data.gsm8k.teacher import gsm8k_trace
 from nanoreason.data.llm_teacher import LlmTeacher
 from nanoreason.data.problem import Problem, Rejection, question_sha256, read_json_lines
 from nanoreason.data.verify_lines import procedural_trace, with_rule_checks
-from nanoreason.endpoint import SECONDS, Client, endpoint
+from nanoreason.endpoint import MAX_BYTES, SECONDS, Client, endpoint
 from nanoreason.stages import ANSWER, RESULT, VERDICT, Stage, TraceError
 from nanoreason.trace import Trace, cut_sections, parse_trace
 
@@ -210,14 +210,14 @@ def _laid_out(text: str) -> tuple[list[str], dict[str, str], str]:
 def choose_teacher(name: str, model: str | None = None, url: str | None = None,
                    path: str | None = None, parallel: int = 4,
                    local: Callable[[str], Callable[[dict], str]] | None = None,
-                   seconds: float = SECONDS):
+                   seconds: float = SECONDS, max_bytes: int = MAX_BYTES):
     """What `teach` and `prepare` take as `teacher`, from a notebook's parameters.
 
     name: "rules"; "llm": the rules first, then the language model `model` at the endpoint
     `url` (None: the hub's providers; "local": on this machine, by what `local` makes of the
     model's name, see `model.base.chat`); "recorded": the traces of the file `path` alone.
-    seconds: of one try. The endpoint's token is read from the environment,
-    `NANOREASON_TEACHER_TOKEN`. Raises `ValueError` for what is missing.
+    seconds, max_bytes: of one try and of its answer. The endpoint's token is read from the
+    environment, `NANOREASON_TEACHER_TOKEN`. Raises `ValueError` for what is missing.
     """
     if name == "rules":
         return name
@@ -235,5 +235,5 @@ def choose_teacher(name: str, model: str | None = None, url: str | None = None,
             raise ValueError("teacher_url 'local' needs `local`: give model.base.chat")
         complete, parallel = local(model), 1
     else:
-        complete = endpoint(url, os.environ.get(TOKEN), seconds)
+        complete = endpoint(url, os.environ.get(TOKEN), seconds, max_bytes)
     return RulesFirst(LlmTeacher(Client(model, complete, folder, parallel)))

@@ -19,6 +19,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from nanoreason.data.columns import ROLES, check_columns
 from nanoreason.data.problem import read_mixture
+from nanoreason.endpoint import MAX_BYTES, SECONDS
 from nanoreason.files import shown
 from nanoreason.params.validation import (KINDS, Name, ParameterError, Params, Seed, bad_value,
                                           given_names, load_profile, name_of, owners,
@@ -114,6 +115,8 @@ class DataParams(_Prepares):
         None, description="an endpoint's address, local, or None for the hub's providers")
     teacher_path: str | None = Field(None, description="a file, for teacher recorded")
     teacher_parallel: Count = Field(4, description="requests at one time, 1 or more")
+    teacher_seconds: Positive = Field(SECONDS, description="of a try, in all, above 0")
+    teacher_bytes: Count = Field(MAX_BYTES, description="of an answer, in all, 1 or more")
 
 
 class TrainParams(_Prepares):

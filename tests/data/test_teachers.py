@@ -18,7 +18,7 @@ from nanoreason.data import filter_traces, teach
 from nanoreason.data.llm_teacher import LlmTeacher
 from nanoreason.data.problem import Problem, Rejection, make_record, write_traces
 from nanoreason.data.procedural import problems
-from nanoreason.data.teachers import RecordedTeacher
+from nanoreason.data.teachers import RecordedTeacher, choose_teacher
 from nanoreason.data.verify_lines import procedural_trace
 from nanoreason.endpoint import FAILED, GIVE_UP_AFTER, Client, EndpointError, Unavailable, endpoint
 from nanoreason.model.base import chat
@@ -257,6 +257,18 @@ def test_the_header_of_a_busy_server_is_read(server, tmp_path):
     patient = teacher(server, tmp_path, sleep=waits.append)
     assert codes(patient.teach(PROBLEMS[:1])) == ["trace"]
     assert 30 <= waits[0] <= 50 and max(waits[1:]) < 1
+
+
+def test_the_limits_of_a_notebook_hold_for_each_try(server, workspace):
+    """A teacher as notebook 01 makes it: one answer too late, one too long, one in order."""
+    for limits, faults, said in (((0.5, 9999), ["slow"], "no whole answer within 0.5 seconds"),
+                                 ((9.0, 99), [], "the answer has more than 99 bytes"),
+                                 ((9.0, 9999), [], None)):
+        server.faults = {0: faults}
+        asked = choose_teacher("llm", f"m{limits}", server.url, None, 1, None, *limits)
+        asked.other.client.retries = 0
+        found, = asked.other.teach(PROBLEMS[:1])
+        assert getattr(found, "detail", None) == said
 
 
 def test_the_hub_token_goes_to_no_other_server(server, tmp_path, monkeypatch):
