@@ -107,8 +107,7 @@ def test_cut_off_after_the_last_step_nothing_is_trained_twice(unbroken, monkeypa
 def test_max_minutes_stops_in_time_and_the_same_call_goes_on(unbroken, capsys):
     begun = paths.RUNS / "timed"  # killed within its first write
     begun.mkdir()
-    for name in (".params.yaml.9.part", STARTS):
-        (begun / name).write_text("0\n")
+    (begun / ".params.yaml.9.part").write_text("profile: na")
     stopped = go("timed", max_minutes=1e-6, checkpoint_minutes=10.0)
     assert facts(stopped)["optimiser_steps"] == 1 and not facts(stopped)["finished"]
     assert facts(stopped)["planned_steps"] == STEPS
