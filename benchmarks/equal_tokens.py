@@ -2,13 +2,14 @@
 
     python benchmarks/equal_tokens.py write FOLDER [SEED ...]    hours; goes on after a stop
     python benchmarks/equal_tokens.py score FOLDER               results/equal-tokens.json
+    python benchmarks/equal_tokens.py draw                       its figure
 
 Three recipes of 12,000 problems each, three seeds, the same 1,000 problems of `test`:
 `reference`, the default, half of whose traces have an error; and two controls that have right
 traces alone and end with EXECUTE, `right` as it is and `columns` with its sums digit by digit.
 Each answers greedily and SAMPLES times at TEMPERATURE. Where VERIFY blames a step, the steps
 from there on are drawn anew, up to TRIES times (resampling as in arXiv 2510.12157). A method's
-cost is all that is written for it. `score` needs no model.
+cost is all that is written for it. `score` and `draw` need no model.
 """
 from __future__ import annotations
 
@@ -21,10 +22,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from gpu_columns import worked
 from gpu_loops import tune_adapters
+from matplotlib.figure import Figure
 from safetensors.torch import load_file, save_file
 
 from nanoreason import paths
@@ -36,6 +39,8 @@ from nanoreason.evaluation.generate import natural_rows
 from nanoreason.evaluation.report import crossed_bootstrap, mean
 from nanoreason.evaluation.rows import ScoredRow, Texts
 from nanoreason.evaluation.self_verification import before_verify
+from nanoreason.figures.plots import GREY, PAGE, save_figure, use_style
+from nanoreason.figures.tables import Table
 from nanoreason.files import read_text, write_json, write_text
 from nanoreason.model.adapters import adapter_parameters, attach_adapters
 from nanoreason.model.base import load_base
@@ -54,6 +59,9 @@ SEEDS, ASKED, TRACES, SAMPLES, TRIES, TEMPERATURE = (0, 1, 2), 1000, 12_000, 4, 
 MAX_NEW, BATCH_TOKENS = 448, 262_144
 CONTROLS = ("right", "columns")
 RECIPES = ("reference", *CONTROLS)
+LOOKS = {"reference": (Stage.VERIFY.colour, "o", "errors in half of the traces, VERIFY"),
+         "right": (GREY, "^", "right traces alone, no VERIFY"),
+         "columns": (Stage.EXECUTE.colour, "s", "the same, sums digit by digit")}
 
 
 class Method(NamedTuple):
@@ -291,9 +299,49 @@ def _interval(values: np.ndarray) -> list[float] | None:
     return crossed_bootstrap(mean, np.stack([values, np.ones_like(values)], axis=-1))
 
 
+def table(result: dict) -> Table:
+    """The methods of a result file, cheapest first within each recipe."""
+    rows = []
+    for found in sorted(result["methods"], key=lambda found: (
+            RECIPES.index(found["recipe"]), found["tokens"])):
+        right, asked = sum(found["right"]), result["n"] * len(result["seeds"])
+        low, high = (100 * limit for limit in found["interval"])
+        points, (least, most) = found["against"]["points"], found["against"]["interval"]
+        rows.append((found["recipe"], found["method"], f"{found['tokens']:.0f}",
+                     f"{100 * right / asked:.1f} % ({right}/{asked}) [{low:.1f}–{high:.1f}]",
+                     " ".join(f"{100 * each / result['n']:.1f}" for each in found["right"]),
+                     f"{100 * points:+.1f} [{100 * least:+.1f} to {100 * most:+.1f}]"))
+    return Table("", ("recipe", "method", "tokens ↓", "right ↑", "by seed, %",
+                      "less EXECUTE of `reference`, points ↑"), tuple(rows))
+
+
+def draw(result: dict) -> Figure:
+    """Right answers over the tokens written for them, a mark a method with its interval."""
+    figure, axes = plt.subplots(figsize=(PAGE, 3.4))
+    for recipe, (colour, marker, label) in LOOKS.items():
+        for found in (each for each in result["methods"] if each["recipe"] == recipe):
+            value, (low, high) = sum(found["right"]) / result["n"] / len(result["seeds"]), \
+                found["interval"]
+            axes.errorbar(found["tokens"], value, [[value - low], [high - value]], fmt=marker,
+                          color=colour, markersize=4, elinewidth=0.7, label=label)
+            axes.annotate(found["method"], (found["tokens"], value), (4, 3), fontsize=6,
+                          textcoords="offset points")
+            label = None
+    axes.set_xlabel("tokens written for a problem")
+    axes.set_ylabel("right answers ↑")
+    axes.yaxis.set_major_formatter("{x:.0%}")
+    axes.legend(loc="lower right")
+    return figure
+
+
 if __name__ == "__main__":
-    what, folder = sys.argv[1], Path(sys.argv[2])
+    what, folder = sys.argv[1], Path(sys.argv[-1])
     if what == "write":
-        write(folder, map(int, sys.argv[3:]) if sys.argv[3:] else SEEDS)
-    else:
+        write(Path(sys.argv[2]), map(int, sys.argv[3:]) if sys.argv[3:] else SEEDS)
+    elif what == "score":
         write_json(RESULT, score(folder))
+    else:
+        use_style()
+        save_figure(draw(json.loads(read_text(RESULT))), paths.FIGURES / "equal-tokens",
+                    "equal_tokens", "Right answers over the tokens written for a problem, "
+                    "with 95 % intervals over seeds and problems.")
