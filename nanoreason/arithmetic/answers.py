@@ -24,7 +24,7 @@ from fractions import Fraction
 
 from nanoreason.arithmetic.expression import ArithmeticTextError, evaluate, value_or_none
 from nanoreason.arithmetic.lexer import CURRENCY, MAX_DIGITS, UNITS, clauses
-from nanoreason.arithmetic.symbolic import REFUSED, boxed_answer, compare_formulas, spelled
+from nanoreason.arithmetic.symbolic import REFUSED, compare_formulas
 
 MAX_CHARACTERS = 1000  # of an answer
 _DIGITS = r"[0-9]+(?:,[0-9]{3})*(?:\.[0-9]+)?|\.[0-9]+"
@@ -55,6 +55,22 @@ _TEXT = re.compile(r"\\text\{\s*([^{}]*?)\s*\}")
 _WORD = re.compile(r"(?<![A-Za-z\\])[A-Za-z]{3,}")
 _FUNCTIONS = set("sin cos tan cot sec csc log exp arcsin arccos arctan".split())
 _NAME = re.compile(r"[A-Za-z](?:_\{?\w+\}?)?(?:\([a-z]\))?|\\[a-z]+|[A-Z]{2}")
+_BOXES = re.compile(r"(?P<box>\\(?:boxed|fbox)(?![A-Za-z]))\s*(?P<brace>\{?)|\\.|[{}]", re.DOTALL)
+_BARE_END = re.compile(r"\$|\\\]|\\\)|\n")
+# One spelling for what is written in several; the order matters.
+_SPELLINGS = [(re.compile(pattern), written) for pattern, written in (
+    (r"[−–—‒﹣－]", "-"), (r"\\%|\s%", "%"),
+    (r"\\\$|(?:US|NZ|HK|[ACRS])?\$|[€£¥₫₹₺₣₩₽฿₱₦₪]|\*\*|\\displaystyle|\\phantom", ""),
+    (r"(?<=[0-9])(?:\{,\}|,?\\[!,]|~)\s*(?=[0-9]{3}(?![0-9]))", ","),
+    (r"\\[!,;: ]|~|\\q?quad(?![A-Za-z])|\\left(?![A-Za-z])|\\right(?![A-Za-z])", " "),
+    (r"\\(?:mathrm|mathbf|textbf|textit|textrm|mbox|hbox|operatorname)\{", r"\\text{"),
+    (r"(?<=[\d}])\s*(?:\^\s*\{?\s*\\circ\s*\}?|°|\\degree|\\text\{\s*degrees?\s*\})", "°"),
+    (r"π", r"\\pi "), (r"∞", r"\\infty "), (r"²", "^2"), (r"³", "^3"), (r"[×·⋅]", r"\\cdot "),
+    (r"\\times(?![A-Za-z])|\*", r"\\cdot "), (r"÷", "/"), (r"∪", r"\\cup "),
+    (r"√\s*(\w+|\([^()]*\))", r"\\sqrt{\1}"), (r"\\sqrt\s*([0-9A-Za-z])", r"\\sqrt{\1}"),
+    (r"\\[dtc]frac", r"\\frac"), (r"\\frac\s*([0-9a-z])", r"\\frac{\1}"),
+    (r"(\\frac\{[^{}]*\})\s*([0-9a-z])", r"\1{\2}"), (r"\^\{([0-9A-Za-z])\}", r"^\1"),
+    (r"\\text\{([a-z])\}", r"\1"))]
 
 
 @dataclass(frozen=True)
@@ -239,6 +255,41 @@ def _same_members(members, expected, vietnamese):
             return next((o for o in outcomes if isinstance(o, str)), False)
         left.pop(outcomes.index(True))
     return found
+
+
+def boxed_answer(text: str) -> str | None:
+    """What stands in a text's last `\\boxed{…}` or `\\fbox{…}`; None without one that closes.
+
+    Braces nest, `\\{` and `\\}` are no braces, and a box without braces (`\\boxed 2`) ends
+    with its formula. An empty box gives "".
+    """
+    boxes = []  # (place, content), as they close: an outer one later than those inside
+    opened = []  # for each open brace, its place and its box's, or None
+    for token in _BOXES.finditer(text):
+        box = token["box"]
+        if box is not None and token["brace"]:
+            opened.append((token.end(), token.start()))
+        elif box is not None:
+            bare = _BARE_END.split(text[token.end():token.end() + 500], maxsplit=1)[0]
+            boxes.append((token.start(), bare.strip().rstrip(".").strip()))
+        elif token[0] == "{":
+            opened.append((token.end(), None))
+        elif token[0] == "}" and opened:
+            begin, box = opened.pop()
+            if box is not None:
+                boxes.append((box, text[begin:token.start()].strip()))
+    return max(boxes)[1] if boxes else None
+
+
+def spelled(text: str) -> str:
+    """An answer in the one spelling of `_SPELLINGS`, without its box and its dollars."""
+    if "\\boxed" in text or "\\fbox" in text:
+        text = boxed_answer(text) or text
+    text = text.strip().strip("$").removeprefix("\\(").removesuffix("\\)")
+    text = text.removeprefix("\\[").removesuffix("\\]")
+    for pattern, written in _SPELLINGS if not text.isdigit() else ():
+        text = pattern.sub(written, text)
+    return text.strip().rstrip(".").rstrip()
 
 
 def last_number(text: str) -> str | None:

@@ -22,9 +22,10 @@ from fractions import Fraction
 from functools import lru_cache
 
 from nanoreason.arithmetic.expression import (WHOLE, ArithmeticTextError, Binary, Number, grown,
-                                              is_number, is_percentage, last_place, meant,
-                                              parse_expression, rounds, value_of)
-from nanoreason.arithmetic.lexer import DETERMINERS, Token, clauses, is_vietnamese, matching
+                                              is_number, is_percentage, is_vietnamese,
+                                              last_place, meant, parse_expression, rounds,
+                                              value_of)
+from nanoreason.arithmetic.lexer import DETERMINERS, Token, clauses, matching
 from nanoreason.arithmetic.spans import (LOOSE, MULTIPLIERS, NOUNS, UNREADABLE, Piece,
                                          read_pieces)
 

@@ -26,6 +26,8 @@ MAX_NESTING = 40  # parentheses, unary minuses and towers of powers together
 MAX_BITS = 4096  # of the numerator and of the denominator of every value on the way
 
 _TOKEN = re.compile(rf"{CURRENCY}?\s*({NUMBER})|(\*\*|[-+*/^()%−×·⋅÷])|(\S)")
+# Letters that Vietnamese has and other languages in Latin letters hardly have.
+_VIETNAMESE = re.compile("[ăđơưĂĐƠƯ\u1ea0-\u1ef9]")
 
 
 class ArithmeticTextError(ValueError):
@@ -289,3 +291,13 @@ class _Reader:
         node = read()
         self.nesting -= 1
         return node
+
+
+def is_vietnamese(text: str) -> bool:
+    """Whether a fifth of a text's words, and two at least, have letters of Vietnamese: one
+    name does not make a question Vietnamese."""
+    if not _VIETNAMESE.search(text):
+        return False
+    words = text.split()
+    marked = sum(_VIETNAMESE.search(word) is not None for word in words)
+    return marked >= 2 and 5 * marked >= len(words)

@@ -53,8 +53,6 @@ UNITS = {name: (kind, amount) for kind, table in {
     for amount, names in table.items() for name in names.split()}
 
 
-# Letters that Vietnamese has and other languages in Latin letters hardly have.
-_LETTER = re.compile("[ăđơưĂĐƠƯ\u1ea0-\u1ef9]")
 # A comma before one or two digits, or after a lone nought, is a decimal comma anywhere; that
 # `1.500` is fifteen hundred and `1,500` one and a half is so in a Vietnamese text alone.
 _COMMA = r"(?:0|[1-9][0-9]{0,2}(?:\.[0-9]{3})+|[0-9]+(?=,[0-9]{1,2}(?![0-9]))),[0-9]+"
@@ -266,13 +264,3 @@ def _fractions(tokens):
         added[last] = [Token("close", ")", close, close, tight=True)]
     return [written for place, token in enumerate(tokens)
             for written in (token, *added.get(place, ()))]
-
-
-def is_vietnamese(text: str) -> bool:
-    """Whether a fifth of a text's words, and two at least, have letters of Vietnamese: one
-    name does not make a question Vietnamese."""
-    if not _LETTER.search(text):
-        return False
-    words = text.split()
-    marked = sum(_LETTER.search(word) is not None for word in words)
-    return marked >= 2 and 5 * marked >= len(words)

@@ -1,6 +1,4 @@
-"""Symbolic answers: one spelling for all, and whether two are the same.
-
-The comparing is math-verify's, in a process of its own.
+"""Whether two symbolic answers are the same, by math-verify in a process of its own.
 
 MATH answers are formulas, and comparing them takes a computer algebra system, which a
 hostile or merely odd answer can keep busy for ever (`10^{10^{10}}`). So such text never
@@ -39,57 +37,6 @@ _POWER = r"(?:\^|\*\*)"
 # more than two digits.
 _LARGE = re.compile(rf"(?:[0-9]{{3}}|[^0-9])\s*!|[0-9]{{30}}|{_POWER}[^+\-*/=,^]*{_POWER}|"
                     rf"{_POWER}\s*\{{?\s*-?\s*[0-9]{{4}}")
-_BOXES = re.compile(r"(?P<box>\\(?:boxed|fbox)(?![A-Za-z]))\s*(?P<brace>\{?)|\\.|[{}]", re.DOTALL)
-_BARE_END = re.compile(r"\$|\\\]|\\\)|\n")
-# One spelling for what is written in several; the order matters.
-_SPELLINGS = [(re.compile(pattern), written) for pattern, written in (
-    (r"[−–—‒﹣－]", "-"), (r"\\%|\s%", "%"),
-    (r"\\\$|(?:US|NZ|HK|[ACRS])?\$|[€£¥₫₹₺₣₩₽฿₱₦₪]|\*\*|\\displaystyle|\\phantom", ""),
-    (r"(?<=[0-9])(?:\{,\}|,?\\[!,]|~)\s*(?=[0-9]{3}(?![0-9]))", ","),
-    (r"\\[!,;: ]|~|\\q?quad(?![A-Za-z])|\\left(?![A-Za-z])|\\right(?![A-Za-z])", " "),
-    (r"\\(?:mathrm|mathbf|textbf|textit|textrm|mbox|hbox|operatorname)\{", r"\\text{"),
-    (r"(?<=[\d}])\s*(?:\^\s*\{?\s*\\circ\s*\}?|°|\\degree|\\text\{\s*degrees?\s*\})", "°"),
-    (r"π", r"\\pi "), (r"∞", r"\\infty "), (r"²", "^2"), (r"³", "^3"), (r"[×·⋅]", r"\\cdot "),
-    (r"\\times(?![A-Za-z])|\*", r"\\cdot "), (r"÷", "/"), (r"∪", r"\\cup "),
-    (r"√\s*(\w+|\([^()]*\))", r"\\sqrt{\1}"), (r"\\sqrt\s*([0-9A-Za-z])", r"\\sqrt{\1}"),
-    (r"\\[dtc]frac", r"\\frac"), (r"\\frac\s*([0-9a-z])", r"\\frac{\1}"),
-    (r"(\\frac\{[^{}]*\})\s*([0-9a-z])", r"\1{\2}"), (r"\^\{([0-9A-Za-z])\}", r"^\1"),
-    (r"\\text\{([a-z])\}", r"\1"))]
-
-
-def boxed_answer(text: str) -> str | None:
-    """What stands in a text's last `\\boxed{…}` or `\\fbox{…}`; None without one that closes.
-
-    Braces nest, `\\{` and `\\}` are no braces, and a box without braces (`\\boxed 2`) ends
-    with its formula. An empty box gives "".
-    """
-    boxes = []  # (place, content), as they close: an outer one later than those inside
-    opened = []  # for each open brace, its place and its box's, or None
-    for token in _BOXES.finditer(text):
-        box = token["box"]
-        if box is not None and token["brace"]:
-            opened.append((token.end(), token.start()))
-        elif box is not None:
-            bare = _BARE_END.split(text[token.end():token.end() + 500], maxsplit=1)[0]
-            boxes.append((token.start(), bare.strip().rstrip(".").strip()))
-        elif token[0] == "{":
-            opened.append((token.end(), None))
-        elif token[0] == "}" and opened:
-            begin, box = opened.pop()
-            if box is not None:
-                boxes.append((box, text[begin:token.start()].strip()))
-    return max(boxes)[1] if boxes else None
-
-
-def spelled(text: str) -> str:
-    """An answer in the one spelling of `_SPELLINGS`, without its box and its dollars."""
-    if "\\boxed" in text or "\\fbox" in text:
-        text = boxed_answer(text) or text
-    text = text.strip().strip("$").removeprefix("\\(").removesuffix("\\)")
-    text = text.removeprefix("\\[").removesuffix("\\]")
-    for pattern, written in _SPELLINGS if not text.isdigit() else ():
-        text = pattern.sub(written, text)
-    return text.strip().rstrip(".").rstrip()
 
 
 def comparable(text: str) -> bool:

@@ -16,7 +16,8 @@ import re
 from collections.abc import Mapping
 
 from nanoreason.arithmetic.answers import boxed_answer, read_answer, stated_number
-from nanoreason.arithmetic.lexer import CURRENCY, is_vietnamese
+from nanoreason.arithmetic.expression import is_vietnamese
+from nanoreason.arithmetic.lexer import CURRENCY
 from nanoreason.data.problem import Problem, Rejection
 
 ROLES = ("question", "answer", "solution")

@@ -271,6 +271,8 @@ def name_of(row: Mapping) -> str:
 def _named(row: Mapping, field: str, absent: str) -> str:
     """A field in a name, whatever it and the row are."""
     value = row.get(field, absent) if isinstance(row, Mapping) else absent
+    if isinstance(value, int) and value.bit_length() < 64:
+        return str(value)
     return value if isinstance(value, str) else shown(value)
 
 

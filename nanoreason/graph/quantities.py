@@ -25,8 +25,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 
-from nanoreason.arithmetic.lexer import (CURRENCY, MAX_DIGITS, MULTIPLES, NUMBER, NUMBERS, PARTS, SCALES,
-                                         SMALL, TENS, is_vietnamese)
+from nanoreason.arithmetic.expression import is_vietnamese
+from nanoreason.arithmetic.lexer import (CURRENCY, MAX_DIGITS, MULTIPLES, NUMBER, NUMBERS, PARTS,
+                                         SCALES, SMALL, TENS)
 
 _ORDINALS = set("first second third fourth last next previous this every each per".split())
 _ARTICLES = {"a", "an", "another", "other", "remaining"}

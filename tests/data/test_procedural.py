@@ -7,7 +7,7 @@ from fractions import Fraction
 
 import pytest
 
-from nanoreason.arithmetic.lexer import is_vietnamese
+from nanoreason.arithmetic.expression import is_vietnamese
 from nanoreason.data.prepare import prepare
 from nanoreason.data.problem import Operand, Step, compute, normalise_question
 from nanoreason.data.procedural import (BASE_SCALE, OOD_STEPS, SCALE, SPLITS, TRAIN_STEPS,

@@ -5,7 +5,7 @@ from fractions import Fraction
 
 import pytest
 
-from nanoreason.arithmetic.lexer import is_vietnamese
+from nanoreason.arithmetic.expression import is_vietnamese
 from nanoreason.graph.quantities import quantities
 from timing import grows_linearly
 
