@@ -113,6 +113,17 @@ def sureness() -> str:
         tuple(rows)).markdown(False)
 
 
+def solving() -> str:
+    """How many right and wrong answers of `solve` carry a warning, by what was asked."""
+    found = read_json("solving.json")
+    rows = [(f"`{part}`", str(found[part]["n"]), *(
+        "{}/{}".format(*found[part][kind]["counts"]) for kind in ("wrong", "right")), ", ".join(
+        f"{key} {count}" for key, count in list(found[part]["wrong"]["kinds"].items())[:5]))
+        for part in ("test", "test_template", "test_ood", "gsm8k")]
+    return Table("", ("questions", "n", "wrong with a warning ↑", "right with a warning ↓",
+                      "most frequent, wrong"), tuple(rows)).markdown(False)
+
+
 def speed(suffix: str = "") -> str:
     """Ratios of this training and decoding to other ways."""
     return speed_table(*(read_json(f"{name}-speed{suffix}.json")
@@ -179,7 +190,7 @@ SECTIONS: Mapping[str, Callable[[], str]] = {
     "verify-flags": lambda: comparison_table.flags_table(read_json("verify-flags.json")),
     "ledger": lambda: ledger("ledger"), "ledger-given": lambda: ledger("ledger_given"),
     "ledger-beside": lambda: ledger("ledger_beside"), "equations": lambda: ledger("equations"),
-    "gate": gate, "sureness": sureness,
+    "gate": gate, "sureness": sureness, "solving": solving,
     "original": original, "gsm8k-runs": gsm8k_runs, "profiles": profiles,
 }
 

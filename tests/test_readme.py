@@ -149,7 +149,10 @@ def quotes(summary, grid):
     seeds, problems = answers["staged against zero"]["seeds x problems"].split(" x ")
     ended = [dict(map(tuple, each["loss"]))[shipped["recipe"]["steps"]]
              for each in (remade, shipped)]
+    warned, unwarned = (readme.read_json("solving.json")["test"][kind]["counts"]
+                        for kind in ("wrong", "right"))
     return {
+        "warnings of solve": [*warned[::-1], *unwarned[::-1]],
         "second adapter": difference("staged against single_wide"),
         "VERIFY corrects": difference("staged against zero"),
         "four stages": difference("errors_0 against free"),

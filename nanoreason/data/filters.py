@@ -77,7 +77,7 @@ def examine(problem: Problem, trace: Trace | str, drop_ambiguous: bool = False
     except TraceError as error:
         return None, Rejection(problem.id, "syntax/not_a_trace", error.stage.value, error.reason)
     fault = next(chain(_mathematics(problem, trace),
-                       _consistency(problem, trace, drop_ambiguous)), None)
+                       consistency(problem, trace, drop_ambiguous)), None)
     return (None, Rejection(problem.id, *fault)) if fault else (trace, None)
 
 
@@ -110,8 +110,9 @@ def _mathematics(problem: Problem, trace: Trace) -> Iterator[tuple[str, str, str
                f"{trace.result!r}, but it is {problem.answer!r}")
 
 
-def _consistency(problem: Problem, trace: Trace, drop_ambiguous: bool
-                 ) -> Iterator[tuple[str, str, str]]:
+def consistency(problem: Problem, trace: Trace, drop_ambiguous: bool = False
+                ) -> Iterator[tuple[str, str, str]]:
+    """The faults of the third layer; they need no gold answer."""
     right = repaired(trace)
     if len(right.execute) != len(right.plan):
         place, once = ("EXECUTE", "") if trace is right else ("VERIFY", " once repaired,")
@@ -127,6 +128,7 @@ def _consistency(problem: Problem, trace: Trace, drop_ambiguous: bool
     graph = execute_graph(right.execute, problem.question, plan=right.plan)
     if graph.graph["unreadable"]:
         yield "consistency/unreadable_line", "EXECUTE", graph.graph["unreadable"]
+        return
     for node, attributes in graph.nodes(data=True):
         if attributes["kind"] == "unknown":
             yield ("consistency/operand_without_source", f"EXECUTE {node[1]}",

@@ -9,10 +9,13 @@ tuning: they make up the split `test_template`.
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import lru_cache
+from itertools import product
 from pathlib import Path
+from string import Formatter
 from typing import NamedTuple
 
 import yaml
@@ -100,6 +103,28 @@ def read_words(path: str | Path) -> Words:
         return Words.model_validate(table)
     except (yaml.YAMLError, ValidationError) as error:
         raise StoryWordsError(f"{path.name}: {error}") from error
+
+
+def sentences(words: Words) -> Iterator[str]:
+    """Every sentence that a problem of these words may hold, each number as `#`, each name as
+    the first of the words; situations that are held out left out."""
+    put = {"n": "#", "k": "#", "m": "#", "rate": "#"}
+    told = {"words": [*words.parts.values()], "word": [*words.times.values(), *words.more.values()],
+            "price": [form.format(price="#") for form in words.prices.values()]}
+    subjects = [*(words.names.base + words.names.train)[:1], *words.pronouns.values()]
+    for situation in (one for one in words.situations if not one.held_out):
+        story = Story(random.Random(0), situation, Scale(9, (1, 9), (1, 9)), words, subjects[0])
+        own = [f"{text}." for text in (situation.start, situation.gain, situation.lose)]
+        forms = [form if situation.other else f"{{S}} {form}" for form in own]
+        for key, found in words.forms.items():
+            if not key.endswith(("given", "plan", "find")):
+                forms += [found] if isinstance(found, str) else found
+        for form in forms:
+            holes = [name for _, name, _, _ in Formatter().parse(form) if name in told]
+            for chosen in product(*(told[name] for name in holes)):
+                text = story.fill(form, **put | dict(zip(holes, chosen)))
+                yield from (text.replace("{S}", subject) for subject in subjects)
+    yield from (sentence.format(n="#") for sentence in words.distractors)
 
 
 class RejectedStory(Exception):

@@ -284,14 +284,11 @@ def beside(run: Run, what: str) -> Run:
 
 @lru_cache(maxsize=1)
 def _loaded(name: str, folder: str, changed: float):
-    """A run's model, loaded once; `changed` tells a run that was trained anew."""
-    return load_run(name)[:2]
+    """`changed` tells a run that was trained anew."""
+    return load_run(name)
 
 
-def complete_one(name: str, question: str, max_new_tokens: int) -> str:
-    """The text that a run's adapters write for one question, greedily."""
+def load_writer(name: str):
+    """A run's model with both adapters, its tokenizer and parameters, loaded once a process."""
     folder = find_run(name).path("adapters")
-    changed = folder.stat().st_mtime if folder.exists() else 0.0
-    model, tokenizer = _loaded(name, str(folder), changed)
-    row = {"problem_id": "question", "sample": 0, "question": question, "text": ""}
-    return next(generate_traces(model, tokenizer, [row], max_new_tokens, 10**6))["text"]
+    return _loaded(name, str(folder), folder.stat().st_mtime if folder.exists() else 0.0)

@@ -225,16 +225,26 @@ CASES = {  # (a1 right, verdict an error, a2 right)
     (False, False, True): "missed, yet right in the end", (False, False, False): "missed",
     (True, True, True): "false alarm, no harm done", (True, True, False): "spoiled",
     (True, False, True): "confirmed and kept", (True, False, False): "confirmed, then lost"}
-HEAD = """<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><meta http-equiv="Content-Security-Policy" \
+PAGE = """<!DOCTYPE html>
+<html lang="{language}"><head><meta charset="utf-8"><meta name="viewport" \
+content="width=device-width"><meta http-equiv="Content-Security-Policy" \
 content="default-src &#x27;none&#x27;; style-src &#x27;unsafe-inline&#x27;">\
-<title>Example traces of {run}</title></head>
-<body style="font:14px/1.5 sans-serif;max-width:60em;margin:1em auto;padding:0 1em">
-<h1>{smoke}Example traces of the run {run}</h1>
+<title>{title}</title></head>
+<body style="font:14px/1.5 sans-serif;max-width:60em;margin:1em auto;padding:0 1em;\
+color:#222222;background:#ffffff">
+{body}
+</body></html>
+"""
+HEAD = """<h1>{smoke}Example traces of the run {run}</h1>
 <p>Each case of a1 (EXECUTE's result), verdict and a2 (the final answer), with {each} of its
 traces drawn by seed {seed}. ✓ and ✗ are the program's marks, not the model's: whether a line's
 equations are true, a result or an answer equals the right one, a verdict is the right one. Rows
 whose source keeps the rights to their text are counted and not shown.</p>"""
+
+
+def page(title: str, body: str, language: str = "en") -> str:
+    """A whole HTML page that loads nothing. body: HTML already safe."""
+    return PAGE.format(language=language, title=safe(title), body=body)
 
 
 def write_examples(run: Run, seed: int = SEED, each: int = 1) -> Path:
@@ -267,7 +277,7 @@ def examples_page(rows: Iterable[Mapping], run: str, seed: int = SEED, each: int
             shown = sorted((row for row in members if row.claims), key=lambda row: row.name)
             body += [TraceView.of_row(row.row).html() for row in
                      random.Random(seed).sample(shown, min(each, len(shown)))]
-    return "\n".join(body) + "\n</body></html>\n"
+    return page(f"Example traces of {run}", "\n".join(body))
 
 
 def describe(first: bool, error: bool, second: bool) -> str:

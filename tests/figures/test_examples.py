@@ -13,12 +13,13 @@ from nanoreason.figures.graph_plot import number_label
 from nanoreason.figures.trace_view import CASES, describe, examples_page, write_examples
 from nanoreason.evaluation.rows import compact_row, read_row
 from nanoreason.evaluation.summary import count_cells
+from nanoreason.solution import Solution
 
 EVIL = ('<script>alert(1)</script>"><img src=x onerror=\'f()\'>&lt;b&gt; </svg></div> '
         "javascript:x \x00\x1b[31m\u202e\ud800 \u2028 ]]>")
 TEXT = EVIL.replace("\ud800", "")  # half of a surrogate pair makes a row no row
 ELEMENTS = {"html", "head", "meta", "title", "body", "h1", "h2", "h3", "p", "div", "span"}
-ATTRIBUTES = {"lang", "charset", "http-equiv", "content", "style"}
+ATTRIBUTES = {"lang", "charset", "http-equiv", "content", "style", "name"}
 
 
 class Page(HTMLParser):
@@ -85,6 +86,13 @@ def test_nothing_of_a_hostile_row_comes_out_unescaped(rows):
     text = "".join(found.texts)
     assert text.count("<script>alert(1)</script>") > 30  # it is there to read
     assert "␀␛[31m⟨U+202E⟩⟨U+D800⟩ ⟨U+2028⟩" in text
+
+
+def test_nothing_of_a_hostile_solution_comes_out_unescaped(tmp_path):
+    one = Solution(EVIL, f"[EXECUTE]\n1. 1 + 1 = 3 {EVIL}\n[VERIFY]\nAnswer: {EVIL}", None, EVIL,
+                   (("no_trace", {"what": EVIL}),))
+    found = assert_safe(one.save(tmp_path / "x.html").read_text(encoding="utf-8"))
+    assert "".join(found.texts).count("<script>alert(1)</script>") == 6
 
 
 @settings(max_examples=40, deadline=None, derandomize=True)

@@ -1,0 +1,61 @@
+"""Does `solve` say so where its answer is wrong, and how often where it is right?
+
+    python benchmarks/solving.py [GSM8K]       writes results/solving.json, in minutes; goes on
+                                               after a stop
+
+Draws that no other run has read: N problems of `test`, and FOREIGN of each other split and, where
+the folder GSM8K with test.jsonl.gz is given, of its test problems. Every rule of a warning was made
+on dev and on the rows of the run of reference; the threshold is that of the gate. No text is kept.
+"""
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from itertools import islice
+
+from gate import written
+from nanoreason import environment, paths
+from nanoreason.arithmetic.answers import same_answer
+from nanoreason.data.problem import Problem
+from nanoreason.data.sources import load_problems
+from nanoreason.evaluation.generate import natural_rows
+from nanoreason.evaluation.report import share
+from nanoreason.files import write_json
+from nanoreason.solution import Solution, judge, threshold
+from nanoreason.training.resume import load_run
+
+RUN, SEED, N, FOREIGN = "nano-reference", 1, 500, 200
+
+
+def count(problems: list[Problem], solutions: list[Solution]) -> dict:
+    """Of right and of wrong answers how many carry a warning, and which."""
+    told = {}
+    for right in (True, False):
+        of = [one for problem, one in zip(problems, solutions)
+              if same_answer(one.answer, problem.answer) is right]
+        kinds = Counter(key for one in of for key in {key for key, _ in one.against})
+        warned = share(sum(bool(one.warnings) for one in of), len(of)) if of else {"counts": [0, 0]}
+        told["right" if right else "wrong"] = warned | {"kinds": dict(kinds.most_common())}
+    return {"n": len(problems)} | told
+
+
+def measure(gsm8k: str | None) -> dict:
+    """What solving.json holds. Rows that build/solving/ holds already are not written again."""
+    asked = {split: (load_problems("procedural", None, split, count=n, seed=SEED), n)
+             for split, n in (("test", N), ("test_template", FOREIGN), ("test_ood", FOREIGN))}
+    if gsm8k:
+        asked["gsm8k"] = load_problems("gsm8k", gsm8k, "test"), FOREIGN
+    folder, found = paths.BUILD / "solving", {}
+    folder.mkdir(parents=True, exist_ok=True)
+    model, tokenizer, params = load_run(RUN)
+    for name, (problems, n) in asked.items():
+        problems = list(islice((one for one in problems if isinstance(one, Problem)), n))
+        rows = written(folder / f"{name}.jsonl", natural_rows(problems), model, tokenizer, 0.0)
+        found[name] = count(problems, [judge(row, params, threshold(RUN)) for row in rows])
+        print(name, {key: found[name][key] for key in ("right", "wrong")}, flush=True)
+    return {"run": RUN, "seed": SEED, "threshold": threshold(RUN), **found,
+            "environment": environment.describe()}
+
+
+if __name__ == "__main__":
+    write_json(paths.RESULTS / "solving.json", measure(*sys.argv[1:2] or [None]))

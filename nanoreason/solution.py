@@ -1,0 +1,218 @@
+"""One question answered, with what speaks against the answer said beside it.
+
+The text is the model's; marks, warnings and notes are the program's (`evaluation.doubts`), and
+so is the confidence, the probability of EXECUTE's least likely token. An answer with a warning
+is not to be relied on; one without may still be wrong, how often is in docs/running.md.
+"""
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+
+import yaml
+
+from nanoreason import paths
+from nanoreason.arithmetic.answers import read_answer
+from nanoreason.environment import choose_device
+from nanoreason.evaluation import doubts
+from nanoreason.evaluation.generate import generate_traces, load_writer
+from nanoreason.evaluation.prompting import candidates, complete
+from nanoreason.figures.trace_view import MARK_COLOURS, TraceView, page, safe, visible
+from nanoreason.files import write_text
+from nanoreason.model.base import load_base
+from nanoreason.runs import RunError, find_run
+from nanoreason.stages import RESULT, Stage, TraceError
+from nanoreason.trace import Claims, Trace, read_claims
+
+SENTENCES = yaml.safe_load(paths.asset("solution.yaml").read_text(encoding="utf-8"))
+PROMPT = "told, two examples"  # of a base without adapters, see `prompting.candidates`
+TEMPERATURE = 0.7  # of several samples
+BATCH_TOKENS = 65536
+load_base = lru_cache(maxsize=1)(load_base)
+
+
+@dataclass(frozen=True)
+class Solution:
+    """An answer; in a notebook it shows itself as a coloured page, in a terminal as text.
+
+    text: what the model wrote. trace: what it is, None with the reason where it is no trace.
+    against, beside: what speaks against the answer and what else is to be said, as findings of
+    `evaluation.doubts`; `warnings` and `notes` are their sentences, in the language. confidence:
+    the probability of EXECUTE's least likely token, None where there is none. votes: (samples
+    with this answer, samples).
+    """
+
+    question: str
+    text: str
+    trace: Trace | None
+    reason: str | None
+    against: tuple[doubts.Finding, ...] = ()
+    beside: tuple[doubts.Finding, ...] = ()
+    confidence: float | None = None
+    votes: tuple[int, int] = (1, 1)
+    language: str = "en"
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What speaks against the answer, one sentence each; an answer without any may be wrong."""
+        told = SENTENCES[self.language]["warnings"]
+        return tuple(told[key].format(**values) for key, values in self.against)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What else is to be said beside the answer, one sentence each."""
+        told = SENTENCES[self.language]["notes"]
+        return tuple(told[key].format(**values) for key, values in self.beside)
+
+    @property
+    def claims(self) -> Claims:
+        """What can be read of the text, trace or not."""
+        return read_claims(self.text)
+
+    @property
+    def answer(self) -> str | None:
+        """What the text states after VERIFY's `Answer:`."""
+        return self.claims.a2
+
+    @property
+    def verdict(self) -> str:
+        """VERIFY's verdict: correct, step k is wrong, or unreadable, in the question's language."""
+        claims, words = self.claims, SENTENCES[self.language]["verdict"]
+        kind = "wrong" if claims.verdict else "correct" if claims.verdict_readable else "unreadable"
+        return words[kind].format(step=claims.verdict)
+
+    @property
+    def steps(self) -> tuple[bool | None, ...]:
+        """Of each numbered line of EXECUTE whether what it states is so, None if unreadable."""
+        return tuple(line.mark for line in self.view.lines if line.stage is Stage.EXECUTE
+                     and not line.is_tag and not line.text.startswith(RESULT))
+
+    @property
+    def view(self) -> TraceView:
+        """The text as a trace to look at."""
+        return TraceView(self.text, self.question)
+
+    def _said(self) -> tuple[list[str], list[str]]:
+        """The lines above the trace: (answer and verdict, the rest)."""
+        words = SENTENCES[self.language]
+        head = [f"{words['answer']}: {self.answer or words['none']}",
+                f"{words['says']}: {self.verdict}"]
+        rest = list(self.notes)
+        if self.confidence is not None:
+            rest.append(words["sure"].format(p=_rounded(self.confidence)) + ".")
+        if self.votes[1] > 1:
+            rest.append(words["agreed"].format(agree=self.votes[0], of=self.votes[1]) + ".")
+        return head, rest
+
+    def html(self) -> str:
+        """An HTML fragment: answer, warnings and notes, then the coloured trace."""
+        (answer, verdict), rest = self._said()
+        lines = [f'<span style="font-weight:bold;font-size:16px">{safe(answer)}</span> '
+                 f'({safe(verdict)})']
+        lines += [f'<span style="color:{MARK_COLOURS[False]}">⚠ {safe(w)}</span>'
+                  for w in self.warnings]
+        lines += [f'<span style="color:#555555">{safe(note)}</span>' for note in rest]
+        return ('<div style="max-width:46em;font:13px/1.45 sans-serif;color:#222222;'
+                'background:#ffffff;padding:6px;overflow-wrap:anywhere">'
+                + "".join(f"<div>{line}</div>" for line in lines) + "</div>" + self.view.html())
+
+    _repr_html_ = html
+
+    def __repr__(self):
+        head, rest = self._said()
+        return "\n".join([*map(visible, [*head, *(f"! {w}" for w in self.warnings), *rest]),
+                          "", repr(self.view)])
+
+    def save(self, path: str | Path) -> Path:
+        """Write it as an HTML page of its own, which loads nothing; the page's path."""
+        write_text(Path(path), page(self.question[:80], self.html(), self.language))
+        return Path(path)
+
+
+def solve(question: str, run: str = "nano-reference", *, base: str | None = None,
+          samples: int = 1, language: str | None = None, max_new_tokens: int = 512,
+          seed: int = 0) -> Solution:
+    """A question answered by a run's adapters, or by a base alone; see `Solution`.
+
+    base: "nano", a folder or a name of the hub: that model without adapters, asked for the four
+    stages by a prompt, as in notebook 03. samples: more than one are drawn at a temperature of
+    0.7, and the answer that most of them have is taken, the first of equal ones. language: "en"
+    or "vi", of what is said beside the answer; None: that of the question.
+
+    Raises ValueError for a question or a number that is none, and RunError, with the runs that
+    there are, for an unknown run.
+    """
+    if not isinstance(question, str) or not question.strip():
+        raise ValueError(f"question is {question!r}; give the text of a word problem")
+    if isinstance(samples, bool) or not isinstance(samples, int) or samples < 1:
+        raise ValueError(f"samples is {samples!r}; give a whole number, 1 or more")
+    if language not in (None, *SENTENCES):
+        raise ValueError(f"language is {language!r}; give {' or '.join(SENTENCES)}, or None for "
+                         "that of the question")
+    rows = [{"problem_id": "question", "sample": sample, "setting": "natural",
+             "question": question.strip(), "text": ""} for sample in range(samples)]
+    if base is None:
+        model, tokenizer, params = load_writer(run)
+    else:
+        quantisation = "none" if choose_device().type == "cpu" else "nf4"
+        (model, tokenizer), params = load_base(base, quantisation), None
+
+    def write(rows: Iterable[dict], label: str = "solve") -> Iterator[dict]:
+        return generate_traces(model, tokenizer, list(rows), max_new_tokens, BATCH_TOKENS,
+                               TEMPERATURE if samples > 1 else 0.0, seed, label)
+
+    done = write(rows) if base is None else complete(write, rows, candidates()[PROMPT])
+    least = threshold(run) if base is None else None
+    return _chosen([judge(row, params, least, language)
+                    for row in sorted(done, key=lambda row: row["sample"])])
+
+
+@lru_cache
+def threshold(run: str) -> float | None:
+    """The log-probability below which a gate doubts EXECUTE, chosen on dev (`<run>-gate`).
+
+    None for a run of which it has not been chosen.
+    """
+    try:
+        gate = find_run(f"{run}-gate")
+    except RunError:
+        return None
+    return gate.read_mapping("gate.json")["gates"]["gate"]["threshold"]
+
+
+def judge(row: Mapping, params: Mapping | None = None, least: float | None = None,
+          language: str | None = None) -> Solution:
+    """What a row with its text and `logprobs` comes to; params: of the run that wrote it, None
+    of a base alone; least: its `threshold`."""
+    spoken = language or doubts.language_of(row["question"])
+    sure = row["logprobs"]["execute_min"]
+    trace, against, notes = doubts.of_text(row["text"], row["question"], params)
+    asks = "|".join(SENTENCES[known]["asks"] for known in SENTENCES)
+    against = [*doubts.of_question(row["question"], asks, params), *against]
+    if None not in (sure, least) and sure < least:
+        against.append(("unsure", {"p": _rounded(math.exp(sure)),
+                                   "least": _rounded(math.exp(least))}))
+    failed = isinstance(trace, TraceError)
+    return Solution(
+        row["question"], row["text"], None if failed else trace, str(trace) if failed else None,
+        tuple(against), tuple(notes), None if sure is None else math.exp(sure), language=spoken)
+
+
+def _chosen(solutions: list[Solution]) -> Solution:
+    """The first solution with the answer that most have."""
+    answers = [read_answer(one.answer) or one.answer for one in solutions]
+    counts = Counter(answer for answer in answers if answer is not None)
+    most = counts.most_common(1)[0] if counts else (None, 0)
+    one = solutions[answers.index(most[0])]
+    votes = most[1], len(solutions)
+    split = (("split", dict(zip(("agree", "of"), votes))),) * (
+        len(solutions) > 1 and 2 * votes[0] <= votes[1])
+    return replace(one, votes=votes, against=one.against + split)
+
+
+def _rounded(probability: float) -> str:
+    return f"{probability:.2g}"

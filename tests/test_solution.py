@@ -1,0 +1,155 @@
+"""`solve`: the answer, what speaks against it, and how both are shown."""
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+import nanoreason
+from nanoreason import solution
+from nanoreason.data.procedural import problems
+from nanoreason.data.verify_lines import procedural_trace
+from nanoreason.evaluation import doubts
+from nanoreason.files import parse, read_text
+from nanoreason.paths import RESULTS
+from nanoreason.runs import RunError
+from nanoreason.solution import SENTENCES, Solution, solve
+from nanoreason.trace import render_trace
+
+QUESTION = "Mia has 12 apples. She picks 9 more apples. How many apples are there now?"
+OWN = {"base": "nano", "data": "procedural", "language": "en"}
+ASKS = "|".join(SENTENCES[language]["asks"] for language in SENTENCES)
+
+
+def keys(question, params=OWN):
+    return [key for key, _ in doubts.of_question(question, ASKS, params)]
+
+
+@pytest.mark.parametrize("question, found", [
+    (QUESTION, []), ("Find the number of apples at the end.", ["no_number"]),
+    (QUESTION.replace("Mia", "Eusebia"), []), (QUESTION.replace("apples", "pens"), ["words"]),
+    (QUESTION.replace("12", "1200"), ["numbers"]), (QUESTION.replace("12", "1.5"), ["numbers"]),
+    ("Mia has 12 apples. How many more apples has she?", ["sentence"]),
+    ("Mia has 12 apples.", ["no_question"]), ("Hello", ["no_question", "no_number"]),
+    ("Lan có 20 viên kẹo, Lan cho em 8 viên. Lan còn bao nhiêu viên kẹo?", ["language"])])
+def test_a_question_outside_what_was_learned_is_said(question, found):
+    assert keys(question)[:len(found) or None] == found
+
+
+def test_of_a_base_that_has_read_more_only_the_asking_is_judged():
+    for params in (None, OWN | {"base": "smollm2"}, OWN | {"data": "gsm8k"}):
+        assert keys("A train travels 1250.5 km. How far is that?", params) == []
+        assert keys("Hello", params) == ["no_question", "no_number"]
+
+
+@pytest.mark.parametrize("language", ["en", "vi"])
+def test_the_problems_that_were_learned_are_known_and_new_situations_are_not(language):
+    params = OWN | {"language": language}
+    for split, count, known in (("train", 200, True), ("test", 200, True),
+                                ("test_template", 50, False)):
+        for problem in problems(split, count, 3, language=language):
+            assert (keys(problem.question, params) == []) is known, problem.question
+
+
+PROBLEM = next(p for p in problems("dev", 50, 0) if len(p.steps) == 3)
+TRACE = procedural_trace(PROBLEM)
+LAST = TRACE.execute[-1]
+LEFT = LAST.partition(" = ")[0]
+FALSE = replace(TRACE, execute=(*TRACE.execute[:2], f"{LEFT} = 9001"), result="9001", answer="9001",
+                verdict=None, repairs=())
+OBJECTS = {"verdict": 3, "checks": TRACE.checks[:3], "repairs": (LAST,), "answer": TRACE.answer}
+
+
+@pytest.mark.parametrize("trace, against, beside", [
+    (TRACE, [], []), (FALSE, ["sums"], []), (replace(FALSE, **OBJECTS), [], ["repaired"]),
+    (replace(TRACE, **OBJECTS), [], ["kept"]), (replace(TRACE, answer="9001"), ["changed"], []),
+    (replace(TRACE, **OBJECTS | {"repairs": (f"{LEFT} = 9001",), "answer": "9001"}),
+     ["repaired_sums", "objection"], []),
+    (replace(TRACE, **OBJECTS | {"verdict": 2, "checks": TRACE.checks[:2], "repairs": (
+        TRACE.execute[1], LAST)}), [], ["kept"]),
+    (replace(TRACE, execute=TRACE.execute[:2], result="9001", answer="9001"),
+     ["steps_off_plan", "result_off_execute"], []),
+    (replace(TRACE, understand=(f"{TRACE.understand[0]}; 777 more", *TRACE.understand[1:])),
+     ["unused"], []),
+    (replace(TRACE, execute=("4321 + 1 = 4322", *TRACE.execute[1:])),
+     ["operand_without_source"], [])])
+def test_what_speaks_against_an_answer_and_what_does_not(trace, against, beside):
+    read, found, notes = doubts.of_text(render_trace(trace), PROBLEM.question, OWN)
+    assert read == trace and [key for key, _ in notes] == beside
+    assert set(against) <= {key for key, _ in found} and bool(found) == bool(against)
+
+
+def test_the_readmes_question_is_answered_without_a_warning(tmp_path):
+    one = solve(QUESTION)
+    assert (one.answer, one.verdict, one.steps, one.warnings) == ("21", "correct", (True,), ())
+    assert one.trace.answer == "21" and one.reason is None and 0.5 < one.confidence <= 1
+    shown = repr(one)
+    assert shown.startswith("Answer: 21\nVERIFY says: correct\n") and "12 + 9 = 21  ✓" in shown
+    page = one.save(tmp_path / "x.html").read_text(encoding="utf-8")
+    assert one._repr_html_() in page and "default-src" in page and "[EXECUTE]" in page
+    assert not {"<script", "src=", "href=", "url("} & set(page.split())
+    again = solve(QUESTION, language="vi")
+    assert again.text == one.text and (again.verdict, again.language) == ("đúng", "vi")
+
+
+def test_a_text_that_is_no_trace_is_shown_with_the_reason():
+    one = solve("12*12")
+    assert "⚠" in one.html()
+    assert one.trace is None and "the stage is missing" in one.reason
+    assert any(one.reason in warning for warning in one.warnings)
+    assert "&lt;b&gt;" in replace(one, question="<b>").html() and "<b>" not in one.html()
+    assert one.text.split("\n")[0] in repr(one) and one.reason in repr(one)
+
+
+def test_of_several_samples_the_answer_that_most_have_is_taken():
+    one = solve(QUESTION, samples=5)
+    agree, of = one.votes
+    assert of == 5 and one.answer == "21" and agree >= 3 and f"{agree} of 5" in repr(one)
+    assert solve(QUESTION, samples=5).text == one.text
+    few = [replace(one, text=one.text.replace("Answer: 21", f"Answer: {answer}"), votes=(1, 1))
+           for answer in (7, 8, 8, 9, 10)]
+    chosen = solution._chosen(few)
+    assert chosen.answer == "8" and chosen.votes == (2, 5)
+    assert chosen.warnings[-1] == "Only 2 of 5 samples have this answer."
+
+
+def test_a_base_alone_is_asked_for_the_four_stages(monkeypatch):
+    asked = []
+    real = solution.generate_traces
+    monkeypatch.setattr(solution, "generate_traces", lambda model, tokenizer, rows, *rest: real(
+        model, tokenizer, [asked.append(row["question"]) or row for row in rows], *rest))
+    one = solve(QUESTION, base="nano", max_new_tokens=8)
+    assert asked[0].endswith(f"Problem: {QUESTION}") and "[UNDERSTAND]" in asked[0]
+    assert one.question == QUESTION and one.trace is None and len(one.warnings) == 1
+
+
+@pytest.mark.parametrize("given, sentence", [
+    ({"question": " "}, "question is ' '"), ({"samples": 0}, "samples is 0"),
+    ({"samples": True}, "samples is True"), ({"language": "fr"}, "language is 'fr'")])
+def test_wrong_values_are_refused(given, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        nanoreason.solve(**{"question": QUESTION} | given)
+
+
+def test_an_unknown_run_and_an_unknown_name_are_refused():
+    with pytest.raises(RunError, match="nano-reference"):
+        nanoreason.solve(QUESTION, "nan-reference")
+    with pytest.raises(AttributeError, match="solve"):
+        nanoreason.slove
+
+
+def test_the_sentences_of_both_languages_are_the_same_ones():
+    first, *others = SENTENCES.values()
+    for other in others:
+        assert other.keys() == first.keys()
+        assert all(other[part].keys() == first[part].keys() for part in ("warnings", "notes"))
+
+
+def test_wrong_answers_carry_a_warning_and_right_ones_seldom_do():
+    found = parse(read_text(RESULTS / "solving.json"))
+    assert found["test"]["n"] == 500 and found["gsm8k"]["n"] == 200
+    own, foreign = found["test"], found["gsm8k"]
+    for part in (own, foreign):
+        assert part["right"]["counts"][1] + part["wrong"]["counts"][1] == part["n"]
+    assert foreign["wrong"]["value"] == 1 and own["wrong"]["value"] > 0.98
+    assert own["right"]["value"] < 0.1
