@@ -2,9 +2,10 @@
 
     python benchmarks/faults.py [OUT.json] [PART ...]
 
-Parts: `training`, `evaluation` and `metrics` (notebook 04's cells) are killed with SIGKILL
-again and again, each kill at a random moment, every other one as soon as the run's files
-change; every run must end as the unbroken one did. `pairs` starts two processes on one run
+Without the name of a part, those that OUT lacks are measured; each is written when it ends.
+`training`, `evaluation` and `metrics` (notebook 04's cells) are killed with SIGKILL again and
+again, each kill at a random moment, every other one as soon as the run's files change; every
+run must end as the unbroken one did. `pairs` starts two processes on one run
 at once: each must end, or be refused in a sentence that names the other, and the run must
 come out as if there had been one. `full` gives training and evaluation a disk (a mounted
 tmpfs, which takes root) that fills up at some point; they must stop with one sentence, keep
@@ -31,7 +32,7 @@ from functools import partial
 from pathlib import Path
 
 from nanoreason import environment, paths
-from nanoreason.files import to_json, write_json
+from nanoreason.files import read_mapping, to_json, write_json
 from nanoreason.runs import Run, RunError, row_key
 
 SEED = 0
@@ -351,31 +352,28 @@ def mutations(count: int, folder: Path, seed: int = SEED) -> dict:
     return result
 
 
-def measure(counts: dict[str, int] = COUNTS) -> dict:
-    """The parts that `counts` names, with their numbers."""
+def measure(part: str) -> dict | None:
+    """A part's numbers, and the seconds that it took."""
+    work = {"pairs": pairs, "full": full, "mutations": mutations}.get(part) or partial(kill, part)
     folder, began = workplace(), time.monotonic()
     try:
-        result = {what: kill(what, counts[what], folder) for what in WORK if what in counts}
-        for part in (pairs, full, mutations):
-            if part.__name__ in counts:
-                result[part.__name__] = part(counts[part.__name__], folder)
+        found = work(COUNTS[part], folder)
+        return found and found | {"seconds": round(time.monotonic() - began, 1)}
     finally:
         shutil.rmtree(folder)
         shutil.rmtree(folder.with_name(f"{folder.name}.logs"))
-    return result | {"seed": SEED, "train": TRAIN, "evaluate": EVALUATE,
-                     "seconds": round(time.monotonic() - began, 1),
-                     "environment": environment.describe()}
 
 
 def main(arguments: list[str]) -> None:
     """`python benchmarks/faults.py [OUT.json] [PART ...]`"""
     out = Path(arguments[0]) if arguments else paths.RESULTS / "faults.json"
-    result = measure({part: COUNTS[part] for part in arguments[1:] or COUNTS})
-    write_json(out, result)
-    for part in COUNTS:
-        if part in result:
-            print(part, to_json({name: value for name, value in (result[part] or {}).items()
-                                 if not isinstance(value, list)}))
+    found = read_mapping(out) if out.exists() else {}
+    for part in arguments[1:] or [part for part in COUNTS if part not in found]:
+        found[part] = measure(part)
+        write_json(out, found | {"seed": SEED, "train": TRAIN, "evaluate": EVALUATE,
+                                 "environment": environment.describe()})
+        print(part, to_json({name: value for name, value in (found[part] or {}).items()
+                             if not isinstance(value, list)}), flush=True)
 
 
 if __name__ == "__main__":

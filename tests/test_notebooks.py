@@ -17,20 +17,23 @@ from copy import deepcopy
 import nbformat
 import pytest
 from click.testing import CliRunner
+from IPython.core.interactiveshell import InteractiveShell
 from keep_outputs import KeepError, keep_outputs, not_executed
+from matplotlib import pyplot
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 from papermill.cli import papermill as papermill_command
 
 from nanoreason import paths
 from nanoreason.files import read_text
-from nanoreason.params.validation import KINDS
+from nanoreason.params.validation import KINDS, ParameterError
 
 NOTEBOOKS = sorted(paths.NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
 KIND = {"00": "base", "01": "data", "02": "train", "03": "evaluate", "04": "metrics",
         "05": "figures", "06": "ablate"}
 STRICT = "01_data"
-SMOKE = {"00": {"run": "smoke", "steps": 2}, "01": {"run": "smoke", "total": 40},
-         "02": {"run": "trained", "traces": 96, "epochs": 1},
+SMOKE = {"00": {"run": "nano-reference", "steps": 2},
+         "01": {"run": "nano-reference", "total": 40},
+         "02": {"run": "nano-reference-no-verify", "traces": 96, "epochs": 1},
          # Other rows than the committed ones of this run; see below.
          "03": {"run": "nano-reference", "n": 6, "interventions": 6, "max_new_tokens": 60,
                 "seed": 1},
@@ -135,16 +138,26 @@ def test_papermill_documents_every_parameter(path):
     assert "Unknown" not in done.output
 
 
-@pytest.mark.parametrize("name, value, sentence", [
-    ("verify_wieght", "2", "did you mean verify_weight"),
-    ("verify_weight", "heavy", "verify_weight='heavy' is refused"),
-    ("verify_weight", "-1", "verify_weight=-1")])
-def test_a_wrong_parameter_stops_at_once_with_one_sentence(tmp_path, name, value, sentence):
-    done = papermill("02_train.ipynb", str(tmp_path / "out.ipynb"), "-p", name, value,
+def execute(number, **given):
+    """The names that the cells of a notebook leave, run here with these parameters."""
+    path, shell = next(p for p in NOTEBOOKS if p.stem.startswith(number)), InteractiveShell()
+    for cell in nbformat.read(path, as_version=4).cells:
+        if cell.cell_type == "code":
+            shell.run_cell(cell.source, store_history=True).raise_error()
+            shell.push(given if "parameters" in cell.metadata.get("tags", []) else {})
+    return shell.user_ns
+
+
+def test_a_wrong_parameter_stops_at_once_with_one_sentence(tmp_path):
+    done = papermill("02_train.ipynb", str(tmp_path / "out.ipynb"), "-p", "verify_wieght", "2",
                      home=tmp_path, timeout=90)
     assert done.returncode != 0
-    assert "ParameterError" in done.stderr and sentence in done.stderr
+    assert "ParameterError" in done.stderr and "did you mean verify_weight" in done.stderr
     assert not (tmp_path / "build").exists()
+    for value, sentence in (("heavy", "verify_weight='heavy' is refused"),
+                            (-1, "verify_weight=-1")):
+        with pytest.raises(ParameterError, match=sentence):
+            execute("02", verify_weight=value)
 
 
 @pytest.fixture(scope="module")
@@ -154,17 +167,21 @@ def smoke(tmp_path_factory):
     shutil.copytree(paths.PARAMS, home / "params")
     for name in ("nano-reference", "nano-reference-base", "nano-reference-no-verify"):
         shutil.copytree(paths.RESULTS / name, home / "results" / name)
-    (home / "executed").mkdir()
+    shutil.copy(paths.CHECKOUT / ".gitignore", home)
+    for command in (("init",), ("add", "."), ("-c", "user.name=n", "-c", "user.email=e", "commit",
+                                              "-m", "as committed")):
+        subprocess.run(["git", "-C", home, *command], check=True, capture_output=True)
+    (home / "build" / "executed").mkdir(parents=True)
     for path in NOTEBOOKS:
         values = SMOKE[path.stem[:2]]
         flags = [part for name, value in values.items() for part in ("-p", name, str(value))]
-        done = papermill(path.name, str(home / "executed" / path.name), *flags, home=home)
+        done = papermill(path.name, str(home / "build" / "executed" / path.name), *flags, home=home)
         assert done.returncode == 0, f"{path.stem}\n{done.stderr[-3000:]}"
     return home
 
 
 def test_the_smoke_run_leaves_a_whole_run_and_figures(smoke):
-    trained = smoke / "build" / "runs" / "trained"
+    trained = smoke / "build" / "runs" / "nano-reference-no-verify"
     assert {"params.yaml", "environment.json", "metrics.csv", "adapters", "finished.json"} <= {
         path.name for path in trained.iterdir()}
     run = smoke / "build" / "runs" / "nano-reference"
@@ -181,13 +198,8 @@ def test_the_smoke_run_leaves_a_whole_run_and_figures(smoke):
 
 
 def test_nothing_is_written_into_a_run_of_reference(smoke):
-    for path in (smoke / "results").rglob("*"):
-        committed = paths.RESULTS / path.relative_to(smoke / "results")
-        assert path.is_dir() or path.read_bytes() == committed.read_bytes(), path
-    found = {path.relative_to(smoke / "results") for path in (smoke / "results").rglob("*")}
-    assert found == {path.relative_to(paths.RESULTS) for top in {p.parts[0] for p in found}
-                     for path in (paths.RESULTS / top, *(paths.RESULTS / top).rglob("*"))}
-    assert not (smoke / "figures").exists()
+    status = ["git", "-C", smoke, "status", "--porcelain", "--untracked-files=all"]
+    assert subprocess.run(status, check=True, capture_output=True, text=True).stdout == ""
     kept = smoke / "build" / "runs" / "nano-reference.1"  # the copy of the committed rows
     lines = read_text(kept / "generations.jsonl").splitlines()
     assert lines == read_text(paths.RESULTS / "nano-reference" / "generations.jsonl").splitlines()
@@ -209,7 +221,7 @@ def test_a_grid_of_reference_is_drawn_below_build(tmp_path):
 # 01_data is repeated below, and more strictly; 00, 02 and 03 need not come out alike.
 @pytest.mark.parametrize("name", ["04_metrics", "05_figures"])
 def test_nbval_repeats_the_smoke_run(smoke, name):
-    done = nbval(smoke / "executed" / f"{name}.ipynb", "--nbval-lax", home=smoke)
+    done = nbval(smoke / "build" / "executed" / f"{name}.ipynb", "--nbval-lax", home=smoke)
     assert done.returncode == 0, done.stdout[-3000:]
 
 
@@ -244,6 +256,29 @@ def test_the_committed_outputs_come_out_again(compared):
 def test_a_falsified_output_fails(compared):
     said, printed = compared
     assert said[-1] == "FAILED" and "kept 9" in printed
+
+
+@pytest.mark.parametrize("asked, kinds", [
+    ({"splits": "test_ood"}, {("natural", "test_ood")}),
+    ({"settings": "injected,clean"}, {("injected", "test"), ("clean", "test")}),
+    ({"settings": "natural,clean"}, {("natural", "test"), ("natural", "test_template"),
+                                     ("natural", "test_ood"), ("clean", "test")})])
+def test_other_splits_and_settings_go_through_to_the_figures(workspace, asked, kinds):
+    """03, 04 and 05 on the adapters of the run of reference, its rows left away."""
+    for name in ("params.yaml", "environment.json", "metrics.csv.gz", "adapters"):
+        source, target = paths.CHECKOUT / "results/nano-reference" / name, paths.RUNS / "some" / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copytree(source, target) if source.is_dir() else shutil.copy(source, target)
+    made = execute("03", run="some", n=2, interventions=0, max_new_tokens=60, **asked)
+    assert {(row["setting"], row["split"]) for row in made["rows"]} == kinds
+    summary = execute("04", run="some")["summary"]
+    assert {split for split, found in summary["splits"].items() if found} >= {
+        split for setting, split in kinds if setting == "natural"}
+    shown = execute("05", run="some")["shown"]
+    pyplot.close("all")
+    assert {"training", "accuracy", "verification", "faithfulness"} <= {
+        path.stem for path in shown.figures.glob("*.png")}
+    assert (shown.tables / "accuracy.md").is_file()
 
 
 @pytest.mark.slow

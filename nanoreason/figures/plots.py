@@ -225,6 +225,8 @@ def plot_ledger(sections: Mapping[str, Mapping | None], axes: tuple[Axes, Axes])
 
     sections: label -> ledger and verification of a split, or of its `given`; None = not run.
     """
+    sections = {label: found if (found or {}).get("verification") else None
+                for label, found in sections.items()}
     if not any(sections.values()):
         draw_not_run(axes[0], "ledger")
         axes[1].set_axis_off()
