@@ -3,14 +3,15 @@ from __future__ import annotations
 
 from nanoreason.environment import VERSION as __version__
 
-__all__ = ["__version__", "solve"]
+MODULES = {"export": "exporting", "solve": "solution"}  # where each stands
+__all__ = ["__version__", "export", "solve"]
 
 
 def __getattr__(name: str):
-    """`solve`, loaded with what it needs when it is asked for."""
+    """`solve` and `export`, loaded with what they need when they are asked for."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}: it has "
                              f"{', '.join(__all__)}")
-    from nanoreason import solution
+    from importlib import import_module
 
-    return getattr(solution, name)
+    return getattr(import_module(f"nanoreason.{MODULES[name]}"), name)

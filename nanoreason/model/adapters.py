@@ -185,7 +185,7 @@ def dequantized(model) -> Iterator[None]:
         base = module.base_layer if routed else module
         if module in inner or not (isinstance(base, Linear4bit) or routed):
             continue
-        plain = partial(linear, weight=_weight(base), bias=base.bias)
+        plain = partial(linear, weight=full_weight(base), bias=base.bias)
         module.forward = partial(router.add_all, module, plain) if routed else plain
         changed.append(module)
         inner.add(base)
@@ -200,8 +200,8 @@ def _dtype(module: Linear4bit) -> torch.dtype:
     return module.compute_dtype or module.weight.quant_state.dtype
 
 
-def _weight(base) -> torch.Tensor:
-    """(out, in), in the type that the map computes in."""
+def full_weight(base) -> torch.Tensor:
+    """(out, in), in the type that the map computes in; of 4 bits what they stand for."""
     if not isinstance(base, Linear4bit):
         return base.weight
     return dequantize_4bit(base.weight.data, base.weight.quant_state).to(_dtype(base))

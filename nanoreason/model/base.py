@@ -25,6 +25,7 @@ from pathlib import Path
 from threading import Lock
 
 import torch
+from bitsandbytes.nn import Linear4bit
 from huggingface_hub import hf_hub_download, snapshot_download, try_to_load_from_cache
 from huggingface_hub.errors import LocalEntryNotFoundError
 from transformers import (AutoConfig, AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig,
@@ -33,7 +34,7 @@ from transformers import (AutoConfig, AutoModelForCausalLM, AutoTokenizer, BitsA
 from nanoreason import paths
 from nanoreason.environment import choose_device, choose_dtype
 from nanoreason.files import file_sha256
-from nanoreason.model.adapters import keep_trainable_4bit
+from nanoreason.model.adapters import full_weight, keep_trainable_4bit
 
 NANO = paths.ASSETS / "nano"
 CONFIG = "config.json"
@@ -243,6 +244,17 @@ def load_base(base: str = "nano", quantisation: str = "nf4",
         parameter.requires_grad_(False)
     model.config.use_cache = True
     return keep_trainable_4bit(model), load_tokenizer(base)
+
+
+def unpacked_base(base: str, quantisation: str):
+    """A base in full precision, whose weights are what its 4 bits stand for where it has them."""
+    model, _ = load_base(base, "none", torch.device("cpu"))
+    if quantisation != "none":
+        packed, _ = load_base(base, quantisation)
+        for name, module in packed.named_modules():
+            if isinstance(module, Linear4bit):
+                model.get_submodule(name).weight.data = full_weight(module).cpu()
+    return model
 
 
 def chat(base: str, quantisation: str = "nf4") -> Callable[[dict], str]:

@@ -232,6 +232,18 @@ def check_base(run: Run, found: Location) -> None:
                    + ": bring the same weights, or train again")
 
 
+def check_adapters(run: Run) -> None:
+    """Raise RunError where a run is not finished, or a file of its adapters is not as written."""
+    require_finished(run)
+    folder = run.path("adapters")
+    try:
+        if (folder / MANIFEST).exists():
+            read_manifest(folder)
+    except DamagedError as error:
+        raise RunError(f"{paths.relative(folder)}: {error}; bring it back, or train again "
+                       "(-p fresh True)") from None
+
+
 def load_run(name: str, quantisation: str | None = None):
     """(model with both adapters, tokenizer, parameters as a mapping) of a finished run.
 
@@ -241,15 +253,9 @@ def load_run(name: str, quantisation: str | None = None):
     adapters.
     """
     run = find_run(name)
-    require_finished(run)
+    check_adapters(run)
     params, folder = run.read_params(), run.path("adapters")
     check_base(run, locate(params["base"]))
-    try:
-        if (folder / MANIFEST).exists():
-            read_manifest(folder)
-    except DamagedError as error:
-        raise RunError(f"{paths.relative(folder)}: {error}; bring it back, or train again "
-                       "(-p fresh True)") from None
     model, tokenizer = load_base(params["base"], quantisation or params["quantisation"])
     model = load_adapters(model, folder)
     trained, found = trained_adapters(run), adapters_sha256(model)

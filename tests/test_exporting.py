@@ -1,0 +1,187 @@
+"""An exported run: other libraries load it, offline, and write what `solve` writes."""
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+import torch
+import yaml
+from huggingface_hub import ModelCard
+from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+
+import nanoreason
+from hub_stub import hub
+from nanoreason import paths
+from nanoreason.exporting import card, generation_rules
+from nanoreason.model.base import load_tokenizer
+from nanoreason.model.tokens import prompt_ids
+from nanoreason.runs import Run, RunError, find_run
+from nanoreason.stages import Stage
+
+RUN, TAG = "nano-reference", f"{Stage.VERIFY.tag}\n"
+QUESTION = "Mia has 12 apples. She picks 9 more apples. How many apples are there now?"
+ADAPTER = {"adapter_config.json", "adapter_model.safetensors"}
+TOKENIZER = {"tokenizer.json", "tokenizer_config.json", "chat_template.jinja"}
+BASE = {"config.json", "model.safetensors", "generation_config.json"}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return nanoreason.export(RUN, tmp_path_factory.mktemp("export") / "it", merged="reasoning")
+
+
+@pytest.fixture(scope="module")
+def solved():
+    return nanoreason.solve(QUESTION).text
+
+
+def generate(model, folder, sequence=None, cache=None, **rules):
+    """The new sequence and its cache: after the question, or after a sequence with its cache."""
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    if sequence is None:
+        sequence = tokenizer.apply_chat_template(
+            [{"role": "user", "content": QUESTION}], add_generation_prompt=True,
+            return_tensors="pt", return_dict=True)["input_ids"]
+    config = GenerationConfig.from_pretrained(folder)
+    config.update(return_dict_in_generate=True, **rules)
+    out = model.eval().generate(sequence, generation_config=config, past_key_values=cache)
+    return out.sequences, out.past_key_values, tokenizer
+
+
+def written(sequence, tokenizer):
+    return tokenizer.decode(sequence[0], skip_special_tokens=True).split("Solution:\n")[1]
+
+
+def test_the_folder_holds_these_files(folder):
+    found = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    assert found == {"README.md", "generation_config.json", *ADAPTER, *TOKENIZER,
+                     *(f"verification/{name}" for name in ADAPTER),
+                     *(f"base/{name}" for name in BASE),
+                     *(f"merged/{name}" for name in (*BASE, *TOKENIZER))}
+
+
+def test_the_snippet_of_the_card_writes_what_solve_writes(folder, solved, capsys, monkeypatch):
+    monkeypatch.chdir(folder)
+    code = re.findall(r"```python\n(.*?)```", (folder / "README.md").read_text(), re.DOTALL)
+    exec(code[0], {})
+    assert capsys.readouterr().out.strip() == solved
+    exec(code[1], {})
+    assert capsys.readouterr().out.startswith("Answer: 21\n")
+
+
+def test_plain_transformers_writes_the_same_adapter_after_adapter(folder, solved):
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    sequence, cache, tokenizer = generate(model, folder)
+    assert written(sequence, tokenizer) == solved.partition(TAG)[0] + TAG
+    model.load_adapter(folder / "verification", adapter_name="verification")
+    model.set_adapter("verification")
+    whole, _, _ = generate(model, folder, sequence, cache, eos_token_id=tokenizer.eos_token_id)
+    assert written(whole, tokenizer).rstrip("\n") == solved
+
+
+def test_the_merged_model_is_the_base_with_that_adapter(folder, solved):
+    merged = AutoModelForCausalLM.from_pretrained(folder / "merged")
+    sequence, _, tokenizer = generate(merged, folder / "merged")
+    assert written(sequence, tokenizer) == solved.partition(TAG)[0] + TAG
+    with torch.no_grad():
+        logits = [model(sequence).logits for model in
+                  (merged, AutoModelForCausalLM.from_pretrained(folder))]
+    assert torch.allclose(*logits, atol=1e-3)
+
+
+@pytest.mark.parametrize("question", [QUESTION, "  {{ 7 * 7 }} 'x' \"y\"\n\nHow many? ", "số 5"])
+def test_the_chat_template_writes_the_prompt_of_training(folder, question):
+    ids = AutoTokenizer.from_pretrained(folder).apply_chat_template(
+        [{"role": "user", "content": question}], add_generation_prompt=True, return_dict=False)
+    assert ids == prompt_ids(load_tokenizer("nano"), question)
+
+
+def test_the_rules_stop_at_the_tag_or_the_end():
+    tokenizer = load_tokenizer("nano")
+    ids = generation_rules(tokenizer).eos_token_id
+    assert tokenizer.convert_ids_to_tokens(ids) == ["<|endoftext|>", TAG]
+
+    class InPieces:  # a tokenizer that cuts the tag into several tokens
+        eos_token_id = pad_token_id = 0
+
+        def __call__(self, text, **_):
+            return type("Encoding", (), {"input_ids": list(map(ord, text))})
+    rules = generation_rules(InPieces())
+    assert (rules.eos_token_id, rules.stop_strings) == ([0], [TAG])
+
+
+def test_the_cards_numbers_intervals_and_licence_come_from_the_run(folder):
+    read, summary = ModelCard.load(folder / "README.md"), find_run(RUN).read_summary()
+    test = summary["splits"]["test"]
+    assert (read.data.license, read.data.library_name, read.data.language) == ("mit", "peft", ["en"])
+    shown = {result.metric_type: result for result in read.data.eval_results}
+    for name, score in (("accuracy", test["accuracy"]["a2"]),
+                        ("self_verification_rate", test["verification"]["svr"])):
+        assert shown[name].metric_value == pytest.approx(score["value"], abs=1e-4)
+        assert shown[name].metric_args["interval_95"] == pytest.approx(score["interval"], abs=1e-4)
+    assert "69.5 % (695/1000) [66.6–72.3]" in read.text and "12000 traces" in read.text
+    other = {"base": "Qwen/Qwen2.5-3B-Instruct", "data": "gsm8k", "traces": 1,
+             "quantisation": "nf4"}
+    scratch = Run(paths.RESULTS / "smollm2-gsm8k")
+    data = card(scratch, other, other["base"], {"routing": "stack", "adapters": ["reasoning", "x"]},
+                None)
+    assert (data.data.license, data.data.license_name) == ("other", "qwen-research")
+    assert data.data.base_model == other["base"] and 'set_adapter(["default", ' in data.text
+    code = re.findall(r"```python\n(.*?)```", data.text, re.DOTALL)[0]
+    assert "load_in_4bit=True" in code and compile(code, "card", "exec")
+
+
+def test_what_is_pushed_is_exactly_this_folder_and_its_card_is_validated(folder):
+    script = ("import sys\nfrom huggingface_hub import HfApi, ModelCard\n"
+              "ModelCard.load(sys.argv[1] + '/README.md').validate()\n"
+              "api = HfApi(token='hf_none')\napi.create_repo('me/it')\n"
+              "api.upload_folder(repo_id='me/it', folder_path=sys.argv[1])")
+    with hub() as (address, files, cards):
+        environment = os.environ | {"HF_ENDPOINT": address, "HF_HUB_OFFLINE": "0",
+                                    "HF_HUB_DISABLE_XET": "1"}
+        done = subprocess.run([sys.executable, "-c", script, str(folder)], env=environment,
+                              capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert files == {str(path.relative_to(folder)): path.read_bytes()
+                     for path in folder.rglob("*") if path.is_file()}
+    content = (folder / "README.md").read_text(encoding="utf-8")
+    assert {one["content"] for one in cards} == {content} and len(cards) > 1
+    assert yaml.safe_load(content.split("---")[1])["model-index"][0]["name"] == RUN
+
+
+@pytest.mark.parametrize("given, sentence", [
+    ({"run": "nan-reference"}, "nano-reference"), ({"merged": "both"}, "reasoning, verification")])
+def test_what_cannot_be_exported_is_refused(tmp_path, given, sentence):
+    with pytest.raises(RunError, match=sentence):
+        nanoreason.export(**{"run": RUN, "folder": tmp_path / "new"} | given)
+
+
+def test_a_folder_that_holds_something_is_left_alone(folder):
+    before = sorted(folder.rglob("*"))
+    with pytest.raises(RunError, match="holds something already"):
+        nanoreason.export(RUN, folder)
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_another_base_is_named_with_its_revision(tmp_path, monkeypatch):
+    named = nanoreason.export(RUN, tmp_path / "named", base="me/nano@abc")
+    copy = tmp_path / "runs" / "hub"
+    shutil.copytree(paths.RESULTS / RUN, copy)
+    environment = json.loads((copy / "environment.json").read_text())
+    environment["base"] |= {"source": "hub", "version": "def"}
+    (copy / "environment.json").write_text(json.dumps(environment))
+    params = yaml.safe_load((copy / "params.yaml").read_text()) | {"base": "me/other"}
+    (copy / "params.yaml").write_text(yaml.safe_dump(params))
+    monkeypatch.setattr(paths, "RUNS", tmp_path / "runs")
+    monkeypatch.setattr("nanoreason.exporting.load_tokenizer", lambda base: load_tokenizer("nano"))
+    hubs = nanoreason.export("hub", tmp_path / "hubs")
+    for place, base in ((named, ("me/nano", "abc")), (hubs, ("me/other", "def"))):
+        for part in (place, place / "verification"):
+            config = json.loads((part / "adapter_config.json").read_text())
+            assert (config["base_model_name_or_path"], config["revision"]) == base
+    assert (named / "base").is_dir() and not (hubs / "base").exists()
