@@ -28,6 +28,7 @@ from threading import Event, Lock
 
 from nanoreason import paths
 from nanoreason.files import write_text
+from nanoreason.host import Told
 
 HUB = "https://router.huggingface.co/v1"  # the hub's providers, in OpenAI's form
 SECONDS = 300.0  # of a try, from the connection to the last byte
@@ -39,7 +40,7 @@ REFUSED_FOR_ALL = {401, 403, 404, 405, *range(300, 400)}
 FAILED = "failed.jsonl"  # in the folder of kept answers: what came and was no answer
 
 
-class EndpointError(RuntimeError):
+class EndpointError(Told, RuntimeError):
     """The model cannot be asked at all; the message says why and that nothing is lost."""
 
 

@@ -14,10 +14,12 @@ from functools import lru_cache
 from importlib import metadata
 from typing import Any
 
-from nanoreason import paths
+from nanoreason import host, paths
+from nanoreason.table import Table
 
 VERSION = "0.1.0"
 GIB = 2**30
+GPU_FIRST = ("one", "GPUs")  # how a profile's needs begin, where nothing else will do
 PACKAGES = ("nanoreason", "torch", "transformers", "peft", "bitsandbytes")  # in an opening
 
 
@@ -152,20 +154,20 @@ def choose_dtype(device) -> tuple[Any, str]:
     return torch.float16, f"float16 with a scaler: capability {major}.{minor} has no bfloat16"
 
 
-def show(params) -> None:
-    """Print the resolved parameters and what the notebook runs on, a line each.
+def show(params) -> Table:
+    """What a notebook computes with and runs on, printed, and its parameters as a table.
 
-    params: a `params.Params`.
+    params: a `params.Params`. What the hub may ask for is taken from the platform's secrets.
     """
-    print(f"profile: {params.profile_reason or params.profile}")
-    values = [f"{name}={value!r}" for name, value in params.as_dict().items()
-              if name != "profile"]
-    for start in range(0, len(values), 4):
-        print("  " + ", ".join(values[start:start + 4]))
     device = choose_device()
+    print(f"profile: {params.profile_reason or params.profile}")
+    print(f"it needs: {params.needs}")
     print(f"device: {device}, dtype: {choose_dtype(device)[1]}")
     versions = package_versions()
     print("versions: " + ", ".join(f"{name} {versions.get(name, 'absent')}"
                                    for name in PACKAGES))
     commit, dirty = git_commit()
     print(f"commit: {commit or 'unknown'}{' with changes' if dirty else ''}")
+    for line in host.settle(device.type == "cpu" and params.needs.partition(" ")[0] in GPU_FIRST):
+        print(line)
+    return Table("Parameters in force", ("parameter", "value", "set by"), params.in_force())

@@ -30,6 +30,8 @@ from typing import Any
 import yaml
 from filelock import FileLock, Timeout
 
+from nanoreason.host import Told
+
 SHOWN = 120  # characters of a value in a message
 PATIENCE = 3.0  # seconds that a process waits for one that is about to end
 FULL = {ENOSPC: "the disk is full", EDQUOT: "the quota of the disk is used up",
@@ -37,7 +39,7 @@ FULL = {ENOSPC: "the disk is full", EDQUOT: "the quota of the disk is used up",
         EACCES: "the folder may not be written"}
 
 
-class RunError(Exception):
+class RunError(Told):
     """A run that is not there or held, or a file that cannot be read as what it should be."""
 
 

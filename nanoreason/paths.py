@@ -3,14 +3,16 @@
 In a checkout everything hangs from the repository's root, whichever folder the caller
 stands in (papermill runs in the caller's folder, nbval in the notebook's). Installed from
 a git address there is no root: profiles, the base and the runs of reference come out of
-the package, and what is written goes below the folder one stands in, and so it does where
-a checkout cannot be written (attached to a Kaggle notebook). `NANOREASON_HOME` sets that
+the package, and what is written goes below the folder that the platform keeps (see `host`),
+else the one that one stands in, and so it does where a checkout cannot be written. `NANOREASON_HOME` sets that
 folder by hand.
 """
 from __future__ import annotations
 
 import os
 from pathlib import Path
+
+from nanoreason import host
 
 PACKAGE = Path(__file__).resolve().parent
 ASSETS = PACKAGE / "assets"  # base weights, tokenizer, prompts: part of the package
@@ -29,7 +31,7 @@ def _root() -> Path:
     if by_hand:
         return Path(by_hand).expanduser().resolve()
     here = Path.cwd()
-    return find_root(PACKAGE.parent) or find_root(here) or here
+    return find_root(PACKAGE.parent) or find_root(here) or host.home() or here
 
 
 CHECKOUT = find_root(PACKAGE.parent)  # None in an installed package

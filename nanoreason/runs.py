@@ -26,7 +26,7 @@ from typing import Annotated, Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from nanoreason import files, paths
+from nanoreason import files, host, paths
 from nanoreason.files import (PATIENCE, RunError, drop_half_line, free_name, parse, read_bytes,
                               read_text, set_aside, shown, stored, to_json, write_json,
                               write_text)
@@ -376,13 +376,15 @@ def set_rows_aside(run: Run) -> Run:
 
 
 def writable(run: Run) -> Run:
-    """The run itself; of a run of reference, its copy below build/runs, made if absent.
+    """The run itself; of one of reference or attached, its copy below build/runs, made if absent.
 
     The copy holds all its files, unpacked. Which of the two is used is printed where both
     are there.
     """
-    copy, committed = Run(paths.RUNS / run.name), Run(paths.RESULTS / run.name)
-    if not committed.folder.is_dir() or run.folder.parent not in (paths.RUNS, paths.RESULTS):
+    kept = [*host.attached(), paths.RESULTS]
+    copy, committed = Run(paths.RUNS / run.name), next(
+        (Run(parent / run.name) for parent in kept if (parent / run.name).is_dir()), None)
+    if committed is None or run.folder.parent not in (paths.RUNS, *kept):
         return run
     if not copy.folder.exists():
         with copy.held("copy"):
@@ -391,6 +393,13 @@ def writable(run: Run) -> Run:
     print(f"run {run.name}: {paths.relative(copy.folder)} is read and written, "
           f"{paths.relative(committed.folder)} stays as it is")
     return copy
+
+
+def bring(name: str) -> None:
+    """Copy an attached run that is not here yet, so that its training goes on where it stopped."""
+    for folder in host.attached():
+        if (folder / name).is_dir() and not (paths.RUNS / name).exists():
+            writable(Run(folder / name))
 
 
 def _copied(source: Path, target: Path) -> None:
@@ -406,11 +415,11 @@ def _copied(source: Path, target: Path) -> None:
 
 
 def find_run(name: str) -> Run:
-    """The run of this name: a scratch run if there is one, else a run of reference.
+    """The run of this name: a scratch run if there is one, else attached, else of reference.
 
     Raises RunError, with the names that there are, if there is none.
     """
-    for parent in (paths.RUNS, paths.RESULTS):
+    for parent in (paths.RUNS, *host.attached(), paths.RESULTS):
         if _NAME.fullmatch(name) and (parent / name).is_dir():
             return Run(parent / name)
     there = ", ".join(list_runs()) or "none yet"
@@ -419,8 +428,9 @@ def find_run(name: str) -> Run:
 
 
 def list_runs() -> list[str]:
-    """The names of all runs, scratch and reference, in alphabetical order."""
-    folders = [folder for parent in (paths.RUNS, paths.RESULTS) for folder in parent.glob("*")]
+    """The names of all runs, scratch, attached and reference, in alphabetical order."""
+    folders = [folder for parent in (paths.RUNS, *host.attached(), paths.RESULTS)
+               for folder in parent.glob("*")]
     return sorted({folder.name for folder in folders
                    if any(map(Run(folder).has, FILES))})
 

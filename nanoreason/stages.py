@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from enum import Enum
 
+from nanoreason.host import Told
+
 
 class Stage(Enum):
     """The four stages in their order; iterate over the class to get that order."""
@@ -47,7 +49,7 @@ NUMBERED = re.compile(r"\s*([0-9]{1,9})\.(?:\s+(.*)|$)", re.DOTALL)
 VERDICT_TEXT = re.compile(r"correct|step ([1-9][0-9]{0,5}) is wrong")
 
 
-class TraceError(ValueError):
+class TraceError(Told, ValueError):
     """A text is no trace, or a trace cannot be built. `stage` and `reason` say why."""
 
     def __init__(self, stage: Stage, reason: str):

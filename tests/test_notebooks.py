@@ -27,9 +27,9 @@ from nanoreason import paths
 from nanoreason.files import read_text
 from nanoreason.params.validation import KINDS, ParameterError
 
-NOTEBOOKS = sorted(paths.NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
+NOTEBOOKS = sorted(paths.NOTEBOOKS.glob("*.ipynb"))  # the numbered ones, then the study
 KIND = {"00": "base", "01": "data", "02": "train", "03": "evaluate", "04": "metrics",
-        "05": "figures", "06": "ablate"}
+        "05": "figures", "06": "ablate", "na": "study"}
 STRICT = "01_data"
 SMOKE = {"00": {"run": "nano-reference", "steps": 2},
          "01": {"run": "nano-reference", "total": 40},
@@ -39,7 +39,8 @@ SMOKE = {"00": {"run": "nano-reference", "steps": 2},
                 "seed": 1},
          "04": {"run": "nano-reference", "seed": 1}, "05": {"run": "nano-reference"},
          "06": {"run": "smoke", "conditions": "staged", "seeds": 1, "train_traces": 16,
-                "test_problems": 2, "run_missing": True, "workers": 1}}
+                "test_problems": 2, "run_missing": True, "workers": 1},
+         "na": {"run": "whole", "traces": 16, "n": 2, "interventions": 2, "max_new_tokens": 30}}
 # A kernel chooses its own matplotlib backend: with the tests' Agg, figures would not show.
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "MPLBACKEND"}
 ENVIRONMENT |= {"TQDM_DISABLE": "1", "TOKENIZERS_PARALLELISM": "false"}
@@ -73,6 +74,8 @@ def test_form(path):
         lines = cell.source.split("\n")
         assert len(lines) <= 20 and max(map(len, lines)) <= 88, cell.source
     assert "widgets" not in book.metadata and book.metadata.kernelspec.name == "python3"
+    assert "accelerator" not in book.metadata  # the profile that stands there needs none
+    assert "gpuType" not in book.metadata.colab and not book.metadata.kaggle.isGpuEnabled
     for i, cell in enumerate(book.cells):
         if cell.cell_type == "code":
             assert not any(o.output_type == "error" for o in cell.get("outputs", []))
@@ -138,6 +141,36 @@ def test_papermill_documents_every_parameter(path):
     assert "Unknown" not in done.output
 
 
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_the_parameters_cell_says_what_none_comes_to(path):
+    """In brackets, with the profile `nano`: the value that is in force."""
+    params = KINDS[KIND[path.stem[:2]]]()
+    tagged = next(cell for cell in nbformat.read(path, as_version=4).cells
+                  if "parameters" in cell.metadata.get("tags", []))
+    for line in tagged.source.splitlines():
+        name, value = line.split(":")[0], dict((n, v) for n, v, _ in params.in_force())
+        if "= None  #" in line and getattr(params, name.strip()) is not None:
+            assert line.endswith(f" [{value[name]}]"), line
+
+
+def test_a_wrong_parameter_is_refused_in_one_sentence_without_what_computes(tmp_path):
+    """What a notebook shows of an error of ours, and what was loaded until then."""
+    code = ("from nanoreason.environment import show\n"
+            "from nanoreason.params import read_parameters\nimport sys\n"
+            "print(sorted({'torch', 'scipy', 'pandas', 'matplotlib'} & set(sys.modules)))\n"
+            "read_parameters('train', {'traces': -1})")
+    book = new_notebook(cells=[new_code_cell(code)], metadata={
+        "kernelspec": {"name": "python3", "display_name": "x", "language": "python"}})
+    nbformat.write(book, tmp_path / "in.ipynb")
+    done = papermill("in.ipynb", "out.ipynb", cwd=tmp_path)
+    assert done.returncode != 0
+    outputs = nbformat.read(tmp_path / "out.ipynb", as_version=4).cells[-1].outputs
+    printed, error = outputs[-2:]
+    assert printed.text == "[]\n"
+    assert error.traceback == ["ParameterError: traces=-1 is refused: traces must be number of "
+                               "training traces, 1 or more"]
+
+
 def execute(number, **given):
     """The names that the cells of a notebook leave, run here with these parameters."""
     path, shell = next(p for p in NOTEBOOKS if p.stem.startswith(number)), InteractiveShell()
@@ -193,6 +226,9 @@ def test_the_smoke_run_leaves_a_whole_run_and_figures(smoke):
     assert {"natural", "injected", "clean"} <= settings
     grid = smoke / "build" / "smoke"  # of 06, which runs what its grid lacks
     assert (grid / "staged" / "seed-0.json").is_file()
+    study = smoke / "build" / "runs" / "whole"  # of the one notebook of all
+    assert {"params.yaml", "metrics.csv", "generations.jsonl", "summary.json", "adapters",
+            "tables", "figures"} <= {path.name for path in study.iterdir()}
     assert {"conditions.md", "answers.md", "claims.csv"} <= {
         path.name for path in (grid / "tables-part").iterdir()}  # one condition of all
 

@@ -24,12 +24,12 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import redirect_stderr, redirect_stdout
 
 from filelock import FileLock
-from tqdm.auto import tqdm
 
 from nanoreason import paths
 from nanoreason.ablations.conditions import Cell, cells, run_name
 from nanoreason.ablations.results import Grid, GridRun, find, folders, store
 from nanoreason.environment import cores
+from nanoreason.host import Told, progress
 from nanoreason.params.sets import AblateParams, EvaluateParams
 from nanoreason.runs import Run
 from nanoreason.stages import GIVEN, GROUPS
@@ -40,7 +40,7 @@ DATA = ("error_share", "error_kinds", "traces", "data", "language", "form", "on_
         "base", "max_length", "batch_size")
 
 
-class GridError(RuntimeError):
+class GridError(Told, RuntimeError):
     """A run of the grid that failed, or two that must not be compared."""
 
 
@@ -79,8 +79,8 @@ def run_grid(params: AblateParams) -> Grid:
     grid, workers = open_grid(params), params.workers or cores()
     left, finished = to_run(params, grid)
     runs, waiting, turn, killed = list(grid.runs), {cell.name: cell for cell in left}, -1, 0
-    with tqdm(total=len(cells(params)), initial=len(cells(params)) - len(waiting),
-              desc="grid", unit="run") as bar:
+    with progress(total=len(cells(params)), initial=len(cells(params)) - len(waiting),
+                  desc="grid", unit="run") as bar:
         while waiting and time.monotonic() < limit:
             ready = [cell for cell in waiting.values()
                      if not cell.needs or cell.needs in finished]

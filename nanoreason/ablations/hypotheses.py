@@ -59,6 +59,7 @@ class Hypothesis:
     second: str | None
     of: str
     setting: str
+    words: str = ""
 
     @property
     def compared(self) -> str:
@@ -271,8 +272,8 @@ def plot_answers(found: Iterable[Answer], axes: Axes) -> Axes:
                       fmt=marker, color=colour, markersize=4.5, elinewidth=0.9, capsize=2,
                       label=None if a.word in drawn else a.word)
         drawn.add(a.word)
-    labels = [f"{a.hypothesis.first} − {a.hypothesis.second or '0'}, "
-              f"{SCORES[a.hypothesis.of].split(',')[0]}, {a.hypothesis.setting}" for a in known]
+    labels = [f"{a.hypothesis.words or a.hypothesis.compared}: "
+              f"{SCORES[a.hypothesis.of].split(',')[0]}" for a in known]
     axes.set_yticks(range(len(known)), labels, parse_math=False)
     axes.set_ylim(len(known) - 0.4, -0.6)
     axes.set_xlabel("difference, points")

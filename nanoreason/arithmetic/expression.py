@@ -18,6 +18,7 @@ from fractions import Fraction
 from functools import lru_cache
 
 from nanoreason.arithmetic.lexer import CURRENCY, MAX_DIGITS, NUMBER, OPERATORS
+from nanoreason.host import Told
 
 MAX_CHARACTERS = 500
 WHOLE = 100  # from here on a whole number may be a rounded one; 7 / 2 is not 4
@@ -30,7 +31,7 @@ _TOKEN = re.compile(rf"{CURRENCY}?\s*({NUMBER})|(\*\*|[-+*/^()%−×·⋅÷])|(\
 _VIETNAMESE = re.compile("[ăđơưĂĐƠƯ\u1ea0-\u1ef9]")
 
 
-class ArithmeticTextError(ValueError):
+class ArithmeticTextError(Told, ValueError):
     """A text is not arithmetic that this module reads, or is beyond its bounds."""
 
 

@@ -16,6 +16,7 @@ from nanoreason import paths
 from nanoreason.data.problem import Problem, Rejection
 from nanoreason.data.verify_lines import with_rule_checks
 from nanoreason.endpoint import Client, Unavailable, request_sha256, text_of
+from nanoreason.host import progress
 from nanoreason.stages import TraceError
 from nanoreason.trace import Trace, parse_trace
 
@@ -50,11 +51,9 @@ class LlmTeacher:
         `llm/too_long`, `llm/not_a_trace`. Raises `EndpointError` where the endpoint refuses
         all requests or answers none of several in a row.
         """
-        from tqdm.auto import tqdm  # warns in a kernel without widgets, so only when a bar is shown
-
         total = len(problems) if isinstance(problems, Sized) else None
-        return iter(tqdm(self.client.map(self.teach_one, problems), total=total,
-                         desc=f"asking {self.client.name}", unit="problem"))
+        return iter(progress(self.client.map(self.teach_one, problems), total=total,
+                             desc=f"asking {self.client.name}", unit="problem"))
 
     def teach_one(self, problem: Problem | Rejection) -> Trace | Rejection:
         """The first of the answers that is a trace, else why there is none."""

@@ -32,6 +32,7 @@ from nanoreason.data.problem import (Entry, Problem, Rejection, make_record, nor
                                      read_mixture, read_records, read_traces, words_of)
 from nanoreason.data.sources import load_problems
 from nanoreason.data.teachers import teach
+from nanoreason.host import Told
 from nanoreason.trace import Trace
 
 WORDS = 13
@@ -260,7 +261,7 @@ def _records_of(part: Part, wanted: int, with_error: int, seed: int,
     return clean + wrong
 
 
-class ShortfallError(ValueError):
+class ShortfallError(Told, ValueError):
     """The sources have fewer usable traces than were asked for; the message has a line a source."""
 
 

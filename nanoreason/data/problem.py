@@ -23,6 +23,7 @@ from itertools import chain
 from pathlib import Path
 
 from nanoreason.files import to_json, write_text
+from nanoreason.host import Told
 from nanoreason.stages import SOURCES, TraceError
 from nanoreason.trace import Trace, parse_trace, render_trace
 
@@ -161,7 +162,7 @@ class Rejection:
     detail: str
 
 
-class RecordError(ValueError):
+class RecordError(Told, ValueError):
     """A file of prepared traces holds something else; the message names file and line."""
 
 

@@ -25,13 +25,14 @@ from fractions import Fraction
 from nanoreason.arithmetic.equations import read_equations
 from nanoreason.arithmetic.expression import Binary, Node, Number, evaluate, parse_expression
 from nanoreason.data.problem import Operand, Problem, Step, compute, write_number
+from nanoreason.host import Told
 from nanoreason.trace import Trace
 
 KINDS = ("inverse", "recompute")
 SIGNS = {"+": "-", "-": "+", "*": "/", "/": "*"}
 
 
-class CorruptionError(ValueError):
+class CorruptionError(Told, ValueError):
     """An error cannot be injected into this trace; the message says why."""
 
 

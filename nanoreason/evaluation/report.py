@@ -20,6 +20,7 @@ from scipy.stats import binomtest
 
 from nanoreason.data.problem import question_sha256
 from nanoreason.evaluation.rows import ScoredRow, ScoredRows, by_reason, problem_of, read_rows
+from nanoreason.table import Table
 
 Interval = tuple[float, float] | None
 Statistic = Callable[[np.ndarray], np.ndarray]
@@ -272,25 +273,26 @@ class Report:
                  for part in ("left_out", "refused")}
         return {"n": self.n, **scores, **named}
 
-    def table(self) -> str:
-        """A Markdown table: score, better side, value, counts, 95 % interval."""
-        lines = [f"| score (n={self.n}) | | value | counts | 95 % interval |",
-                 "|---|---|---|---|---|"]
+    def table(self) -> Table:
+        """One row a score: better side, value, counts, 95 % interval; then what is left out."""
+        rows = []
         for name, make in self._scores.items():
             score = make().to_dict()
             shown = "n/a (n=0)" if score["value"] is None else f"{100 * score['value']:.1f} %"
             limits = "–".join(f"{100 * limit:.1f}" for limit in score["interval"] or ())
             counts = show_counts(score["counts"], ", ")
-            cells = name, BETTER.get(name, ""), shown, counts, limits
-            lines.append(f"| {' | '.join(cells)} |")
+            rows.append((name, BETTER.get(name, ""), shown, counts, limits))
         for title, part in (("Left out", self.left_out), ("Counted as wrong", self.refused)):
             for reason, names in part.items():
                 more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-                lines.append(
-                    f"\n{title} ({len(names)}): {reason}: {', '.join(names[:5])}{more}")
-        return "\n".join(lines)
+                rows.append((title, "", str(len(names)), reason, ", ".join(names[:5]) + more))
+        return Table(f"n={self.n}", ("score", "", "value", "counts", "95 % interval"), tuple(rows))
 
-    __str__ = _repr_markdown_ = table
+    def __str__(self):
+        return repr(self.table())
+
+    def _repr_html_(self) -> str:
+        return self.table()._repr_html_()
 
 
 def show_counts(counts: Sequence | None, between: str = "; ") -> str:

@@ -110,8 +110,9 @@ def draw_graph(graph: nx.DiGraph, axes: Axes, wrong_step: int | None = None) -> 
     across = [x for x, _ in places.values()]
     name = "step {}" if max(across) - min(across) < 4 * SIDE else "{}."
     for node in (node for node in graph if node[0] == "step"):
-        axes.annotate(name.format(node[1]), places[node], (12, 0), textcoords="offset points",
-                      fontsize=7, va="center", color=GREY)
+        axes.annotate(name.format(node[1]), places[node], (7, -8), textcoords="offset points",
+                      fontsize=7, va="top", color=GREY,
+                      bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5})
     axes.set_xlim(min(across) - 0.6, max(max(across), min(across) + 2 * SIDE) + 0.6)
     axes.set_ylim(min(y for _, y in places.values()) - 0.5, 0.5)
     return axes

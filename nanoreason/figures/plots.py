@@ -21,7 +21,7 @@ from PIL import Image
 
 from nanoreason import paths
 from nanoreason.evaluation.report import share
-from nanoreason.figures.tables import CAUGHT, CHAIN
+from nanoreason.figures.tables import CAUGHT, CHAIN, NO_VERIFY_LOSS
 from nanoreason.figures.trace_view import MARK_COLOURS
 from nanoreason.files import write_json
 from nanoreason.stages import GROUPS, SPLITS, Stage
@@ -111,13 +111,14 @@ def _plot_groups(metrics, axes: Axes, what: str, label: str) -> None:
 def plot_accuracy(summary: Mapping, axes: Axes) -> Axes:
     """Share right by EXECUTE's result (a1), VERIFY's answer (a2) and last number, per split.
 
-    Hollow: the untouched base; filled: tuned. The base was never shown the four stages, so
-    the last number of its text is the fair reading of it. Whiskers: Wilson 95 %.
+    Hollow: the untouched base; filled: tuned. The base was never shown the four stages and
+    states neither a1 nor a2, so only the last number of its text is drawn. Whiskers: Wilson
+    95 %.
     """
     sections = _over_splits(summary, axes)
-    for place, (model, name) in enumerate(product(("base", "tuned"), ANSWERS)):
+    for place, (model, name) in enumerate([("base", "lenient"), *product(("tuned",), ANSWERS)]):
         part, (label, *look) = "accuracy" if model == "tuned" else "base", ANSWERS[name]
-        draw_scores(axes, [(x + 0.13 * (place - 2.5), section[part][name])
+        draw_scores(axes, [(x + 0.17 * (place - 1.5), section[part][name])
                            for x, section in sections if section[part]],
                     *look, f"{model}, {label if name == 'lenient' else name}", model == "tuned")
     _draw_percent(axes, "traces that are right")
@@ -260,22 +261,29 @@ def plot_differences(summary: Mapping, axes: Axes) -> Axes:
     """This run less another on the same problems: difference, paired bootstrap 95 %.
 
     By result of EXECUTE, answer and last number; the base on every split that was run, and
-    the further runs of `others` on the split test. Right of zero this run is better.
+    the further runs of `others` on the split test. Right of zero this run is better. What
+    differs by construction is left out: the base states neither result nor answer, without
+    the loss of VERIFY there is no answer after it, and a gate leaves the result as it is.
     """
-    found = [(f"{label}, base", summary["splits"][split]["comparison"])
+    found = [(f"{label}, untouched base", summary["splits"][split]["comparison"], ("lenient",))
              for split, label in SPLIT_LABELS.items() if summary["splits"].get(split)]
-    found += [(f"test, {name}", result) for name, result in summary["others"].items()]
-    found = [(name, result) for name, result in found if result]
+    gate = f"{summary.get('run')}, "  # before the words for what a gate leaves of this run
+    for name, result in summary["others"].items():
+        blind = name in summary.get("no_verify_loss", ())
+        found.append((f"test, {NO_VERIFY_LOSS if blind else name.removeprefix(gate)}", result,
+                      ("a1",) if blind else ("a2", "lenient") if name.startswith(gate) else ANSWERS))
+    found = [(name, result, fair) for name, result, fair in found if result]
     if not found:
         return draw_not_run(axes, "difference")
     axes.axvline(0, color=RED, linewidth=0.9)
     for shift, (of, (label, *look)) in zip((-0.22, 0, 0.22), ANSWERS.items()):
         points = [(y + shift, {**result[of], "value": result[of]["difference"]})
-                  for y, (_, result) in enumerate(found) if result.get(of) and result[of]["n"]]
+                  for y, (_, result, fair) in enumerate(found)
+                  if of in fair and result.get(of) and result[of]["n"]]
         draw_scores(axes, points, *look, label, sideways=True)
     axes.set_yticks(range(len(found)), [f"{name}\nn={result['a1']['n']}"
-                                        for name, result in found], parse_math=False)
-    axes.set(xlim=(-1.02, 1.02), ylim=(len(found) - 0.5, -0.5),
+                                        for name, result, _ in found], parse_math=False)
+    axes.set(ylim=(len(found) - 0.5, -0.5),
              xlabel="points of accuracy, this run less the other")
     axes.xaxis.set_major_formatter(lambda value, _: f"{100 * value:+.0f}" if value else "0")
     return axes

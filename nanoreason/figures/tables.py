@@ -8,73 +8,19 @@ raw counts and its interval, `15.6 % (78/500) [12.7–19.0]`. What was not measu
 """
 from __future__ import annotations
 
-import csv
-import html
-import io
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from nanoreason.evaluation.report import BETTER, show_counts
-from nanoreason.files import write_text
 from nanoreason.runs import Run, RunError
 from nanoreason.stages import SETTINGS, SPLITS
+from nanoreason.table import Table
 
 NOT_RUN, NOTHING = "not run", "n/a (n=0)"
 NO_VERIFY_LOSS = "without VERIFY loss"
 SIGNED = ("delta", "youden_j", "difference")  # differences, in points, with their sign
 RIGHT = ("a1", "a2", "detected", "located", "repaired")  # more is better in these too
-
-
-@dataclass(frozen=True, repr=False)
-class Table:
-    """A table of text cells under a title that is the question it answers.
-
-    Raises ValueError where a row has another number of cells than there are columns.
-    """
-
-    title: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-
-    def __post_init__(self):
-        for number, row in enumerate(self.rows, 1):
-            if len(row) != len(self.columns):
-                raise ValueError(f"row {number} of {self.title!r} has {len(row)} cells for "
-                                 f"{len(self.columns)} columns")
-
-    def markdown(self, title: bool = True) -> str:
-        """The table in Markdown, without a line break at its end.
-
-        Markdown may hold HTML, so `<` and `&` of a cell are written as entities: names in
-        the cells come from rows.
-        """
-        def plain(cell: str) -> str:
-            return html.escape(" ".join(cell.split()), quote=False).replace("|", "\\|")
-
-        head = [f"**{plain(self.title)}**", ""] if title else []
-        columns, *rows = (f"| {' | '.join(map(plain, cells))} |"
-                          for cells in (self.columns, *self.rows))
-        return "\n".join([*head, columns, "|" + "---|" * len(self.columns), *rows])
-
-    def csv(self) -> str:
-        """The table as comma-separated values, columns first."""
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows([self.columns, *self.rows])
-        return text.getvalue()
-
-    def save(self, folder: Path, name: str) -> tuple[Path, Path]:
-        """Write <name>.md and <name>.csv into a folder; their paths."""
-        paths = Path(folder) / f"{name}.md", Path(folder) / f"{name}.csv"
-        write_text(paths[0], self.markdown() + "\n")
-        write_text(paths[1], self.csv())
-        return paths
-
-    def __repr__(self):
-        return self.markdown()
-
-    _repr_markdown_ = __repr__
 
 
 def show_value(name: str, value: float | None) -> str:

@@ -30,11 +30,14 @@ from huggingface_hub import hf_hub_download, snapshot_download, try_to_load_from
 from huggingface_hub.errors import LocalEntryNotFoundError
 from transformers import (AutoConfig, AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig,
                           GgufConfig, PreTrainedTokenizerFast)
+from transformers.utils.logging import disable_progress_bar
 
 from nanoreason import paths
 from nanoreason.environment import choose_device, choose_dtype
 from nanoreason.files import file_sha256
 from nanoreason.model.adapters import full_weight, keep_trainable_4bit
+
+disable_progress_bar()  # of weights that are read from the disk, one bar a file
 
 NANO = paths.ASSETS / "nano"
 CONFIG = "config.json"

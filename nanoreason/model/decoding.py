@@ -22,9 +22,9 @@ from dataclasses import dataclass
 
 import torch
 from torch.nn.functional import pad
-from tqdm.auto import tqdm
 from transformers.cache_utils import Cache, DynamicLayer
 
+from nanoreason.host import progress
 from nanoreason.model.router import RouteState
 
 ROOM = 64  # columns that are kept free at least when the buffers are made anew
@@ -383,5 +383,5 @@ def generate(model, tokenizer, requests: Sequence[Request], tag_ids: list[int],
     """
     decoder = Decoder(model.eval(), tag_ids, tokenizer.eos_token_id, tokenizer.pad_token_id,
                       max_new_tokens, temperature, stop_at_tag)
-    with tqdm(total=len(requests), desc=label, unit="trace") as bar:
+    with progress(total=len(requests), desc=label, unit="trace") as bar:
         yield from decoder.decode(requests, batch_tokens, bar.update)

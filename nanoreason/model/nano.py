@@ -22,13 +22,13 @@ from pathlib import Path
 
 import torch
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
-from tqdm.auto import tqdm
 from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
 from nanoreason.data.problem import Operand, Problem, Step, compute, write_number
 from nanoreason.data.procedural import BASE_SCALE, TRAIN_STEPS, hash_split, make_problem
 from nanoreason.data.stories import Scale, load_words
 from nanoreason.data.verify_lines import draw_kinds, equation, slip, write_check
+from nanoreason.host import progress
 from nanoreason.model.base import NANO, weights_sha256
 from nanoreason.model.tokens import prompt_text
 
@@ -244,8 +244,8 @@ def pretrain(recipe: dict, tokenizer=None, model=None, stop_after: int | None = 
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: min(
         (step + 1) / warmup, 0.5 * (1 + math.cos(math.pi * step / steps)) + 1e-3))
     log, recent, tokens, began = [], [], 0, time.perf_counter()
-    bar = tqdm(islice(pretraining_batches(tokenizer, recipe, text), stop_after or steps),
-               total=stop_after or steps, desc="base model")
+    bar = progress(islice(pretraining_batches(tokenizer, recipe, text), stop_after or steps),
+                   total=stop_after or steps, desc="base model", unit="step")
     for step, (ids, labels) in enumerate(bar, 1):
         places = (labels[:, 1:] != -100).nonzero(as_tuple=True)
         hidden = model.model(input_ids=ids).last_hidden_state[:, :-1][places]  # (N, D)

@@ -1,7 +1,9 @@
 """One typed, validated set of parameters a notebook, and the profiles they start from."""
 from nanoreason.params.sets import (AblateParams, BaseParams, DataParams, EvaluateParams,
-                                    FiguresParams, MetricsParams, TrainParams, read_parameters)
+                                    FiguresParams, MetricsParams, StudyParams, TrainParams,
+                                    read_parameters)
 from nanoreason.params.validation import ParameterError
 
 __all__ = ["AblateParams", "BaseParams", "DataParams", "EvaluateParams",
-           "FiguresParams", "MetricsParams", "ParameterError", "TrainParams", "read_parameters"]
+           "FiguresParams", "MetricsParams", "ParameterError", "StudyParams", "TrainParams",
+           "read_parameters"]

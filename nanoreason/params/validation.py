@@ -26,6 +26,7 @@ from pydantic.fields import FieldInfo
 
 from nanoreason import paths
 from nanoreason.files import load_yaml, shown
+from nanoreason.host import Told
 
 GIB = 2**30
 LITERALS = (bool, int, float, str, list, tuple, dict, type(None))
@@ -34,7 +35,7 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=
 Seed = Annotated[int, Field(ge=0, lt=2**32, description="a whole number from 0 on")]
 
 
-class ParameterError(ValueError):
+class ParameterError(Told, ValueError):
     """A parameter that does not exist or has a value that makes no sense, in one sentence."""
 
 
@@ -176,6 +177,12 @@ class Params(BaseModel):
         """Why this profile: asked for by name, or chosen for the hardware found."""
         return self._profile_reason
 
+    @property
+    def needs(self) -> str:
+        """The hardware, download and time that the profile's file asks for, in its words."""
+        comments = read_mapping(paths.PARAMS / f"{self.profile}.yaml")[1]
+        return " ".join(comments).partition("Needs: ")[2]
+
     def as_dict(self) -> dict:
         """Name to plain value, in order of definition: what `params.yaml` holds."""
         return self.model_dump(mode="json")
@@ -184,6 +191,18 @@ class Params(BaseModel):
         """Name to plain value of what tells the results of two sets apart by its name."""
         others = {*self.by_content, *self.extending}
         return {name: value for name, value in self.recipe().items() if name not in others}
+
+    def in_force(self) -> tuple[tuple[str, str, str], ...]:
+        """(name, value, what set it) of every parameter; for None, what it comes to."""
+        of_profile, rows = load_profile(self.profile), []
+        for name, field in type(self).model_fields.items():
+            value = getattr(self, name)
+            by = ("profile" if of_profile.get(name, ...) == value else
+                  "default" if value == field.default else "given")
+            without = (field.description or "").partition("None: ")[2] or "none"
+            shown_as = ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+            rows.append((name, without if value is None else shown_as or "all", by))
+        return tuple(rows)
 
     def recipe(self) -> dict:
         """Name to plain value of all that a result comes from, but for where files lie."""

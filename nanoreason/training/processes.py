@@ -23,9 +23,10 @@ import yaml
 
 from nanoreason import paths
 from nanoreason.environment import cores
+from nanoreason.host import Told
 
 
-class ProcessError(RuntimeError):
+class ProcessError(Told, RuntimeError):
     """A training process failed; the message is that process's own."""
 
 

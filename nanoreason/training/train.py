@@ -19,7 +19,7 @@ from nanoreason.model.base import (Location, base_name, load_base, load_tokenize
                                    locate)
 from nanoreason.model.tokens import IGNORE, Encoded, encode, encode_free
 from nanoreason.params.sets import TrainParams
-from nanoreason.runs import Run, find_run
+from nanoreason.runs import Run, bring, find_run
 from nanoreason.stages import GROUPS
 from nanoreason.trace import parse_trace
 from nanoreason.training.batches import download_text, forecast_text
@@ -104,6 +104,7 @@ def train(params: TrainParams) -> Run:
     process that failed, `RunError` where another process writes into this run, another
     training of its name is finished, or the disk is full.
     """
+    bring(params.run)
     processes = process_count(params.processes)
     if processes == 1:
         return train_here(params)
@@ -140,6 +141,8 @@ def train_here(params: TrainParams) -> Run | None:
         what = _identity(params, base, reasoning, device, dtype, len(gathered(None)))
         if main:
             make_way(params, what, params.fresh)
+            print(f"run {params.run}: {params.traces} traces are made ready and the base is loaded; "
+                  "a forecast of time and memory follows")
         with first_before_others():
             tokenizer = load_tokenizer(params.base)
             records, of_data = training_records(params, reasoning, tokenizer, device)

@@ -21,11 +21,11 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 from torch.nn.utils import parameters_to_vector
-from tqdm.auto import tqdm
 from transformers import (PrinterCallback, Trainer, TrainerCallback, TrainingArguments,
                           set_seed)
 
 from nanoreason.files import write_json
+from nanoreason.host import Told, progress
 from nanoreason.model.adapters import adapter_parameters
 from nanoreason.model.router import route
 from nanoreason.model.tokens import IGNORE, Encoded, tag_ids
@@ -66,7 +66,7 @@ def training_arguments(params, folder, device: torch.device, dtype: torch.dtype
     return arguments
 
 
-class NonFiniteError(RuntimeError):
+class NonFiniteError(Told, RuntimeError):
     """Loss or gradient was not finite in `SKIPS` optimiser steps in a row."""
 
 
@@ -288,8 +288,8 @@ class _StepRecord(TrainerCallback):
     def on_train_begin(self, args, state, control, **kwargs):
         self.before = self._weights()
         others = {} if state.is_world_process_zero else {"disable": True}
-        self.bar = tqdm(total=state.max_steps, initial=state.global_step, desc="tuning",
-                        unit="step", mininterval=1, **others)
+        self.bar = progress(total=state.max_steps, initial=state.global_step, desc="tuning",
+                            unit="step", mininterval=1, **others)
 
     def on_step_end(self, args, state, control, **kwargs):
         after = self._weights()

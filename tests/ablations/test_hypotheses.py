@@ -11,7 +11,7 @@ from nanoreason.ablations.grid import Grid
 from nanoreason.ablations.hypotheses import (FAILS, GIVEN, HOLDS, NATURAL, OPEN, Answer,
                                              Hypothesis, answer, answers, answers_table,
                                              claims_table, conditions_table, hypotheses,
-                                             plot_answers, verdicts)
+                                             hypotheses, plot_answers, verdicts)
 from nanoreason.ablations.results import GridRun
 from nanoreason.evaluation import self_verification
 from nanoreason.params import AblateParams
@@ -139,6 +139,8 @@ def test_tables_and_figure_show_what_the_answers_hold():
     plot_answers(found, axes)
     assert len(axes.get_yticks()) == 2  # what was not run is not drawn
     assert axes.get_legend_handles_labels()[1] == [HOLDS, FAILS]
+    assert axes.get_yticklabels()[0].get_text() == "a against b: answer right"
+    assert all(asked.words and "_" not in asked.words for asked in hypotheses())
     plt.close("all")
 
 

@@ -230,7 +230,7 @@ def test_nothing_is_not_available():
     report = self_verification([row()])
     assert report.recall is None and report.svr is None and report.svr_null is None
     assert report.specificity == 1 and report.interval("svr") is None
-    assert "| recall | ↑ | n/a (n=0) | 0/0 |" in str(report)
+    assert ("recall", "↑", "n/a (n=0)", "0/0", "") in report.table().rows
     empty = self_verification([])
     assert empty.n == 0 and empty.delta is None
     assert empty.counts and all(getattr(empty, name) is None for name in empty.counts)
@@ -239,7 +239,7 @@ def test_nothing_is_not_available():
 
 def test_reports_show_counts_intervals_and_refuse_unknown_names():
     report = self_verification(verifier("perfect"))
-    assert "| specificity | ↑ | 100.0 % | 10/10 |" in report.table()
+    assert ("specificity", "↑", "100.0 %", "10/10") in [row[:4] for row in report.table().rows]
     assert report.interval("delta")[0] < report.delta < report.interval("delta")[1]
     with pytest.raises(KeyError, match="is no score"):
         report.interval("wer")
@@ -253,7 +253,8 @@ def test_rows_that_cannot_be_scored_are_named():
     report = accuracy(bad + [row()])
     assert report.n == 1 and sum(len(names) for names in report.left_out.values()) == 3
     assert report.left_out["no gold answer"] == ("p/0/natural",)
-    assert "Left out (1): no gold answer: p/0/natural" in str(report)
+    assert ("Left out", "", "1", "no gold answer", "p/0/natural") in report.table().rows
+    assert "Left out" in str(report).splitlines()[-1]
     # A text that cannot be read is a wrong answer, not a bad row.
     assert accuracy([row() | {"text": "\x00[VERIFY"}]).counts["strict"] == (0, 1)
 

@@ -78,8 +78,10 @@ def test_a_group_that_was_not_supervised_has_no_curve(metrics, axes):
 def test_accuracy_points_are_the_scores_with_their_intervals(summary, axes):
     figures.plot_accuracy(summary, axes)
     found = markers(axes)
-    for part, model in (("accuracy", "tuned"), ("base", "base")):
-        for name in ("a1", "a2", "lenient"):
+    assert len(found) == 4  # the base states neither a1 nor a2
+    for part, model, names in (("accuracy", "tuned", ("a1", "a2", "lenient")),
+                               ("base", "base", ("lenient",))):
+        for name in names:
             expected = [section[part][name]["value"] for section in summary["splits"].values()]
             label = f"{model}, {'last number' if name == 'lenient' else name}"
             assert list(found[label][:, 1]) == expected
@@ -219,6 +221,22 @@ def test_an_edge_past_a_layer_bends_round_the_nodes_between(axes):
              if isinstance(patch, FancyArrowPatch)]
     assert len(bends) == graph.number_of_edges()
     assert sum(bend != 0 for bend in bends) == len(past(graph))
+
+
+def test_no_label_of_a_step_lies_on_a_node():
+    for graph in graphs():
+        figure, axes = plt.subplots(figsize=(figures.PAGE, 3))
+        graph_plot.draw_graph(graph, axes)
+        figure.canvas.draw()
+        nodes = axes.transData.transform(list(graph_plot.layered_layout(graph).values()))
+        reach = 330 ** 0.5 / 2 * figure.dpi / 72  # half the width of a node
+        for label in (text for text in axes.texts if text.get_text().strip("step .").isdigit()
+                      and text.get_color() == figures.GREY):
+            box = label.get_window_extent()
+            for x, y in nodes:
+                gap = max(box.x0 - x, x - box.x1, 0), max(box.y0 - y, y - box.y1, 0)
+                assert np.hypot(*gap) >= 0.9 * reach, label.get_text()
+        plt.close(figure)
 
 
 def test_an_unreadable_execute_has_no_graph(axes):

@@ -46,12 +46,28 @@ def test_differences_are_drawn_for_the_base_and_for_other_runs(summary, axes):
     found = drawn(axes, 0)
     pairs = [section["comparison"] for section in summary["splits"].values()]
     pairs.append(summary["others"]["other"])
-    assert found["answer (a2)"] == [pair["a2"]["difference"] for pair in pairs]
-    bars = next(c for c in axes.containers if c.get_label() == "answer (a2)").lines[2][0]
+    assert found["last number"] == [pair["lenient"]["difference"] for pair in pairs]
+    bars = next(c for c in axes.containers if c.get_label() == "last number").lines[2][0]
     ends = np.array([segment[:, 0] for segment in bars.get_segments()])
-    assert ends == pytest.approx(np.array([pair["a2"]["interval"] for pair in pairs]), abs=1e-9)
+    assert ends == pytest.approx(np.array([pair["lenient"]["interval"] for pair in pairs]),
+                                 abs=1e-9)
+    assert found["answer (a2)"] == [pairs[-1]["a2"]["difference"]]  # of the base by construction
     assert [label.get_text().split("\n")[0] for label in axes.get_yticklabels()] == [
-        "test, base", "new situations, base", "more steps, base", "test, other"]
+        "test, untouched base", "new situations, untouched base", "more steps, untouched base",
+        "test, other"]
+
+
+def test_no_difference_that_is_so_by_construction_is_drawn(summary, axes):
+    other = summary["others"]["other"]
+    figures.plot_differences(summary | {
+        "run": "mine", "no_verify_loss": ["mine-no-verify"],
+        "others": {"mine-no-verify": other, "mine, gate": other}}, axes)
+    assert [label.get_text().split("\n")[0] for label in axes.get_yticklabels()][3:] == [
+        "test, without VERIFY loss", "test, gate"]
+    places = {c.get_label(): [y for _, y in c.lines[0].get_xydata()] for c in axes.containers}
+    assert [round(y) for y in places["result of EXECUTE (a1)"]] == [3]
+    assert [round(y) for y in places["answer (a2)"]] == [4]
+    assert [round(y) for y in places["last number"]] == [0, 1, 2, 4]
 
 
 @pytest.mark.parametrize("plot, nothing", [

@@ -1,0 +1,124 @@
+"""What differs by where a program runs: terminal, notebook, log, Colab, Kaggle.
+
+Everything that asks for it stands here, so that no other module and no notebook branches on
+the platform: how progress and errors are shown, which folder outlives a session, what is
+attached to it, and where a secret is kept.
+"""
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+
+from tqdm import tqdm
+
+SECONDS = 5.0  # between two lines of progress, where it is no bar
+TOKEN = "HF_TOKEN"
+DRIVE = Path("/content/drive/MyDrive")  # of Colab, once it is mounted
+WORKING, INPUT = Path("/kaggle/working"), Path("/kaggle/input")  # kept, and attached
+STORES = {"google.colab.userdata": lambda store: store.get,
+          "kaggle_secrets": lambda store: store.UserSecretsClient().get_secret}
+
+
+class Told(Exception):
+    """An error that its message explains: one sentence in a notebook, without a traceback.
+
+    In a script it is as any other. The kernel still ends the cell, and papermill with a
+    status that is not 0.
+    """
+
+    def _render_traceback_(self) -> list[str]:
+        """What IPython prints of it, a line each."""
+        return [f"{type(self).__name__}: {self}"]
+
+
+class _Lines(tqdm):
+    """Progress as whole lines, at most one every SECONDS; nothing where it is over sooner."""
+
+    def __init__(self, *args, **options):
+        form = "{desc}: {n_fmt}/{total_fmt} {unit}s, {elapsed} gone, {remaining} left{postfix}"
+        super().__init__(*args, **{**options, "mininterval": SECONDS, "delay": SECONDS,
+                                   "bar_format": form, "file": sys.stdout})
+
+    @staticmethod
+    def status_printer(file):
+        """A line a status, in place of one line that is written over."""
+        return lambda status: status.strip() and print(status, file=file, flush=True)
+
+    def close(self):
+        """The last line, where there were others; without tqdm's own way to leave a bar."""
+        if not self.disable and self.last_print_t >= self.start_t + self.delay \
+                and self.n > self.last_print_n:
+            self.display()
+        self.delay = float("inf")
+        super().close()
+
+
+def progress(*args, **options) -> tqdm:
+    """tqdm: a bar in a terminal, a widget in a notebook that has them, else lines; none for
+    one thing.
+
+    args, options: those of tqdm.
+    """
+    shown, kernel = _Lines, sys.modules.get("IPython")
+    if sys.stderr.isatty():
+        shown = tqdm
+    elif kernel and "IPKernelApp" in getattr(kernel.get_ipython(), "config", ()) \
+            and find_spec("ipywidgets"):
+        shown = import_module("tqdm.notebook").tqdm
+    return shown(*args, **({"disable": True} if options.get("total") == 1 else {}), **options)
+
+
+def home() -> Path | None:
+    """The folder of a platform that outlives the session, None elsewhere.
+
+    Kaggle keeps what lies below /kaggle/working; Colab keeps nothing but what is written to
+    a mounted Drive.
+    """
+    if DRIVE.is_dir():
+        return DRIVE / "nanoreason"
+    return WORKING if WORKING.is_dir() else None
+
+
+def attached() -> list[Path]:
+    """The folders of runs in what is attached to a Kaggle session, as its output was kept.
+
+    They can be read, and are copied before anything is written into one.
+    """
+    return sorted(folder for depth in ("*", "*/*/*")
+                  for folder in INPUT.glob(f"{depth}/build/runs"))
+
+
+def settle(lacks_gpu: bool = False) -> Iterator[str]:
+    """Take what the platform lends, and say of each thing what became of it, a sentence each."""
+    if lacks_gpu:
+        yield ("no GPU is seen here: on Colab choose one in Runtime, Change runtime type; on Kaggle "
+               "in Settings, Accelerator; and begin again")
+    if home():
+        yield f"results: below {home()}, which this platform keeps"
+    elif DRIVE.parents[1].is_dir():
+        yield ("results: below build/, which Colab forgets when the session ends; to keep them, "
+               "mount Drive (Files, on the left), restart the session and begin again")
+    if attached():
+        yield f"attached: {', '.join(map(str, attached()))}"
+    token = _take_token()
+    if token:
+        yield token
+
+
+def _take_token() -> str:
+    """Put HF_TOKEN of Colab's or Kaggle's store of secrets where the hub's client looks."""
+    if os.environ.get(TOKEN):
+        return ""
+    for module, reader in STORES.items():
+        try:
+            os.environ[TOKEN] = reader(import_module(module))(TOKEN)
+            return f"{TOKEN}: from the secrets of this platform"
+        except ImportError:
+            continue
+        except Exception as error:  # of the store: each has its own for "absent" and "not shared"
+            return f"{TOKEN}: none ({type(error).__name__}); the hub is read without an account"
+    return ""

@@ -1,0 +1,85 @@
+"""Where a program runs: progress without a terminal, what a platform lends, what is attached."""
+import os
+import sys
+import types
+
+import pytest
+
+from nanoreason import host, paths
+from nanoreason.runs import bring, create_run, find_run, list_runs, writable
+
+
+@pytest.fixture
+def at_once(monkeypatch):
+    monkeypatch.setattr(host, "SECONDS", 0.0)
+    monkeypatch.delenv("TQDM_DISABLE", raising=False)
+
+
+def test_progress_is_lines_where_there_is_no_terminal(at_once, capsys):
+    with host.progress(total=3, desc="tuning", unit="step", miniters=1) as bar:
+        for _ in range(3):
+            bar.update(1)
+            bar.set_postfix(loss="0.5", refresh=False)
+    printed = capsys.readouterr()
+    assert printed.err == "" and "\r" not in printed.out
+    lines = printed.out.splitlines()
+    assert [line.split(" steps")[0] for line in lines] == [
+        f"tuning: {n}/3" for n in (0, 1, 2, 3)], lines
+    assert all("gone" in line and "left" in line for line in lines)
+
+
+def test_no_more_lines_than_one_every_few_seconds(monkeypatch, capsys):
+    monkeypatch.delenv("TQDM_DISABLE", raising=False)
+    for _ in host.progress(range(10_000), desc="quick", unit="step"):
+        pass
+    assert capsys.readouterr().out == ""  # over before the first
+
+
+def test_one_question_has_no_progress(at_once, capsys):
+    with host.progress(total=1, desc="generation", unit="trace", miniters=1) as bar:
+        bar.update(1)
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("module, store, sentence", [
+    ("google.colab.userdata", {"get": lambda name: "t"}, "HF_TOKEN: from the secrets"),
+    ("kaggle_secrets", {"UserSecretsClient": lambda: types.SimpleNamespace(
+        get_secret=lambda name: "t")}, "HF_TOKEN: from the secrets"),
+    ("google.colab.userdata", {"get": lambda name: {}["x"]}, "HF_TOKEN: none (KeyError)")])
+def test_the_token_comes_from_the_store_of_the_platform(monkeypatch, module, store, sentence):
+    monkeypatch.setattr(os, "environ", {})
+    for name in ("google.colab", "google.colab.userdata"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    parts = module.split(".")
+    for end in range(1, len(parts) + 1):
+        monkeypatch.setitem(sys.modules, ".".join(parts[:end]), types.ModuleType("stand-in"))
+    vars(sys.modules[module]).update(store)
+    assert [line for line in host.settle() if line.startswith(sentence)]
+    assert os.environ == ({"HF_TOKEN": "t"} if "from" in sentence else {})
+    os.environ["HF_TOKEN"] = "mine"
+    assert not list(host.settle()) and os.environ["HF_TOKEN"] == "mine"
+
+
+def test_where_a_platform_keeps_things(monkeypatch, tmp_path):
+    assert host.home() is None and host.attached() == []
+    monkeypatch.setattr(host, "WORKING", tmp_path)
+    assert host.home() == tmp_path
+    monkeypatch.setattr(host, "DRIVE", tmp_path)
+    assert host.home() == tmp_path / "nanoreason"
+    assert f"results: below {tmp_path / 'nanoreason'}, which this platform keeps" in host.settle()
+
+
+def test_an_attached_run_is_read_and_a_copy_of_it_written(monkeypatch, tmp_path, workspace, capsys):
+    monkeypatch.setattr(host, "INPUT", tmp_path / "input")
+    monkeypatch.setattr(paths, "RUNS", tmp_path / "input" / "earlier" / "build" / "runs")
+    create_run("mine").write_params({"base": "nano"})
+    attached = paths.RUNS
+    monkeypatch.setattr(paths, "RUNS", workspace / "build" / "runs")
+    assert host.attached() == [attached] and list_runs() == ["mine"]
+    assert find_run("mine").folder == attached / "mine"
+    copy = writable(find_run("mine"))
+    assert copy.folder == paths.RUNS / "mine" and copy.read_params() == {"base": "nano"}
+    copy.write_params({"base": "other"})
+    bring("mine")  # what is here already stays
+    assert find_run("mine").read_params() == {"base": "other"}
+    assert (attached / "mine" / "params.yaml").read_text() == "base: nano\n"
