@@ -263,19 +263,6 @@ class EvaluateParams(_WithData):
         return self
 
 
-class StudyParams(TrainParams, EvaluateParams):
-    """The notebook of the whole study: training and evaluation of one run."""
-
-    kind: ClassVar[str] = "study"
-    recorded: ClassVar[tuple[str, ...]] = (*TrainParams.recorded, *(
-        set(EvaluateParams.model_fields) - set(TrainParams.model_fields)))  # of the run's name
-
-    def part(self, kind: str) -> Params:
-        """The set of one of its notebooks, "train" or "evaluate", with these values."""
-        set_ = KINDS[kind]
-        return set_(**{name: getattr(self, name) for name in set_.model_fields})
-
-
 class MetricsParams(Params):
     """Notebook 04: scores with intervals from the rows of one or more runs."""
 
@@ -311,6 +298,19 @@ class AblateParams(Params):
     run_missing: bool = False
     workers: Count | None = Field(None, description="a whole number, 1 or more; None: one a core")
     max_minutes: Minutes = None
+
+
+class StudyParams(TrainParams, EvaluateParams):
+    """The notebook of the whole study: training and evaluation of one run."""
+
+    kind: ClassVar[str] = "study"
+    recorded: ClassVar[tuple[str, ...]] = (*TrainParams.recorded, *(
+        set(EvaluateParams.model_fields) - set(TrainParams.model_fields)))  # of the run's name
+
+    def part(self, kind: str) -> Params:
+        """The set of one of its notebooks, "train" or "evaluate", with these values."""
+        set_ = KINDS[kind]
+        return set_(**{name: getattr(self, name) for name in set_.model_fields})
 
 
 def read_parameters(kind: str | type[Params], namespace: Mapping[str, Any]) -> Params:

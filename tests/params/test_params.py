@@ -11,7 +11,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 
 from nanoreason import paths
 import study
-from nanoreason.params import (EvaluateParams, MetricsParams, ParameterError, TrainParams,
+from nanoreason.params import (EvaluateParams, MetricsParams, ParameterError, StudyParams, TrainParams,
                                read_parameters)
 from nanoreason.params.sets import SETTINGS, WEIGHTS
 from nanoreason.params.validation import (GIB, KINDS, Gpu, choose_profile, load_profile,
@@ -235,10 +235,11 @@ def test_kernel_takes_parameters(tmp_path):
     assert execute(tmp_path, {"verify_weight": 2.5}) == "2.5 16\n16\n"
 
 
-NUMBERS = dict(zip(("00", "01", "02", "03", "04", "05", "06"), KINDS.values(), strict=True))
+NUMBERS = dict(zip(("00", "01", "02", "03", "04", "05", "06", "na"), KINDS.values(), strict=True))
 
 
-@pytest.mark.parametrize("path", sorted(paths.NOTEBOOKS.glob("0[0-5]_*.ipynb")),
+@pytest.mark.parametrize("path", [*sorted(paths.NOTEBOOKS.glob("0[0-5]_*.ipynb")),
+                                  paths.NOTEBOOKS / "nanoreason.ipynb"],
                          ids=lambda path: path.stem)
 def test_parameters_cell_fits_its_set(path):
     known = papermill.inspect_notebook(str(path))
@@ -271,3 +272,22 @@ def test_parameters_are_read_before_torch_is_loaded():
             "read_parameters('train', {'profile': 'nano', 'run': 'x'})\n"
             "sys.exit('torch' in sys.modules)")
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_the_parts_of_a_study_are_the_sets_of_its_notebooks():
+    """One name for both, made of what the training differs in alone."""
+    study_of = StudyParams(profile="nano", verify_weight=2.0, n=7, seed=3)
+    assert study_of.run == "seed-3_verify_weight-2"
+    assert study_of.part("train") == TrainParams(profile="nano", verify_weight=2.0, seed=3)
+    assert study_of.part("evaluate") == EvaluateParams(profile="nano", n=7, seed=3,
+                                                       run=study_of.run)
+
+
+def test_what_is_in_force_says_what_set_it_and_what_none_comes_to():
+    rows = {name: rest for name, *rest in TrainParams(verify_weight=2.0).in_force()}
+    assert rows["traces"] == ["12000", "profile"] and rows["verify_weight"] == ["2.0", "given"]
+    assert rows["rank"] == ["16", "default"] and rows["max_minutes"] == ["no limit", "default"]
+    assert list(rows) == list(TrainParams.model_fields) and "None" not in str(rows)
+    assert EvaluateParams().in_force()[-1][0] in EvaluateParams.model_fields
+    needs = TrainParams(profile="t4").needs
+    assert needs.startswith("one GPU of 15 GB") and "download" in needs
