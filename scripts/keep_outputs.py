@@ -4,6 +4,7 @@
     python scripts/study.py --run data --only 01
     python scripts/study.py --run nano-reference --only 04 05
     python scripts/study.py --run ablations --only 06
+    python scripts/study.py --run study --only nanoreason
     python scripts/keep_outputs.py build/study/*/*.ipynb
 
 Each code cell keeps, as `executed_sha256` in its metadata, the hash of the source that gave

@@ -35,9 +35,10 @@ class StudyError(Exception):
 def numbered_notebooks(only: list[str] | None = None) -> list[Path]:
     """The notebooks `NN_verb.ipynb`, in order; `only`: the numbers wanted, None: MAIN.
 
-    Raises StudyError if a number has no notebook.
+    The one notebook of the whole study goes by its name, `nanoreason`. Raises StudyError if
+    a number has no notebook.
     """
-    found = {path.name[:2]: path for path in sorted(paths.NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))}
+    found = {path.stem.partition("_")[0]: path for path in sorted(paths.NOTEBOOKS.glob("*.ipynb"))}
     missing = [number for number in only or [] if number not in found]
     if missing or not found:
         there = ", ".join(found) or "none"
@@ -170,7 +171,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python scripts/study.py")
     parser.add_argument("--profile", default="nano", help="a file of params/, or auto")
     parser.add_argument("--run", help="name of the run; else study, and what differs")
-    parser.add_argument("--only", nargs="+", metavar="NN", help="numbers of notebooks")
+    parser.add_argument("--only", nargs="+", metavar="NN",
+                        help="numbers of notebooks, or nanoreason, all in one")
     parser.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"),
                         help="a further parameter, its value as YAML")
     options = parser.parse_args(arguments)
