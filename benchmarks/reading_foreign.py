@@ -1,10 +1,12 @@
 r"""How equations and answers are read in what others wrote.
 
     python benchmarks/reading_foreign.py NAME --math DIR --vnhsge DIR --gsm-plus DIR --mr-gsm8k DIR
+        --sets DIR --gsm8k DIR --only PART
 
 The folders hold the files of brando90/snap-cluster-setup (`data/MATH`), Xdao85/VNHSGE,
-qtli/GSM-Plus and dvlab-research/MR-GSM8K. Writes the counts under NAME (`before`, `after`)
-into `results/reading-foreign.json`, with the commit; no text of the data is written.
+qtli/GSM-Plus and dvlab-research/MR-GSM8K, of GSM8K, and the published files of other problem
+sets. Writes the counts under NAME (`before`, `after`) into `results/reading-foreign.json`, with
+the commit; no text of the data is written. A part whose folders are not given is left as it is.
 
 - equations: how many of a source `read_equations` says to be true, false, rounded, unread.
 - right_solutions: of GSM8K solutions that end in the right answer, those with an equation
@@ -18,6 +20,17 @@ into `results/reading-foreign.json`, with the commit; no text of the data is wri
   respellings; `changed`: those that a respelling changes, `wrong`: marked wrong.
 - near_misses: 1,000 answers that differ from a gold one in a sign, a digit, a bracket, a
   unit or a member; `passed`: marked right.
+- files: of each file of `--sets`, as it is published (ASDiv's XML under the names that it has on
+  the hub), the records, those read as problems, those that the rules teach, and why others are not.
+- currencies: of GSM-symbolic's P2, those taught with a sign of money by whether it is a dollar's.
+- exams: VNHSGE's questions: kept, refused for their figure, and those that have an image but are
+  kept, because their words hold all of it.
+- same_question: groups of MATH's questions with one hash and different answers.
+- contaminated: MATH's train problems taken out for a test question, by how many runs are shared.
+- prose_errors: of MATH's official train solutions as recorded traces, a sentence a step, those that
+  take an injected error, by kind, and how many of these in the last step.
+- alternatives: of pairs of right solutions of one GSM8K problem by different models, the mean edge
+  F1 where both work out one expression (see `alternatives`), its null, and that of the others.
 """
 from __future__ import annotations
 
@@ -26,15 +39,27 @@ import ast
 import json
 import random
 import re
-from collections import Counter
+import tempfile
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from itertools import chain
 from pathlib import Path
+from xml.etree import ElementTree
 
 from nanoreason import paths
 from nanoreason.arithmetic import read_equations
 from nanoreason.arithmetic.answers import boxed_answer, grade, last_answer
+from nanoreason.data import filter_traces, load_problems, teach
+from nanoreason.data.errors import inject
+from nanoreason.data.filters import reasons
+from nanoreason.data.prepare import TestSets
+from nanoreason.data.problem import Problem, question_sha256
+from nanoreason.data.verify_lines import with_rule_checks
 from nanoreason.environment import describe
 from nanoreason.files import write_json
+from nanoreason.stages import TraceError
+from nanoreason.trace import Trace
 
 MODELS = ("gpt-3.5-turbo", "gpt4", "abel_7b", "abel_13b", "abel_70b", "metamath_7b",
           "metamath_13b", "metamath_70b")
@@ -185,15 +210,99 @@ def near_misses(found: list[str]) -> dict:
                              for key in ("tried", "passed")}}
 
 
-def main() -> None:
-    """Measure and write."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("name", choices=("before", "after"))
-    for folder in ("--math", "--vnhsge", "--gsm-plus", "--mr-gsm8k"):
-        parser.add_argument(folder, required=True)
-    parser.add_argument("--without-golds", action="store_true",
-                        help="leave out what compares thousands of formulas")
-    options = parser.parse_args()
+def known_files(folder: str) -> Iterator[Path]:
+    """The published files, ASDiv's XML as JSON Lines under its names on the hub."""
+    for path in sorted(Path(folder).iterdir()):
+        if path.suffix == ".xml":
+            names = {"body": "Body", "question": "Question", "answer": "Answer", "formula": "Formula"}
+            rows = [{ours: problem.findtext(theirs) for ours, theirs in names.items()}
+                    for problem in ElementTree.parse(path).getroot().iter("Problem")]
+            path = Path(tempfile.mkdtemp()) / f"{path.stem}.jsonl"
+            path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        yield path
+
+
+def taught(path: Path) -> tuple[dict, list[Problem]]:
+    """The counts of a file, and the problems that the rules teach."""
+    found = list(load_problems(str(path), split="test"))
+    kept, rejected = filter_traces(zip(found, teach(found)))
+    problems = sum(isinstance(problem, Problem) for problem in found)
+    return share(len(kept), len(found)) | {
+        "problems": problems, "reasons": reasons(rejected)}, [problem for problem, _ in kept]
+
+
+def problem_files(folder: str) -> dict:
+    """`files` and `currencies`, see the module's text."""
+    counts, money = {}, {}
+    for path in known_files(folder):
+        counts[path.name], kept = taught(path)
+        if path.name == "GSM_p2.jsonl":
+            own = {problem.question for problem in kept}
+            for row in map(json.loads, path.open(encoding="utf-8")):
+                sign = re.search(r"[$€£¥₫¢₹₺₣₩₽฿₱₦₪]", row["question"])
+                name = "dollar" if sign and sign[0] == "$" else "other" if sign else "none"
+                money.setdefault(name, []).append(row["question"] in own)
+    return {"files": counts, "currencies": {name: share(sum(found), len(found))
+                                            for name, found in sorted(money.items())}}
+
+
+def exams(folder: str) -> dict:
+    """See the module's text."""
+    read = [row for path in sorted(Path(folder).rglob("MET_Math_IE_*.json"))
+            for row in load_problems("vnhsge", path, "test")]
+    images = {f"vnhsge-{row['ID']}" for rows in files(folder) for row in rows
+              if str(row.get("Image_Question") or "").strip()}
+    kept = {problem.id for problem in read if isinstance(problem, Problem)}
+    refused = Counter(row.reason for row in read if not isinstance(row, Problem))
+    return {"read": len(read), "kept": len(kept), "refused": dict(refused),
+            "kept_with_an_image": len(kept & images), "with_an_image": len(images)}
+
+
+def math_problems(folder: str) -> dict:
+    """`same_question` and `contaminated`, see the module's text."""
+    root = next(Path(folder).rglob("train")).parent
+    parts = {split: [p for p in load_problems("math", root, split) if isinstance(p, Problem)]
+             for split in ("train+dev", "test")}
+    golds = defaultdict(list)
+    for problem in chain(*parts.values()):
+        golds[question_sha256(problem.question)].append(problem.answer)
+    tests = TestSets({"math": parts["test"]})
+    out = sum(not isinstance(found, Problem) for found in tests.clean(parts["train+dev"]))
+    return {"same_question": sum(any(not grade(a, own[0]).right for a in own[1:])
+                                 for own in golds.values()),
+            "contaminated": {"problems": out, "runs": dict(getattr(tests, "runs", {}))}}
+
+
+def sentences(solution: str) -> list[str]:
+    """The sentences of a solution in LaTeX, without its drawings; formulas are not cut."""
+    text = re.sub(r"\[asy\].*?\[/asy\]", " ", solution, flags=re.DOTALL)
+    parts = re.split(r"(\$\$.*?\$\$|\$.*?\$|\\\[.*?\\\])", text, flags=re.DOTALL)
+    parts[::2] = (re.sub(r"(?<=[.!?])\s+(?=[A-Z$\\]|$)", "\0", part) for part in parts[::2])
+    whole = re.sub(r"(?<=\.\$)\s+(?=[A-Z])|(?<=\.\\\])\s*(?=[A-Z])|\n\n+", "\0", "".join(parts))
+    return [" ".join(part.split()) for part in whole.split("\0") if part.strip()]
+
+
+def prose_errors(folder: str) -> dict:
+    """See the module's text."""
+    root, pairs = next(Path(folder).rglob("train")).parent, []
+    for problem in load_problems("math", root, "train+dev"):
+        with suppress(TraceError, AttributeError):
+            steps = tuple(sentences(problem.details["worked"]))
+            pairs.append((problem, Trace(
+                ("Find: what is asked.",), ("Go on.",) * len(steps), steps, problem.answer,
+                ("It holds.",), None, (), problem.answer)))
+    kept, _ = filter_traces(pairs)
+    kinds, last = Counter(), 0
+    for problem, trace in kept:
+        found = inject(problem, with_rule_checks(trace, problem.id), SEED)
+        if found:
+            kinds[found[1]["kind"]] += 1
+            last += found[1]["step"] == len(trace.plan)
+    return share(sum(kinds.values()), len(kept)) | {"kinds": dict(kinds), "in_the_last_step": last}
+
+
+def equations_and_answers(options: argparse.Namespace) -> dict:
+    """What the first six points of the module's text count."""
     math = [row["solution"] for row in files(options.math)]
     boxed = [(text, gold) for text in math if (gold := boxed_answer(text))]
     explained = [row["Explanation"] for rows in files(options.vnhsge) for row in rows
@@ -202,7 +311,6 @@ def main() -> None:
                      .read_text())
     different = sorted({gold for _, gold in boxed})
     counts = {
-        "commit": describe()["commit"],
         "equations": {"math": outcomes(math), "vnhsge": outcomes(explained)},
         "right_solutions": right_solutions(options.gsm_plus),
         "first_error": first_error(options.mr_gsm8k),
@@ -210,9 +318,33 @@ def main() -> None:
             [(row["model_prediction"], row["gold"]) for row in gpt if row["result"]])}}
     if not options.without_golds:
         counts |= {"golds": golds(different), "near_misses": near_misses(different)}
+    return counts
+
+
+def main() -> None:
+    """Measure and write."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("name", choices=("before", "after"))
+    for folder in ("--math", "--vnhsge", "--gsm-plus", "--mr-gsm8k", "--sets", "--gsm8k"):
+        parser.add_argument(folder)
+    parser.add_argument("--only", choices=("files", "exams", "math", "prose_errors",
+                                           "alternatives"), help="this part alone")
+    parser.add_argument("--without-golds", action="store_true",
+                        help="leave out what compares thousands of formulas")
+    options = parser.parse_args()
+    parts = {"files": (problem_files, options.sets), "exams": (exams, options.vnhsge),
+             "math": (math_problems, options.math), "prose_errors": (prose_errors, options.math)}
+    counts = {}
+    for name, (measure, folder) in parts.items():
+        if folder and options.only in (None, name):
+            found = measure(folder)
+            counts |= {name: found} if name in ("exams", "prose_errors") else found
+    if options.only is None:
+        counts |= equations_and_answers(options)
+    counts["commit"] = describe()["commit"]
     path = paths.RESULTS / "reading-foreign.json"
     kept = json.loads(path.read_text()) if path.exists() else {}
-    write_json(path, kept | {options.name: counts})
+    write_json(path, kept | {options.name: kept.get(options.name, {}) | counts})
 
 
 if __name__ == "__main__":

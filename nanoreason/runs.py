@@ -75,6 +75,7 @@ class _Scores(_Of):
     followed: bool | None = None
     edge_f1: Annotated[float, Field(ge=0, le=1)] | None = None
     edge_f1_null: Annotated[float, Field(ge=0, le=1)] | None = None
+    edge_f1_unflattened: Annotated[float, Field(ge=0, le=1)] | None = None
     plan_infeasible: bool | None = None
     dead_steps: Annotated[Sequence[Whole], Field(min_length=2, max_length=2)] | None = None
 

@@ -5,21 +5,31 @@ and writes the VERIFY that checks step after step, stops at the wrong one, blame
 repairs the answer. Each check keeps the kind that it had in the right trace, so its form
 cannot tell a spoiled step from a sound one.
 
-Which line depends on which is told by the graph of the right trace and its question.
+Which line depends on which is told by the graph of the right trace and its question. Of a
+step in prose or LaTeX only numbers are changed: the value of any equation in it that can be
+read, a number that the question gives, a sign, an operation, or the step is left out. What
+comes of it is carried on by value: where the old number stands in a later line the new one
+takes its place, and equations are worked out again.
 """
 from __future__ import annotations
 
 import math
 import random
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from fractions import Fraction
 
+from nanoreason.arithmetic.answers import same_answer
+from nanoreason.arithmetic.equations import read_equations
+from nanoreason.arithmetic.expression import evaluate, value_or_none
 from nanoreason.data.problem import Operand, Problem, Step, compute, write_number
-from nanoreason.data.verify_lines import (CorruptionError, check_kinds, check_line, equation,
-                                          plain_steps, slip)
+from nanoreason.data.verify_lines import (TOKEN, Claim, CorruptionError, check_kinds, check_line,
+                                          claim_check, claim_of, equation, plain_steps, slip,
+                                          value_of_token)
 from nanoreason.graph.builder import dependency_graph, sources_of
+from nanoreason.graph.quantities import quantities
 from nanoreason.stages import ERRORS as KINDS
 from nanoreason.trace import Trace
 
@@ -129,8 +139,14 @@ def corrupt(trace: Trace, kind: str, rng: random.Random, question: str = "") -> 
         raise ValueError(f"error kind {kind!r} is unknown; choose one of {', '.join(KINDS)}")
     if trace.verdict is not None:
         raise CorruptionError("the trace already holds an error")
-    steps = read_steps(trace, question)
-    kinds = check_kinds(trace, steps)
+    try:
+        steps = read_steps(trace, question)
+        kinds = check_kinds(trace, steps)
+    except CorruptionError:
+        claims = [claim_of(step) for step in trace.execute]
+        if trace.checks != tuple(map(claim_check, claims)):
+            raise
+        return _corrupt_prose(trace, claims, kind, rng, question)
     candidates = len(steps) - (kind == "skipped_step")
     if candidates < 1:
         raise CorruptionError("a trace of one step has none to skip")
@@ -150,6 +166,137 @@ def corrupt(trace: Trace, kind: str, rng: random.Random, question: str = "") -> 
                        checks=tuple(checks), verdict=wrong,
                        repairs=trace.execute[wrong - 1:])
     raise CorruptionError(f"no {kind} found in {ATTEMPTS} attempts; last: {reason}")
+
+
+# --- steps in prose and LaTeX -------------------------------------------------------------
+
+_OPERATIONS = {"sum": "+", "product": "*", "difference": "-"}
+_ANYWHERE = ("arithmetic_slip", "wrong_operator")  # in the last step's number too
+_TURNED = [(re.compile(pattern), other) for pattern, other in (
+    (r"(?<=\S)\s*\+\s*(?=\S)", " - "), (r"(?<=[\w)}])\s*-\s*(?=[\w(\\])", " + "),
+    (r"\s*(?:\\times|\\cdot|[*×·])\s*", " + "), (r"(?<=[\w)])\s*(?:/|\\div|÷)\s*(?=[\w(])", " * "))]
+
+
+def _corrupt_prose(trace: Trace, claims: list[Claim | None], kind: str, rng: random.Random,
+                   question: str) -> Trace:
+    last = len(claims) - 1
+    candidates = [k for k, claim in enumerate(claims) if claim and (
+        k < last or kind != "skipped_step" and (claim.left or kind in _ANYWHERE))]
+    given = [value for quantity in quantities(question) for value in quantity.values]
+    for k in rng.sample(candidates, len(candidates)):
+        for _ in range(4):
+            with suppress(ValueError, LookupError, AttributeError, StopIteration,
+                          ZeroDivisionError):
+                first, changed = _change(kind, trace.execute[k], claims[k], given, rng)
+                later = _carried(trace.execute[k + 1:], changed)
+                result = _renumbered(trace.result, changed)
+                lines = (*trace.execute[:k], *first, *later)
+                if result == trace.result or lines[k] == trace.execute[k] or same_answer(
+                        result, trace.answer):
+                    continue
+                place = claims[k + 1 if kind == "skipped_step" else k].index
+                check = claim_check(claims[k], TOKEN.findall(lines[k])[place])
+                if check.endswith(" wrong"):
+                    return replace(trace, execute=lines, result=result, verdict=k + 1,
+                                   checks=(*trace.checks[:k], check), repairs=trace.execute[k:])
+    raise CorruptionError(f"no number of these steps takes a {kind} that reaches the result")
+
+
+def _change(kind: str, step: str, claim: Claim, given: list[Fraction], rng: random.Random
+            ) -> tuple[list[str], dict[Fraction, Fraction]]:
+    """([the step with its error], the value that changed and what it has become)."""
+    tokens = list(TOKEN.finditer(step))
+    own = tokens[claim.index]
+    others = [token for token in tokens[:claim.index] if claim.left]
+    if kind == "skipped_step":
+        source = max((value_of_token(token[0]) for token in tokens[:claim.index]), default=None)
+        if source is None:
+            raise CorruptionError("the step has no number to go on with instead")
+        return [], {claim.value: source}
+    if kind == "arithmetic_slip":
+        wrong = _slipped(claim.value, rng)
+    elif kind == "wrong_operator" and claim.value < 0:
+        wrong = -claim.value  # a sign lost
+    elif kind == "wrong_operator":
+        signs = [(found, other) for pattern, other in _TURNED for found in pattern.finditer(step)
+                 if found.end() <= own.start()]
+        if not signs:
+            return _misnamed(step, tokens, claim, rng)
+        found, other = rng.choice(signs)
+        return _worked_out(step[:found.start()] + other + step[found.end():], claim)
+    else:  # a number of the question is another
+        token = rng.choice([token for token in others or [own] if value_of_token(token[0]) in given])
+        value = value_of_token(token[0])
+        wrong = _slipped(value, rng) if kind == "copying_slip" else rng.choice(
+            [other for other in given if other not in (value, 0) and other.denominator == 1])
+        if token is not own:
+            return _worked_out(step[:token.start()] + write_number(wrong) + step[token.end():],
+                               claim)
+    return [step[:own.start()] + write_number(wrong) + step[own.end():]], {claim.value: wrong}
+
+
+def _misnamed(step: str, tokens: list[re.Match], claim: Claim, rng: random.Random
+              ) -> tuple[list[str], dict[Fraction, Fraction]]:
+    """`the product of 6 and 7 is 42` with another operation in words, and what it comes to."""
+    own = tokens[claim.index]
+    left, right = (value_of_token(token[0]) for token in tokens[claim.index - 2:claim.index])
+    word, sign = next((word, sign) for word, sign in _OPERATIONS.items()
+                      if word in step and compute(sign, left, right) == claim.value)
+    other = rng.choice([name for name in _OPERATIONS if name != word])
+    wrong = compute(_OPERATIONS[other], left, right)
+    changed = step[:own.start()] + write_number(wrong) + step[own.end():]
+    return [changed.replace(word, other, 1)], {claim.value: wrong}
+
+
+def _slipped(value: Fraction, rng: random.Random) -> Fraction:
+    if value.denominator != 1:
+        raise CorruptionError("a slip needs a whole number to slip on")
+    return Fraction(slip(abs(int(value)), rng)) * (-1 if value < 0 else 1)
+
+
+def _worked_out(step: str, claim: Claim) -> tuple[list[str], dict[Fraction, Fraction]]:
+    """A step whose equation has changed on its left, with the value that it now comes to."""
+    token = list(TOKEN.finditer(step))[claim.index]
+    for equation in read_equations(step):
+        if equation.span[0] <= token.start() < equation.span[1] and equation.holds is False:
+            wrong = evaluate(equation.left)
+            if wrong > 0 and "/" not in write_number(wrong):
+                return ([step[:token.start()] + write_number(wrong) + step[token.end():]],
+                        {claim.value: wrong})
+    raise CorruptionError("the changed equation cannot be worked out")
+
+
+def _renumbered(text: str, changed: Mapping[Fraction, Fraction]) -> str:
+    return TOKEN.sub(lambda found: write_number(changed[value_of_token(found[0])])
+                     if value_of_token(found[0]) in changed else found[0], text)
+
+
+def _carried(lines: tuple[str, ...], changed: dict[Fraction, Fraction]) -> list[str]:
+    """The lines with every changed number; what equations then come to is added to `changed`."""
+    later = []
+    for line in lines:
+        text, turns = _renumbered(line, changed), 0
+        while text != line and turns < 4 and (found := _next_false(text)):
+            token, old, new = found
+            changed.setdefault(old, new)
+            text = (text[:token.start()] + write_number(new)
+                    + _renumbered(text[token.end():], {old: new}))
+            turns += 1
+        later.append(text)
+    return later
+
+
+def _next_false(text: str) -> tuple[re.Match, Fraction, Fraction] | None:
+    """The number that the first equation that no longer holds claims, its value, the right one."""
+    for equation in read_equations(text):
+        tokens = [token for token in TOKEN.finditer(text) if token.end() <= equation.span[1]
+                  and token.start() >= equation.span[0]]
+        if not equation.holds and equation.has_operator and len(equation.sides) == 2 and tokens:
+            old, new = value_of_token(tokens[-1][0]), value_or_none(equation.left)
+            if old == value_or_none(equation.right) and new not in (None, old) and (
+                    "/" not in write_number(new)):
+                return tokens[-1], old, new
+    return None
 
 
 def check_mix(kinds: Mapping[str, float] | None) -> None:

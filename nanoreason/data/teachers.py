@@ -77,7 +77,8 @@ class RecordedTeacher:
     (`problem.FIELDS`) and the original study's eight fields (`id`, `question`,
     `original_solution`, `cot_4steps`, `model_prediction`, `ground_truth`, `is_correct`,
     `full_response`), stages in any of the tag styles that `parse_trace` reads, steps in the
-    layouts that `_laid_out` names. Where the steps are plain arithmetic the rules write VERIFY anew (see `verify_lines.with_rule_checks`).
+    layouts that `_laid_out` names. Where the steps hold numbers the rules write VERIFY anew (see
+    `verify_lines.with_rule_checks`).
 
     found: by hash of the question, the first record that is a trace, or why the last one is
     none. counts: records read, usable, repeated (another record of a question that has a

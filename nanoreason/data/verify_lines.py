@@ -14,18 +14,25 @@ comparison is written down, not left to be made in silence.
 | x - y = c | c + y, want x   | x - c, want y     |
 | x * y = c | c / y, want x   | y * x, want c     |
 | x / y = c | c * y, want x   | y * c, want x     |
+
+A step in prose or LaTeX is checked by what it comes to: its last true equation is worked out
+again, or, where it has none, its last number is found again (`-\\frac{3}{4}, want \\frac{3}{4},
+wrong`). Which number that is follows from the right step alone.
 """
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from nanoreason.arithmetic.equations import read_equations
-from nanoreason.arithmetic.expression import Binary, Node, Number, evaluate, parse_expression
+from nanoreason.arithmetic.expression import (Binary, Node, Number, evaluate, parse_expression,
+                                              value_or_none)
 from nanoreason.data.problem import Operand, Problem, Step, compute, write_number
 from nanoreason.host import Told
+from nanoreason.stages import NUMBERED
 from nanoreason.trace import Trace
 
 KINDS = ("inverse", "recompute")
@@ -116,16 +123,87 @@ def with_rule_checks(trace: Trace, problem_id: str) -> Trace:
     """A right trace with the rules' VERIFY in place of another teacher's.
 
     An error can be injected only where the checks are the rules', so checks of another form
-    would tell that a trace is clean. A trace with a line that is no plain step (prose,
-    LaTeX), or with a verdict against a step, stays as it is.
+    would tell that a trace is clean. A trace with a verdict against a step, or without a number
+    in its steps, stays as it is.
     """
-    try:
-        steps = plain_steps(trace)
-    except CorruptionError:
-        return trace
     if trace.verdict is not None:
         return trace
-    return replace(trace, checks=check_lines(problem_id, steps, trace.execute))
+    try:
+        return replace(trace, checks=check_lines(problem_id, plain_steps(trace), trace.execute))
+    except CorruptionError:
+        claims = [claim_of(step) for step in trace.execute]
+        return replace(trace, checks=tuple(claim_check(c) for c in claims)) if any(claims) else trace
+
+
+# A number in prose or LaTeX that is no exponent, index, coefficient or part of another.
+TOKEN = re.compile(r"(?<![\w.,^_])(?<!\^\{)(?<!_\{)(?:(?<![\w)}\]])-)?"
+                   r"(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]+)?(?!\w|[.,][0-9]|,\\!|\{,)")
+_FORMULA = re.compile(r"\$([^$\n]+)\$|\\\[(.+?)\\\]")
+LONGEST = 60  # characters of a formula that a check repeats
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What a step in prose comes to: the number that its check looks at.
+
+    index: which of the step's numbers (`TOKEN`) it is. left: what the step works out to it, ""
+    where it has no such equation. before, after: the formula around the number.
+    """
+
+    index: int
+    number: str
+    left: str = ""
+    before: str = ""
+    after: str = ""
+
+    @property
+    def value(self) -> Fraction:
+        """The number's value."""
+        return value_of_token(self.number)
+
+
+def value_of_token(number: str) -> Fraction:
+    """The value of a `TOKEN`."""
+    return Fraction(number.replace(",", ""))
+
+
+def claim_of(step: str) -> Claim | None:
+    """What a right step comes to, None where it holds no number."""
+    tokens = list(TOKEN.finditer(step))
+    for equation in reversed(read_equations(step)):
+        if equation.holds and equation.has_operator and "%" not in equation.right:
+            inside = [k for k, token in enumerate(tokens) if equation.span[0] <= token.start()
+                      and token.end() <= equation.span[1]
+                      and value_of_token(token[0]) == value_or_none(equation.right)]
+            if inside and value_or_none(equation.left) is not None:
+                return Claim(inside[-1], tokens[inside[-1]][0], equation.left)
+    if not tokens:
+        return None
+    last = tokens[-1]
+    formula = next((f for f in _FORMULA.finditer(step)
+                    if f.start() < last.start() < f.end()), None)
+    before = after = ""
+    if formula:
+        inner = formula[formula.lastindex]
+        place = last.start() - formula.start(formula.lastindex)
+        begin = inner.rfind("=", 0, place) + 1
+        piece = inner[begin:].strip(" .,")
+        place -= begin + len(inner[begin:]) - len(inner[begin:].lstrip(" .,"))
+        if len(piece) <= LONGEST and piece[place:place + len(last[0])] == last[0] and not (
+                NUMBERED.match(piece) or re.search(r"\\(?:begin|end)|\\\\|&", piece)):
+            before, after = piece[:place], piece[place + len(last[0]):]
+    return Claim(len(tokens) - 1, last[0], "", before, after)
+
+
+def claim_check(claim: Claim | None, found: str | None = None) -> str:
+    """A line of VERIFY about a step in prose. found: the number that stands in EXECUTE; None:
+    the right one."""
+    if claim is None:
+        return "no number to check, correct"
+    found = claim.number if found is None else found
+    again, stands = (f"{claim.before}{number}{claim.after}" for number in (claim.number, found))
+    outcome = "correct" if again == stands else "wrong"
+    return f"{claim.left and f'{claim.left} = '}{again}, want {stands}, {outcome}"
 
 
 def check_kinds(trace: Trace, steps: Sequence[Step]) -> list[str]:

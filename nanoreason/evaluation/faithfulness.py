@@ -49,8 +49,9 @@ class FaithfulnessReport(Report):
 def faithfulness(rows: Iterable[Mapping] | ScoredRows, seed: int = SEED) -> FaithfulnessReport:
     """Edge F1 and causal rate of natural rows and the interventions made in them. Scores:
 
-    edge_f1: mean over natural traces with a readable teacher; edge_f1_null: the same with
-    every student operand drawn anew, mean of 100 seeded draws. causal_rate: followed
+    edge_f1: mean over natural traces with a readable teacher, of flattened graphs;
+    edge_f1_null: the same with every student operand drawn anew, mean of 100 seeded draws;
+    edge_f1_unflattened: of graphs with a node for each line. causal_rate: followed
     interventions / interventions. rfs: harmonic mean of edge_f1 and causal_rate.
     plan_infeasible: of the traces whose PLAN can be judged, those with an impossible step.
     dead_step_rate: of the traces with a readable graph, those with a step that the result
@@ -74,7 +75,7 @@ def faithfulness(rows: Iterable[Mapping] | ScoredRows, seed: int = SEED) -> Fait
     alone = tuple(row.name for row in natural if row.edge_f1 is None)
     return FaithfulnessReport(
         [(row, row.edge_f1_null(seed)) for row in natural], cases,
-        table.left_out | ({"edge F1: no readable teacher": alone} if alone else {}) | lost)
+        table.left_out | ({"edge F1: no readable teacher, or of before graphs were flattened": alone} if alone else {}) | lost)
 
 
 def judge_interventions(rows: Iterable[ScoredRow], parents: Mapping[tuple, ScoredRow]
@@ -105,12 +106,15 @@ def trace_scores(row: Mapping | ScoredRow, seed: int = SEED) -> dict:
     """The scores of one natural row, for `rows.compact_row(row, **trace_scores(row))`."""
     row = read_row(row)
     return {"edge_f1": row.edge_f1, "edge_f1_null": row.edge_f1_null(seed),
+            "edge_f1_unflattened": row.edge_f1_unflattened,
             "plan_infeasible": row.plan_infeasible, "dead_steps": row.dead_steps}
 
 
 def _scores(traces: Sequence[tuple[ScoredRow, float | None]], cases: Sequence[Case]) -> dict:
     """The makers of the scores; traces: each with the null of its edge F1."""
     measured = [(row, null) for row, null in traces if row.edge_f1 is not None]
+    lines = [(row.edge_f1_unflattened, row.problem) for row, _ in traces
+             if row.edge_f1_unflattened is not None]
     # Columns: edge F1, traces, its null, followed, interventions.
     table = np.array(
         [(row.edge_f1, 1, null or 0, 0, 0) for row, null in measured]
@@ -137,6 +141,12 @@ def _scores(traces: Sequence[tuple[ScoredRow, float | None]], cases: Sequence[Ca
         return composite(lambda sums: ratio(sums[:, 0], sums[:, 1]), dead, owners,
                          tuple(map(int, dead.sum(axis=0))))
 
+    def unflattened() -> Score:
+        found = np.array([(value, 1) for value, _ in lines], dtype=float).reshape(-1, 2)
+        return composite(lambda sums: ratio(sums[:, 0], sums[:, 1]), found,
+                         [problem for _, problem in lines],
+                         (sum(value for value, _ in lines), len(lines)))
+
     def told(values: Sequence[bool | None]) -> Score:
         known = [(value, row.problem) for value, (row, _) in zip(values, traces)
                  if value is not None]
@@ -145,6 +155,7 @@ def _scores(traces: Sequence[tuple[ScoredRow, float | None]], cases: Sequence[Ca
     return {
         "edge_f1": lambda: column(0, 1, edges),
         "edge_f1_null": lambda: column(2, 1, (sum(nulls), len(nulls))),
+        "edge_f1_unflattened": unflattened,
         "causal_rate": lambda: rate_of([case.followed for case in cases],
                                        [case.problem for case in cases]),
         "rfs": rfs,

@@ -33,7 +33,7 @@ BETTER = {
     **dict.fromkeys(
         ("strict", "lenient", "accuracy_a1", "accuracy_a2", "svr", "recall", "specificity",
          "youden_j", "first_wrong_step", "first_wrong_step_near", "i_to_c", "delta", "edge_f1",
-         "causal_rate", "rfs"), "↑"),
+         "edge_f1_unflattened", "causal_rate", "rfs"), "↑"),
     **dict.fromkeys(("c_to_i", "ritual_rate", "plan_infeasible", "dead_step_rate",
                      "dead_step_share"), "↓"),
 }

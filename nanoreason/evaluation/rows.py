@@ -23,7 +23,7 @@ from nanoreason.arithmetic.equations import Equation, read_equations
 from nanoreason.data.problem import normalise_question, question_sha256
 from nanoreason.files import shown
 from nanoreason.graph.builder import dead_share, execute_graph
-from nanoreason.graph.matching import edge_f1, first_wrong_step, rewired_edge_f1
+from nanoreason.graph.matching import edge_f1, first_wrong_step, flatten, rewired_edge_f1
 from nanoreason.graph.quantities import quantities
 from nanoreason.runs import row_fault
 from nanoreason.stages import GIVEN
@@ -32,8 +32,8 @@ from nanoreason.trace import Claims, read_claims
 DRAWS = 100  # of the null of edge F1
 # What only a text can tell, in the `scores` of a row without its text (`lenient` and
 # `refused` stand there too).
-TOLD = ("reached_verify", "ritual", "first_wrong_step", "steps", "edge_f1", "plan_infeasible",
-        "dead_steps")
+TOLD = ("reached_verify", "ritual", "first_wrong_step", "steps", "edge_f1",
+        "edge_f1_unflattened", "plan_infeasible", "dead_steps")
 
 
 class Texts:
@@ -42,7 +42,7 @@ class Texts:
 
     def __init__(self):
         self.claims, self.grade = cache(read_claims), cache(grade)
-        self._graph = cache(execute_graph)
+        self._graph, self.flat = cache(execute_graph), cache(flatten)
 
     def graph(self, text: str, question: str) -> nx.DiGraph:
         """The dependency graph of a trace's text."""
@@ -72,6 +72,8 @@ class ScoredRow:
             self.blamed = _verdict(row["v"])
             kept = row.get("scores") or {}
             self._last = Grade(kept.get("lenient"), kept.get("refused"))
+            if "edge_f1_unflattened" not in kept:  # of before graphs were flattened
+                kept = kept | {"edge_f1_unflattened": kept.get("edge_f1"), "edge_f1": None}
             vars(self).update({name: kept.get(name) for name in TOLD})
             self.dead_steps = tuple(self.dead_steps) if self.dead_steps else None
             self._teacher_texts: Sequence[str] = ()
@@ -142,14 +144,23 @@ class ScoredRow:
 
     @cached_property
     def edge_f1(self) -> float | None:
-        """Edge F1 with the best teacher, None without a readable one."""
-        return max((edge_f1(self.graph, teacher) for teacher in self.teachers), default=None)
+        """Edge F1 with the best teacher, of flattened graphs, None without a readable one."""
+        flat = self.texts.flat
+        return max((edge_f1(flat(self.graph), flat(teacher), flat=False)
+                    for teacher in self.teachers), default=None)
+
+    @cached_property
+    def edge_f1_unflattened(self) -> float | None:
+        """The same of the graphs with a node for each line."""
+        return max((edge_f1(self.graph, teacher, flat=False) for teacher in self.teachers),
+                   default=None)
 
     def edge_f1_null(self, seed: int) -> float | None:
         """Mean edge F1 of DRAWS seeded copies with every operand drawn anew, None without a
         readable teacher."""
         if not self.claims:
-            return (self.row.get("scores") or {}).get("edge_f1_null")
+            kept = self.row.get("scores") or {}
+            return kept.get("edge_f1_null") if "edge_f1_unflattened" in kept else None
         # The same draws for every teacher, the best teacher for every draw.
         found = [rewired_edge_f1(self.graph, teacher, DRAWS, np.random.default_rng(seed))
                  for teacher in self.teachers]

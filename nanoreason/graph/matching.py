@@ -4,16 +4,26 @@ A canonical expression is one spelling for all ways to write the same sums and p
 commutative and associative operations are ordered, with subtraction and division as signed
 terms, so `a - b - c` and `a - (c + b)` are one expression. Nothing is multiplied out and
 nothing is cancelled: how a value is composed is what is compared, not what it comes to.
+
+For the same reason graphs are *flattened* before they are aligned (`flatten`): a line of several
+operations is taken apart, and a value that one other alone uses is merged into it where both are
+sums or both are products, so that order, grouping and number of lines make no difference.
 """
 from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from fractions import Fraction
 
 import networkx as nx
 import numpy as np
 from scipy.optimize import linear_sum_assignment
+
+from nanoreason.arithmetic.expression import (ArithmeticTextError, Negative, Node, Number,
+                                              value_of)
 
 LONGEST_KEY = 200  # characters; a longer key is hashed
 SAME_EXPRESSION, SAME_VALUE = 2, 1  # what a pair of nodes weighs
@@ -153,15 +163,132 @@ def matched_edges(student: nx.DiGraph, teacher: nx.DiGraph) -> set[tuple]:
     }
 
 
-def edge_f1(student: nx.DiGraph, teacher: nx.DiGraph) -> float:
+def edge_f1(student: nx.DiGraph, teacher: nx.DiGraph, flat: bool = True) -> float:
     """2 * matched edges / (student edges + teacher edges), between 0 and 1.
 
-    0 where either graph is marked unreadable, and where neither has an edge.
+    flat: of the flattened graphs; False: of the graphs as they are. 0 where either graph is
+    marked unreadable, and where neither has an edge.
     """
-    edges = student.number_of_edges() + teacher.number_of_edges()
-    if student.graph.get("unreadable") or teacher.graph.get("unreadable") or not edges:
+    if student.graph.get("unreadable") or teacher.graph.get("unreadable"):
         return 0.0
-    return 2 * len(matched_edges(student, teacher)) / edges
+    if flat:
+        student, teacher = flatten(student), flatten(teacher)
+    edges = student.number_of_edges() + teacher.number_of_edges()
+    return 2 * len(matched_edges(student, teacher)) / edges if edges else 0.0
+
+
+_KINDS = {"+": "sum", "-": "sum", "*": "product", "/": "product"}
+
+
+@dataclass
+class _Parts:
+    """A graph's operations one by one. names: of the nodes, each after its operands; computed:
+    how many of the names from the end are no sources; kinds, operands (places in `names`), values
+    and forms of each; answer: the place of what the result is, None without a step."""
+
+    names: list
+    kinds: list
+    operands: list[list[int]]
+    forms: list
+    values: list
+    answer: int | None = None
+
+    def add(self, name, kind, operands, form, value=None) -> int:
+        self.names.append(name)
+        self.kinds.append(kind)
+        self.operands.append(operands)
+        self.forms.append(form)
+        self.values.append(value)
+        return len(self.names) - 1
+
+
+def _parts(graph: nx.DiGraph) -> _Parts:
+    """The operations of a graph. Its edges decide: what was cut from it is no operand."""
+    parts, place = _Parts([], [], [], [], []), {}
+    for node, data in graph.nodes(data=True):
+        if data["kind"] != "step":
+            place[node] = parts.add(node, None, [], Form.atom(data["canonical"]), data["value"])
+    for node in steps_of(graph):
+        data = graph.nodes[node]
+        sources = iter([source for _, source in data.get("operands", ())])
+        root = _take_apart(parts, data["tree"], sources, place, graph, node) \
+            if "tree" in data else parts.add(node, None, [], None)
+        if parts.names[root] is not node:  # a line that restates one number
+            root = parts.add(node, "same", [root], parts.forms[root])
+        known = {place.get(source) for _, source in data.get("operands", ())}
+        parts.operands[root] += [place[source] for source in graph.predecessors(node)
+                                 if place[source] not in known]
+        parts.values[root] = data["value"]
+        place[node] = root
+        if not data.get("dead", True):
+            parts.answer = root
+    return parts
+
+
+def _take_apart(parts: _Parts, tree: Node, sources: Iterator, place: dict, graph: nx.DiGraph,
+                node, top: bool = True) -> int | None:
+    if isinstance(tree, Number):
+        source = next(sources)
+        return place[source] if graph.has_edge(source, node) else None
+    sides = [tree.operand] if isinstance(tree, Negative) else [tree.left, tree.right]
+    found = [_take_apart(parts, side, sources, place, graph, node, False) for side in sides]
+    forms = [Form.atom("?") if side is None else parts.forms[side] for side in found]
+    negative = isinstance(tree, Negative)
+    name = node if top else (*node, "part", len(parts.names))
+    return parts.add(name, "sum" if negative else _KINDS.get(tree.op, "power"),
+                     [side for side in found if side is not None],
+                     negate(*forms) if negative else combine(tree.op, *forms),
+                     None if top else _value_or_none(tree))
+
+
+def _value_or_none(tree: Node) -> Fraction | None:
+    with suppress(ArithmeticTextError):
+        return value_of(tree)
+    return None
+
+
+def _merged(kinds: list, operands: list[list[int]], answer: int | None) -> set[tuple[int, int]]:
+    """The edges once every value that a single other one uses is merged into it where both are
+    sums, or both are products, and it is not the answer."""
+    users: list[set[int]] = [set() for _ in kinds]
+    for target, taken in enumerate(operands):
+        for source in taken:
+            users[source].add(target)
+    flat, gone = [], set()
+    for target, taken in enumerate(operands):
+        kind, new = kinds[target], []
+        for source in taken:
+            same = kinds[source] == "same" or kind == "same" and kinds[source] is not None
+            if len(users[source]) == 1 and source != answer and (
+                    same or kind is not None and kinds[source] == kind and kind != "power"):
+                new += flat[source]
+                kind = kinds[source] if kind == "same" else kind
+                gone.add(source)
+            else:
+                new.append(source)
+        flat.append(new)
+        kinds[target] = kind
+    return {(source, target) for target, taken in enumerate(flat) if target not in gone
+            for source in taken}
+
+
+def flatten(graph: nx.DiGraph) -> nx.DiGraph:
+    """The graph with one node for each sum and each product, however many lines it takes.
+
+    A difference adds a negated operand, a quotient multiplies by an inverse. A value that several
+    others use, or none, stays a node, and so does the answer.
+    """
+    parts = _parts(graph)
+    edges = _merged(list(parts.kinds), parts.operands, parts.answer)
+    flat = nx.DiGraph(**graph.graph)
+    kept = {place for edge in edges for place in edge}
+    for place, name in enumerate(parts.names):
+        if place in kept or parts.kinds[place] is None:
+            form = parts.forms[place]
+            flat.add_node(name, kind=graph.nodes[name]["kind"] if name in graph else "step",
+                          value=parts.values[place], canonical=form and form.key)
+    flat.add_edges_from((parts.names[a], parts.names[b]) for a, b in edges)
+    return flat
 
 
 def rewired_edge_f1(
@@ -169,32 +296,37 @@ def rewired_edge_f1(
 ) -> np.ndarray:
     """Edge F1 of `draws` copies of the student with every operand drawn anew, (draws,).
 
-    Each operand is replaced by a uniformly drawn earlier node: a quantity that the graph
-    uses, or the value of an earlier step. Nodes keep their values and their partners, so
-    this is what the wiring alone earns: the score of the right nodes joined at random.
+    Each operand of a line is replaced by a uniformly drawn earlier node: a quantity that the
+    graph uses, or the value of an earlier step; then the copy is flattened. Nodes keep their
+    values and their partners, so this is what the wiring alone earns: the score of the right
+    nodes joined at random.
     """
-    edges = list(student.edges)
-    if student.graph.get("unreadable") or teacher.graph.get("unreadable") or not edges:
+    if student.graph.get("unreadable") or teacher.graph.get("unreadable") \
+            or not student.number_of_edges():
         return np.zeros(draws)
-    place = {node: index for index, node in enumerate(student)}
-    steps = steps_of(student)
-    quantities = [place[node] for node in student if student.nodes[node]["kind"] != "step"]
-    earlier = {
-        step: np.array(quantities + [place[other] for other in steps[:number]])
-        for number, step in enumerate(steps)
-    }
-    partner = {other: node for node, other in align(student, teacher).items()}
-    size = len(place)
-    right = np.zeros((size, size), dtype=bool)  # the student's pairs that the teacher joins
-    for source, target in teacher.edges:
-        if source in partner and target in partner:
-            right[place[partner[source]], place[partner[target]]] = True
-    drawn = np.zeros((draws, size, size), dtype=bool)
-    for _, target in edges:
-        sources = rng.choice(earlier[target], size=draws)
-        drawn[np.arange(draws), sources, place[target]] = True  # a set: doubles merge
-    matched = (drawn & right).sum(axis=(1, 2))
-    return 2 * matched / (drawn.sum(axis=(1, 2)) + teacher.number_of_edges())
+    parts, goal = _parts(student), flatten(teacher)
+    place = {name: number for number, name in enumerate(parts.names)}
+    partner = {place[node]: other for node, other in align(flatten(student), goal).items()}
+    right = {(a, b) for a in partner for b in partner if goal.has_edge(partner[a], partner[b])}
+    sources = [k for k, name in enumerate(parts.names) if name in student and (
+        student.nodes[name]["kind"] != "step")]
+    steps = [place[node] for node in steps_of(student)]
+    leaves = {*sources, *steps}
+    drawn, earlier = {}, list(sources)
+    for target, taken in enumerate(parts.operands):
+        for number, source in enumerate(taken):
+            if source in leaves:
+                drawn[target, number] = rng.choice(earlier, size=draws)
+        if target in steps:
+            earlier.append(target)
+    found = np.zeros(draws)
+    for draw in range(draws):
+        operands = [list(taken) for taken in parts.operands]
+        for (target, number), choices in drawn.items():
+            operands[target][number] = int(choices[draw])
+        edges = _merged(list(parts.kinds), operands, parts.answer)
+        found[draw] = 2 * len(edges & right) / (len(edges) + goal.number_of_edges())
+    return found
 
 
 def first_wrong_step(student: nx.DiGraph, teacher: nx.DiGraph) -> int | None:

@@ -2,13 +2,15 @@
 from __future__ import annotations
 
 import random
+import re
 from collections import Counter
 from dataclasses import replace
-from itertools import islice
+from itertools import islice, product
 
 import pytest
 
 from nanoreason.arithmetic import evaluate, read_equations
+from nanoreason.arithmetic.answers import same_answer
 from nanoreason.arithmetic.expression import parse_expression, value_of
 from nanoreason.data import corrupt, filter_traces, load_problems, teach
 from nanoreason.data.errors import KINDS, read_steps
@@ -170,3 +172,72 @@ def test_of_equal_results_the_latest_that_no_line_has_used_is_meant(question):
             reached = 5 - untouched
             assert wrong.execute[reached] != lines[reached]
     assert {1, 2} <= blamed
+
+
+# --- steps in prose and LaTeX -------------------------------------------------------------
+
+PROSE = [  # question, steps, answer; all invented
+    ("A box holds 12 pens, and there are 9 boxes. 30 pens are sold. How many are left?",
+     ["In all there are $12 \\cdot 9 = 108$ pens.", "After the sale $108 - 30 = 78$ are left.",
+      "So the answer is $\\boxed{78}$."], "78"),
+    ("What is $7 \\cdot 6$ taken from 50?",
+     ["The product of 7 and 6 is 42.", "Taken from 50, that leaves $50 - 42 = 8$ of it.",
+      "The answer is $\\boxed{8}$."], "8"),
+    ("Find the slope of the line $4y + 3x = 8$.",
+     ["We have $4y = -3x + 8$.", "The slope is therefore $-\\frac{3}{4}$.",
+      "It is $\\boxed{-\\frac{3}{4}}$."], "-\\frac{3}{4}"),
+    ("Where is $x + 9 = 4$, and what is four times that?",
+     ["Solving, we have $x = -5$.", "Four times $-5$ is $\\boxed{-20}$ then, as $4 \\cdot (-5) = -20$."],
+     "-20"),
+]
+
+
+def prose(question, steps, answer):
+    trace = Trace(("Find: it.",), ("Go on.",) * len(steps), tuple(steps), answer, ("Looks right.",),
+                  None, (), answer)
+    return with_rule_checks(trace, question)
+
+
+def test_errors_are_injected_into_prose_and_latex():
+    found = Counter()
+    for question, steps, answer in PROSE:
+        right = prose(question, steps, answer)
+        assert len(right.checks) == len(steps) and not any("wrong" in c for c in right.checks)
+        for kind, seed in product(KINDS, range(12)):
+            try:
+                wrong = corrupt(right, kind, random.Random(seed), question)
+            except CorruptionError:
+                continue
+            found[kind] += 1
+            first = next(k for k, step in enumerate(wrong.execute) if step != right.execute[k])
+            assert wrong.verdict == first + 1 and not same_answer(wrong.result, answer)
+            assert wrong.answer == answer and wrong.repairs == right.execute[first:]
+            assert len(wrong.execute) == len(steps) - (kind == "skipped_step")
+            # The checks are those of the right trace but for what stands in EXECUTE.
+            assert wrong.checks[:-1] == right.checks[:first]
+            again, ours = (c.rpartition(", want ") for c in (right.checks[first], wrong.checks[-1]))
+            assert ours[0] == again[0] and ours[2].endswith(", wrong") and ours[2] != again[2]
+            assert parse_trace(render_trace(wrong)) == wrong
+    assert set(found) == set(KINDS) and min(found.values()) >= 8, found
+
+
+@pytest.mark.parametrize("kind, place, wrong", [
+    ("copying_slip", 0, r"\$(?!12 )\d+ .cdot"), ("wrong_operator", 1, "(sum|difference) of 7 and 6"),
+    ("wrong_operator", 3, r"\$x = 5\$"), ("skipped_step", 0, "^After"),
+])
+def test_each_kind_does_what_it_says(kind, place, wrong):
+    question, steps, answer = PROSE[place]
+    made = [corrupt(prose(question, steps, answer), kind, random.Random(s), question)
+            for s in range(20)]
+    assert any(re.search(wrong, trace.execute[0]) for trace in made)
+
+
+def test_the_consequence_in_prose_reaches_the_result():
+    question, steps, answer = PROSE[0]
+    for seed in range(30):
+        wrong = corrupt(prose(question, steps, answer), "arithmetic_slip", random.Random(seed),
+                        question)
+        assert wrong.result in wrong.execute[-1]
+        false = [k for k, step in enumerate(wrong.execute, 1)
+                 if any(e.holds is False for e in read_equations(step))]
+        assert false in ([wrong.verdict], [])  # carried on: no later line is false

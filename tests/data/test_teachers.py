@@ -19,7 +19,7 @@ from nanoreason.data.llm_teacher import LlmTeacher
 from nanoreason.data.problem import Problem, Rejection, make_record, write_traces
 from nanoreason.data.procedural import problems
 from nanoreason.data.teachers import RecordedTeacher, choose_teacher
-from nanoreason.data.verify_lines import procedural_trace
+from nanoreason.data.verify_lines import procedural_trace, with_rule_checks
 from nanoreason.endpoint import FAILED, GIVE_UP_AFTER, Client, EndpointError, Unavailable, endpoint
 from nanoreason.model.base import chat
 from nanoreason.trace import Trace, render_trace
@@ -284,8 +284,11 @@ def test_checks_in_a_form_of_their_own_are_written_by_the_rules(tmp_path):
     own = replace(right, checks=tuple(f"I have looked at line {k} twice."
                                       for k in range(1, len(right.plan) + 1)))
     prose = replace(own, execute=("So it follows.", *own.execute[1:]))
-    for text, expected in ((own, right), (prose, prose)):
-        asked = fixed(json.dumps(completion(render_trace(text))), tmp_path / expected.checks[0][:9])
+    words = replace(own, execute=tuple("So it follows." for _ in own.execute))
+    ruled = with_rule_checks(prose, PROBLEMS[0].id)
+    assert ruled.checks[0] == "no number to check, correct" and len(ruled.checks) == len(own.plan)
+    for text, expected in ((own, right), (prose, ruled), (words, words)):
+        asked = fixed(json.dumps(completion(render_trace(text))), tmp_path / expected.checks[0][:6])
         assert asked.teach_one(PROBLEMS[0]) == expected
 
 

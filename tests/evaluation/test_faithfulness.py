@@ -115,7 +115,7 @@ def test_intervene_cuts_after_the_changed_line():
 
 
 def test_edge_f1_of_rows_takes_the_best_teacher_and_zero_for_the_unreadable():
-    other = TEACHER.replace("1. 12 + 9 = 21\n2. 21 - 5 = 16", "1. 12 - 5 = 7\n2. 7 + 9 = 16")
+    other = TEACHER.replace("1. 12 + 9 = 21\n2. 21 - 5 = 16", "1. 12 * 9 = 108\n2. 108 - 5 = 103")
     assert faithfulness([row(teachers=[other])]).edge_f1 < 1
     assert faithfulness([row(teachers=[other, TEACHER])]).edge_f1 == 1
     report = faithfulness([row(), row(execute="1. I think")])
@@ -129,8 +129,9 @@ def test_right_and_wrong_answers_are_apart():
     wrong = row("21", "correct", "21", problem="q", execute="1. 12 + 9 = 21")
     report = faithfulness([row(), wrong])
     assert report.right.edge_f1 == 1 and report.right.n == report.wrong.n == 1
-    assert report.wrong.edge_f1 == pytest.approx(2 * 2 / 6)
-    assert report.edge_f1 == pytest.approx((1 + 2 / 3) / 2)
+    assert report.wrong.edge_f1_unflattened == pytest.approx(2 * 2 / 6)
+    assert report.edge_f1_unflattened == pytest.approx((1 + 2 / 3) / 2)
+    assert report.wrong.edge_f1 == 0 and report.edge_f1 == 0.5  # one sum, of which a part is none
 
 
 def test_rows_of_faithfulness_that_cannot_be_used():

@@ -2,6 +2,7 @@
 import random
 import time
 from fractions import Fraction
+from itertools import product
 
 import networkx as nx
 import numpy as np
@@ -12,7 +13,8 @@ from hypothesis import strategies as st
 from nanoreason.data.errors import KINDS, CorruptionError
 from nanoreason.data import corrupt
 from nanoreason.evaluation.rows import infeasible_step
-from nanoreason.graph.matching import align, first_wrong_step, matched_edges, rewired_edge_f1
+from nanoreason.graph.matching import (align, first_wrong_step, flatten, matched_edges,
+                                       rewired_edge_f1)
 from nanoreason.graph import dependency_graph, edge_f1
 from nanoreason.graph.builder import execute_graph
 from nanoreason.data.procedural import problems
@@ -35,12 +37,12 @@ def test_identical_graphs_score_one_and_disjoint_ones_zero():
 def test_edge_f1_by_hand():
     teacher = execute_graph(["12 + 9 = 21", "21 - 5 = 16"], APPLES)  # 4 edges
     half = execute_graph(["12 + 9 = 21"], APPLES)  # 2 edges, both matched
-    assert edge_f1(half, teacher) == pytest.approx(2 * 2 / (2 + 4))
+    assert edge_f1(half, teacher, flat=False) == pytest.approx(2 * 2 / (2 + 4))
     longer = execute_graph(["12 + 9 = 21", "21 - 5 = 16", "16 + 40 = 56"], APPLES)  # 6 edges
-    assert edge_f1(longer, teacher) == pytest.approx(2 * 4 / (6 + 4))
+    assert edge_f1(longer, teacher, flat=False) == pytest.approx(2 * 4 / (6 + 4))
     # The second line takes 40 for 5: its node has no partner, so both its edges are lost.
     swapped = execute_graph(["12 + 9 = 21", "40 - 21 = 19"], APPLES)
-    assert edge_f1(swapped, teacher) == pytest.approx(2 * 2 / (4 + 4))
+    assert edge_f1(swapped, teacher, flat=False) == pytest.approx(2 * 2 / (4 + 4))
 
 
 def test_a_wrong_value_still_aligns_by_its_expression():
@@ -56,7 +58,7 @@ def test_another_expression_aligns_by_its_value():
     assert partner["step", 1] == ("step", 1)
     # Of its 4 edges the unknown 24 has no counterpart.
     assert len(matched_edges(other, teacher)) == 3
-    assert edge_f1(other, teacher) == pytest.approx(2 * 3 / (4 + 4))
+    assert edge_f1(other, teacher, flat=False) == pytest.approx(2 * 3 / (4 + 4))
 
 
 def test_expression_outweighs_value():
@@ -156,8 +158,8 @@ def test_a_changed_edge_lowers_the_score(solution, rng, change):
         if not free:
             return
         student.add_edge(rng.choice(free), target)
-    assert edge_f1(student, teacher) < 1
-    assert edge_f1(student, teacher) == pytest.approx(edge_f1(teacher, student))
+    assert edge_f1(student, teacher, flat=False) < 1
+    assert edge_f1(student, teacher, flat=False) == pytest.approx(edge_f1(teacher, student, flat=False))
 
 
 def test_a_thousand_pairs_are_compared_without_a_search():
@@ -188,12 +190,66 @@ def test_null_draws_earlier_nodes_only_and_is_seeded():
     first = rewired_edge_f1(teacher, teacher, 100, np.random.default_rng(4))
     assert np.array_equal(first, rewired_edge_f1(teacher, teacher, 100, np.random.default_rng(4)))
     assert first.mean() < 0.8
-    # The last step could not feed the first: an edge from it never appears as a match.
-    backwards = teacher.copy()
-    backwards.remove_edges_from(list(backwards.edges))
-    backwards.add_edge(("step", 3), ("step", 1))
-    values = rewired_edge_f1(teacher, backwards, 500, np.random.default_rng(0))
-    assert values.max() == 0
+    # A product and a difference: the first takes of 12, 9, 5, the second of these and 108.
+    teacher = execute_graph(["12 * 9 = 108", "108 - 5 = 103"], APPLES)
+    right = {("12", 1), ("9", 1), ("108", 2), ("5", 2)}
+    by_hand = []
+    for a, b, c, d in product("12 9 5".split(), "12 9 5".split(), *["12 9 5 108".split()] * 2):
+        edges = {(a, 1), (b, 1), (c, 2), (d, 2)}
+        by_hand.append(2 * len(edges & right) / (len(edges) + 4))
+    values = rewired_edge_f1(teacher, teacher, 5000, np.random.default_rng(0))
+    assert values.mean() == pytest.approx(np.mean(by_hand), abs=0.01)
+
+
+# --- flattened graphs ----------------------------------------------------------------------
+
+THINGS = "There are 6, 9, 14 and 3 things, and 50 more."
+
+
+@pytest.mark.parametrize("one, other", [
+    (["6 * 9 = 54", "54 * 14 = 756", "756 * 3 = 2268"], ["14 * 3 = 42", "42 * 9 = 378",
+                                                         "378 * 6 = 2268"]),
+    (["50 - 6 = 44", "44 - 9 = 35"], ["6 + 9 = 15", "50 - 15 = 35"]),
+    (["6 * 9 + 14 * 3 = 96"], ["14 * 3 = 42", "9 * 6 = 54", "54 + 42 = 96"]),
+    (["6 * 9 * 14 = 756", "756 / 3 = 252"], ["14 / 3 * 9 * 6 = 252"]),
+    (["6 + 9 + 14 = 29"], ["14 + 9 = 23", "23 + 6 = 29", "29 = 29"]),
+    (["(6 + 9) * 14 = 210"], ["6 + 9 = 15", "14 * 15 = 210"]),
+])
+def test_order_grouping_and_number_of_lines_make_no_difference(one, other):
+    one, other = execute_graph(one, THINGS), execute_graph(other, THINGS)
+    assert edge_f1(one, other) == 1 == edge_f1(other, one)
+    assert edge_f1(one, other, flat=False) < 1
+
+
+@pytest.mark.parametrize("one, other", [
+    (["6 + 9 = 15", "15 * 14 = 210"], ["6 * 14 = 84", "9 * 14 = 126", "84 + 126 = 210"]),
+    (["50 - 6 = 44", "44 - 9 = 35"], ["50 - 6 = 44", "44 + 9 = 53"]),
+    (["6 * 9 = 54", "54 + 14 = 68"], ["6 + 9 = 15", "15 * 14 = 210"]),
+])
+def test_other_derivations_stay_others(one, other):
+    one, other = execute_graph(one, THINGS), execute_graph(other, THINGS)
+    assert edge_f1(one, other) < 0.7 and edge_f1(one, one) == edge_f1(other, other) == 1
+
+
+def test_what_is_merged():
+    shared = execute_graph(["6 + 9 = 15", "15 + 14 = 29", "15 + 29 = 44"], THINGS)
+    assert {target for _, target in flatten(shared).edges} == {("step", 1), ("step", 3)}
+    answer = execute_graph(["6 + 9 = 15", "15 + 14 = 29"], THINGS, "15")  # what follows is dead
+    assert len({target for _, target in flatten(answer).edges}) == 2
+    assert flatten(shared).nodes["step", 3]["value"] == 44
+
+
+@settings(max_examples=80, deadline=None, derandomize=True)
+@given(st.integers(0, 10**6))
+def test_flattening_any_problem_keeps_its_sources_and_its_answer(seed):
+    (problem,) = problems("train", 1, seed)
+    lines = procedural_trace(problem).execute
+    graph = execute_graph(lines, problem.question, problem.answer)
+    flat = flatten(graph)
+    assert nx.is_directed_acyclic_graph(flat) and edge_f1(graph, graph) == 1
+    alive = nx.ancestors(graph, ("step", len(lines)))
+    assert {node for node in alive if node[0] != "step"} <= nx.ancestors(flat, ("step", len(lines)))
+    assert flat.number_of_edges() <= graph.number_of_edges()
 
 
 # --- first wrong step, plans ----------------------------------------------------------------
