@@ -75,7 +75,7 @@ def faithfulness(rows: Iterable[Mapping] | ScoredRows, seed: int = SEED) -> Fait
     alone = tuple(row.name for row in natural if row.edge_f1 is None)
     return FaithfulnessReport(
         [(row, row.edge_f1_null(seed)) for row in natural], cases,
-        table.left_out | ({"edge F1: no readable teacher, or of before graphs were flattened": alone} if alone else {}) | lost)
+        table.left_out | ({"edge F1: no readable teacher": alone} if alone else {}) | lost)
 
 
 def judge_interventions(rows: Iterable[ScoredRow], parents: Mapping[tuple, ScoredRow]
