@@ -88,6 +88,7 @@ class _Row(_Of):
     split: Text | None = None
     question: Text = ""
     question_sha256: Text | None = None
+    language: Text | None = None
     gold: Plain | None = None
     teachers: Sequence[Text] | None = None
     text: Text | None = None

@@ -48,6 +48,7 @@ _STATED = re.compile(r"^[ \t*_>-]*(?:final answer|answer|đáp án|đáp số)[ 
                      re.IGNORECASE | re.MULTILINE)
 _HASHES = re.compile(r"####[ \t]*([^#\n]+)(?!#)(?:\n|\Z)")
 _FORMULAS = re.compile(r"\$([^$\n]{1,200})\$|\\\((.{1,200}?)\\\)|\\\[(.{1,200}?)\\\]", re.DOTALL)
+_COMMAS = re.compile(r"(?<![\w.,])(?:[0-9]{1,3}(?:\.[0-9]{3})+(?:,[0-9]+)?|[0-9]+,[0-9]+)(?![.,]?[0-9])")
 _TEXT_AT_END = re.compile(r"(.*\S)\s*\\text\{\s*([^{}]*?)\s*\}(\^\{?[0-9]\}?)?", re.DOTALL)
 _WORDS_AT_END = re.compile(r"([-+]?(?:[0-9][0-9,./ ]*))\s*([^\W\d_]{2}.*|[mghsl](?:\^[23])?)",
                            re.DOTALL)
@@ -96,9 +97,9 @@ def read_answer(text: str | None) -> Fraction | None:
     return _value(bare)
 
 
-def same_answer(text: str | None, gold: str) -> bool:
+def same_answer(text: str | None, gold: str, vietnamese: bool = False) -> bool:
     """Whether an answer equals the gold one, see `grade`."""
-    return grade(text, gold).right
+    return grade(text, gold, vietnamese).right
 
 
 def grade(text: str | None, gold: str, vietnamese: bool = False) -> Grade:
@@ -295,6 +296,11 @@ def spelled(text: str) -> str:
 def last_number(text: str) -> str | None:
     """The last number of a text as it is written, None if there is none."""
     return (_WRITTEN.findall(text) or [None])[-1]
+
+
+def with_points(text: str) -> str:
+    """A Vietnamese text with its numbers in English: `1.250,5` becomes `1250.5`."""
+    return _COMMAS.sub(lambda found: found[0].replace(".", "").replace(",", "."), text)
 
 
 def last_answer(text: str, gold: str) -> str | None:

@@ -81,8 +81,8 @@ def examine(problem: Problem, trace: Trace | str, drop_ambiguous: bool = False
     return (None, Rejection(problem.id, *fault)) if fault else (trace, None)
 
 
-def _same(text: str, gold: str) -> bool:
-    return text == gold or same_answer(text, gold)
+def _same(text: str, problem: Problem) -> bool:
+    return text == problem.answer or same_answer(text, problem.answer, problem.language == "vi")
 
 
 def _places(trace: Trace) -> Iterator[tuple[str, str]]:
@@ -102,10 +102,10 @@ def _mathematics(problem: Problem, trace: Trace) -> Iterator[tuple[str, str, str
         for equation in read_equations(text):
             if equation.holds is False:
                 yield "mathematics/false_equation", place, f"{equation.text!r} is not true"
-    if not _same(trace.answer, problem.answer):
+    if not _same(trace.answer, problem):
         yield ("mathematics/wrong_answer", "Answer:",
                f"{trace.answer!r}, but it is {problem.answer!r}")
-    if trace.verdict is None and not _same(trace.result, problem.answer):
+    if trace.verdict is None and not _same(trace.result, problem):
         yield ("mathematics/wrong_result", "Result:",
                f"{trace.result!r}, but it is {problem.answer!r}")
 

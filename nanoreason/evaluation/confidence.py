@@ -128,7 +128,7 @@ def gated(rows: Iterable[ScoredRow], gate: Gate) -> Iterator[dict]:
         kept = compact_row(row) if row.claims else dict(row.row)
         heeded = in_doubt(row, gate.agree) if SIGNALS["execute"](row) < gate.threshold else None
         kept |= heeded or {"v": "correct", "a2": row.a1}
-        second = row.texts.grade(kept["a2"], row.gold).right
+        second = row.texts.grade(kept["a2"], row.gold, row.vietnamese).right
         yield kept | {"scores": kept["scores"] | {"lenient": second}}
 
 
@@ -145,7 +145,7 @@ def choose(rows: Iterable[ScoredRow], agree: Iterable[int] = (0,), limit: float 
         for row, after in zip(rows, [*rows[1:], None]):
             heeded = in_doubt(row, need)
             if heeded:
-                change = int(row.texts.grade(heeded["a2"], row.gold).right) - row.first
+                change = int(row.texts.grade(heeded["a2"], row.gold, row.vietnamese).right) - row.first
                 gain, spoiled = gain + change, spoiled + (change < 0)
             sure = SIGNALS["execute"](row)
             upper = SIGNALS["execute"](after) if after else 0.0

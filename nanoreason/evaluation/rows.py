@@ -18,8 +18,10 @@ from functools import cache, cached_property
 import networkx as nx
 import numpy as np
 
-from nanoreason.arithmetic.answers import Grade, grade, last_answer, numbers_in, read_answer
+from nanoreason.arithmetic.answers import (Grade, grade, last_answer, numbers_in, read_answer,
+                                           with_points)
 from nanoreason.arithmetic.equations import Equation, read_equations
+from nanoreason.arithmetic.expression import is_vietnamese
 from nanoreason.data.problem import normalise_question, question_sha256
 from nanoreason.files import shown
 from nanoreason.graph.builder import dead_share, execute_graph
@@ -66,6 +68,8 @@ class ScoredRow:
         self.sample = self.problem, str(row.get("sample", 0))  # names a trace within its setting
         self.gold, self.planted = str(row["gold"]), row.get("planted") or {}
         self.kind = self.planted.get("kind")
+        # Numbers are read as the row's language writes them.
+        self.vietnamese = row.get("language", "vi" * is_vietnamese(row.get("question", ""))) == "vi"
         self.claims: Claims | None = None
         if row.get("text") is None:
             self.a1, self.a2, self.readable = row["a1"], row["a2"], row["a1"] is not None
@@ -82,15 +86,21 @@ class ScoredRow:
             self.a1, self.a2, self.blamed = claims.a1, claims.a2, claims.verdict
             # Where the gold answer is no number, any stated result is readable.
             self.readable = claims.a1 is not None and (
-                read_answer(self.gold) is None or read_answer(claims.a1) is not None)
+                read_answer(with_points(self.gold) if self.vietnamese else self.gold) is None
+                or read_answer(with_points(claims.a1) if self.vietnamese else claims.a1)
+                is not None)
             self._teacher_texts = row.get("teachers") or ()
         self.error = self.blamed is not None
-        self._grades = [self.texts.grade(text, self.gold) for text in (self.a1, self.a2)]
+        self._grades = [self.texts.grade(text, self.gold, self.vietnamese)
+                        for text in (self.a1, self.a2)]
         self.first, self.second = (found.right for found in self._grades)
 
     @cached_property
     def _last(self) -> Grade:
-        return self.texts.grade(last_answer(self.row["text"], self.gold), self.gold)
+        text, gold = self.row["text"], self.gold
+        if self.vietnamese:
+            text, gold = with_points(text), with_points(gold)
+        return self.texts.grade(last_answer(text, gold), gold)
 
     @property
     def lenient(self) -> bool | None:
@@ -374,6 +384,7 @@ def compact_row(row: Mapping | ScoredRow, **scores) -> dict:
         "problem_id": scored.problem,
         "question_sha256": question_sha256(row["question"]),
         **{key: row[key] for key in kept if key in row},
+        **({"language": "vi"} if scored.vietnamese else {}),
         "a1": claims.a1 if scored.readable else None,
         "v": verdict,
         "a2": claims.a2,

@@ -8,7 +8,7 @@ import pytest
 from synthetic import row
 
 from nanoreason.evaluation import accuracy, faithfulness, ledger, self_verification
-from nanoreason.evaluation.rows import compact_row, read_rows
+from nanoreason.evaluation.rows import ScoredRow, compact_row, read_rows
 from nanoreason.runs import row_fault
 
 INTERVENED = row(setting="intervened", intervention={"step": 1, "old": "21", "new": "26"},
@@ -104,3 +104,15 @@ def test_numbers_are_answers_and_names_and_what_is_no_row_is_named():
 def test_a_step_of_thousands_of_digits_is_no_verdict():
     report = self_verification([COMPACT | {"v": f"step {'9' * 5000} is wrong"}])
     assert report.n == 1 and report.specificity == 1
+
+
+@pytest.mark.parametrize("answer, gold", [("12,5", "12.5"), ("12.5", "12,5"), ("1.250", "1250"),
+                                          ("1250", "1.250"), ("1.250,5", "1250.5")])
+def test_numbers_are_read_as_the_language_of_the_row_writes_them(answer, gold):
+    english, question = row(answer, "correct", answer), "Bình có 5 quả táo, hỏi còn bao nhiêu?"
+    for changes in ({"question": question}, {"language": "vi"}):
+        found = ScoredRow(english | {"gold": gold} | changes)
+        assert found.first and found.second and found.lenient and found.readable
+        short = compact_row(found)
+        assert short["language"] == "vi" and ScoredRow(short).second
+    assert not ScoredRow(english | {"gold": gold}).second and "language" not in compact_row(english)
