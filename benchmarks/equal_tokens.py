@@ -1,13 +1,14 @@
 """What answers most problems for the tokens that it writes: VERIFY, more tries, EXECUTE alone?
 
-    python benchmarks/equal_tokens.py write FOLDER [SEED ...]    hours; goes on after a stop
+    python benchmarks/equal_tokens.py write FOLDER [SEED or RECIPE ...]    hours; goes on
     python benchmarks/equal_tokens.py score FOLDER               results/equal-tokens.json
     python benchmarks/equal_tokens.py draw                       its figure
 
-Three recipes of 12,000 problems each, three seeds, the same 1,000 problems of `test`:
-`reference`, the default, half of whose traces have an error; and two controls that have right
-traces alone and end with EXECUTE, `right` as it is and `columns` with its sums digit by digit.
-Each answers greedily and SAMPLES times at TEMPERATURE. Where VERIFY blames a step, the steps
+Four recipes of 12,000 problems each, three seeds, the same 1,000 problems of `test`:
+`reference`, the default, half of whose traces have an error; two controls that have right
+traces alone and end with EXECUTE, `right` as it is and `columns` with its sums digit by digit;
+and `phases`, the adapter of `right`, frozen, with a VERIFY that is learned from the traces of
+`reference`. Each answers greedily and SAMPLES times at TEMPERATURE. Where VERIFY blames a step, the steps
 from there on are drawn anew, up to TRIES times (resampling as in arXiv 2510.12157). A method's
 cost is all that is written for it. `score` and `draw` need no model.
 """
@@ -32,6 +33,7 @@ from safetensors.torch import load_file, save_file
 
 from nanoreason import paths
 from nanoreason.data import load_problems
+from nanoreason.data.prepare import prepare
 from nanoreason.data.procedural import problems
 from nanoreason.data.verify_lines import procedural_trace
 from nanoreason.environment import describe
@@ -52,16 +54,18 @@ from nanoreason.runs import find_run
 from nanoreason.stages import Stage
 from nanoreason.training import train
 from nanoreason.training.resume import load_run
+from nanoreason.training.train import encode_records
 from nanoreason.training.trainer import for_phase
 
 RESULT = paths.RESULTS / "equal-tokens.json"
 SEEDS, ASKED, TRACES, SAMPLES, TRIES, TEMPERATURE = (0, 1, 2), 1000, 12_000, 4, 4, 0.7
 MAX_NEW, BATCH_TOKENS = 448, 262_144
 CONTROLS = ("right", "columns")
-RECIPES = ("reference", *CONTROLS)
+RECIPES = ("reference", *CONTROLS, "phases")
 LOOKS = {"reference": (Stage.VERIFY.colour, "o", "errors in half of the traces, VERIFY"),
          "right": (GREY, "^", "right traces alone, no VERIFY"),
-         "columns": (Stage.EXECUTE.colour, "s", "the same, sums digit by digit")}
+         "columns": (Stage.EXECUTE.colour, "s", "the same, sums digit by digit"),
+         "phases": (Stage.PLAN.colour, "D", "right traces first, then VERIFY alone")}
 
 
 class Method(NamedTuple):
@@ -119,17 +123,30 @@ def trained(recipe: str, seed: int, folder: Path):
     params = TrainParams(profile="nano", run="equal-tokens", seed=seed)
     model, tokenizer = load_base("nano", "none")
     model = attach_adapters(model, params.rank, params.alpha, 0.0, seed, "switch")
-    own, file = dict(adapter_parameters(model, "reasoning")), folder / "reasoning.safetensors"
+    first = recipe if recipe in CONTROLS else "right"
+    _tuned(model, "reasoning", folder.with_name(f"{first}-{seed}"), tokenizer, params,
+           lambda: control_rows(tokenizer, first, seed))
+    if recipe == "phases":
+        _tuned(model, "verification", folder, tokenizer, params, lambda: [
+            for_phase(row, "verification", tag_ids(tokenizer)) for row in encode_records(
+                tokenizer, prepare("procedural", total=TRACES, seed=seed), 512)[0]])
+    return model.eval(), tokenizer
+
+
+def _tuned(model, adapter: str, folder: Path, tokenizer, params: TrainParams,
+           rows: Callable[[], list]) -> None:
+    """One adapter as the folder holds it, or tuned on these rows, the other one frozen."""
+    own, file = dict(adapter_parameters(model, adapter)), folder / f"{adapter}.safetensors"
     if not file.is_file():
-        for _, parameter in adapter_parameters(model, "verification"):
-            parameter.requires_grad_(False)
-        tune_adapters(model, control_rows(tokenizer, recipe, seed), params, tag_ids(tokenizer),
-                      tokenizer.pad_token_id)
+        for name in ("reasoning", "verification"):
+            for _, parameter in adapter_parameters(model, name):
+                parameter.requires_grad_(name == adapter)
+        tune_adapters(model, rows(), params, tag_ids(tokenizer), tokenizer.pad_token_id)
+        folder.mkdir(parents=True, exist_ok=True)
         save_file({name: parameter.detach() for name, parameter in own.items()}, file)
     with torch.no_grad():
         for name, stored in load_file(file).items():
             own[name].copy_(stored)
-    return model.eval(), tokenizer
 
 
 def written(file: Path, rows: Iterable[dict], model, tokenizer, temperature: float, seed: int,
@@ -168,12 +185,12 @@ def begun_again(row: ScoredRow) -> str:
     return "".join(f"{line}\n" for line in lines[:blamed])
 
 
-def write(folder: Path, seeds: Iterable[int]) -> None:
+def write(folder: Path, seeds: Iterable[int], recipes: Sequence[str] = RECIPES) -> None:
     """Train and generate what the folder lacks."""
     torch.set_num_threads(1)
     asked = natural_rows(load_problems("procedural", None, "test", count=ASKED, seed=0))
     for seed in seeds:
-        for recipe in reversed(RECIPES):
+        for recipe in recipes:
             here, control = folder / f"{recipe}-{seed}", recipe in CONTROLS
             here.mkdir(parents=True, exist_ok=True)
             model, tokenizer = trained(recipe, seed, here)
@@ -256,7 +273,8 @@ ALONE = {
     "EXECUTE": lambda drawn: (bool(drawn.greedy.row.first), drawn.greedy.until_verify),
     "EXECUTE, the surer of two": _likelier,
     "EXECUTE, vote of four": _voted(SAMPLES)}
-METHODS = tuple(Method("reference", name, answer) for name, answer in (ALONE | {
+METHODS = tuple(Method(recipe, name, answer) for recipe in ("reference", "phases")
+                for name, answer in (ALONE | {
     "VERIFY repairs": lambda drawn: (bool(drawn.greedy.row.second), drawn.greedy.tokens),
     "VERIFY repairs in doubt": _gate,
     **{f"drawn anew, {n} {'try' if n == 1 else 'tries'}": _resampled(n) for n in (1, 2, 4)},
@@ -268,6 +286,7 @@ METHODS = tuple(Method("reference", name, answer) for name, answer in (ALONE | {
 def score(folder: Path) -> dict:
     """What the result file holds: counts and tokens of every method, and differences.
 
+    verdicts: by recipe and seed, the traces by result, verdict and answer.
     right: right answers by seed, of n each; tokens: mean a problem; interval: of the share of
     right answers, seeds and problems drawn. against: differences in points to `reference`,
     EXECUTE, on the same seeds and problems.
@@ -289,9 +308,18 @@ def score(folder: Path) -> dict:
             "tokens": table[..., 1].mean(), "interval": _interval(right),
             "against": {"points": right.mean() - plain.mean(),
                         "interval": _interval(right - plain)}})
+    verdicts = {recipe: [Counter(_case(one.greedy.row) for one in drawn[recipe, seed])
+                         for seed in seeds] for recipe in RECIPES if recipe not in CONTROLS}
     return {"seeds": seeds, "n": len(asked), "traces": TRACES, "samples": SAMPLES,
+            "verdicts": verdicts,
             "temperature": TEMPERATURE, "gate_below": below["threshold"], "methods": found,
             "environment": json.loads(read_text(folder / "environment.json"))}
+
+
+def _case(row: ScoredRow) -> str:
+    """What VERIFY made of a result: "wrong, objected, right" was found and repaired."""
+    return ", ".join(("right" if row.first else "wrong", "objected" if row.error else "accepted",
+                      "right" if row.second else "wrong"))
 
 
 def _interval(values: np.ndarray) -> list[float] | None:
@@ -335,9 +363,10 @@ def draw(result: dict) -> Figure:
 
 
 if __name__ == "__main__":
-    what, folder = sys.argv[1], Path(sys.argv[-1])
+    what, folder = sys.argv[1], Path(sys.argv[2]) if sys.argv[2:] else None
     if what == "write":
-        write(Path(sys.argv[2]), map(int, sys.argv[3:]) if sys.argv[3:] else SEEDS)
+        seeds = [int(one) for one in sys.argv[3:] if one not in RECIPES] or SEEDS
+        write(folder, seeds, [one for one in sys.argv[3:] if one in RECIPES] or RECIPES)
     elif what == "score":
         write_json(RESULT, score(folder))
     else:
