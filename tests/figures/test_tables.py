@@ -82,3 +82,13 @@ def test_a_score_is_written_with_counts_interval_and_null():
     assert show("delta", {"value": -0.021, "counts": None, "interval": (-0.05, 0.01)}) == (
         "-2.1 points [-5.0 to +1.0]")
     assert show("delta", {"value": 0.021, "counts": None, "interval": None}) == "+2.1 points"
+
+
+def test_a_table_is_html_in_a_notebook_and_aligned_text_in_a_terminal():
+    table = Table.of("What <b>is</b> it?", ("name", "n"), [("a <script>", 1), ("bb", 20)])
+    shown = table._repr_html_()
+    assert "<script>" not in shown and "&lt;script&gt;" in shown and "<b>" not in shown
+    assert [shown.count(f"<{tag}") for tag in ("table", "caption", "th ", "tr", "td")] == [
+        1, 1, 2, 3, 4]
+    assert repr(table).splitlines() == [
+        "What <b>is</b> it?", "name        n", "a <script>  1", "bb          20"]
