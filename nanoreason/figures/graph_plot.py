@@ -108,11 +108,10 @@ def draw_graph(graph: nx.DiGraph, axes: Axes, wrong_step: int | None = None) -> 
     labels = {node: number_label(graph.nodes[node]["value"]) for node in graph}
     nx.draw_networkx_labels(graph, places, labels, font_size=7, ax=axes)
     across = [x for x, _ in places.values()]
-    name = "step {}" if max(across) - min(across) < 4 * SIDE else "{}."
     for node in (node for node in graph if node[0] == "step"):
-        axes.annotate(name.format(node[1]), places[node], (7, -8), textcoords="offset points",
-                      fontsize=7, va="top", color=GREY,
-                      bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5})
+        # The line's number in EXECUTE; below the rim, where no neighbour of the layer stands.
+        axes.annotate(f"{node[1]}.", places[node], (8, -6), textcoords="offset points",
+                      fontsize=6, va="top", color=GREY)
     axes.set_xlim(min(across) - 0.6, max(max(across), min(across) + 2 * SIDE) + 0.6)
     axes.set_ylim(min(y for _, y in places.values()) - 0.5, 0.5)
     return axes

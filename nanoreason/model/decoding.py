@@ -19,15 +19,21 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from inspect import signature
 
 import torch
 from torch.nn.functional import pad
+from transformers import Qwen2ForCausalLM
 from transformers.cache_utils import Cache, DynamicLayer
 
 from nanoreason.host import progress
 from nanoreason.model.router import RouteState
 
 ROOM = 64  # columns that are kept free at least when the buffers are made anew
+
+# Up to transformers 5.23, and from 5.24 on: under which name a forward takes and gives its cache.
+CACHE = next(name for name in ("cache", "past_key_values")
+             if name in signature(Qwen2ForCausalLM.forward).parameters)
 
 
 class GrowingLayer(DynamicLayer):
@@ -285,8 +291,8 @@ class Decoder:
                   else nullcontext())
         with routed:
             output = self.model(input_ids=tokens, attention_mask=real, position_ids=positions,
-                                past_key_values=cache, use_cache=True, logits_to_keep=1)
-        return output.logits[:, -1], output.past_key_values
+                                use_cache=True, logits_to_keep=1, **{CACHE: cache})
+        return output.logits[:, -1], getattr(output, CACHE)
 
     def _take(self, rows: _Rows, logits: torch.Tensor, state: RouteState | None) -> int:
         """Choose the next token of every row; returns how many rows end with it."""
