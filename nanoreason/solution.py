@@ -102,7 +102,7 @@ class Solution:
         head = [f"{words['answer']}: {self.answer or words['none']}",
                 f"{words['says']}: {self.verdict}"]
         rest = list(self.notes)
-        if self.confidence is not None:
+        if self.confidence is not None and "unsure" not in dict(self.against):
             rest.append(words["sure"].format(p=_rounded(self.confidence)) + ".")
         if self.votes[1] > 1:
             rest.append(words["agreed"].format(agree=self.votes[0], of=self.votes[1]) + ".")

@@ -2,7 +2,7 @@
 
     python scripts/study.py --run study --only 00 02 03
     python scripts/study.py --run data --only 01
-    python scripts/study.py --run nano-reference --only 04 05
+    python scripts/study.py --run nano-reference --only 04 05 07
     python scripts/study.py --run ablations --only 06
     python scripts/study.py --run study --only nanoreason
     python scripts/keep_outputs.py build/study/*/*.ipynb

@@ -25,7 +25,7 @@ from nanoreason.files import write_json
 from nanoreason.params import ParameterError, TrainParams
 from nanoreason.runs import RunError, find_run
 
-MAIN = ("00", "01", "02", "03", "04", "05")  # 06, the ablations, takes hours: by name only
+MAIN = ("00", "01", "02", "03", "04", "05")  # 06 takes hours, 07 asks for a question: by name
 
 
 class StudyError(Exception):

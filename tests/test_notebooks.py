@@ -29,7 +29,7 @@ from nanoreason.params.validation import KINDS, ParameterError
 
 NOTEBOOKS = sorted(paths.NOTEBOOKS.glob("*.ipynb"))  # the numbered ones, then the study
 KIND = {"00": "base", "01": "data", "02": "train", "03": "evaluate", "04": "metrics",
-        "05": "figures", "06": "ablate", "na": "study"}
+        "05": "figures", "06": "ablate", "07": "tutor", "na": "study"}
 STRICT = "01_data"
 SMOKE = {"00": {"run": "nano-reference", "steps": 2},
          "01": {"run": "nano-reference", "total": 40},
@@ -40,6 +40,7 @@ SMOKE = {"00": {"run": "nano-reference", "steps": 2},
          "04": {"run": "nano-reference", "seed": 1}, "05": {"run": "nano-reference"},
          "06": {"run": "smoke", "conditions": "staged", "seeds": 1, "train_traces": 16,
                 "test_problems": 2, "run_missing": True, "workers": 1},
+         "07": {"run": "nano-reference", "language": "vi"},
          "na": {"run": "whole", "traces": 16, "n": 2, "interventions": 2, "max_new_tokens": 30}}
 # A kernel chooses its own matplotlib backend: with the tests' Agg, figures would not show.
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "MPLBACKEND"}
@@ -231,6 +232,20 @@ def test_the_smoke_run_leaves_a_whole_run_and_figures(smoke):
             "tables", "figures"} <= {path.name for path in study.iterdir()}
     assert {"conditions.md", "answers.md", "claims.csv"} <= {
         path.name for path in (grid / "tables-part").iterdir()}  # one condition of all
+
+
+def test_the_tutor_shows_what_loads_nothing(smoke):
+    """Its page, made by nbconvert, needs no network, widget or server for what was executed."""
+    book = nbformat.read(smoke / "build" / "executed" / "07_tutor.ipynb", as_version=4)
+    shown = [output.data for cell in book.cells if cell.cell_type == "code"
+             for output in cell.outputs if "data" in output]
+    pages = [data["text/html"] for data in shown if "text/html" in data]
+    assert len(pages) > 9 and any("image/png" in data for data in shown)
+    pages.append((smoke / "build" / "exercise.html").read_text(encoding="utf-8"))
+    for page in pages:
+        assert not re.search(r"<script|<link|<iframe|\bsrc=|\bhref=|url\(", page)
+    assert all(set(data) <= {"text/html", "text/plain", "image/png"} for data in shown)
+    assert any("VERIFY nói" in page for page in pages) and "Đáp án" in pages[-1]
 
 
 def test_nothing_is_written_into_a_run_of_reference(smoke):

@@ -115,13 +115,17 @@ def _closing(keyword: str, bare: str, gold: str, claims: Claims, wrong_step: int
 
 @dataclass(frozen=True)
 class TraceView:
-    """A trace as notebooks show it: HTML where that is possible, else plain text."""
+    """A trace as notebooks show it: HTML where that is possible, else plain text.
+
+    marks: False leaves them and their notes out.
+    """
 
     text: str
     question: str = ""
     gold: str | None = None
     wrong_step: int | None = None
     title: str = ""
+    marks: bool = True
 
     @classmethod
     def of_row(cls, row: Mapping) -> TraceView:
@@ -143,7 +147,8 @@ class TraceView:
     @property
     def lines(self) -> list[Line]:
         """The trace's lines with their marks; see `read_lines`."""
-        return read_lines(self.text, self.gold, self.wrong_step)
+        lines = read_lines(self.text, self.gold, self.wrong_step)
+        return lines if self.marks else [line._replace(mark=None, note="") for line in lines]
 
     def html(self) -> str:
         """The trace as an HTML fragment: a coloured block a stage, a mark a line."""

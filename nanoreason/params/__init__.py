@@ -1,9 +1,9 @@
 """One typed, validated set of parameters a notebook, and the profiles they start from."""
 from nanoreason.params.sets import (AblateParams, BaseParams, DataParams, EvaluateParams,
                                     FiguresParams, MetricsParams, StudyParams, TrainParams,
-                                    read_parameters)
+                                    TutorParams, read_parameters)
 from nanoreason.params.validation import ParameterError
 
 __all__ = ["AblateParams", "BaseParams", "DataParams", "EvaluateParams",
            "FiguresParams", "MetricsParams", "ParameterError", "StudyParams", "TrainParams",
-           "read_parameters"]
+           "TutorParams", "read_parameters"]

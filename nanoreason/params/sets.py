@@ -31,6 +31,8 @@ SETTINGS = ("natural", *GIVEN)  # that can be asked for
 WEIGHTS = ("understand_weight", "plan_weight", "execute_weight", "verify_weight",
            "transition_weight")
 
+QUESTION = ("Amir has 9 packs of 2 cards each. The goal is 173 cards. "
+            "How many cards are missing?")  # of the tutor: an error that is found and repaired
 LARGEST = 2**31 - 1  # of a count
 Count = Annotated[int, Field(ge=1, le=LARGEST, description="a whole number, 1 or more")]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False, description="a number, 0 or more")]
@@ -311,6 +313,16 @@ class StudyParams(TrainParams, EvaluateParams):
         """The set of one of its notebooks, "train" or "evaluate", with these values."""
         set_ = KINDS[kind]
         return set_(**{name: getattr(self, name) for name in set_.model_fields})
+
+
+class TutorParams(Params):
+    """Notebook 07: one question, what speaks against its answer, and traces to find errors in."""
+
+    kind: ClassVar[str] = "tutor"
+    run: Name = "nano-reference"
+    question: str = Field(QUESTION, min_length=1, max_length=2000, description="a word problem")
+    language: Literal["en", "vi"] = Field("en", description="en or vi, of what is said beside it")
+    exercises: Count = Field(10, description="traces with a hidden error, 1 or more")
 
 
 def read_parameters(kind: str | type[Params], namespace: Mapping[str, Any]) -> Params:
