@@ -29,8 +29,10 @@ the commit; no text of the data is written. A part whose folders are not given i
 - contaminated: MATH's train problems taken out for a test question, by how many runs are shared.
 - prose_errors: of MATH's official train solutions as recorded traces, a sentence a step, those that
   take an injected error, by kind, and how many of these in the last step.
-- alternatives: of pairs of right solutions of one GSM8K problem by different models, the mean edge
-  F1 where both work out one expression (see `alternatives`), its null, and that of the others.
+- alternatives: right solutions of GSM8K's test problems by ALTERNATIVE_MODELS against the trace of
+  the rules: the mean edge F1 of those whose result is the same expression of the question's
+  quantities, as it is, line by line, and its null (20 draws); the same of those among them whose
+  lines differ; and of the other derivations, with their share.
 """
 from __future__ import annotations
 
@@ -47,6 +49,8 @@ from itertools import chain
 from pathlib import Path
 from xml.etree import ElementTree
 
+import numpy as np
+
 from nanoreason import paths
 from nanoreason.arithmetic import read_equations
 from nanoreason.arithmetic.answers import boxed_answer, grade, last_answer
@@ -58,11 +62,15 @@ from nanoreason.data.problem import Problem, question_sha256
 from nanoreason.data.verify_lines import with_rule_checks
 from nanoreason.environment import describe
 from nanoreason.files import write_json
+from nanoreason.graph import dependency_graph, edge_f1
+from nanoreason.graph.builder import execute_graph
+from nanoreason.graph.matching import rewired_edge_f1, steps_of
 from nanoreason.stages import TraceError
 from nanoreason.trace import Trace
 
 MODELS = ("gpt-3.5-turbo", "gpt4", "abel_7b", "abel_13b", "abel_70b", "metamath_7b",
           "metamath_13b", "metamath_70b")
+ALTERNATIVE_MODELS = ("gpt-3.5-turbo", "gpt4", "abel_70b", "metamath_70b")
 SEED, NEAR_MISSES = 0, 1000
 UNITS = ("feet", "inches", "cm", "m", "hours", "minutes", "days", "square feet", "mph")
 RESPELLED = {
@@ -301,6 +309,48 @@ def prose_errors(folder: str) -> dict:
     return share(sum(kinds.values()), len(kept)) | {"kinds": dict(kinds), "in_the_last_step": last}
 
 
+def result_of(graph) -> str | None:
+    """The canonical expression of what a graph's result is."""
+    alive = [node for node in steps_of(graph) if not graph.nodes[node]["dead"]]
+    return graph.nodes[alive[-1]]["canonical"] if alive else None
+
+
+def alternatives(folder: str, gsm8k: str) -> dict:
+    """See the module's text."""
+    problems = list(load_problems("gsm8k", Path(gsm8k) / "test.jsonl.gz", "test"))
+    known = {question_sha256(problem.question): (problem, dependency_graph(trace, problem.question))
+             for problem, trace in zip(problems, teach(problems)) if isinstance(trace, Trace)}
+    rng, found, unread = np.random.default_rng(SEED), [], 0
+    for model in ALTERNATIVE_MODELS:
+        rows = json.loads((Path(folder) / f"results/gsm8k_results/{model}.json").read_text())
+        for row in (row for row in rows if row["result"]):
+            asked = row.get("question") or re.search(
+                r"### Instruction:\n(.*?)\n\n### Response", row["input"], re.DOTALL)[1]
+            if question_sha256(asked) not in known:
+                continue
+            problem, teacher = known[question_sha256(asked)]
+            text = re.sub("<<[^<>]*>>", "", row.get("model_prediction") or row["completion"])
+            lines = [line for line in text.split("\n")
+                     if any(e.has_operator for e in read_equations(line))]
+            student = execute_graph(lines, problem.question, problem.answer)
+            if student.graph["unreadable"]:
+                unread += 1
+                continue
+            line_by_line = edge_f1(student, teacher, flat=False)
+            found.append((result_of(student) == result_of(teacher), line_by_line < 1,
+                          edge_f1(student, teacher), line_by_line,
+                          rewired_edge_f1(student, teacher, 20, rng).mean()))
+
+    def means(rows: list) -> dict:
+        return {"n": len(rows), "edge_f1_is_0": sum(row[2] == 0 for row in rows), **{
+            name: round(float(np.mean([row[place] for row in rows])), 4) for place, name in (
+                (2, "edge_f1"), (3, "edge_f1_unflattened"), (4, "edge_f1_null"))}}
+
+    return {"same_expression": means([row for row in found if row[0]]),
+            "of_these_other_lines": means([row for row in found if row[0] and row[1]]),
+            "others": means([row for row in found if not row[0]]), "unreadable": unread}
+
+
 def equations_and_answers(options: argparse.Namespace) -> dict:
     """What the first six points of the module's text count."""
     math = [row["solution"] for row in files(options.math)]
@@ -339,11 +389,15 @@ def main() -> None:
         if folder and options.only in (None, name):
             found = measure(folder)
             counts |= {name: found} if name in ("exams", "prose_errors") else found
+    if options.gsm8k and options.gsm_plus and options.only in (None, "alternatives"):
+        counts["alternatives"] = alternatives(options.gsm_plus, options.gsm8k)
     if options.only is None:
         counts |= equations_and_answers(options)
-    counts["commit"] = describe()["commit"]
+        counts["commit"] = describe()["commit"]
     path = paths.RESULTS / "reading-foreign.json"
     kept = json.loads(path.read_text()) if path.exists() else {}
+    counts["commits"] = kept.get(options.name, {}).get("commits", {}) | dict.fromkeys(
+        counts, describe()["commit"])
     write_json(path, kept | {options.name: kept.get(options.name, {}) | counts})
 
 
