@@ -222,8 +222,8 @@ def known_files(folder: str) -> Iterator[Path]:
     """The published files, ASDiv's XML as JSON Lines under its names on the hub."""
     for path in sorted(Path(folder).iterdir()):
         if path.suffix == ".xml":
-            names = {"body": "Body", "question": "Question", "answer": "Answer", "formula": "Formula"}
-            rows = [{ours: problem.findtext(theirs) for ours, theirs in names.items()}
+            rows = [{name.lower(): problem.findtext(name)
+                     for name in ("Body", "Question", "Answer", "Formula")}
                     for problem in ElementTree.parse(path).getroot().iter("Problem")]
             path = Path(tempfile.mkdtemp()) / f"{path.stem}.jsonl"
             path.write_text("".join(json.dumps(row) + "\n" for row in rows))

@@ -38,6 +38,11 @@ PARAMETER_SETS = (BaseParams, DataParams, TrainParams, EvaluateParams)
 PROFILES = ("nano", "smollm2", "t4", "kaggle-2xt4", "gpu-bf16")
 SIGNAL_NAMES = {"execute": "EXECUTE's least likely token", "decision": "least p(correct) in VERIFY",
                 "answer": "likelihood of the answer", "verdict": "the verdict"}
+TIMES = ("before", "after")  # of the reading of foreign files
+FOREIGN = {"SVAMP": "SVAMP.json", "ASDiv": "ASDiv.jsonl", "GSM-Plus, testmini":
+           "gsmplus_testmini.jsonl", "GSM-symbolic P2": "GSM_p2.jsonl",
+           "TabMWP, test1k": "tabmwp_test1k.json", "OlympiadBench, maths in text":
+           "olympiad_oe_to.json"}
 GSM8K_RUNS = ("nano-gsm8k", "smollm2-gsm8k")
 _FRAMED = re.compile(r"(<!-- (?P<name>[\w-]+):begin -->\n).*?(<!-- (?P=name):end -->)", re.DOTALL)
 
@@ -157,6 +162,31 @@ def gsm8k_runs() -> str:
                       "reach VERIFY ↑"), tuple(rows)).markdown(False)
 
 
+def foreign() -> str:
+    """What is made of the files of others, before and after they were read as they are."""
+    found = read_json("reading-foreign.json")
+    rows = [(f"{name}: the rules teach", *(_share(found[time]["files"][file]) for time in TIMES))
+            for name, file in FOREIGN.items()]
+    rows += [(f"GSM-symbolic P2, {told}: the rules teach",
+              *(_share(found[time]["currencies"][sign]) for time in TIMES))
+             for sign, told in (("dollar", "in dollars"), ("other", "in other money"))]
+    rows.append(("VNHSGE: questions kept", *(
+        f"{found[time]['exams']['kept']}/{found[time]['exams']['read']}" for time in TIMES)))
+    rows.append(("MATH: traces that take an error",
+                 *(_share(found[time]["prose_errors"]) for time in TIMES)))
+    for part, told in (("same_expression", "the same expression"),
+                       ("of_these_other_lines", "the same in other lines"), ("others", "others")):
+        cells = [found[time]["alternatives"][part] for time in TIMES]
+        rows.append((f"right solutions of GSM8K, {told}: edge F1", *(
+            f"{cell['edge_f1']:.3f} (n={cell['n']}), null {cell['edge_f1_null']:.3f}"
+            for cell in cells)))
+    return Table("", ("", *TIMES), tuple(rows)).markdown(False)
+
+
+def _share(cell: Mapping) -> str:
+    return f"{cell['per_cent']:.1f} % ({cell['count']}/{cell['of']})"
+
+
 def profiles() -> str:
     """What each profile sets, beside the package's default; the base stands in the prose."""
     values = {name: yaml.safe_load((paths.PARAMS / f"{name}.yaml").read_text(encoding="utf-8"))
@@ -191,7 +221,7 @@ SECTIONS: Mapping[str, Callable[[], str]] = {
     "ledger": lambda: ledger("ledger"), "ledger-given": lambda: ledger("ledger_given"),
     "ledger-beside": lambda: ledger("ledger_beside"), "equations": lambda: ledger("equations"),
     "gate": gate, "sureness": sureness, "solving": solving,
-    "original": original, "gsm8k-runs": gsm8k_runs, "profiles": profiles,
+    "original": original, "gsm8k-runs": gsm8k_runs, "foreign": foreign, "profiles": profiles,
 }
 
 

@@ -53,7 +53,8 @@ def evaluation_of(params: AblateParams, cell: Cell) -> EvaluateParams:
     return EvaluateParams(profile=params.profile, run=cell.name, seed=params.seed,
                           n=params.test_problems, settings=settings, splits=["test"],
                           interventions=0, baseline=False, data=cell.params.data,
-                          data_path=cell.params.data_path, columns=cell.params.columns, language=cell.params.language)
+                          data_path=cell.params.data_path, columns=cell.params.columns,
+                          language=cell.params.language)
 
 
 def open_grid(params: AblateParams) -> Grid:

@@ -48,7 +48,8 @@ _STATED = re.compile(r"^[ \t*_>-]*(?:final answer|answer|đáp án|đáp số)[ 
                      re.IGNORECASE | re.MULTILINE)
 _HASHES = re.compile(r"####[ \t]*([^#\n]+)(?!#)(?:\n|\Z)")
 _FORMULAS = re.compile(r"\$([^$\n]{1,200})\$|\\\((.{1,200}?)\\\)|\\\[(.{1,200}?)\\\]", re.DOTALL)
-_COMMAS = re.compile(r"(?<![\w.,])(?:[0-9]{1,3}(?:\.[0-9]{3})+(?:,[0-9]+)?|[0-9]+,[0-9]+)(?![.,]?[0-9])")
+_COMMAS = re.compile(r"(?<![\w.,])(?:[0-9]{1,3}(?:\.[0-9]{3})+(?:,[0-9]+)?|[0-9]+,[0-9]+)"
+                     r"(?![.,]?[0-9])")
 _TEXT_AT_END = re.compile(r"(.*\S)\s*\\text\{\s*([^{}]*?)\s*\}(\^\{?[0-9]\}?)?", re.DOTALL)
 _WORDS_AT_END = re.compile(r"([-+]?(?:[0-9][0-9,./ ]*))\s*([^\W\d_]{2}.*|[mghsl](?:\^[23])?)",
                            re.DOTALL)
