@@ -233,7 +233,7 @@ def test_each_kind_does_what_it_says(kind, place, wrong):
 
 
 def test_the_consequence_in_prose_reaches_the_result():
-    question, steps, answer = PROSE[0]
+    (question, steps, answer), blamed = PROSE[0], set()
     for seed in range(30):
         wrong = corrupt(prose(question, steps, answer), "arithmetic_slip", random.Random(seed),
                         question)
@@ -241,3 +241,5 @@ def test_the_consequence_in_prose_reaches_the_result():
         false = [k for k, step in enumerate(wrong.execute, 1)
                  if any(e.holds is False for e in read_equations(step))]
         assert false in ([wrong.verdict], [])  # carried on: no later line is false
+        blamed.add(wrong.verdict)
+    assert blamed == {1, 2, 3}  # through two equations, through one, and where it is stated

@@ -416,4 +416,4 @@ def test_a_refusal_names_the_layout(tmp_path):
     path = tmp_path / "old.jsonl"
     path.write_text(json.dumps(record))
     (found,) = RecordedTeacher(path).teach([problem])
-    assert "PLAN one line, EXECUTE `Step k:` lines" in found.detail
+    assert "UNDERSTAND bullets, PLAN one line, EXECUTE `Step k:` lines" in found.detail
