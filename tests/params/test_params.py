@@ -235,7 +235,8 @@ def test_kernel_takes_parameters(tmp_path):
     assert execute(tmp_path, {"verify_weight": 2.5}) == "2.5 16\n16\n"
 
 
-NUMBERS = dict(zip(("00", "01", "02", "03", "04", "05", "06", "na"), KINDS.values(), strict=True))
+NUMBERS = dict(zip(("00", "01", "02", "03", "04", "05", "06", "na", "07"), KINDS.values(),
+                   strict=True))
 
 
 @pytest.mark.parametrize("path", [*sorted(paths.NOTEBOOKS.glob("0[0-5]_*.ipynb")),
