@@ -2,6 +2,7 @@
 import json
 import math
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -261,6 +262,32 @@ def test_a_full_disk_and_one_that_is_read_only_are_told_in_a_sentence(tmp_path):
             run.write_summary({})
     finally:
         subprocess.run(["umount", disk], check=True)
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid(), reason="mounts a disk, which takes root")
+def test_a_checkout_that_is_read_only_is_worked_with_from_outside(tmp_path):
+    """As where it is attached to a notebook of Kaggle: what is written lies where one stands."""
+    checkout, work = tmp_path / "input", tmp_path / "working"
+    for name in ("nanoreason", "params", "results/nano-reference"):
+        shutil.copytree(paths.CHECKOUT / name, checkout / name,
+                        ignore=shutil.ignore_patterns("__pycache__"))
+    work.mkdir()
+    if subprocess.run(["mount", "--bind", checkout, checkout]).returncode:
+        pytest.skip("this machine mounts no disk")
+    try:
+        subprocess.run(["mount", "-o", "remount,bind,ro", checkout], check=True)
+        code = ("from nanoreason.runs import create_run, find_run, writable\n"
+                "for run in (create_run('new'), writable(find_run('nano-reference'))):\n"
+                "    with run.held('metrics'):\n"
+                "        run.write_summary({})")
+        environment = {name: value for name, value in os.environ.items()
+                       if name != "NANOREASON_HOME"} | {"PYTHONPATH": str(checkout)}
+        subprocess.run([sys.executable, "-B", "-c", code], cwd=work, env=environment, check=True)
+    finally:
+        subprocess.run(["umount", checkout], check=True)
+    for name in ("new", "nano-reference"):
+        assert Run(work / "build" / "runs" / name).read_summary() == {}
+    assert not (checkout / "build").exists()
 
 
 @pytest.mark.parametrize("name", ["", "..", "../up", "a/b", ".hidden", "a b"])
