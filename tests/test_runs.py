@@ -235,9 +235,12 @@ def test_a_run_is_held_by_one_process_which_is_named(tmp_path):
             pass
     holder.kill()
     holder.communicate()
+    half = run.tables / f".accuracy.md.{holder.pid}.part"
+    half.write_text("of a write that was cut")
     with run.held("metrics", patience=5), run.held("figures"):  # the system dropped the lock
         run.write_summary({})
     assert not list(tmp_path.glob(".run.json")) and run.read_summary() == {}
+    assert not half.exists()
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid(), reason="mounts a disk, which takes root")

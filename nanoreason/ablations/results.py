@@ -21,7 +21,7 @@ from filelock import FileLock
 from nanoreason import paths
 from nanoreason.ablations.conditions import Cell
 from nanoreason.evaluation.rows import compact_row
-from nanoreason.files import read_text, stored, write_json, write_text
+from nanoreason.files import read_mapping, read_text, stored, write_json, write_text
 from nanoreason.params.sets import EvaluateParams, TrainParams
 from nanoreason.runs import RunError
 
@@ -131,7 +131,7 @@ def find(cell: Cell, evaluated: Mapping) -> GridRun | None:
     for place in folders(cell.grid):
         path = place / cell.condition.name / f"seed-{cell.seed}.json"
         if stored(path).is_file():
-            facts = json.loads(read_text(path))
+            facts = read_mapping(path)
             _require(path, TrainParams, facts["recipe"], cell.recipe())
             _require(path, EvaluateParams, facts["evaluated"], evaluated)
             return GridRun(cell.condition.name, cell.seed, facts, path.parent)

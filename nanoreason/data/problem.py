@@ -22,7 +22,7 @@ from functools import partial
 from itertools import chain
 from pathlib import Path
 
-from nanoreason.files import to_json, write_text
+from nanoreason.files import set_aside, to_json, write_text
 from nanoreason.host import Told
 from nanoreason.stages import SOURCES, TraceError
 from nanoreason.trace import Trace, parse_trace, render_trace
@@ -276,7 +276,11 @@ def write_rejected(path: str | Path, rejected: Iterable[Rejection]) -> int:
 
 
 def _write(path: str | Path, rows: list[dict]) -> int:
-    write_text(Path(path), "".join(to_json(row) + "\n" for row in rows))
+    """Write the rows; other ones that stand there are kept under a number, and it is said."""
+    path, text = Path(path), "".join(to_json(row) + "\n" for row in rows)
+    if path.is_file() and path.read_bytes() not in (b"", text.encode()):
+        print(f"{path.name} held other rows: they are kept as {set_aside(path).name}")
+    write_text(path, text)
     return len(rows)
 
 

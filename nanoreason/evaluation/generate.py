@@ -37,7 +37,7 @@ from nanoreason.runs import (EVALUATED, Run, RunError, find_run, row_key, set_ro
                              writable)
 from nanoreason.stages import GIVEN
 from nanoreason.trace import Trace, render_trace
-from nanoreason.training.resume import load_run, told
+from nanoreason.training.resume import STARTS, load_run, told
 
 ROWS = "generations.jsonl"
 CHUNK = 32  # rows that are appended to the file at a time
@@ -246,6 +246,7 @@ def evaluate(params: EvaluateParams, model, tokenizer) -> Run:
     run, planned = writable(find_run(params.run)), list(planned_rows(params))
     every = [row for _, rows in planned for row in rows]
     name, write = run.read_params()["base"], writer(model, tokenizer, params)
+    base = beside(run, "base") if params.baseline else None
     with run.held("evaluation"):
         begin(run, params, every, adapters_sha256=adapters_sha256(model),
               base_version=locate(name).version)
@@ -258,26 +259,33 @@ def evaluate(params: EvaluateParams, model, tokenizer) -> Run:
             with_text = [row for row in natural if row.get("text") is not None]
             changed = interventions(with_text[:params.interventions], params.seed)
             append_missing(run, changed, partial(write, label="intervened"))
-        if params.baseline:  # the natural rows once more, by the base without adapters
+        if base:  # the natural rows once more, by the base without adapters
             natural = [(label, rows) for label, rows in planned if label.startswith("natural")]
-            base = beside(run, "base")
-            base.write_params({"base": name, "quantisation": params.quantisation})
-            begin(base, params, [row for _, rows in natural for row in rows],
-                  base_version=locate(name).version)
-            plain, _ = load_base(name, params.quantisation)
-            write = writer(plain, tokenizer, params)
-            with decoding(base, params, plain, base=locate(name).as_dict()):
-                for label, rows in natural:
-                    append_missing(base, rows, partial(write, label=f"base, {label}"))
+            with base.held("evaluation"):
+                begin(base, params, [row for _, rows in natural for row in rows],
+                      base_version=locate(name).version)
+                base.write_params({"base": name, "quantisation": params.quantisation})
+                plain, _ = load_base(name, params.quantisation)
+                write = writer(plain, tokenizer, params)
+                with decoding(base, params, plain, base=locate(name).as_dict()):
+                    for label, rows in natural:
+                        append_missing(base, rows, partial(write, label=f"base, {label}"))
     return run
 
 
 def beside(run: Run, what: str) -> Run:
-    """The run `<run>-<what>`, a scratch run as `run` is, its folder made if absent."""
+    """The run `<run>-<what>`, a scratch run as `run` is, its folder made if absent.
+
+    Raises RunError where a training has that name: its files are not to be mixed with others.
+    """
     found = Run(run.folder.with_name(f"{run.name}-{what}"))
     if not found.folder.exists():
         found = writable(Run(paths.RESULTS / found.name)) \
             if (paths.RESULTS / found.name).is_dir() else found
+    if found.path("adapters").exists() or found.path(STARTS).exists():
+        raise RunError(f"run {found.name} is a training, and what the {what} writes for run "
+                       f"{run.name} would go into it: rename one of the two folders, or leave "
+                       f"these rows out (-p {'baseline' if what == 'base' else what} False)")
     found.folder.mkdir(parents=True, exist_ok=True)
     return found
 

@@ -144,8 +144,8 @@ def prompt_base(params: EvaluateParams) -> Run:
     base, rows = run.read_params()["base"], [
         row for label, found in planned_rows(params) if label.startswith("natural")
         for row in found]
-    with run.held("evaluation"):
-        prompted = beside(run, "prompted")
+    prompted = beside(run, "prompted")
+    with run.held("evaluation"), prompted.held("evaluation"):
         begin(prompted, params, rows, base_version=locate(base).version)
         model, tokenizer = load_base(base, params.quantisation)
         with decoding(prompted, params, model):

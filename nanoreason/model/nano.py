@@ -28,6 +28,7 @@ from nanoreason.data.problem import Operand, Problem, Step, compute, write_numbe
 from nanoreason.data.procedural import BASE_SCALE, TRAIN_STEPS, hash_split, make_problem
 from nanoreason.data.stories import Scale, load_words
 from nanoreason.data.verify_lines import draw_kinds, equation, slip, write_check
+from nanoreason.files import set_aside
 from nanoreason.host import progress
 from nanoreason.model.base import NANO, weights_sha256
 from nanoreason.model.tokens import prompt_text
@@ -312,7 +313,12 @@ def with_seed(recipe: dict, seed: int | None) -> dict:
 
 
 def save_base(model, tokenizer, log: dict, recipe: dict, folder: Path = NANO) -> None:
-    """Write weights, tokenizer and recipe; the weights as safetensors in float32."""
+    """Write weights, tokenizer and recipe; the weights as safetensors in float32.
+
+    Another base that lies there, but for the package's own, is kept under a number.
+    """
+    if folder != NANO and folder.exists():
+        print(f"a base is there already: it is kept as {set_aside(folder).name}")
     settle_embeddings(model, tokenizer, unread_tokens(tokenizer, recipe), recipe["seed"])
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)

@@ -35,8 +35,8 @@ BITS = ("micro_batch_size", "micro_batch_tokens", "gradient_checkpointing", "unp
 FINISHED = "finished.json"
 CHECKPOINTS = "checkpoints"
 STARTS = "starts.txt"  # a line for every session that began to train: the step it began at
-# What a training leaves before it has computed anything that could be lost; ".": half a file.
-BEGUN = (".", "params.yaml", STARTS, CHECKPOINTS, "on_policy.jsonl")
+# What a training leaves before it has computed anything that could be lost.
+BEGUN = ("params.yaml", STARTS, CHECKPOINTS, "on_policy.jsonl")
 
 
 def identity(params: TrainParams, base: Location, device: str, dtype: str, processes: int,

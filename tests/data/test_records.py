@@ -145,7 +145,11 @@ def test_procedural_problems_are_taught_in_order():
 def test_prepared_records_survive_the_file(tmp_path):
     records = prepare("procedural", total=12, seed=2)
     path = tmp_path / "deep" / "train.jsonl"
-    assert write_traces(path, records) == 12
+    assert write_traces(path, records) == write_traces(path, records) == 12
+    assert write_traces(path, records[:1]) == 1
+    assert [file.name for file in sorted(path.parent.glob(f"{path.name}*"))] == [
+        path.name, f"{path.name}.1"]  # other traces are kept, the same ones are not kept twice
+    path.with_name(f"{path.name}.1").replace(path)
     assert read_traces(path) == records
     again = prepare(str(path), total=5, seed=1)
     assert len(again) == 5 and all(r in records for r in again)

@@ -14,7 +14,7 @@ from nanoreason.model.adapters import adapters_sha256
 from nanoreason.model.base import load_base
 from nanoreason.params import EvaluateParams, ParameterError
 from nanoreason.training import attach_adapters
-from nanoreason.runs import create_run, find_run
+from nanoreason.runs import RunError, create_run, find_run
 
 SMALL = {"profile": "nano", "n": 3, "splits": ("test", "test_ood"), "max_new_tokens": 6,
          "batch_tokens": 200, "interventions": 0, "baseline": False}
@@ -163,6 +163,15 @@ def test_a_run_of_reference_is_evaluated_in_a_copy(pair, workspace, capsys):
     assert by_key(run) == {key: row for key, row in by_key(find_run("kept.1")).items()
                            if row in rows}
     assert {path.name: path.read_bytes() for path in run.folder.iterdir()} == before
+
+
+def test_what_the_base_writes_goes_into_no_training(pair, workspace):
+    own = create_run("one-base")
+    own.write_params({"base": "nano", "seed": 7})
+    own.path("starts.txt").write_text("0\n")
+    with pytest.raises(RunError, match="run one-base is a training, and .*-p baseline False"):
+        evaluated(pair, "one", baseline=True)
+    assert own.read_params()["seed"] == 7 and not find_run("one").has("generations.jsonl")
 
 
 def test_samples_differ_by_their_seed_and_not_by_the_batch_they_land_in(pair, workspace):
