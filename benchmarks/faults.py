@@ -229,31 +229,32 @@ def pairs(count: int, folder: Path) -> dict:
 
 
 def full(points: int, folder: Path) -> dict | None:
-    """A disk that is full at `points` points of training and evaluation; None without root.
+    """A disk that is full at `points` points of training and evaluation, spread over what an
+    unbroken session takes of it; None without root.
 
     stopped: sessions that ended with the sentence, `unsaid` with another one; unequal: runs
     that, given room, ended unlike the unbroken one, or runs beside them that were changed.
     """
-    disk, result = folder / "disk", {"points": points, "stopped": 0, "ended": 0, "unsaid": 0,
-                                     "unequal": 0}
+    disk, wanted, most = folder / "disk", {}, {}
+    result = {"points": points, "stopped": 0, "ended": 0, "unsaid": 0, "unequal": 0}
     disk.mkdir()
     if os.geteuid() or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", disk]
                                       ).returncode:
         return None
     try:
-        for number in range(points):
+        for number in range(points + 2):
             what = ("training", "evaluation")[number % 2]
-            wanted = prepared(folder, what, f"full-{what}")
-            if number < 2:
-                ended(folder, what, wanted.name)
             for path in disk.iterdir():
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
             beside = Run(shutil.copytree(folder / "evaluated", disk / "beside"))
             if what == "evaluation":
                 shutil.copytree(folder / "trained", disk / "run")
-            before, need = _contents(beside), _bytes(disk)
-            most = 16_000_000 if what == "training" else 60_000
-            room = need + 20_000 + int(most * (number // 2) / (points // 2))
+            before, need = _contents(beside), shutil.disk_usage(disk).used
+            if what not in wanted:
+                most[what] = _most(disk, what) - need
+                wanted[what] = outcome(what, Run(disk / "run"))
+                continue
+            room = need + int(most[what] * (number // 2 - 0.5) / (points // 2))
             subprocess.run(["mount", "-o", f"remount,size={room}", disk], check=True)
             process = start(disk, what, "run")
             process.join(LONGEST)
@@ -262,7 +263,7 @@ def full(points: int, folder: Path) -> dict | None:
             subprocess.run(["mount", "-o", "remount,size=64m", disk], check=True)
             result["unsaid"] += stopped and "the disk is full" not in said(disk, process)
             ended(disk, what, "run")
-            result["unequal"] += outcome(what, Run(disk / "run")) != outcome(what, wanted) \
+            result["unequal"] += outcome(what, Run(disk / "run")) != wanted[what] \
                 or _contents(beside) != before
     finally:
         subprocess.run(["umount", disk], check=True)
@@ -273,9 +274,14 @@ def _contents(run: Run) -> dict:
     return {path: path.read_bytes() for path in run.folder.rglob("*") if path.is_file()}
 
 
-def _bytes(folder: Path) -> int:
-    """What the files take on a tmpfs: whole pages."""
-    return sum(-(-path.stat().st_size // 4096) * 4096 for path in folder.rglob("*"))
+def _most(disk: Path, what: str) -> int:
+    """The bytes of the disk that were taken at most while a session ran."""
+    process, most = start(disk, what, "run"), 0
+    while process.is_alive():
+        most = max(most, shutil.disk_usage(disk).used)
+        process.join(0.002)
+    ended(disk, what, "run", process)
+    return most
 
 
 TOKENS = (b"NaN", b"1e999", b"9" * 5000, b"[" * 2000, b"{", b"null", b"\xff\xfe", b"\x00",
@@ -358,7 +364,8 @@ def measure(part: str) -> dict | None:
     folder, began = workplace(), time.monotonic()
     try:
         found = work(COUNTS[part], folder)
-        return found and found | {"seconds": round(time.monotonic() - began, 1)}
+        return found and found | {"seconds": round(time.monotonic() - began, 1),
+                                  "environment": environment.describe()}
     finally:
         shutil.rmtree(folder)
         shutil.rmtree(folder.with_name(f"{folder.name}.logs"))
@@ -370,10 +377,9 @@ def main(arguments: list[str]) -> None:
     found = read_mapping(out) if out.exists() else {}
     for part in arguments[1:] or [part for part in COUNTS if part not in found]:
         found[part] = measure(part)
-        write_json(out, found | {"seed": SEED, "train": TRAIN, "evaluate": EVALUATE,
-                                 "environment": environment.describe()})
+        write_json(out, found | {"seed": SEED, "train": TRAIN, "evaluate": EVALUATE})
         print(part, to_json({name: value for name, value in (found[part] or {}).items()
-                             if not isinstance(value, list)}), flush=True)
+                             if not isinstance(value, (list, dict))}), flush=True)
 
 
 if __name__ == "__main__":

@@ -183,8 +183,8 @@ def locked(folder: Path, what: str, patience: float = PATIENCE) -> Iterator[None
         lock = FileLock(place, is_singleton=True, thread_local=False)
         lock.acquire(timeout=patience, poll_interval=0.1)
         if lock.lock_counter == 1:
-            for half in folder.rglob(".*.part"):  # of a session that was killed within a write
-                half.unlink() if half.is_file() else None
+            for half in filter(Path.is_file, folder.rglob(".*.part")):
+                half.unlink()  # of a session that was killed within a write
             write_json(holder, {"pid": os.getpid(), "host": socket.gethostname(), "what": what,
                                 "since": time.strftime("%Y-%m-%d %H:%M:%S")})
         yield
