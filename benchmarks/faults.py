@@ -379,7 +379,7 @@ def main(arguments: list[str]) -> None:
         found[part] = measure(part)
         write_json(out, found | {"seed": SEED, "train": TRAIN, "evaluate": EVALUATE})
         print(part, to_json({name: value for name, value in (found[part] or {}).items()
-                             if not isinstance(value, (list, dict))}), flush=True)
+                             if name != "environment" and not isinstance(value, list)}), flush=True)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import Enum
-from errno import EACCES, EDQUOT, EFBIG, ENOSPC, EROFS
+from errno import EACCES, EDQUOT, EEXIST, EFBIG, EISDIR, ENOSPC, ENOTDIR, EROFS
 from fractions import Fraction
 from itertools import count
 from pathlib import Path
@@ -36,7 +36,8 @@ SHOWN = 120  # characters of a value in a message
 PATIENCE = 3.0  # seconds that a process waits for one that is about to end
 FULL = {ENOSPC: "the disk is full", EDQUOT: "the quota of the disk is used up",
         EFBIG: "a file may not grow any more", EROFS: "the disk is read-only",
-        EACCES: "the folder may not be written"}
+        EACCES: "the folder may not be written", EISDIR: "a folder stands in a file's place",
+        **dict.fromkeys((EEXIST, ENOTDIR), "a file stands in a folder's place")}
 
 
 class RunError(Told):
@@ -195,7 +196,8 @@ def locked(folder: Path, what: str, patience: float = PATIENCE) -> Iterator[None
         why = full_disk(error)
         if why is None:
             raise
-        raise RunError(f"{why} where run {folder.name} is written ({folder.parent}): nothing that "
+        place = getattr(error, "filename", None) or folder.parent
+        raise RunError(f"{why} where run {folder.name} is written ({place}): nothing that "
                         "was finished is lost; make room, or set NANOREASON_HOME to a folder "
                         "that can be written, and start again") from None
     finally:

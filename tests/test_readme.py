@@ -112,7 +112,7 @@ def quotes(summary, grid):
     conditions = {row["condition"]: row for row in readme.ablation_rows("conditions")}
     tried, checker = (readme.read_json(f"{name}.json") for name in
                       ("verify-attempts", "step-checker"))
-    kills, card = (readme.read_json(f"{name}.json") for name in ("resume-kills", "data-gsm8k"))
+    faults, card = (readme.read_json(f"{name}.json") for name in ("faults", "data-gsm8k"))
     memory = readme.read_json("decoding-speed.json")["medians"]
     speed = readme.read_json("training-speed.json")
     with (REFERENCE.folder / "tables" / "audit.csv").open() as file:
@@ -137,6 +137,14 @@ def quotes(summary, grid):
 
     def counts(name, score):
         return show(name, score).split(" [")[0]
+
+    def times(part):
+        return len(part["kills"]) if "kills" in part else \
+            part.get("stopped") or part.get("pairs") or f"{part['count']:,}"
+
+    def otherwise(part):
+        return sum(part.get("uncaught", {}).values()) + sum(
+            part.get(name, 0) for name in ("unequal", "unsaid", "slow", "long", "lost_rows"))
 
     shares = [run for run in grid.of("staged").values()]
     a1 = [100 * self_verification(row for row in run.rows() if row["setting"] == "natural"
@@ -200,7 +208,8 @@ def quotes(summary, grid):
         "equations read": [percent(checker["read"]), checker["read"]["counts"][1]],
         "equations judged": [percent(checker["judged_true"]),
                              percent(checker["slips_judged_false"])],
-        "kills": [len(kills["kills"]), sum(kill["while_writing"] for kill in kills["kills"])],
+        "faults": [n for part in ("training", "evaluation", "metrics", "pairs", "full", "mutations")
+                   for n in (times(faults[part]), otherwise(faults[part]))],
         "prompted base": [prompted["accuracy_a1"]["counts"][0], prompted["accuracy_a1"]["counts"][1],
                           prompted["accuracy_a2"]["counts"][0]],
         "attempts": [tried["attempts"][0]["recall"][1]] * 2,

@@ -267,6 +267,17 @@ def test_a_full_disk_and_one_that_is_read_only_are_told_in_a_sentence(tmp_path):
         subprocess.run(["umount", disk], check=True)
 
 
+def test_a_folder_where_a_file_belongs_and_a_file_where_a_folder_does(workspace):
+    run = create_run("first")
+    run.path("summary.json").mkdir()
+    with pytest.raises(RunError, match="a folder stands in a file's place .*summary.json"):
+        run.write_summary({})
+    run.path("tables").write_text("a file")
+    with pytest.raises(RunError, match="a file stands in a folder's place .*tables"), \
+            run.held("metrics"):
+        write_text(run.path("tables") / "accuracy.md", "")
+
+
 @pytest.mark.skipif(os.name != "posix" or os.geteuid(), reason="mounts a disk, which takes root")
 def test_a_checkout_that_is_read_only_is_worked_with_from_outside(tmp_path):
     """As where it is attached to a notebook of Kaggle: what is written lies where one stands."""

@@ -32,7 +32,7 @@ def survived(result, kills):
     assert result["unequal"] == 0 and all(run["equal"] for run in result["runs"])
 
 
-@pytest.mark.parametrize("what", ["training", "evaluation"])
+@pytest.mark.parametrize("what", ["training", "evaluation", "metrics"])  # metrics: notebook 04
 def test_killed_it_ends_like_the_unbroken(faults, place, what):
     survived(faults.kill(what, 2, place, seed=1), 2)
 
@@ -54,8 +54,3 @@ def test_damaged_bytes_are_read_or_refused(faults, place):
     result = faults.mutations(600, place)
     assert result["read"] and result["refused"] and result["uncaught"] == {}
     assert result["slow"] == result["long"] == result["lost_rows"] == 0
-
-
-@pytest.mark.slow
-def test_notebook_04_killed_it_ends_like_the_unbroken(faults, place):
-    survived(faults.kill("metrics", 4, place, seed=1), 4)
