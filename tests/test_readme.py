@@ -139,8 +139,7 @@ def quotes(summary, grid):
         return show(name, score).split(" [")[0]
 
     def times(part):
-        return len(part["kills"]) if "kills" in part else \
-            part.get("stopped") or part.get("pairs") or f"{part['count']:,}"
+        return len(part.get("kills", ())) or part.get("pairs") or part.get("stopped") or part["count"]
 
     def otherwise(part):
         return sum(part.get("uncaught", {}).values()) + sum(
@@ -208,8 +207,8 @@ def quotes(summary, grid):
         "equations read": [percent(checker["read"]), checker["read"]["counts"][1]],
         "equations judged": [percent(checker["judged_true"]),
                              percent(checker["slips_judged_false"])],
-        "faults": [n for part in ("training", "evaluation", "metrics", "pairs", "full", "mutations")
-                   for n in (times(faults[part]), otherwise(faults[part]))],
+        **{f"faults, {part}": [times(faults[part]), otherwise(faults[part])] for part in
+           ("training", "evaluation", "metrics", "pairs", "full", "mutations")},
         "prompted base": [prompted["accuracy_a1"]["counts"][0], prompted["accuracy_a1"]["counts"][1],
                           prompted["accuracy_a2"]["counts"][0]],
         "attempts": [tried["attempts"][0]["recall"][1]] * 2,
