@@ -206,7 +206,7 @@ def write(folder: Path, seeds: Iterable[int], recipes: Sequence[str] = RECIPES) 
                 last = written(here / f"try-{again}.json.gz",
                                [row.row | {"text": begun_again(row)} for row in blamed], model,
                                tokenizer, TEMPERATURE, seed, control)
-    write_json(folder / "environment.json", describe())
+            write_json(folder / "environment.json", describe())
 
 
 def read(folder: Path, recipe: str, seed: int, asked: list[dict], below: float) -> list[Drawn]:
@@ -286,33 +286,41 @@ METHODS = tuple(Method(recipe, name, answer) for recipe in ("reference", "phases
 def score(folder: Path) -> dict:
     """What the result file holds: counts and tokens of every method, and differences.
 
-    verdicts: by recipe and seed, the traces by result, verdict and answer.
-    right: right answers by seed, of n each; tokens: mean a problem; interval: of the share of
-    right answers, seeds and problems drawn. against: differences in points to `reference`,
-    EXECUTE, on the same seeds and problems.
+    seeds: those that the folder holds, by recipe. verdicts: by recipe and seed, the traces by
+    result, verdict and answer. right: right answers by seed, of n each; tokens: mean a
+    problem; interval: of the share of right answers, seeds and problems drawn. against:
+    differences in points to `reference`, EXECUTE, on the seeds that both have.
     """
     asked = natural_rows(load_problems("procedural", None, "test", count=ASKED, seed=0))
-    below = find_run("nano-reference-gate").read_mapping("gate.json")["gates"]["gate"]
-    seeds = [seed for seed in SEEDS if all((folder / f"{recipe}-{seed}" / f"sample-{SAMPLES - 1}"
-                                            ".json.gz").is_file() for recipe in RECIPES)]
-    drawn = {(recipe, seed): read(folder, recipe, seed, asked, below["threshold"])
-             for recipe in RECIPES for seed in seeds}
-    tables = {(method.recipe, method.name): np.array(
-        [[method.answer(one) for one in drawn[method.recipe, seed]] for seed in seeds], float)
-        for method in METHODS}  # each (seeds, problems, right and tokens)
-    plain, found = tables["reference", "EXECUTE"][..., 0], []
-    for (recipe, name), table in tables.items():
-        right = table[..., 0]
-        found.append({
-            "recipe": recipe, "method": name, "right": right.sum(1).astype(int).tolist(),
-            "tokens": table[..., 1].mean(), "interval": _interval(right),
-            "against": {"points": right.mean() - plain.mean(),
-                        "interval": _interval(right - plain)}})
-    verdicts = {recipe: [Counter(_case(one.greedy.row) for one in drawn[recipe, seed])
-                         for seed in seeds] for recipe in RECIPES if recipe not in CONTROLS}
+    gate = find_run("nano-reference-gate").read_mapping("gate.json")["gates"]["gate"]
+    last = {recipe: "sample-{}" if recipe in CONTROLS else "try-{}" for recipe in RECIPES}
+    seeds = {recipe: [seed for seed in SEEDS if (
+        folder / f"{recipe}-{seed}" / f"{last[recipe].format(SAMPLES - 1)}.json.gz").is_file()]
+        for recipe in RECIPES}
+    drawn = {recipe: {seed: read(folder, recipe, seed, asked, gate["threshold"])
+                      for seed in seeds[recipe]} for recipe in RECIPES}
+
+    def table(method: Method, only: Iterable[int]) -> np.ndarray:
+        """(seeds, problems, right and tokens)."""
+        return np.array([[method.answer(one) for one in drawn[method.recipe][seed]]
+                         for seed in only], float)
+
+    found = []
+    for method in METHODS:
+        every, both = seeds[method.recipe], [s for s in seeds[method.recipe]
+                                             if s in seeds["reference"]]
+        if both:
+            right, tokens = np.moveaxis(table(method, every), -1, 0)
+            less = table(method, both)[..., 0] - table(METHODS[0], both)[..., 0]
+            found.append({"recipe": method.recipe, "method": method.name,
+                          "right": right.sum(1).astype(int).tolist(), "tokens": tokens.mean(),
+                          "interval": _interval(right), "against": {
+                              "points": less.mean(), "interval": _interval(less)}})
     return {"seeds": seeds, "n": len(asked), "traces": TRACES, "samples": SAMPLES,
-            "verdicts": verdicts,
-            "temperature": TEMPERATURE, "gate_below": below["threshold"], "methods": found,
+            "temperature": TEMPERATURE, "gate_below": gate["threshold"], "methods": found,
+            "verdicts": {recipe: [Counter(_case(one.greedy.row) for one in drawn[recipe][seed])
+                                  for seed in seeds[recipe]]
+                         for recipe in RECIPES if recipe not in CONTROLS},
             "environment": json.loads(read_text(folder / "environment.json"))}
 
 
@@ -332,7 +340,7 @@ def table(result: dict) -> Table:
     rows = []
     for found in sorted(result["methods"], key=lambda found: (
             RECIPES.index(found["recipe"]), found["tokens"])):
-        right, asked = sum(found["right"]), result["n"] * len(result["seeds"])
+        right, asked = sum(found["right"]), result["n"] * len(found["right"])
         low, high = (100 * limit for limit in found["interval"])
         points, (least, most) = found["against"]["points"], found["against"]["interval"]
         rows.append((found["recipe"], found["method"], f"{found['tokens']:.0f}",
@@ -348,7 +356,7 @@ def draw(result: dict) -> Figure:
     figure, axes = plt.subplots(figsize=(PAGE, 3.4))
     for recipe, (colour, marker, label) in LOOKS.items():
         for found in (each for each in result["methods"] if each["recipe"] == recipe):
-            value, (low, high) = sum(found["right"]) / result["n"] / len(result["seeds"]), \
+            value, (low, high) = sum(found["right"]) / result["n"] / len(found["right"]), \
                 found["interval"]
             axes.errorbar(found["tokens"], value, [[value - low], [high - value]], fmt=marker,
                           color=colour, markersize=4, elinewidth=0.7, label=label)
