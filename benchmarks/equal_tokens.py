@@ -4,11 +4,12 @@
     python benchmarks/equal_tokens.py score FOLDER               results/equal-tokens.json
     python benchmarks/equal_tokens.py draw                       its figure
 
-Four recipes of 12,000 problems each, three seeds, the same 1,000 problems of `test`:
+Five recipes of 12,000 problems each, three seeds, the same 1,000 problems of `test`:
 `reference`, the default, half of whose traces have an error; two controls that have right
 traces alone and end with EXECUTE, `right` as it is and `columns` with its sums digit by digit;
-and `phases`, the adapter of `right`, frozen, with a VERIFY that is learned from the traces of
-`reference`. Each answers greedily and SAMPLES times at TEMPERATURE. Where VERIFY blames a step, the steps
+and two that put a VERIFY, learned from the traces of `reference`, behind the frozen adapter of
+`right`: in `phases` it reads what that adapter made of question and EXECUTE (its keys and
+values), in `reread` it reads both itself, at the cost of a second reading. Each answers greedily and SAMPLES times at TEMPERATURE. Where VERIFY blames a step, the steps
 from there on are drawn anew, up to TRIES times (resampling as in arXiv 2510.12157). A method's
 cost is all that is written for it. `score` and `draw` need no model.
 """
@@ -48,7 +49,7 @@ from nanoreason.model.adapters import adapter_parameters, attach_adapters
 from nanoreason.model.base import load_base
 from nanoreason.model.decoding import Request, generate
 from nanoreason.model.likelihood import likelihoods
-from nanoreason.model.tokens import encode, partial_ids, prompt_ids, tag_ids
+from nanoreason.model.tokens import IGNORE, encode, partial_ids, prompt_ids, tag_ids
 from nanoreason.params import TrainParams
 from nanoreason.runs import find_run
 from nanoreason.stages import Stage
@@ -61,11 +62,12 @@ RESULT = paths.RESULTS / "equal-tokens.json"
 SEEDS, ASKED, TRACES, SAMPLES, TRIES, TEMPERATURE = (0, 1, 2), 1000, 12_000, 4, 4, 0.7
 MAX_NEW, BATCH_TOKENS = 448, 262_144
 CONTROLS = ("right", "columns")
-RECIPES = ("reference", *CONTROLS, "phases")
+RECIPES = ("reference", *CONTROLS, "phases", "reread")
 LOOKS = {"reference": (Stage.VERIFY.colour, "o", "errors in half of the traces, VERIFY"),
          "right": (GREY, "^", "right traces alone, no VERIFY"),
          "columns": (Stage.EXECUTE.colour, "s", "the same, sums digit by digit"),
-         "phases": (Stage.PLAN.colour, "D", "right traces first, then VERIFY alone")}
+         "phases": (Stage.PLAN.colour, "D", "right traces first, then VERIFY alone"),
+         "reread": (Stage.UNDERSTAND.colour, "v", "the same, VERIFY reads all itself")}
 
 
 class Method(NamedTuple):
@@ -113,6 +115,17 @@ def control_rows(tokenizer, recipe: str, seed: int) -> list:
     return rows
 
 
+def verification_rows(tokenizer, recipe: str, seed: int) -> list:
+    """The traces of `reference` whose VERIFY alone is learned. In `reread` a row begins with
+    the VERIFY tag, so that the verification adapter acts on all of it."""
+    rows, tag = encode_records(tokenizer, prepare("procedural", total=TRACES, seed=seed), 512)[0], \
+        tag_ids(tokenizer)
+    rows = [for_phase(row, "verification", tag) for row in rows]
+    if recipe == "phases":
+        return rows
+    return [type(row)(tag + row.input_ids, [IGNORE] * len(tag) + row.groups, 0) for row in rows]
+
+
 def trained(recipe: str, seed: int, folder: Path):
     """The model of a recipe and its tokenizer, trained where the folder does not hold it."""
     if recipe == "reference":
@@ -126,10 +139,9 @@ def trained(recipe: str, seed: int, folder: Path):
     first = recipe if recipe in CONTROLS else "right"
     _tuned(model, "reasoning", folder.with_name(f"{first}-{seed}"), tokenizer, params,
            lambda: control_rows(tokenizer, first, seed))
-    if recipe == "phases":
-        _tuned(model, "verification", folder, tokenizer, params, lambda: [
-            for_phase(row, "verification", tag_ids(tokenizer)) for row in encode_records(
-                tokenizer, prepare("procedural", total=TRACES, seed=seed), 512)[0]])
+    if recipe not in CONTROLS:
+        _tuned(model, "verification", folder, tokenizer, params,
+               lambda: verification_rows(tokenizer, recipe, seed))
     return model.eval(), tokenizer
 
 
@@ -176,6 +188,24 @@ def written(file: Path, rows: Iterable[dict], model, tokenizer, temperature: flo
     return found
 
 
+def reread(file: Path, rows: list[dict], model, tokenizer, first: list[dict]) -> list[dict]:
+    """The texts of `right` with a VERIFY behind them whose adapter reads all of it itself."""
+    if file.is_file():
+        return json.loads(read_text(file))
+    found, tag = [dict(made) for made in first], tag_ids(tokenizer)
+    given = [f"{before_verify(made['text'])}{Stage.VERIFY.tag}\n" for made in first]
+    requests = [Request(tag + partial_ids(tokenizer, row["question"], text), 0, 0)
+                for row, text in zip(rows, given)]
+    for batch in generate(model, tokenizer, requests, tag, MAX_NEW, BATCH_TOKENS,
+                          label=file.parent.name):
+        for index, new in batch:
+            made = tokenizer.decode(new, skip_special_tokens=True)
+            found[index] |= {"text": (given[index] + made).rstrip("\n"),
+                             "tokens": first[index]["until_verify"] + len(new)}
+    write_text(file, json.dumps(found, ensure_ascii=False))
+    return found
+
+
 def begun_again(row: ScoredRow) -> str:
     """The text up to the step that VERIFY blames, from which on it is written anew."""
     lines = before_verify(row.row["text"]).split("\n")
@@ -194,6 +224,10 @@ def write(folder: Path, seeds: Iterable[int], recipes: Sequence[str] = RECIPES) 
             here, control = folder / f"{recipe}-{seed}", recipe in CONTROLS
             here.mkdir(parents=True, exist_ok=True)
             model, tokenizer = trained(recipe, seed, here)
+            if recipe == "reread":
+                reread(here / "greedy.json.gz", asked, model, tokenizer, json.loads(
+                    read_text(folder / f"right-{seed}" / "greedy.json.gz")))
+                continue
             last = written(here / "greedy.json.gz", asked, model, tokenizer, 0.0, seed, control)
             for sample in range(SAMPLES):
                 written(here / f"sample-{sample}.json.gz", asked, model, tokenizer, TEMPERATURE,
@@ -221,8 +255,9 @@ def read(folder: Path, recipe: str, seed: int, asked: list[dict], below: float) 
             made["until_verify"], made["surest"]) for made in json.loads(read_text(file))}
 
     greedy = table("greedy")
-    samples = [table(f"sample-{sample}") for sample in range(SAMPLES)]
-    tries = [table(f"try-{again}") for again in range(0 if recipe in CONTROLS else TRIES)]
+    samples = [table(f"sample-{each}") for each in range(0 if recipe == "reread" else SAMPLES)]
+    tries = [table(f"try-{again}") for again in range(
+        0 if recipe in (*CONTROLS, "reread") else TRIES)]
     return [Drawn(greedy[name], [part[name] for part in samples],
                   [part[name] for part in tries if name in part], below)
             for name in (row["problem_id"] for row in asked)]
@@ -273,14 +308,16 @@ ALONE = {
     "EXECUTE": lambda drawn: (bool(drawn.greedy.row.first), drawn.greedy.until_verify),
     "EXECUTE, the surer of two": _likelier,
     "EXECUTE, vote of four": _voted(SAMPLES)}
-METHODS = tuple(Method(recipe, name, answer) for recipe in ("reference", "phases")
-                for name, answer in (ALONE | {
+HEEDED = {
     "VERIFY repairs": lambda drawn: (bool(drawn.greedy.row.second), drawn.greedy.tokens),
-    "VERIFY repairs in doubt": _gate,
+    "VERIFY repairs in doubt": _gate}
+METHODS = tuple(Method(recipe, name, answer) for recipe in ("reference", "phases")
+                for name, answer in (ALONE | HEEDED | {
     **{f"drawn anew, {n} {'try' if n == 1 else 'tries'}": _resampled(n) for n in (1, 2, 4)},
     "answers, vote of four": _voted(SAMPLES, True),
     "vote of those accepted of four": _accepted}).items()) + tuple(
-    Method(recipe, name, answer) for recipe in CONTROLS for name, answer in ALONE.items())
+    Method(recipe, name, answer) for recipe in CONTROLS for name, answer in ALONE.items()) + \
+    tuple(Method("reread", name, answer) for name, answer in HEEDED.items())
 
 
 def score(folder: Path) -> dict:
@@ -293,7 +330,8 @@ def score(folder: Path) -> dict:
     """
     asked = natural_rows(load_problems("procedural", None, "test", count=ASKED, seed=0))
     gate = find_run("nano-reference-gate").read_mapping("gate.json")["gates"]["gate"]
-    last = {recipe: "sample-{}" if recipe in CONTROLS else "try-{}" for recipe in RECIPES}
+    last = {recipe: "try-{}" for recipe in RECIPES} | dict.fromkeys(CONTROLS, "sample-{}") | {
+        "reread": "greedy"}
     seeds = {recipe: [seed for seed in SEEDS if (
         folder / f"{recipe}-{seed}" / f"{last[recipe].format(SAMPLES - 1)}.json.gz").is_file()]
         for recipe in RECIPES}
