@@ -181,11 +181,17 @@ def written(file: Path, rows: Iterable[dict], model, tokenizer, temperature: flo
                 "until_verify": next(ends, len(new) - len(tag)) + len(tag),
                 "text": (rows[index]["text"] + tokenizer.decode(
                     new, skip_special_tokens=True)).rstrip("\n")}
-    texts = [row | {"text": made["text"]} for row, made in zip(rows, found)]
-    for made, values in zip(found, likelihoods(model, tokenizer, texts)):
-        made["surest"] = values["execute_min"]
+    measure(rows, found, model, tokenizer)
     write_text(file, json.dumps(found, ensure_ascii=False))
     return found
+
+
+def measure(rows: list[dict], found: list[dict], model, tokenizer) -> None:
+    """How sure the model was of each text: `surest`. A tag at the end without its line break
+    would count as EXECUTE's."""
+    texts = [row | {"text": before_verify(made["text"])} for row, made in zip(rows, found)]
+    for made, values in zip(found, likelihoods(model, tokenizer, texts)):
+        made["surest"] = values["execute_min"]
 
 
 def reread(file: Path, rows: list[dict], model, tokenizer, first: list[dict]) -> list[dict]:

@@ -28,8 +28,8 @@ from nanoreason.training.on_policy import (add_on_policy, find_reasoning, reason
                                            take_reasoning)
 from nanoreason.training.processes import (first_before_others, gathered, process_count, rank,
                                            train_in_processes)
-from nanoreason.training.resume import (TrainingState, check_base, identity, load_run,
-                                        make_way, open_training)
+from nanoreason.training.resume import (TrainingState, check_base, identity, make_way,
+                                        open_training)
 from nanoreason.training.trainer import StepAwareTrainer, tune
 
 
