@@ -243,7 +243,44 @@ def quotes(summary, grid):
         "GSM8K's test problems": [readme.read_json("original-study.json")["rows"][0]["asked"]],
         "memory": [f"{memory[name]['peak_bytes_above_model']['median'] / 2**30:.2f}"
                    for name in ("ours", "plain_4")],
-    } | gpu_quotes() | verification_quotes() | gate_quotes()
+    } | gpu_quotes() | verification_quotes() | gate_quotes() | equal_tokens_quotes()
+
+
+def equal_tokens_quotes() -> dict:
+    """Of docs/equal-tokens.md and the README's first sentence, from the result file alone."""
+    found = readme.read_json("equal-tokens.json")
+    of = {(each["recipe"], each["method"]): each for each in found["methods"]}
+
+    def share(recipe, method):
+        right = of[recipe, method]["right"]
+        return f"{100 * sum(right) / found['n'] / len(right):.1f}"
+
+    def less(recipe, method):
+        value = of[recipe, method]["against"]
+        return "{:+.1f} [{:+.1f} to {:+.1f}]".format(
+            *(100 * each for each in (value["points"], *value["interval"])))
+
+    def changed(recipe):
+        counts, = found["verdicts"][recipe]  # one seed, as the page says
+        return [counts["wrong, objected, right"], counts.get("right, accepted, wrong", 0)
+                + counts["right, objected, wrong"]]
+
+    best = max(found["methods"], key=lambda each: sum(each["right"]) / len(each["right"])
+               if each["recipe"] in ("reference", "right", "columns") else 0)
+    assert (best["recipe"], best["method"]) == ("right", "EXECUTE")  # of those with two seeds
+    tokens = [f"{of[key]['tokens']:.0f}" for key in (
+        ("right", "EXECUTE"), ("reference", "VERIFY repairs"))]
+    return {
+        "EXECUTE alone": [share("right", "EXECUTE"), share("reference", "EXECUTE")],
+        "EXECUTE alone against VERIFY": [
+            share("right", "EXECUTE"), share("reference", "VERIFY repairs"), *tokens],
+        "what right traces gain": less("right", "EXECUTE"),
+        "drawn anew": less("reference", "drawn anew, 4 tries"),
+        "repair at equal tokens": less("reference", "VERIFY repairs"),
+        "VERIFY in phases": [*changed("phases"), found["n"]],
+        "VERIFY that rereads": changed("reread"),
+        "digits": [found["traces"], share("columns", "EXECUTE")],
+    }
 
 
 def gate_quotes() -> dict:

@@ -13,7 +13,7 @@ from nanoreason.evaluation import doubts
 from nanoreason.files import parse, read_text
 from nanoreason.paths import RESULTS
 from nanoreason.runs import RunError
-from nanoreason.solution import SENTENCES, Solution, solve
+from nanoreason.solution import SENTENCES, solve
 from nanoreason.trace import render_trace
 
 QUESTION = "Mia has 12 apples. She picks 9 more apples. How many apples are there now?"

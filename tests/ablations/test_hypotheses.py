@@ -11,7 +11,7 @@ from nanoreason.ablations.grid import Grid
 from nanoreason.ablations.hypotheses import (FAILS, GIVEN, HOLDS, NATURAL, OPEN, Answer,
                                              Hypothesis, answer, answers, answers_table,
                                              claims_table, conditions_table, hypotheses,
-                                             hypotheses, plot_answers, verdicts)
+                                             plot_answers, verdicts)
 from nanoreason.ablations.results import GridRun
 from nanoreason.evaluation import self_verification
 from nanoreason.params import AblateParams
