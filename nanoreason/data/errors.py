@@ -257,9 +257,9 @@ def _slipped(value: Fraction, rng: random.Random) -> Fraction:
 def _worked_out(step: str, claim: Claim) -> tuple[list[str], dict[Fraction, Fraction]]:
     """A step whose equation has changed on its left, with the value that it now comes to."""
     token = list(TOKEN.finditer(step))[claim.index]
-    for equation in read_equations(step):
-        if equation.span[0] <= token.start() < equation.span[1] and equation.holds is False:
-            wrong = evaluate(equation.left)
+    for stated in read_equations(step):
+        if stated.span[0] <= token.start() < stated.span[1] and stated.holds is False:
+            wrong = evaluate(stated.left)
             if wrong > 0 and "/" not in write_number(wrong):
                 return ([step[:token.start()] + write_number(wrong) + step[token.end():]],
                         {claim.value: wrong})
@@ -288,12 +288,12 @@ def _carried(lines: tuple[str, ...], changed: dict[Fraction, Fraction]) -> list[
 
 def _next_false(text: str) -> tuple[re.Match, Fraction, Fraction] | None:
     """The number that the first equation that no longer holds claims, its value, the right one."""
-    for equation in read_equations(text):
-        tokens = [token for token in TOKEN.finditer(text) if token.end() <= equation.span[1]
-                  and token.start() >= equation.span[0]]
-        if not equation.holds and equation.has_operator and len(equation.sides) == 2 and tokens:
-            old, new = value_of_token(tokens[-1][0]), value_or_none(equation.left)
-            if old == value_or_none(equation.right) and new not in (None, old) and (
+    for stated in read_equations(text):
+        tokens = [token for token in TOKEN.finditer(text) if token.end() <= stated.span[1]
+                  and token.start() >= stated.span[0]]
+        if not stated.holds and stated.has_operator and len(stated.sides) == 2 and tokens:
+            old, new = value_of_token(tokens[-1][0]), value_or_none(stated.left)
+            if old == value_or_none(stated.right) and new not in (None, old) and (
                     "/" not in write_number(new)):
                 return tokens[-1], old, new
     return None

@@ -306,10 +306,13 @@ def _verdict(v: str | int | None) -> int | None:
 
 
 def closest(student: nx.DiGraph, teachers: list[nx.DiGraph]) -> nx.DiGraph:
-    """The teacher's graph that a student's is closest to by edge F1, the first of equal ones."""
+    """The teacher's graph that a student's is closest to, the first of equal ones.
+
+    By edge F1 line by line: what is asked of it is a step, and flattened graphs have none.
+    """
     if len(teachers) == 1:  # most questions have one: nothing to compare
         return teachers[0]
-    return max(teachers, key=lambda teacher: edge_f1(student, teacher))
+    return max(teachers, key=lambda teacher: edge_f1(student, teacher, flat=False))
 
 
 def is_ritual(claims: Claims, question: str) -> bool:

@@ -125,6 +125,9 @@ def fixed(body, folder, **changes):
 def test_no_answer_stops_the_teacher_and_all_that_came_is_kept():
     """Each mode of failure of benchmarks/faulty_server.py, for one problem of three."""
     found = faulty_server.ask_all()
+    # One that ran out of seconds because other processes had the machine is asked alone.
+    found |= faulty_server.ask_all([mode for mode, row in found.items()
+                                    if row["outcome"] != row["expected"]], workers=1)
     committed = json.loads((paths.CHECKOUT / "results/faulty-server.json").read_text())["modes"]
     assert list(committed) == list(found)
     assert f" {len(found)} ways " in (paths.CHECKOUT / "docs/data.md").read_text()
@@ -182,7 +185,7 @@ def test_a_stopped_run_goes_on_and_raw_answers_are_kept(server, tmp_path):
 
 
 def test_no_more_requests_than_allowed_run_at_one_time(server, tmp_path):
-    server.delay, read = 0.1, []
+    server.delay, read = 0.5, []
     patient = teacher(server, tmp_path, parallel=3)
     found = patient.teach(read.append(p) or p for p in PROBLEMS)
     next(found)
