@@ -65,8 +65,7 @@ from nanoreason.files import write_json
 from nanoreason.graph import dependency_graph, edge_f1
 from nanoreason.graph.builder import execute_graph
 from nanoreason.graph.matching import rewired_edge_f1, steps_of
-from nanoreason.stages import TraceError
-from nanoreason.trace import Trace
+from nanoreason.trace import Trace, TraceError
 
 MODELS = ("gpt-3.5-turbo", "gpt4", "abel_7b", "abel_13b", "abel_70b", "metamath_7b",
           "metamath_13b", "metamath_70b")

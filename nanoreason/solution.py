@@ -25,8 +25,8 @@ from nanoreason.figures.trace_view import MARK_COLOURS, TraceView, page, safe, v
 from nanoreason.files import write_text
 from nanoreason.model.base import load_base
 from nanoreason.runs import RunError, find_run
-from nanoreason.stages import RESULT, Stage, TraceError
-from nanoreason.trace import Claims, Trace, read_claims
+from nanoreason.stages import RESULT, Stage
+from nanoreason.trace import Claims, Trace, TraceError, read_claims
 
 SENTENCES = yaml.safe_load(paths.asset("solution.yaml").read_text(encoding="utf-8"))
 PROMPT = "told, two examples"  # of a base without adapters, see `prompting.candidates`

@@ -8,8 +8,6 @@ from __future__ import annotations
 import re
 from enum import Enum
 
-from nanoreason.host import Told
-
 
 class Stage(Enum):
     """The four stages in their order; iterate over the class to get that order."""
@@ -47,15 +45,3 @@ MARKER = re.compile(
 )
 NUMBERED = re.compile(r"\s*([0-9]{1,9})\.(?:\s+(.*)|$)", re.DOTALL)
 VERDICT_TEXT = re.compile(r"correct|step ([1-9][0-9]{0,5}) is wrong")
-
-
-class TraceError(Told, ValueError):
-    """A text is no trace, or a trace cannot be built. `stage` and `reason` say why."""
-
-    def __init__(self, stage: Stage, reason: str):
-        super().__init__(stage, reason)  # both, so that it can cross processes
-        self.stage = stage
-        self.reason = reason
-
-    def __str__(self):
-        return f"{self.stage.value}: {self.reason}"

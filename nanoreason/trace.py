@@ -17,8 +17,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from nanoreason.host import Told
 from nanoreason.stages import (ANSWER, CLOSINGS, MARKER, NUMBERED, RESULT, VERDICT, VERDICT_TEXT,
-                               Stage, TraceError)
+                               Stage)
+
+
+class TraceError(Told, ValueError):
+    """A text is no trace, or a trace cannot be built. `stage` and `reason` say why."""
+
+    def __init__(self, stage: Stage, reason: str):
+        super().__init__(stage, reason)  # both, so that it can cross processes
+        self.stage = stage
+        self.reason = reason
+
+    def __str__(self):
+        return f"{self.stage.value}: {self.reason}"
 
 
 def closing_of(line: str) -> str | None:

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nanoreason.stages import Stage, TraceError
-from nanoreason.trace import Trace, parse_trace, read_claims, render_trace
+from nanoreason.stages import Stage
+from nanoreason.trace import Trace, TraceError, parse_trace, read_claims, render_trace
 from timing import grows_linearly
 
 WRONG = """[UNDERSTAND]

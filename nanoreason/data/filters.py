@@ -33,8 +33,7 @@ from nanoreason.arithmetic.equations import read_equations
 from nanoreason.arithmetic.expression import value_or_none
 from nanoreason.data.problem import Problem, Rejection
 from nanoreason.graph.builder import execute_graph
-from nanoreason.stages import TraceError
-from nanoreason.trace import Trace, parse_trace
+from nanoreason.trace import Trace, TraceError, parse_trace
 
 # In these data sets a step may be prose or LaTeX: of it only the equations that can be read
 # are judged, by the mathematics layer.

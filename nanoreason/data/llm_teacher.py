@@ -17,8 +17,7 @@ from nanoreason.data.problem import Problem, Rejection
 from nanoreason.data.verify_lines import with_rule_checks
 from nanoreason.endpoint import Client, Unavailable, request_sha256, text_of
 from nanoreason.host import progress
-from nanoreason.stages import TraceError
-from nanoreason.trace import Trace, parse_trace
+from nanoreason.trace import Trace, TraceError, parse_trace
 
 PROMPT = "teacher_prompt.txt"
 MAX_TOKENS = 2048

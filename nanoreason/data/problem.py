@@ -24,8 +24,8 @@ from pathlib import Path
 
 from nanoreason.files import set_aside, to_json, write_text
 from nanoreason.host import Told
-from nanoreason.stages import SOURCES, TraceError
-from nanoreason.trace import Trace, parse_trace, render_trace
+from nanoreason.stages import SOURCES
+from nanoreason.trace import Trace, TraceError, parse_trace, render_trace
 
 
 @dataclass(frozen=True)

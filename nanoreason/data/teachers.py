@@ -20,8 +20,8 @@ from nanoreason.data.llm_teacher import LlmTeacher
 from nanoreason.data.problem import Problem, Rejection, question_sha256, read_json_lines
 from nanoreason.data.verify_lines import procedural_trace, with_rule_checks
 from nanoreason.endpoint import MAX_BYTES, SECONDS, Client, endpoint
-from nanoreason.stages import ANSWER, RESULT, VERDICT, Stage, TraceError
-from nanoreason.trace import Trace, cut_sections, parse_trace
+from nanoreason.stages import ANSWER, RESULT, VERDICT, Stage
+from nanoreason.trace import Trace, TraceError, cut_sections, parse_trace
 
 TEACHERS = ("rules", "llm", "recorded")
 TOKEN = "NANOREASON_TEACHER_TOKEN"

@@ -32,8 +32,7 @@ from nanoreason.data.procedural import SCALE, TRAIN_STEPS
 from nanoreason.data.stories import load_words, sentences
 from nanoreason.graph.builder import dead_steps, execute_graph
 from nanoreason.graph.quantities import quantities
-from nanoreason.stages import TraceError
-from nanoreason.trace import Trace, parse_trace
+from nanoreason.trace import Trace, TraceError, parse_trace
 
 Finding = tuple[str, dict]
 SHOWN = 4  # words, numbers or lines that one sentence names

@@ -25,8 +25,8 @@ from nanoreason.evaluation.rows import read_rows
 from nanoreason.model.base import load_base, locate
 from nanoreason.params.sets import EvaluateParams
 from nanoreason.runs import Run, find_run, writable
-from nanoreason.stages import ANSWER, Stage, TraceError
-from nanoreason.trace import parse_trace, render_trace
+from nanoreason.stages import ANSWER, Stage
+from nanoreason.trace import TraceError, parse_trace, render_trace
 
 DEV_PROBLEMS = 32
 EXAMPLE_SEED = 11

@@ -40,8 +40,8 @@ from nanoreason.model.base import load_base, locate
 from nanoreason.model.decoding import Request, generate
 from nanoreason.model.tokens import given_part, prompt_ids, tag_ids, text_ids
 from nanoreason.runs import Run, RunError, find_run
-from nanoreason.stages import Stage, TraceError
-from nanoreason.trace import Trace, parse_trace, render_trace, render_verify
+from nanoreason.stages import Stage
+from nanoreason.trace import Trace, TraceError, parse_trace, render_trace, render_verify
 from nanoreason.training.resume import require_finished
 
 MUST_MATCH = ("base", "routing", "rank", "alpha")

@@ -35,8 +35,7 @@ from nanoreason.data.verify_lines import check_lines, equation
 from nanoreason.graph.builder import execute_graph, sources_of, unknown_operands
 from nanoreason.graph.provenance import constants_of, name_of, using
 from nanoreason.graph.quantities import quantities
-from nanoreason.stages import TraceError
-from nanoreason.trace import Trace
+from nanoreason.trace import Trace, TraceError
 
 DIGITS = 12  # of a fingerprint: 48 bits
 REFUSALS = ("read_and_wrong", "operand_in_doubt")  # those that the table of sources gives
