@@ -59,9 +59,12 @@ def publish(scratch: str, name: str, replace: bool = False) -> Run:
         if own and source.path("figures").is_dir():
             shutil.rmtree(paths.FIGURES / name, ignore_errors=True)
             shutil.copytree(source.path("figures"), paths.FIGURES / name)
+    old = into.folder.with_name(f".{name}.old")  # until the new one stands in its place
+    shutil.rmtree(old, ignore_errors=True)
     if into.folder.exists():
-        shutil.rmtree(into.folder)
+        into.folder.rename(old)
     part.folder.rename(into.folder)
+    shutil.rmtree(old, ignore_errors=True)
     return into
 
 
