@@ -31,6 +31,7 @@ from gpu_columns import worked
 from gpu_loops import tune_adapters
 from matplotlib.figure import Figure
 from safetensors.torch import load_file, save_file
+from verify_flags import until_verify
 
 from nanoreason import paths
 from nanoreason.data import load_problems
@@ -116,9 +117,7 @@ def control_rows(tokenizer, recipe: str, seed: int) -> list:
                 worked(step.operator, step.left, step.right) for step in problem.steps))
         row = encode(tokenizer, problem.question, trace, 512)
         if row:
-            row = for_phase(row, "reasoning", tag)
-            end = len(row) - next(i for i, group in enumerate(reversed(row.groups)) if group >= 0)
-            rows.append(type(row)(row.input_ids[:end], row.groups[:end], row.prompt_length))
+            rows.append(until_verify(row, tag))
     return rows
 
 

@@ -58,11 +58,16 @@ def reasoning_rows(tokenizer, count: int) -> list:
     """Right traces up to the VERIFY tag."""
     rows, tag = [], tag_ids(tokenizer)
     for problem in problems("train", count, 0):
-        row = for_phase(encode(tokenizer, problem.question, procedural_trace(problem), 512),
-                        "reasoning", tag)
-        end = len(row) - next(i for i, group in enumerate(reversed(row.groups)) if group >= 0)
-        rows.append(type(row)(row.input_ids[:end], row.groups[:end], row.prompt_length))
+        rows.append(until_verify(
+            encode(tokenizer, problem.question, procedural_trace(problem), 512), tag))
     return rows
+
+
+def until_verify(row, tag: list[int]):
+    """An encoded row up to the end of its VERIFY tag."""
+    row = for_phase(row, "reasoning", tag)
+    end = len(row) - next(i for i, group in enumerate(reversed(row.groups)) if group >= 0)
+    return type(row)(row.input_ids[:end], row.groups[:end], row.prompt_length)
 
 
 def verification_rows(tokenizer, traces: int, seed: int, short: int, short_seed: str) -> list:

@@ -27,6 +27,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from peft import PeftModel
 from transformers import GenerationConfig
 
+from nanoreason import paths
 from nanoreason.environment import VERSION
 from nanoreason.figures.tables import results_table
 from nanoreason.files import RunError, to_json, write_text
@@ -41,7 +42,6 @@ MAX_NEW_TOKENS = 512
 MERGED = "merged"
 SCORES = {"a2": ("accuracy", "right answer after VERIFY"),
           "svr": ("self_verification_rate", "SVR, the model's own answers")}
-CARD = Path(__file__).with_name("assets") / "card.md"
 FOUR_BITS = (''', quantization_config=BitsAndBytesConfig(
     load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True)''')
 LICENCES = {"nano": "mit", "HuggingFaceTB/SmolLM2-135M-Instruct": "apache-2.0",
@@ -131,7 +131,7 @@ def card(run: Run, params: Mapping, base: str, routing: Mapping, merged: str | N
         tags=["nanoreason", "lora", "reasoning"], eval_results=_results(summary, params) or None)
     several = len(routing["adapters"]) > 1
     packed = params["quantisation"] != "none" and params["base"] != "nano"
-    text = CARD.read_text(encoding="utf-8").format(
+    text = paths.asset("card.md").read_text(encoding="utf-8").format(
         metadata=data.to_yaml(), name=run.name, version=VERSION, routing=routing["routing"],
         base=params["base"], licence=licence, data=params["data"], traces=params["traces"],
         adapters=" and ".join(f"`{name}`" for name in routing["adapters"]),

@@ -28,7 +28,7 @@ MAX_BITS = 4096  # of the numerator and of the denominator of every value on the
 
 _TOKEN = re.compile(rf"{CURRENCY}?\s*({NUMBER})|(\*\*|[-+*/^()%−×·⋅÷])|(\S)")
 # Letters that Vietnamese has and other languages in Latin letters hardly have.
-_VIETNAMESE = re.compile("[ăđơưĂĐƠƯ\u1ea0-\u1ef9]")
+VIETNAMESE = re.compile("[ăđơưĂĐƠƯ\u1ea0-\u1ef9]")
 
 
 class ArithmeticTextError(Told, ValueError):
@@ -297,8 +297,8 @@ class _Reader:
 def is_vietnamese(text: str) -> bool:
     """Whether a fifth of a text's words, and two at least, have letters of Vietnamese: one
     name does not make a question Vietnamese."""
-    if not _VIETNAMESE.search(text):
+    if not VIETNAMESE.search(text):
         return False
     words = text.split()
-    marked = sum(_VIETNAMESE.search(word) is not None for word in words)
+    marked = sum(VIETNAMESE.search(word) is not None for word in words)
     return marked >= 2 and 5 * marked >= len(words)

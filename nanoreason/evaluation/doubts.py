@@ -25,7 +25,7 @@ from unicodedata import normalize
 
 from nanoreason.arithmetic.answers import read_answer
 from nanoreason.arithmetic.equations import read_equations
-from nanoreason.arithmetic.expression import value_or_none
+from nanoreason.arithmetic.expression import VIETNAMESE, value_or_none
 from nanoreason.data.filters import consistency, repaired
 from nanoreason.data.problem import Problem
 from nanoreason.data.procedural import SCALE, TRAIN_STEPS
@@ -39,16 +39,15 @@ SHOWN = 4  # words, numbers or lines that one sentence names
 _ENDS = re.compile(r"(?<=[.?!])\s+")
 _TOKENS = re.compile(r"#|[^\W_]+|[^\s\w]")
 _NUMBER = re.compile(r"[0-9]+(?:[.,][0-9]+)*")
+_WORDS = re.compile(r"\w+")
 START, NAME = "^", "NAME"
-
-
-_VIETNAMESE = re.compile("\\w*[ăđơưĂĐƠƯ\u1ea0-\u1ef9]")
 
 
 def language_of(text: str) -> str:
     """The language of a question: "vi" for Vietnamese, known by two words of its letters, else
-    "en"."""
-    return "vi" if len(_VIETNAMESE.findall(normalize("NFC", text))) > 1 else "en"
+    "en". A plain question may have too few of them for `is_vietnamese`."""
+    words = _WORDS.findall(normalize("NFC", text))
+    return "vi" if sum(VIETNAMESE.search(word) is not None for word in words) > 1 else "en"
 
 
 def _tokens(sentence: str, language: str, known: frozenset[str] | None = None) -> list[str]:

@@ -64,7 +64,7 @@ class ScoredRow:
 
     def __init__(self, row: Mapping, texts: Texts | None = None):
         self.row, self.texts = row, texts or Texts()
-        self.problem, self.name, self.setting = problem_of(row), name_of(row), row["setting"]
+        self.problem, self.setting = problem_of(row), row["setting"]
         self.sample = self.problem, str(row.get("sample", 0))  # names a trace within its setting
         self.gold, self.planted = str(row["gold"]), row.get("planted") or {}
         self.kind = self.planted.get("kind")
@@ -94,6 +94,11 @@ class ScoredRow:
         self._grades = [self.texts.grade(text, self.gold, self.vietnamese)
                         for text in (self.a1, self.a2)]
         self.first, self.second = (found.right for found in self._grades)
+
+    @property
+    def name(self) -> str:
+        """How reports name the row."""
+        return name_of(self.row)
 
     @cached_property
     def _last(self) -> Grade:
@@ -292,8 +297,6 @@ def name_of(row: Mapping) -> str:
 def _named(row: Mapping, field: str, absent: str) -> str:
     """A field in a name, whatever it and the row are."""
     value = row.get(field, absent) if isinstance(row, Mapping) else absent
-    if isinstance(value, int) and value.bit_length() < 64:
-        return str(value)
     return value if isinstance(value, str) else shown(value)
 
 
