@@ -4,8 +4,8 @@ In a checkout everything hangs from the repository's root, whichever folder the 
 stands in (papermill runs in the caller's folder, nbval in the notebook's). Installed from
 a git address there is no root: profiles, the base and the runs of reference come out of
 the package, and what is written goes below the folder that the platform keeps (see `host`),
-else the one that one stands in, and so it does where a checkout cannot be written. `NANOREASON_HOME` sets that
-folder by hand.
+else the one that one stands in, and so it does where a checkout cannot be written.
+`NANOREASON_HOME` sets that folder by hand.
 """
 from __future__ import annotations
 

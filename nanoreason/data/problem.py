@@ -96,8 +96,8 @@ _DASHES = str.maketrans("−–", "--")
 def normalise_question(question: str) -> str:
     """Lower-case words and numbers of a question, single spaces, no punctuation.
 
-    Two questions that differ only in spacing, case or punctuation are the same. Where a question holds a formula, its signs and brackets
-    count: `17 - 8` is not `17 + 8`, and `f(-4)` not `f(4)`.
+    Two questions that differ only in spacing, case or punctuation are the same. Where a question
+    holds a formula, its signs and brackets count: `17 - 8` is not `17 + 8`, and `f(-4)` not `f(4)`.
     """
     text = question.lower().translate(_DASHES)
     return " ".join(_OF_FORMULAS.findall(text) if _FORMULA.search(text) else words_of(text))

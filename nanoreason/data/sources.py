@@ -45,7 +45,8 @@ Item = tuple[str, str, dict | Rejection]  # id, place, record
 
 def load_problems(source: str, path: str | Path | None = None, split: str = "train", *,
                   count: int = 1000, seed: int = 0, language: str = "en",
-                  revision: str | None = None, columns: Mapping | None = None) -> Iterator[Problem | Rejection]:
+                  revision: str | None = None, columns: Mapping | None = None
+                  ) -> Iterator[Problem | Rejection]:
     """The problems of a source, in order; a record that is none comes as a `Rejection`.
 
     source: "procedural" (count, seed and language apply), "gsm8k", "math", "vnhsge", one of

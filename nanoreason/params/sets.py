@@ -130,8 +130,8 @@ class TrainParams(_Prepares):
         "gradient_checkpointing", "unpack", "processes", "report_to", "fresh", "max_minutes",
         "checkpoint_minutes", "checkpoint_gigabytes")
     by_content: ClassVar[tuple[str, ...]] = (
-        "data", "data_path", "columns", "language", "error_kinds", "drop_ambiguous", "max_length", "base",
-        "reasoning_run")
+        "data", "data_path", "columns", "language", "error_kinds", "drop_ambiguous",
+        "max_length", "base", "reasoning_run")
     run: Name | None = Field(None, description="text of letters, digits, dots, _ and -; None: "
                              "the name is made of what differs from the profile")
     base: Base = "nano"

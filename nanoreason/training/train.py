@@ -42,7 +42,8 @@ def training_records(params: TrainParams, reasoning: Run | None, tokenizer, devi
     """
     report: dict = {}
     records = prepare(params.data, total=params.traces, error_share=params.error_share,
-                      seed=params.seed, path=params.data_path, columns=params.columns, kinds=params.error_kinds,
+                      seed=params.seed, path=params.data_path, columns=params.columns,
+                      kinds=params.error_kinds,
                       language=params.language, allow_fewer=params.allow_fewer,
                       drop_ambiguous=params.drop_ambiguous, report=report)
     facts: dict = {"data": {key: report[key] for key in ("read", "kept", "reasons", "planted")}}
