@@ -28,7 +28,8 @@ the commit; no text of the data is written. A part whose folders are not given i
 - same_question: groups of MATH's questions with one hash and different answers.
 - contaminated: MATH's train problems taken out for a test question, by how many runs are shared.
 - prose_errors: of MATH's official train solutions as recorded traces, a sentence a step, those that
-  take an injected error, by kind, and how many of these in the last step.
+  take an injected error, by kind and by place (`only`: of one step), and how many would have it in
+  the last step (the only one included) if all steps were alike.
 - alternatives: right solutions of GSM8K's test problems by ALTERNATIVE_MODELS against the trace of
   the rules: the mean edge F1 of those whose result is the same expression of the question's
   quantities, as it is, line by line, and its null (20 draws); the same of those among them whose
@@ -299,13 +300,17 @@ def prose_errors(folder: str) -> dict:
                 ("Find: what is asked.",), ("Go on.",) * len(steps), steps, problem.answer,
                 ("It holds.",), None, (), problem.answer)))
     kept, _ = filter_traces(pairs)
-    kinds, last = Counter(), 0
+    kinds, places, alike = Counter(), Counter(), 0
     for problem, trace in kept:
         found = inject(problem, with_rule_checks(trace, problem.id), SEED)
         if found:
             kinds[found[1]["kind"]] += 1
-            last += found[1]["step"] == len(trace.plan)
-    return share(sum(kinds.values()), len(kept)) | {"kinds": dict(kinds), "in_the_last_step": last}
+            step, steps = found[1]["step"], len(trace.plan)
+            places["only" if steps == 1 else {1: "first", steps: "last"}.get(step, "between")] += 1
+            alike += 1 / steps
+    return share(sum(kinds.values()), len(kept)) | {
+        "kinds": dict(kinds), "places": dict(places), "last_if_alike": round(alike),
+        "in_the_last_step": places["last"] + places["only"]}
 
 
 def result_of(graph) -> str | None:
@@ -376,8 +381,8 @@ def main() -> None:
     parser.add_argument("name", choices=("before", "after"))
     for folder in ("--math", "--vnhsge", "--gsm-plus", "--mr-gsm8k", "--sets", "--gsm8k"):
         parser.add_argument(folder)
-    parser.add_argument("--only", choices=("files", "exams", "math", "prose_errors",
-                                           "alternatives"), help="this part alone")
+    parser.add_argument("--only", choices=("files", "exams", "math", "prose_errors", "alternatives",
+                                           "reading"), help="this part alone")
     parser.add_argument("--without-golds", action="store_true",
                         help="leave out what compares thousands of formulas")
     options = parser.parse_args()
@@ -390,9 +395,8 @@ def main() -> None:
             counts |= {name: found} if name in ("exams", "prose_errors") else found
     if options.gsm8k and options.gsm_plus and options.only in (None, "alternatives"):
         counts["alternatives"] = alternatives(options.gsm_plus, options.gsm8k)
-    if options.only is None:
+    if options.only in (None, "reading"):
         counts |= equations_and_answers(options)
-        counts["commit"] = describe()["commit"]
     path = paths.RESULTS / "reading-foreign.json"
     kept = json.loads(path.read_text()) if path.exists() else {}
     counts["commits"] = kept.get(options.name, {}).get("commits", {}) | dict.fromkeys(

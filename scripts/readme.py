@@ -175,6 +175,9 @@ def foreign() -> str:
         f"{found[time]['exams']['kept']}/{found[time]['exams']['read']}" for time in TIMES)))
     rows.append(("MATH: traces that take an error",
                  *(_share(found[time]["prose_errors"]) for time in TIMES)))
+    errors = [found[time]["prose_errors"] for time in TIMES]
+    rows.append((f"MATH: errors in the last step ({errors[-1]['last_if_alike']} if steps were alike)",
+                 *(f"{cell['in_the_last_step']}/{cell['count']}" for cell in errors)))
     for part, told in (("same_expression", "the same expression"),
                        ("of_these_other_lines", "the same in other lines"), ("others", "others")):
         cells = [found[time]["alternatives"][part] for time in TIMES]

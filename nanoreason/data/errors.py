@@ -9,21 +9,23 @@ Which line depends on which is told by the graph of the right trace and its ques
 step in prose or LaTeX only numbers are changed: the value of any equation in it that can be
 read, a number that the question gives, a sign, an operation, or the step is left out. What
 comes of it is carried on by value: where the old number stands in a later line the new one
-takes its place, and equations are worked out again.
+takes its place, and equations are worked out again. Where that does not reach the result (what
+depends on the step stands in words or letters) the result becomes another number as well, from
+the step on, so that an error is as likely in an early step as in the last.
 """
 from __future__ import annotations
 
 import math
 import random
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from fractions import Fraction
 
 from nanoreason.arithmetic.answers import same_answer
 from nanoreason.arithmetic.equations import read_equations
-from nanoreason.arithmetic.expression import evaluate, value_or_none
+from nanoreason.arithmetic.expression import value_or_none
 from nanoreason.data.problem import Operand, Problem, Step, compute, write_number
 from nanoreason.data.verify_lines import (TOKEN, Claim, CorruptionError, check_kinds, check_line,
                                           claim_check, claim_of, equation, plain_steps, slip,
@@ -72,31 +74,35 @@ def _sound(value: Fraction, steps: list[Step]) -> bool:
     return value.denominator == 1 and 0 < value <= 2 * max(largest, 50)
 
 
+def _one_of(options: Sequence, rng: random.Random):
+    if not options:
+        raise CorruptionError("the step has nothing that this kind of error changes")
+    return rng.choice(options)
+
+
+def _slipped(value: Fraction, rng: random.Random) -> Fraction:
+    if value.denominator != 1:
+        raise CorruptionError("a slip needs a whole number to slip on")
+    return Fraction(slip(abs(int(value)), rng)) * (-1 if value < 0 else 1)
+
+
 def _spoil(kind: str, step: Step, steps: list[Step], rng: random.Random
            ) -> tuple[str, Operand, Operand, Fraction]:
     """One wrong version of a step: operator, operands and the value it comes to."""
     operator, sides = step.operator, [step.left, step.right]
     value = compute(operator, step.left.value, step.right.value)
     if kind == "arithmetic_slip":
-        if value.denominator != 1:
-            raise CorruptionError("a slip needs a whole number to slip on")
-        return operator, *sides, Fraction(slip(int(value), rng))
+        return operator, *sides, _slipped(value, rng)
     if kind == "wrong_operator":
         operator = rng.choice([sign for sign in "+-*/" if sign != operator])
     elif kind == "wrong_operand":
-        others = [o for s in steps for o in (s.left, s.right)
-                  if o.kind == "given" and o.text not in (step.left.text, step.right.text)]
-        if not others:
-            raise CorruptionError("the trace has no other quantity to take by mistake")
-        other = rng.choice(others)
+        other = _one_of([o for s in steps for o in (s.left, s.right) if o.kind == "given"
+                         and o.text not in (step.left.text, step.right.text)], rng)
         sides[rng.random() < 0.7] = other
     else:
-        givens = [side for side, o in enumerate(sides)
-                  if o.kind == "given" and o.value.denominator == 1]
-        if not givens:
-            raise CorruptionError("the step copies no whole number from the question")
-        side = rng.choice(givens)
-        value = Fraction(slip(int(sides[side].value), rng))
+        side = _one_of([side for side, o in enumerate(sides)
+                        if o.kind == "given" and o.value.denominator == 1], rng)
+        value = _slipped(sides[side].value, rng)
         sides[side] = Operand("given", 0, value, write_number(value))
     return operator, *sides, compute(operator, *(side.value for side in sides))
 
@@ -171,7 +177,6 @@ def corrupt(trace: Trace, kind: str, rng: random.Random, question: str = "") -> 
 # --- steps in prose and LaTeX -------------------------------------------------------------
 
 _OPERATIONS = {"sum": "+", "product": "*", "difference": "-"}
-_ANYWHERE = ("arithmetic_slip", "wrong_operator")  # in the last step's number too
 _TURNED = [(re.compile(pattern), other) for pattern, other in (
     (r"(?<=\S)\s*\+\s*(?=\S)", " - "), (r"(?<=[\w)}])\s*-\s*(?=[\w(\\])", " + "),
     (r"\s*(?:\\times|\\cdot|[*×·])\s*", " + "), (r"(?<=[\w)])\s*(?:/|\\div|÷)\s*(?=[\w(])", " * "))]
@@ -181,38 +186,40 @@ def _corrupt_prose(trace: Trace, claims: list[Claim | None], kind: str, rng: ran
                    question: str) -> Trace:
     last = len(claims) - 1
     candidates = [k for k, claim in enumerate(claims) if claim and (
-        k < last or kind != "skipped_step" and (claim.left or kind in _ANYWHERE))]
+        kind != "skipped_step" or k < last and claims[k + 1])]
     given = [value for quantity in quantities(question) for value in quantity.values]
-    for k in rng.sample(candidates, len(candidates)):
-        for _ in range(4):
-            with suppress(ValueError, LookupError, AttributeError, StopIteration,
-                          ZeroDivisionError):
-                first, changed = _change(kind, trace.execute[k], claims[k], given, rng)
-                later = _carried(trace.execute[k + 1:], changed)
-                result = _renumbered(trace.result, changed)
-                lines = (*trace.execute[:k], *first, *later)
-                if result == trace.result or lines[k] == trace.execute[k] or same_answer(
-                        result, trace.answer):
+    for k in (k for k in rng.sample(candidates, len(candidates)) for _ in range(4)):
+        with suppress(CorruptionError):
+            first, changed = _change(kind, trace.execute[k], claims[k], given, rng)
+            later, result = _outcome(trace, k, changed)
+            if result == trace.result and k < last and "\\boxed" not in "".join(trace.execute[:k]):
+                # What depends on the step cannot be worked out: the result is another all the same.
+                end = value_of_token(_one_of(TOKEN.findall(result), rng))
+                later, result = _outcome(trace, k, changed | {end: _slipped(end, rng)})
+                if later[-1] == trace.execute[-1]:
                     continue
-                place = claims[k + 1 if kind == "skipped_step" else k].index
-                check = claim_check(claims[k], TOKEN.findall(lines[k])[place])
-                if check.endswith(" wrong"):
-                    return replace(trace, execute=lines, result=result, verdict=k + 1,
-                                   checks=(*trace.checks[:k], check), repairs=trace.execute[k:])
-    raise CorruptionError(f"no number of these steps takes a {kind} that reaches the result")
+            lines = (*trace.execute[:k], *first, *later)
+            if lines[k] == trace.execute[k] or same_answer(result, trace.answer):
+                continue
+            found = TOKEN.findall(lines[k])[claims[k + 1 if kind == "skipped_step" else k].index:]
+            if found and (check := claim_check(claims[k], found[0])).endswith(" wrong"):
+                return replace(trace, execute=lines, result=result, verdict=k + 1,
+                               checks=(*trace.checks[:k], check), repairs=trace.execute[k:])
+    raise CorruptionError(f"no number of these steps takes a {kind}")
+
+
+def _outcome(trace: Trace, k: int, changed: dict[Fraction, Fraction]) -> tuple[list[str], str]:
+    """The lines after step k and the result, with every number that has changed in line k."""
+    return _carried(trace.execute[k + 1:], changed), _renumbered(trace.result, changed)
 
 
 def _change(kind: str, step: str, claim: Claim, given: list[Fraction], rng: random.Random
             ) -> tuple[list[str], dict[Fraction, Fraction]]:
     """([the step with its error], the value that changed and what it has become)."""
     tokens = list(TOKEN.finditer(step))
-    own = tokens[claim.index]
-    others = [token for token in tokens[:claim.index] if claim.left]
-    if kind == "skipped_step":
-        source = max((value_of_token(token[0]) for token in tokens[:claim.index]), default=None)
-        if source is None:
-            raise CorruptionError("the step has no number to go on with instead")
-        return [], {claim.value: source}
+    own, before = tokens[claim.index], tokens[:claim.index]
+    if kind == "skipped_step":  # a number of the step is gone on with instead
+        return [], {claim.value: _one_of(sorted(value_of_token(t[0]) for t in before)[-1:], rng)}
     if kind == "arithmetic_slip":
         wrong = _slipped(claim.value, rng)
     elif kind == "wrong_operator" and claim.value < 0:
@@ -225,10 +232,11 @@ def _change(kind: str, step: str, claim: Claim, given: list[Fraction], rng: rand
         found, other = rng.choice(signs)
         return _worked_out(step[:found.start()] + other + step[found.end():], claim)
     else:  # a number of the question is another
-        token = rng.choice([token for token in others or [own] if value_of_token(token[0]) in given])
+        token = _one_of([token for token in (before if claim.left and before else [own])
+                         if value_of_token(token[0]) in given], rng)
         value = value_of_token(token[0])
-        wrong = _slipped(value, rng) if kind == "copying_slip" else rng.choice(
-            [other for other in given if other not in (value, 0) and other.denominator == 1])
+        wrong = _slipped(value, rng) if kind == "copying_slip" else _one_of(
+            [other for other in given if other not in (value, 0) and other.denominator == 1], rng)
         if token is not own:
             return _worked_out(step[:token.start()] + write_number(wrong) + step[token.end():],
                                claim)
@@ -238,29 +246,23 @@ def _change(kind: str, step: str, claim: Claim, given: list[Fraction], rng: rand
 def _misnamed(step: str, tokens: list[re.Match], claim: Claim, rng: random.Random
               ) -> tuple[list[str], dict[Fraction, Fraction]]:
     """`the product of 6 and 7 is 42` with another operation in words, and what it comes to."""
-    own = tokens[claim.index]
-    left, right = (value_of_token(token[0]) for token in tokens[claim.index - 2:claim.index])
-    word, sign = next((word, sign) for word, sign in _OPERATIONS.items()
-                      if word in step and compute(sign, left, right) == claim.value)
+    own, sides = tokens[claim.index], [value_of_token(token[0]) for token in tokens[
+        max(claim.index - 2, 0):claim.index]]
+    word = _one_of([word for word, sign in _OPERATIONS.items() if word in step
+                    and len(sides) == 2 and compute(sign, *sides) == claim.value], rng)
     other = rng.choice([name for name in _OPERATIONS if name != word])
-    wrong = compute(_OPERATIONS[other], left, right)
+    wrong = compute(_OPERATIONS[other], *sides)
     changed = step[:own.start()] + write_number(wrong) + step[own.end():]
     return [changed.replace(word, other, 1)], {claim.value: wrong}
 
 
-def _slipped(value: Fraction, rng: random.Random) -> Fraction:
-    if value.denominator != 1:
-        raise CorruptionError("a slip needs a whole number to slip on")
-    return Fraction(slip(abs(int(value)), rng)) * (-1 if value < 0 else 1)
-
-
 def _worked_out(step: str, claim: Claim) -> tuple[list[str], dict[Fraction, Fraction]]:
     """A step whose equation has changed on its left, with the value that it now comes to."""
-    token = list(TOKEN.finditer(step))[claim.index]
-    for stated in read_equations(step):
-        if stated.span[0] <= token.start() < stated.span[1] and stated.holds is False:
-            wrong = evaluate(stated.left)
-            if wrong > 0 and "/" not in write_number(wrong):
+    for token in [*TOKEN.finditer(step)][claim.index:][:1]:
+        for stated in read_equations(step):
+            wrong = value_or_none(stated.left)
+            if stated.span[0] <= token.start() < stated.span[1] and stated.holds is False \
+                    and wrong and wrong > 0 and "/" not in write_number(wrong):
                 return ([step[:token.start()] + write_number(wrong) + step[token.end():]],
                         {claim.value: wrong})
     raise CorruptionError("the changed equation cannot be worked out")

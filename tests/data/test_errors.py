@@ -243,3 +243,24 @@ def test_the_consequence_in_prose_reaches_the_result():
         assert false in ([wrong.verdict], [])  # carried on: no later line is false
         blamed.add(wrong.verdict)
     assert blamed == {1, 2, 3}  # through two equations, through one, and where it is stated
+
+
+@pytest.mark.parametrize("kind", ["arithmetic_slip", "skipped_step"])
+def test_no_step_in_prose_is_blamed_more_than_another(kind):
+    """What depends on these steps stands in letters, and only the last reaches the result."""
+    steps = ["Let 4 of them be $a$, and so $a + b = 9$.", "Then from 5 lines we find $b = c + 17$.",
+             "Hence with 2 of the roots $2c - b = 26$.", "Of the 8 signs $d = 3c + 31$ is left.",
+             "The product of 3 and $d$ is $\\boxed{57}$."]
+    right, blamed = prose("Find it.", steps, "57"), Counter()
+    for seed in range(400):
+        wrong = corrupt(right, kind, random.Random(seed), "Find it.")
+        blamed[wrong.verdict] += 1
+        assert wrong.result != "57" and wrong.result in wrong.execute[-1]
+    assert len(blamed) == 5 - (kind == "skipped_step")
+    assert max(blamed.values()) < 1.5 * min(blamed.values()), blamed
+
+
+def test_a_result_that_is_stated_before_the_wrong_step_is_not_another():
+    right = prose("Find it.", ["It is $\\boxed{12}$.", "Another way has 7 cases.", "It gives 12."], "12")
+    wrong = [corrupt(right, "arithmetic_slip", random.Random(seed), "") for seed in range(60)]
+    assert 2 not in {trace.verdict for trace in wrong}
