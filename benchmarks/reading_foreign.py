@@ -9,6 +9,8 @@ sets. Writes the counts under NAME (`before`, `after`) into `results/reading-for
 the commit; no text of the data is written. A part whose folders are not given is left as it is.
 
 - equations: how many of a source `read_equations` says to be true, false, rounded, unread.
+- speed: processor time of `read_equations` on MATH's solutions, best of three, and how many times
+  longer eight times as much text takes (3,000 and 24,000 characters of them, in one text).
 - right_solutions: of GSM8K solutions that end in the right answer, those with an equation
   called false, by model.
 - first_error: of wrong solutions in which a line is called false, those in which the first
@@ -43,6 +45,7 @@ import json
 import random
 import re
 import tempfile
+import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -55,6 +58,7 @@ import numpy as np
 from nanoreason import paths
 from nanoreason.arithmetic import read_equations
 from nanoreason.arithmetic.answers import boxed_answer, grade, last_answer
+from nanoreason.arithmetic.equations import _equations
 from nanoreason.data import filter_traces, load_problems, teach
 from nanoreason.data.errors import inject
 from nanoreason.data.filters import reasons
@@ -107,6 +111,27 @@ def outcomes(texts: Iterable[str]) -> dict[str, int]:
     """How many equations of the texts come to what."""
     found = Counter(outcome(equation) for text in texts for equation in read_equations(text))
     return {name: found[name] for name in ("true", "false", "rounded", "unread")}
+
+
+def processor(texts: list[str]) -> float:
+    """Seconds of the processor that the reading of texts takes, best of three."""
+    spent = []
+    for _ in range(3):
+        _equations.cache_clear()
+        began = time.process_time()
+        outcomes(texts)
+        spent.append(time.process_time() - began)
+    return min(spent)
+
+
+def speed(texts: list[str]) -> dict:
+    """See the module's text."""
+    seconds, together = processor(texts), "\n".join(texts)
+    growth = [processor([together[k:k + 24_000][:size] for k in range(0, 480_000, 24_000)])
+              for size in (3_000, 24_000)]
+    return {"texts": len(texts), "characters": sum(map(len, texts)), "seconds": round(seconds, 1),
+            "characters_per_second": round(sum(map(len, texts)) / seconds, -3),
+            "eight_times_the_text": round(growth[1] / growth[0], 1)}
 
 
 def is_false(text: str) -> bool:
@@ -356,7 +381,7 @@ def alternatives(folder: str, gsm8k: str) -> dict:
 
 
 def equations_and_answers(options: argparse.Namespace) -> dict:
-    """What the first six points of the module's text count."""
+    """What the module's text names before `files`."""
     math = [row["solution"] for row in files(options.math)]
     boxed = [(text, gold) for text in math if (gold := boxed_answer(text))]
     explained = [row["Explanation"] for rows in files(options.vnhsge) for row in rows
@@ -366,6 +391,7 @@ def equations_and_answers(options: argparse.Namespace) -> dict:
     different = sorted({gold for _, gold in boxed})
     counts = {
         "equations": {"math": outcomes(math), "vnhsge": outcomes(explained)},
+        "speed": speed(math),
         "right_solutions": right_solutions(options.gsm_plus),
         "first_error": first_error(options.mr_gsm8k),
         "answers": {"math": answers(boxed), "gpt-3.5": answers(

@@ -123,8 +123,8 @@ class _RunReader:
                 if words > 1 and len(self.text(place - 1)) == 1 and (
                         self.kind(place - 1) == "word"):  # "4 to get x + 10"
                     trust = UNREADABLE
-                # "6 days would be -25000 + 3000", "= 1/8 of 24"
-                if words and self.signs(place) or token.text in ("of", "của") and not self.first:
+                # "6 days would be -25000 + 3000", "8 pens/3 minutes", "= 1/8 of 24"
+                if words and (self.signs(place) or operator == "/" and tight) or token.text in ("of", "của") and not self.first:
                     trust = min(trust, LOOSE)
                 divided_tightly = tight
                 strict.append(f" {operator} ")

@@ -88,6 +88,7 @@ READ = [
     ("Area of 4 rooms = 12 * 4 = 48", ("12 * 4", "48"), True),
     ("10 - 4 = 6 pens - that is all", ("10 - 4", "6"), True),
     ("10 - 4 = 6 pens - 2 of them red", ("10 - 4", "6"), True),
+    ("40 pens/8 = 5 pens", ("40 / 8", "5"), True),
     ("9 t-shirts/ 3 = 3 t-shirts", ("9 / 3", "3"), True),
     ("(2 + 3 = 5)", ("2 + 3", "5"), True),
     ("<<2 + 3 = 5>>", ("2 + 3", "5"), True),
@@ -180,7 +181,7 @@ def test_an_equation_is_read(text, sides, holds):
     "3+4.6=27", "2/5 of the tank = 2000 / 5 * 2 = 800", "3/4 of an hour = 45 minutes",
     "10 - 5 = 5 years * 12 months/year = 60", "$200 + 10% = $220", "10 am - 5 pm = 17",
     "3 boxes = 12", "2 hours + 20 = 140 minutes", r"$\frac{60\text{ minutes}}{1\text{ hour}} = 1$",
-    "6 days would be -25 + 3 = 22", "x - $71 + $71 = $50 + $71",
+    "12 pens/box x 4 boxes/2 days = 9", "6 days would be -25 + 3 = 22", "x - $71 + $71 = $50 + $71",
 ])
 def test_what_cannot_be_trusted_is_unreadable_not_false(text):
     assert [equation.holds for equation in read_equations(text)] == [None]
