@@ -14,7 +14,8 @@ from comparison_forms import WORDS, ids_of_words
 from nanoreason.environment import describe
 from nanoreason.files import write_json
 from nanoreason.model.base import load_base
-from nanoreason.model.nano import RESERVED, documents
+from nanoreason.model.base_text import documents
+from nanoreason.model.nano import RESERVED
 
 UNREAD = 1_000_001  # a seed of documents that the base has not read
 COUNT = 60  # documents of each kind

@@ -30,7 +30,7 @@ from nanoreason.data.procedural import (SCALE, TRAIN_STEPS, hash_split, make_pro
                                         problems)
 from nanoreason.data.stories import Scale, Situation, load_words
 from nanoreason.data.verify_lines import equation, procedural_trace, slip
-from nanoreason.model.nano import documents as plain_documents
+from nanoreason.model.base_text import documents as plain_documents
 from nanoreason.model.tokens import prompt_text
 from nanoreason.trace import Trace
 

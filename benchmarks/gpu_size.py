@@ -37,7 +37,7 @@ from tokenizers import Tokenizer
 
 from nanoreason.data.procedural import BASE_SCALE, SCALE
 from nanoreason.files import to_json, write_text
-from nanoreason.model.nano import documents
+from nanoreason.model.base_text import documents
 from nanoreason.paths import ASSETS
 
 SIZES = {  # about 1, 4 and 16 million parameters; heads of width 32

@@ -139,6 +139,8 @@ def card(run: Run, params: Mapping, base: str, routing: Mapping, merged: str | N
         results=results_table(summary).markdown(False) if summary else "Not evaluated.",
         imports=" BitsAndBytesConfig," * packed, options=FOUR_BITS * packed,
         verify=_after_tag(routing["routing"]) if several else "",
+        reads=" and reads it all anew" if routing["routing"] == "reread"
+        else " with its keys and values",
         merged=f"\n`{MERGED}/` is the base with `{merged}` in its weights.\n" if merged else "")
     return ModelCard(text)
 
@@ -158,10 +160,11 @@ def _results(summary: Mapping | None, params: Mapping) -> list[EvalResult]:
 
 def _after_tag(routing: str) -> str:
     """The lines of the snippet that let the verification adapter go on."""
-    act = 'model.set_adapter("verification")' if routing == "switch" else \
-        'model.base_model.set_adapter(["default", "verification"])'
+    act = 'model.base_model.set_adapter(["default", "verification"])' if routing == "stack" \
+        else 'model.set_adapter("verification")'
+    cache = "" if routing == "reread" else "past_key_values=out.past_key_values, "
     return f'''model.load_adapter(place, "verification", subfolder="verification")
 {act}
 rules.eos_token_id, rules.stop_strings = tokenizer.eos_token_id, None  # to the end
-out = model.generate(out.sequences, past_key_values=out.past_key_values, generation_config=rules)
+out = model.generate(out.sequences, {cache}generation_config=rules)
 '''

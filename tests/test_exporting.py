@@ -134,6 +134,10 @@ def test_the_cards_numbers_intervals_and_licence_come_from_the_run(folder):
     assert data.data.base_model == other["base"] and 'set_adapter(["default", ' in data.text
     code = re.findall(r"```python\n(.*?)```", data.text, re.DOTALL)[0]
     assert "load_in_4bit=True" in code and compile(code, "card", "exec")
+    anew = card(scratch, other, other["base"], {
+        "routing": "reread", "adapters": ["reasoning", "verification"]}, None).text
+    assert "past_key_values=" in data.text and "past_key_values" not in anew
+    assert 'set_adapter("verification")' in anew and "reads it all anew" in anew
 
 
 def test_what_is_pushed_is_exactly_this_folder_and_its_card_is_validated(folder):

@@ -32,8 +32,9 @@ from nanoreason.data.problem import (Entry, Problem, Rejection, make_record, nor
                                      read_mixture, read_records, read_traces, words_of)
 from nanoreason.data.sources import load_problems
 from nanoreason.data.teachers import teach
+from nanoreason.data.verify_lines import by_columns
 from nanoreason.host import Told
-from nanoreason.trace import Trace
+from nanoreason.trace import Trace, parse_trace, render_trace
 
 WORDS = 13
 COMMON = 10
@@ -49,7 +50,7 @@ def prepare(data: str, teacher="rules", total: int | None = None,
             path: str | Path | None = None, columns: Mapping | None = None,
             kinds: Mapping[str, float] | None = None,
             language: str = "en", allow_fewer: bool = False, drop_ambiguous: bool = False,
-            report: dict | None = None) -> list[dict]:
+            checks: str = "rearranged", report: dict | None = None) -> list[dict]:
     """Training records (`problem.FIELDS`) of a source, the same ones for the same seed.
 
     data: "procedural"; "gsm8k", "math", "vnhsge" or several of them in shares, each at a
@@ -69,6 +70,7 @@ def prepare(data: str, teacher="rules", total: int | None = None,
     kinds: weights of the kinds of error, see `errors.inject`; None: all alike.
     language: of "procedural", see `procedural.problems`.
     drop_ambiguous: see `filter_traces`.
+    checks: "rearranged", or "digits" for `verify_lines.by_columns`, of prepared traces too.
     report: filled, if given, with `read`, `kept`, `rejected` (the list), `reasons`,
         `planted` (count by kind) and `no_kind_fits`; of data sets also `by_source` (see
         `assemble`) and `test_sets`: the train problems taken out by source, the number of
@@ -89,7 +91,7 @@ def prepare(data: str, teacher="rules", total: int | None = None,
         records = _shuffled(read_traces(data), seed)[:total]
         report.update(read=len(records), kept=len(records), rejected=[], reasons={},
                       planted=_by_kind(records), no_kind_fits=0)
-        return records
+        return with_checks(records, checks)
     of_sets = bool(entries) and data != "procedural"
     entries = entries or [Entry(data, None, 1.0)]
     places = {entry.source: _place(entry, path, len(entries)) for entry in entries}
@@ -122,7 +124,15 @@ def prepare(data: str, teacher="rules", total: int | None = None,
         first = report["rejected"][0].detail if report["rejected"] else FORMS
         raise ValueError(f"no usable record in {data!r}: {report['reasons'] or 'it is empty'}; "
                          f"the first: {first}" + _advice(report["reasons"]))
-    return records
+    return with_checks(records, checks)
+
+
+def with_checks(records: list[dict], checks: str) -> list[dict]:
+    """The records with VERIFY in the form of `checks`, see `prepare`."""
+    if checks == "rearranged":
+        return records
+    return [record | {"trace": render_trace(by_columns(parse_trace(record["trace"])))}
+            for record in records]
 
 
 FORMS = ("a file of problems holds JSON Lines (one object a line), a JSON list, CSV, TSV or "

@@ -28,6 +28,7 @@ OOD_STEPS = 6
 # so that VERIFY has errors of the model's own to find.
 BASE_SCALE = Scale(99, (6, 70), (3, 50))
 SCALE = Scale(199, (6, 150), (3, 110))
+LARGE = Scale(999, (6, 700), (3, 500))
 PERCENTAGES = (10, 20, 25, 40, 75)
 
 

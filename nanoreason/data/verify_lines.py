@@ -27,9 +27,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
+from nanoreason.arithmetic.digits import digit_facts, digit_flags
 from nanoreason.arithmetic.equations import read_equations
-from nanoreason.arithmetic.expression import (Binary, Node, Number, evaluate, parse_expression,
-                                              value_or_none)
+from nanoreason.arithmetic.expression import (ArithmeticTextError, Binary, Node, Number, evaluate,
+                                              parse_expression, value_or_none)
 from nanoreason.data.problem import Operand, Problem, Step, compute, write_number
 from nanoreason.host import Told
 from nanoreason.stages import NUMBERED
@@ -91,6 +92,47 @@ def check_lines(problem_id: str, steps: Sequence[Step], lines: Sequence[str]
     kinds = ["inverse" if write_check(kind, step, step.value) == line else kind
              for kind, step, line in zip(kinds, steps, lines)]
     return tuple(check_line(kind, step, step.value) for kind, step in zip(kinds, steps))
+
+
+def worked(sign: str, left: Operand, right: Operand) -> str:
+    """A sum with its digit facts, where it has some: `15 + 87: 5 + 7 = 12;...;15 + 87 = 102`."""
+    text = equation(sign, left, right, compute(sign, left.value, right.value))
+    whole = all(o.text.isdigit() for o in (left, right))
+    facts = whole and digit_facts(sign, int(left.text), int(right.text))
+    return f"{text.rsplit(' = ', 1)[0]}: {facts};{text}" if facts else text
+
+
+def column_check(step: Step, found: Fraction) -> str:
+    """A check by digits: by an addition or a product alone, as the operator has it.
+
+    A sum and a product are worked out the other way round, a difference added back, a
+    quotient multiplied back: `15 + 87: 5 + 7 = 12;...;15 + 87 = 102, want 112: 22y 01n 11y, wrong`.
+    """
+    x, y, c = step.left, step.right, Operand("step", 0, found, write_number(found))
+    sign, left, right, wanted = {"+": ("+", y, x, c), "*": ("*", y, x, c),
+                                 "-": ("+", c, y, x), "/": ("*", c, y, x)}[step.operator]
+    result, told = write_number(compute(sign, left.value, right.value)), write_number(wanted.value)
+    return (f"{worked(sign, left, right)}, want {told}: {digit_flags(result, told)}, "
+            f"{'correct' if result == told else 'wrong'}")
+
+
+def by_columns(trace: Trace) -> Trace:
+    """A trace of plain steps with its VERIFY by digits, the repairs too; others as they are."""
+    right = trace.execute if trace.verdict is None else (
+        *trace.execute[:trace.verdict - 1], *trace.repairs)
+    try:
+        steps = plain_steps(replace(trace, execute=tuple(map(_last_equation, right))))
+        found = [evaluate(_last_equation(line).rsplit(" = ", 1)[1]) for line in trace.execute]
+    except (CorruptionError, ArithmeticTextError):
+        return trace
+    repairs = () if trace.verdict is None else tuple(
+        worked(step.operator, step.left, step.right) for step in steps[trace.verdict - 1:])
+    return replace(trace, repairs=repairs, checks=tuple(
+        column_check(step, value) for step, value in zip(steps[:len(trace.checks)], found)))
+
+
+def _last_equation(line: str) -> str:
+    return line.rpartition(";")[2]
 
 
 def plain_steps(trace: Trace) -> list[Step]:

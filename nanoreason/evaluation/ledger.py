@@ -34,7 +34,7 @@ from nanoreason.data.verify_lines import compute
 from nanoreason.evaluation.report import Report, Score, harmonic_mean, rate, rate_of
 from nanoreason.evaluation.rows import ScoredRow, ScoredRows, by_reason, closest, read_rows
 
-_WANT = re.compile(r"\bwant\s+([^\s,;]+)")
+_WANT = re.compile(r"\bwant\s+([^\s,;:]+)")
 _WORD = re.compile(r"\b(correct|wrong)\b")
 _HEAD = re.compile(r"([^=:;,]+?)\s*[=:]")
 _LAST = re.compile(r"(-?[0-9][0-9./]*%?)\W*$")

@@ -17,7 +17,8 @@ cached decoding with the switch made when the tag appears.
         output = model(tokens, past_key_values=output.past_key_values, ...)
 
 Routings: `switch` (one adapter a token), `stack` (reasoning everywhere, verification
-added from the tag on), `single` (reasoning alone, the ablation).
+added from the tag on), `single` (reasoning alone, the ablation), `reread` (one adapter a
+row: a text is read again from its start, by verification, once its tag is complete).
 
 Left out on purpose: beam search (rows move, and the memory of a row's tag with them),
 `torch.compile`, merged adapters. `generate()` of transformers sets no route by itself.

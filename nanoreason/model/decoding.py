@@ -2,7 +2,8 @@
 
 Each row goes through `reasoning` until its VERIFY tag is complete, then through
 `verification`. The cache is never recomputed at the switch, because keys and values were
-made under the route that their token has in training.
+made under the route that their token has in training. Under `reread` the row ends there and
+begins anew as one of verification's, whose prompt is all that it holds.
 
 Rows are left-padded: the last column of the cache is the newest token of every row, however
 long ago the row joined. A row that has ended leaves its place at the next `retire`, and so
@@ -18,7 +19,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from inspect import signature
 
 import torch
@@ -164,7 +165,10 @@ class Decoder:
                              "the tag")
         self.model, self.tag_ids, self.end_id, self.pad_id = model, tag_ids, end_id, pad_id
         self.max_new_tokens, self.temperature = max_new_tokens, temperature
-        self.stop_at_tag = stop_at_tag
+        self.rereads = self.router is not None and self.router.routing == "reread"
+        self.stop_at_tag = stop_at_tag or self.rereads
+        self.goes_on = self.rereads and not stop_at_tag
+        self.before: dict[int, list[int]] = {}  # what rows had written that are read again
         self.rows: _Rows | None = None
         self.state: RouteState | None = None
 
@@ -237,6 +241,7 @@ class Decoder:
         The end token is left out. batch_tokens: cache positions that may be held at once
         (memory), new tokens included. report: called with the number that has just ended.
         """
+        requests, self.before = list(requests), {}
         lengths = [len(request.input_ids) for request in requests]
         waiting = deque(sorted(range(len(requests)), key=lambda index: -lengths[index]))
         while waiting or self.held:
@@ -249,6 +254,7 @@ class Decoder:
             trim = running and self.columns > max(running) + self.max_new_tokens
             if refill or shrink or trim or not running:
                 ended = self.retire()
+                waiting += self._read_anew(ended, requests)
                 if refill:
                     new = [waiting.popleft() for _ in range(joining)]
                     report(self.admit({index: requests[index] for index in new}))
@@ -256,6 +262,21 @@ class Decoder:
                     yield ended
             if self.running:
                 report(self.step())
+
+    def _read_anew(self, ended: list[tuple[int, list[int]]], requests: list[Request]
+                   ) -> list[int]:
+        """Take what ends with its tag out of `ended`, as requests to be read by verification."""
+        again = [(key, new) for key, new in ended if self.goes_on and self._at_tag(new)
+                 and not self._at_tag(requests[key].input_ids)
+                 and len(new) < self.max_new_tokens]
+        for key, new in again:
+            ended.remove((key, new))
+            self.before[key], old = new, requests[key]
+            requests[key] = replace(old, input_ids=old.input_ids + new, seed=old.seed + 1)
+        return [key for key, _ in again]
+
+    def _at_tag(self, tokens: list[int]) -> bool:
+        return tokens[-len(self.tag_ids):] == list(self.tag_ids)
 
     def _laid_out(self, requests: Mapping[int, Request]) -> _Rows:
         """The rows of new requests before their first forward, left-padded."""
@@ -267,13 +288,17 @@ class Decoder:
             start = width - len(request.input_ids)
             tokens[row, start:] = torch.tensor(request.input_ids)
             real[row, start:] = 1
-            searched[row, start + request.prompt_length:] = True
+            if not (self.rereads and self._at_tag(request.input_ids)):
+                searched[row, start + request.prompt_length:] = True
         empty = torch.zeros(len(requests), dtype=torch.long, device=device)
+        written, count = torch.full((len(requests), self.max_new_tokens), self.end_id), empty.clone()
+        for row, key in enumerate(requests):
+            before = self.before.get(key, [])
+            written[row, :len(before)], count[row] = torch.tensor(before), len(before)
         return _Rows(list(requests), [torch.Generator().manual_seed(r.seed)
                                       for r in requests.values()],
                      tokens.to(device), real.to(device), searched.to(device), empty,
-                     torch.full((len(requests), self.max_new_tokens), self.end_id,
-                                device=device), empty.clone(), empty == 0)
+                     written.to(device), count, empty == 0)
 
     def _state(self, count: int) -> RouteState | None:
         return self.router and RouteState(count, self.tag_ids, self.router.routing,
@@ -300,14 +325,17 @@ class Decoder:
         before = rows.running
         writes = before & (chosen != self.end_id)
         if self.stop_at_tag:
-            writes &= ~state.seen
+            writes &= ~state.seen | state.again
         last = rows.count.clamp(max=self.max_new_tokens - 1)[:, None]
         kept = rows.written.gather(1, last)[:, 0]
         rows.written.scatter_(1, last, chosen.where(writes, kept)[:, None])
         rows.count = rows.count + writes
         rows.running = writes & (rows.count < self.max_new_tokens)
         rows.pending = chosen.where(rows.running, self.pad_id)
-        return int(before.sum() - rows.running.sum())
+        ended = before & ~rows.running
+        if self.goes_on:  # others than those that are read again
+            ended &= ~state.seen | state.again
+        return int(ended.sum())
 
 
 def _alike(requests: Mapping[int, Request]) -> list[dict[int, Request]]:

@@ -10,10 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
+from itertools import chain
 
 import torch
 
-from nanoreason.model.router import route
+from nanoreason.model.router import readings, route
 from nanoreason.model.tokens import PLAIN, cut_pieces, prompt_ids, tag_ids
 from nanoreason.stages import ANSWER, RESULT, VERDICT, Stage
 
@@ -36,19 +37,22 @@ def likelihoods(model, tokenizer, rows: Sequence[Mapping],
                if piece else {"input_ids": [], "offset_mapping": []} for piece in pieces]
     prompts = [prompt_ids(tokenizer, row["question"]) for row in rows]
     texts = [[token for part in found["input_ids"] for token in part] for found in encoded]
-    order = sorted(range(len(rows)), key=lambda row: len(prompts[row]) + len(texts[row]))
-    found: dict[int, dict] = {}
+    routing, tag = getattr(getattr(model, "router", None), "routing", None), tag_ids(tokenizer)
+    read = [(row, *reading) for row in range(len(rows))
+            for reading in readings(prompts[row], texts[row], tag, routing)]
+    order = sorted(range(len(read)), key=lambda place: len(read[place][1] + read[place][2]))
+    found: dict[int, list[float]] = {}
     while order:
-        width = len(prompts[order[-1]]) + len(texts[order[-1]])
+        width = len(read[order[-1]][1] + read[order[-1]][2])
         batch = order[-max(1, batch_tokens // max(1, width)):]
         del order[-len(batch):]
-        scores = _forward(model, tokenizer, [(prompts[row], texts[row]) for row in batch])
-        for row, values in zip(batch, scores):
-            values = iter(values)
-            found[row] = _named(pieces[row], [
-                [(next(values), *place) for place in places]
-                for places in encoded[row]["offset_mapping"]])
-    yield from (found[row] for row in range(len(rows)))
+        found |= zip(batch, _forward(model, tokenizer, [read[place][1:] for place in batch]))
+    values = {row: iter([]) for row in range(len(rows))}
+    for place, (row, *_) in enumerate(read):
+        values[row] = chain(values[row], found[place])
+    yield from (_named(pieces[row], [
+        [(next(values[row]), *place) for place in places]
+        for places in encoded[row]["offset_mapping"]]) for row in range(len(rows)))
 
 
 def _forward(model, tokenizer, rows: list[tuple[list[int], list[int]]]) -> list[list[float]]:

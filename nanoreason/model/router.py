@@ -2,7 +2,8 @@
 
 Pure tensor work, no model. `route` reads whole sequences (training); `RouteState` reads
 the same tokens in any number of pieces (cached decoding) and gives the same mask, because
-`route` is a `RouteState` that is fed once.
+`route` is a `RouteState` that is fed once. Under `reread` a text is two rows, each of one
+adapter: `readings` cuts it.
 """
 from __future__ import annotations
 
@@ -12,11 +13,11 @@ import torch
 from peft.tuners.lora import LoraLayer
 from peft.tuners.lora.layer import LoraVariant
 
-ROUTINGS = ("switch", "stack", "single")
+ROUTINGS = ("switch", "stack", "single", "reread")
 
 
 def check_routing(routing):
-    """`routing` itself, or a ValueError that lists the three that exist."""
+    """`routing` itself, or a ValueError that lists those that exist."""
     if routing not in ROUTINGS:
         raise ValueError(f"routing is {routing!r}; choose one of {', '.join(ROUTINGS)}")
     return routing
@@ -32,7 +33,8 @@ def route(input_ids, attention_mask, prompt_lengths, tag_ids, routing="switch"):
     prompt_lengths: (B,) or one int, real tokens of the prompt in each row.
     tag_ids: token ids of the tag as the encoder writes it.
     Returns a (B, T) bool mask on the device of `input_ids`: True from the tag's last
-    token to the end of the row; all False under `single` and in rows without the tag.
+    token to the end of the row; all False under `single` and in rows without the tag. Under
+    `reread` rows whose prompt ends with the tag are all True, others all False.
     """
     if attention_mask is None:
         attention_mask = torch.ones_like(input_ids)
@@ -41,9 +43,37 @@ def route(input_ids, attention_mask, prompt_lengths, tag_ids, routing="switch"):
     if len(lengths) not in (1, len(input_ids)):
         raise ValueError(f"prompt_lengths has {len(lengths)} entries for a batch of "
                          f"{len(input_ids)} rows; give one per row, or one int for all")
-    searched = real & (real.cumsum(1) > lengths)
+    order = real.cumsum(1)
+    if routing == "reread":
+        tag = torch.as_tensor(tag_ids, device=input_ids.device)
+        return _ends_with(tag, input_ids, real & (order <= lengths))[:, None].repeat(
+            1, input_ids.shape[1])
+    searched = real & (order > lengths)
     state = RouteState(len(input_ids), tag_ids, routing, device=input_ids.device)
     return state.feed(input_ids, searched)
+
+
+def _ends_with(tag, tokens, inside):
+    """(B,) bool, whether what stands inside ends with the tag. inside: (B, T) bool."""
+    if tokens.shape[1] < len(tag):
+        return torch.zeros(len(tokens), dtype=torch.bool, device=tokens.device)
+    order = inside.to(torch.int8).argsort(dim=1, stable=True)[:, -len(tag):]
+    ends = (tokens.gather(1, order) == tag) & inside.gather(1, order)
+    return ends.all(1)
+
+
+def readings(prompt, completion, tag_ids, routing):
+    """The rows that a text is read in: [(prompt, completion)], lists of token ids.
+
+    One, but under `reread` a completion with the tag is two: as far as the tag, and what
+    follows behind a prompt that ends with it. Their completions together are the text's.
+    """
+    tag = list(tag_ids)
+    end = next((i + len(tag) for i in range(len(completion) - len(tag) + 1)
+                if completion[i:i + len(tag)] == tag), None)
+    if routing != "reread" or end is None:
+        return [(prompt, completion)]
+    return [(prompt, completion[:end]), (prompt + completion[:end], completion[end:])]
 
 
 class RouteState:
@@ -62,6 +92,7 @@ class RouteState:
         self.tag = tag
         self.length = 0  # columns fed so far, equal to the length of the cache
         self.seen = torch.zeros(batch_size, dtype=torch.bool, device=device)
+        self.again = self.seen.clone()  # rows of `reread` that verification reads as a whole
         # The last searched tokens of each row, one fewer than the tag has; -1 = none yet.
         self._recent = torch.full((batch_size, len(tag) - 1), -1, device=device)
 
@@ -77,6 +108,8 @@ class RouteState:
                              f"{len(self.seen)} rows and takes ({len(self.seen)}, T >= 1)")
         if searched is None:
             searched = torch.ones_like(tokens, dtype=torch.bool)
+        if self.routing == "reread" and not self.length:  # the prompt decides, once
+            self.again = _ends_with(self.tag, tokens, searched.cumsum(1) == 0)
         self.length += tokens.shape[1]
         if self.routing == "single":
             return torch.zeros_like(tokens, dtype=torch.bool)
@@ -91,7 +124,7 @@ class RouteState:
         mask = self.seen[:, None] | (found[:, earlier:].cumsum(1) > 0)
         self.seen = mask[:, -1]
         self._recent = packed[:, packed.shape[1] - earlier:]
-        return mask
+        return self.again[:, None].expand_as(mask) if self.routing == "reread" else mask
 
 
 NAMES = ("reasoning", "verification")
@@ -132,7 +165,7 @@ class Router:
         if self.routing == "single" and mask.any():
             raise ValueError("the routing is 'single', but the mask lets verification act on "
                              f"{int(mask.sum())} tokens; call route(..., routing='single')")
-        silent = {self.names[0]: mask if self.routing == "switch" else mask & False}
+        silent = {self.names[0]: mask & False if self.routing == "stack" else mask}
         silent.update({name: ~mask for name in self.names[1:]})
         acting = {}
         for name, where in silent.items():

@@ -31,14 +31,22 @@ class Encoded:
 
     groups[t] is the loss group of the token at position t (the one that is predicted from
     what stands before it), or IGNORE; the first `prompt_length` tokens are the question.
+    second: what else of the same trace is read in the same step, see `readings`.
     """
 
     input_ids: list[int]
     groups: list[int]
     prompt_length: int
+    second: Encoded | None = None
 
     def __len__(self) -> int:
-        return len(self.input_ids)
+        """Tokens of the longer reading."""
+        return max(len(reading.input_ids) for reading in self.readings)
+
+    @property
+    def readings(self) -> tuple[Encoded, ...]:
+        """This one, and the second if there is one."""
+        return (self, self.second) if self.second else (self,)
 
 
 def prompt_text(question: str) -> str:
@@ -117,6 +125,30 @@ def encode(tokenizer, question: str, trace: Trace, max_length: int, wrong_execut
     return Encoded(ids, groups, prompt_length) if len(ids) <= max_length else None
 
 
+def tag_end(row: Encoded, tag: list[int]) -> int:
+    """The position behind a completion's first VERIFY tag, the end where there is none."""
+    ids, width = row.input_ids, len(tag)
+    return next((i + width for i in range(row.prompt_length, len(ids) - width + 1)
+                 if ids[i:i + width] == tag), len(ids))
+
+
+def paired(row: Encoded, tag: list[int], routing: str, twin: Encoded | None = None) -> Encoded:
+    """A row as two readings, where the adapters learn from different texts.
+
+    twin: the right trace of the same problem, from which what stands before VERIFY is then
+    learned, and VERIFY alone from the row. Under `reread` the second reading is a prompt as
+    far as the VERIFY tag and what follows. Else the row as it is.
+    """
+    end = tag_end(row, tag)
+    if routing != "reread" and twin is None:
+        return row
+    first = twin or row
+    before = tag_end(first, tag)
+    second = Encoded(row.input_ids, [IGNORE] * end + row.groups[end:],
+                     end if routing == "reread" else row.prompt_length)
+    return Encoded(first.input_ids[:before], first.groups[:before], first.prompt_length, second)
+
+
 def free_text(trace: Trace) -> str:
     """EXECUTE's lines in a row and the answer, without stages, tags, plan or checks.
 
@@ -150,12 +182,12 @@ def partial_ids(tokenizer, question: str, text: str) -> list[int]:
 
 def collate(rows: list[Encoded], pad_id: int) -> dict[str, torch.Tensor]:
     """Right-padded batch: input_ids, attention_mask, groups (B, T); prompt_lengths (B,)."""
-    width = max(map(len, rows))
+    width = max(len(row.input_ids) for row in rows)
 
     def padded(lists, filler):
         return torch.tensor([values + [filler] * (width - len(values)) for values in lists])
 
     return {"input_ids": padded([row.input_ids for row in rows], pad_id),
-            "attention_mask": padded([[1] * len(row) for row in rows], 0),
+            "attention_mask": padded([[1] * len(row.input_ids) for row in rows], 0),
             "groups": padded([row.groups for row in rows], IGNORE),
             "prompt_lengths": torch.tensor([row.prompt_length for row in rows])}

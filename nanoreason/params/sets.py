@@ -87,6 +87,7 @@ class _Prepares(_WithData):
         None, description=f"weights of {', '.join(ERRORS)}, 0 or more and not all 0; None: alike")
     allow_fewer: bool = False
     drop_ambiguous: bool = False
+    checks: Literal["rearranged", "digits"] = "rearranged"
 
     @field_validator("error_kinds")
     @classmethod
@@ -131,7 +132,7 @@ class TrainParams(_Prepares):
         "checkpoint_minutes", "checkpoint_gigabytes")
     by_content: ClassVar[tuple[str, ...]] = (
         "data", "data_path", "columns", "language", "error_kinds", "drop_ambiguous",
-        "max_length", "base", "reasoning_run")
+        "checks", "right_twins", "max_length", "base", "reasoning_run")
     run: Name | None = Field(None, description="text of letters, digits, dots, _ and -; None: "
                              "the name is made of what differs from the profile")
     base: Base = "nano"
@@ -148,7 +149,8 @@ class TrainParams(_Prepares):
     dynamic: Literal["none", "dwa"] = "none"
     normalise: Literal["stage", "token"] = "stage"
 
-    routing: Literal["switch", "stack", "single"] = "switch"
+    routing: Literal["switch", "stack", "single", "reread"] = "switch"
+    right_twins: bool = False
     form: Literal["staged", "free"] = Field(
         "staged", description="staged or free (one stage, in prose; the control)")
     phase: Literal["joint", "reasoning", "verification"] = "joint"

@@ -27,6 +27,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Iterator
+from itertools import chain
 
 import torch
 
@@ -148,7 +149,8 @@ class StepBatches(torch.utils.data.Sampler):
 
 
 class MicroBatches(torch.utils.data.Dataset):
-    """Rows by micro-batch: indexed with a list of row indices, gives the collated tensors.
+    """Rows by micro-batch: indexed with a list of row indices, gives lists of collated
+    tensors, one of the rows and, where some have one, one of their second readings.
 
     An empty list gives two tokens without loss: what a process computes, to take part in
     the exchange of gradients, where a step has no row for it.
@@ -160,16 +162,18 @@ class MicroBatches(torch.utils.data.Dataset):
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, indices: MicroBatch) -> dict[str, torch.Tensor]:
-        rows = [self.rows[i] for i in indices]
-        return collate(rows or [Encoded([self.pad_id] * 2, [IGNORE] * 2, 2)], self.pad_id)
+    def __getitem__(self, indices: MicroBatch) -> list[dict[str, torch.Tensor]]:
+        rows = [self.rows[i] for i in indices] or [Encoded([self.pad_id] * 2, [IGNORE] * 2, 2)]
+        second = [row.second for row in rows if row.second]
+        return [collate(part, self.pad_id) for part in (rows, second) if part]
 
 
 class StepLoader(torch.utils.data.DataLoader):
     """One item per optimiser step: the list of this process's collated micro-batches."""
 
     def __init__(self, rows: list[Encoded], pad_id: int, plan: StepBatches):
-        super().__init__(MicroBatches(rows, pad_id), batch_sampler=plan, collate_fn=list)
+        super().__init__(MicroBatches(rows, pad_id), batch_sampler=plan,
+                         collate_fn=lambda parts: [*chain.from_iterable(parts)])
 
     def set_epoch(self, epoch: int) -> None:
         """The Trainer's word for it; reaches the plan."""
@@ -218,12 +222,12 @@ def seconds_per_token(trainer, batches: list[MicroBatch]) -> float:
     training, data = model.training, MicroBatches(trainer.rows, trainer.pad_id)
     with torch.random.fork_rng([model.device] if model.device.type == "cuda" else []):
         for number, indices in enumerate(batches):
-            batch, began = data[indices], time.perf_counter()
-            counts = group_counts(batch["input_ids"], batch["groups"])
-            trainer.training_step(model, [batch], counts)  # ends when the device has
+            parts, began = data[indices], time.perf_counter()
+            counts = sum(group_counts(part["input_ids"], part["groups"]) for part in parts)
+            trainer.training_step(model, parts, counts)  # ends when the device has
             if number:
                 seconds += time.perf_counter() - began
-                tokens += batch["input_ids"].numel()
+                tokens += sum(part["input_ids"].numel() for part in parts)
     model.train(training)
     model.zero_grad()
     return seconds / tokens
@@ -238,7 +242,7 @@ def forecast_text(trainer, params) -> str:
     rows, plan, processes = trainer.rows, trainer.plan, trainer.args.world_size
     parts = memory_parts(trainer.model, params, max(map(len, rows)))
     listed = ", ".join(f"{name} {size / GIB:.2f}" for name, size in parts.items())
-    tokens = sum(map(len, rows))
+    tokens = sum(len(reading.input_ids) for row in rows for reading in row.readings)
     lines = [f"memory{' of each device' if processes > 1 else ''}: about "
              f"{sum(parts.values()) / GIB:.2f} GiB ({listed}), and the program's own",
              f"tokens: {tokens} in {len(rows)} traces, {params.epochs} times"]

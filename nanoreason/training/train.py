@@ -10,14 +10,15 @@ from contextlib import nullcontext
 from transformers import set_seed
 
 from nanoreason import environment, paths
-from nanoreason.data.prepare import prepare
+from nanoreason.data.filters import repaired
+from nanoreason.data.prepare import prepare, with_checks
 from nanoreason.environment import choose_device, choose_dtype
 from nanoreason.files import file_sha256
 from nanoreason.model.adapters import (adapter_parameters, adapters_sha256, attach_adapters,
                                        dequantized, save_adapters)
 from nanoreason.model.base import (Location, base_name, load_base, load_tokenizer,
                                    locate)
-from nanoreason.model.tokens import IGNORE, Encoded, encode, encode_free
+from nanoreason.model.tokens import IGNORE, Encoded, encode, encode_free, paired, tag_ids
 from nanoreason.params.sets import TrainParams
 from nanoreason.runs import Run, bring, find_run
 from nanoreason.stages import GROUPS
@@ -45,12 +46,14 @@ def training_records(params: TrainParams, reasoning: Run | None, tokenizer, devi
                       seed=params.seed, path=params.data_path, columns=params.columns,
                       kinds=params.error_kinds,
                       language=params.language, allow_fewer=params.allow_fewer,
-                      drop_ambiguous=params.drop_ambiguous, report=report)
+                      drop_ambiguous=params.drop_ambiguous, checks=params.checks,
+                      report=report)
     facts: dict = {"data": {key: report[key] for key in ("read", "kept", "reasons", "planted")}}
     folder = Run(paths.RUNS / params.run)
     if reasoning is None:
         return records, facts
     records, counts = add_on_policy(records, tokenizer, params, reasoning, folder, device)
+    records = with_checks(records, params.checks)
     planted = [record["planted"] for record in records if record["planted"]]
     left = Counter(error["kind"] for error in planted if error["origin"] == "planted")
     facts["data"]["planted"] = dict(sorted(left.items()))
@@ -62,16 +65,19 @@ def training_records(params: TrainParams, reasoning: Run | None, tokenizer, devi
     return records, facts
 
 
-def encode_records(tokenizer, records: list[dict], max_length: int, form: str = "staged"
+def encode_records(tokenizer, records: list[dict], max_length: int, form: str = "staged",
+                   routing: str = "switch", right_twins: bool = False
                    ) -> tuple[list[Encoded], dict]:
     """Training rows of prepared records, and what there is of them.
 
-    form: "staged", or "free" for `tokens.encode_free`.
+    form: "staged", or "free" for `tokens.encode_free`. routing, right_twins: see
+    `tokens.paired`; the twin of a trace with an error is what its repairs make of it.
 
     The counts: traces, `planted` (their EXECUTE carries no loss), too_long (left out), and
     supervised tokens by loss group.
     """
     rows, counts = [], Counter(traces=len(records), planted=0, too_long=0)
+    tag = tag_ids(tokenizer)
     for record in records:
         question, trace = record["question"], parse_trace(record["trace"])
         wrong = record["planted"] is not None
@@ -80,9 +86,13 @@ def encode_records(tokenizer, records: list[dict], max_length: int, form: str = 
         if row is None:
             counts["too_long"] += 1
             continue
+        if form == "staged":
+            row = paired(row, tag, routing, encode(
+                tokenizer, question, repaired(trace), max_length) if wrong and right_twins else None)
         rows.append(row)
         counts["planted"] += wrong
-        counts.update(f"{GROUPS[group]}_tokens" for group in row.groups if group != IGNORE)
+        counts.update(f"{GROUPS[group]}_tokens" for reading in row.readings
+                      for group in reading.groups if group != IGNORE)
     return rows, dict(counts)
 
 
@@ -90,7 +100,8 @@ def rows_sha256(rows: list[Encoded]) -> str:
     """Hexadecimal sha256 of the tokens and groups, in order: what was trained on."""
     digest = hashlib.sha256()
     for row in rows:
-        digest.update(repr((row.input_ids, row.groups)).encode())
+        for reading in row.readings:
+            digest.update(repr((reading.input_ids, reading.groups)).encode())
     return digest.hexdigest()
 
 
@@ -147,7 +158,8 @@ def train_here(params: TrainParams) -> Run | None:
         with first_before_others():
             tokenizer = load_tokenizer(params.base)
             records, of_data = training_records(params, reasoning, tokenizer, device)
-        rows, counts = encode_records(tokenizer, records, params.max_length, params.form)
+        rows, counts = encode_records(tokenizer, records, params.max_length, params.form,
+                                      params.routing, params.right_twins)
         what["rows_sha256"] = rows_sha256(rows)
         state = gathered(open_training(params, what) if main else None)[0]
         if state.finished:

@@ -16,6 +16,8 @@ from __future__ import annotations
 import json
 import math
 from contextlib import nullcontext
+from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 import torch
@@ -28,7 +30,7 @@ from nanoreason.files import write_json
 from nanoreason.host import Told, progress
 from nanoreason.model.adapters import adapter_parameters
 from nanoreason.model.router import route
-from nanoreason.model.tokens import IGNORE, Encoded, tag_ids
+from nanoreason.model.tokens import IGNORE, Encoded, tag_end, tag_ids
 from nanoreason.stages import GROUPS
 from nanoreason.training.batches import StepBatches, StepLoader
 from nanoreason.training.checkpoints import PARTIAL, Clock
@@ -78,13 +80,13 @@ def for_phase(row: Encoded, phase: str, tag: list[int]) -> Encoded:
     """
     if phase == "joint":
         return row
-    ids, width = row.input_ids, len(tag)
-    switch = next((i + width for i in range(row.prompt_length, len(ids) - width + 1)
-                   if ids[i:i + width] == tag), len(ids))
     before = phase == "reasoning"
+    if row.second:
+        return replace(row, second=None) if before else row.second
+    switch = tag_end(row, tag)
     groups = [group if (i < switch) == before else IGNORE
               for i, group in enumerate(row.groups)]
-    return Encoded(ids, groups, row.prompt_length)
+    return Encoded(row.input_ids, groups, row.prompt_length)
 
 
 class StepAwareTrainer(Trainer):
@@ -315,13 +317,15 @@ def tune(trainer: StepAwareTrainer) -> tuple[list[dict], dict]:
     without a finite value.
     """
     checkpoint, rows, clock = trainer.training.checkpoint, trainer.rows, trainer.clock
+    read = [*chain.from_iterable(row.readings for row in rows)]
     order_sha256 = trainer.plan.sha256()  # of the first epoch
     trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint.folder))
     summary = {"optimiser_steps": trainer.state.global_step,
                "skipped_steps": sum(record["skipped"] for record in trainer.records),
                "processes": trainer.args.world_size, "traces": len(rows),
-               "tokens": sum(map(len, rows)),
-               "supervised_tokens": sum(group != IGNORE for row in rows for group in row.groups),
+               "tokens": sum(len(reading.input_ids) for reading in read),
+               "supervised_tokens": sum(group != IGNORE for reading in read
+                                        for group in reading.groups),
                "padding_share": trainer.plan.padding_share(), "order_sha256": order_sha256,
                "planned_steps": trainer.state.max_steps, "finished": not clock.stopped,
                "resumed": trainer.training.starts - 1, "part_seconds": clock.seconds(),

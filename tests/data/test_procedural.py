@@ -7,16 +7,19 @@ from fractions import Fraction
 
 import pytest
 
+from nanoreason.arithmetic import read_equations
 from nanoreason.arithmetic.expression import is_vietnamese
+from nanoreason.data.errors import inject
 from nanoreason.data.prepare import prepare
 from nanoreason.data.problem import Operand, Step, compute, normalise_question
 from nanoreason.data.procedural import (BASE_SCALE, OOD_STEPS, SCALE, SPLITS, TRAIN_STEPS,
                                         hash_split, problems)
 from nanoreason.data.stories import load_words
-from nanoreason.data.verify_lines import (KINDS, check_line, procedural_trace, slip,
+from nanoreason.data.verify_lines import (KINDS, by_columns, check_line, procedural_trace, slip,
                                           write_check)
 from nanoreason.graph import dependency_graph
 from nanoreason.graph.quantities import quantities
+from nanoreason.trace import parse_trace, render_trace
 
 COUNT = 400
 
@@ -185,7 +188,7 @@ def test_the_bases_stories_have_smaller_numbers_than_tuning():
     from itertools import islice
 
     from nanoreason.arithmetic import evaluate
-    from nanoreason.model.nano import documents
+    from nanoreason.model.base_text import documents
 
     def largest(scale):
         return max(evaluate(solution.rsplit("The answer is ", 1)[1].split(".")[0])
@@ -194,3 +197,37 @@ def test_the_bases_stories_have_smaller_numbers_than_tuning():
     assert largest(BASE_SCALE) <= BASE_SCALE.largest < largest(SCALE) <= SCALE.largest
     made = list(problems("train", 300, 2))
     assert BASE_SCALE.largest < max(s.value for p in made for s in p.steps) <= SCALE.largest
+
+
+def test_checks_by_digits_say_nothing_by_their_form_and_are_as_right_as_the_trace():
+    forms = {}
+    for seed in range(60):
+        problem = next(problems("train", 1, seed))
+        right = by_columns(procedural_trace(problem))
+        assert by_columns(right) == right and parse_trace(render_trace(right)) == right
+        found = inject(problem, procedural_trace(problem), seed)
+        traces = [right] + ([by_columns(found[0])] if found else [])
+        for trace in traces:
+            rows = zip(trace.checks, problem.steps)
+            for number, (check, step) in enumerate(rows, 1):
+                assert all(e.holds for e in read_equations(check)), check
+                sign = "+" if step.operator in "+-" else "*"
+                assert read_equations(check)[-1].left.split()[1] == sign
+                forms.setdefault((step.operator, sign), set()).add(number == trace.verdict)
+                assert check.endswith("wrong") == (number == trace.verdict), check
+                flags = re.findall(r"(.)(.)([yn])(?=[ ,])", check.partition("want")[2])
+                assert flags and all((a == b) == (flag == "y") for a, b, flag in flags)
+            assert trace.repairs == () or all(
+                e.holds for line in trace.repairs for e in read_equations(line))
+            assert len(trace.repairs) == (len(problem.steps) - trace.verdict + 1
+                                          if trace.verdict else 0)
+    assert all(seen == {True, False} for seen in forms.values()) and len(forms) == 4
+
+
+def test_prepare_writes_checks_by_digits_where_asked():
+    plain, digits = (prepare("procedural", total=20, seed=4, checks=checks)
+                     for checks in ("rearranged", "digits"))
+    for one, other in zip(plain, digits, strict=True):
+        before, after = (record["trace"].partition("[VERIFY]")[0] for record in (one, other))
+        assert before == after and one["trace"] != other["trace"] and " want " in other["trace"]
+        assert {**one, "trace": ""} == {**other, "trace": ""}

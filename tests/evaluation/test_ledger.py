@@ -38,6 +38,8 @@ MENDED = {"verdict": "step 2 is wrong\n2. 21 - 5 = 16", "a2": "16"}
     ("17 + 5 = 22, want 22, correct", "011", False),   # the wanted value is another
     ("12 + 9 = 21, want 21, correct", "011", False),
     ("17 + 5:7 + 5 = 12;1 + 1 = 2;22, want 21, wrong", "111", True),  # digit by digit
+    ("17 + 5: 7 + 5 = 12;1 + 1 = 2;17 + 5 = 22, want 21: 21n 22y, wrong", "111", True),
+    ("17 + 5: 7 + 5 = 12;1 + 1 = 2;17 + 5 = 22, want 21: 21n 22y, correct", "110", False),
     ("17 + 5 = 2[PLAN], want 21, wrong", "100", True),  # no result can be read
     ("all is well", "000", False),
 ])

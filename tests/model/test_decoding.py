@@ -1,7 +1,9 @@
 """Batched, cached, switched decoding against one full forward; on the real nano base."""
 from __future__ import annotations
 
+import copy
 from contextlib import nullcontext
+from dataclasses import replace
 
 import pytest
 import torch
@@ -74,6 +76,43 @@ def test_the_adapter_after_the_tag_matters(setup, requests):
     with torch.no_grad(), model.router.full(mask):
         switched = model(input_ids=ids).logits[0, -1]
     assert (alone - switched).abs().max() > 0.1
+
+
+def plainly(model, ids, name, count):
+    """Greedy tokens of one adapter, without a cache."""
+    new = []
+    with torch.no_grad(), model.router.only(name):
+        for _ in range(count):
+            new.append(int(model(input_ids=torch.tensor([ids + new])).logits[0, -1].argmax()))
+    return new
+
+
+def test_reread_is_one_request_to_each_adapter(setup, requests):
+    """What `reasoning` writes as far as the tag, then what `verification` writes behind it."""
+    model, tokenizer = setup
+    free = [plainly(model, request.input_ids, "reasoning", 12) for request in requests]
+    tag = free[0][2:4]  # of every row that writes it too; the given rows hold it already
+    again = copy.deepcopy(model)
+    again.router.routing = "reread"
+    asked = [replace(r, input_ids=r.input_ids + tag) if number % 2 else r
+             for number, r in enumerate(requests)]
+    decoder = Decoder(again, tag, NO_END, tokenizer.pad_token_id, 12)
+    counted = []
+    found = dict(pair for ended in decoder.decode(asked, 10**6, counted.append) for pair in ended)
+    switched = 0
+    for number, request in enumerate(asked):
+        wanted = plainly(model, request.input_ids, "verification", 12) if number % 2 else \
+            plainly(model, request.input_ids, "reasoning", 12)
+        end = next((i + 2 for i in range(11) if wanted[i:i + 2] == tag), None)
+        if not number % 2 and end:
+            switched += 1
+            wanted[end:] = plainly(model, request.input_ids + wanted[:end], "verification",
+                                   12 - end)
+        assert found[number] == wanted
+    assert switched and sum(counted) == len(asked)
+    ended = Decoder(again, tag, NO_END, tokenizer.pad_token_id, 12, stop_at_tag=True)
+    stopped = dict(pair for ended in ended.decode(asked[:1], 10**6) for pair in ended)
+    assert stopped[0] == free[0][:4]
 
 
 def test_a_batch_gives_what_each_row_gives_alone(setup, requests):

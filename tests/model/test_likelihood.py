@@ -1,4 +1,5 @@
 """Log-probabilities of what a text hangs on, against one full forward of each text alone."""
+import copy
 import random
 
 import pytest
@@ -9,7 +10,7 @@ from nanoreason.data.procedural import problems
 from nanoreason.data.verify_lines import procedural_trace
 from nanoreason.model.base import load_base
 from nanoreason.model.likelihood import likelihoods
-from nanoreason.model.tokens import EXECUTE, encode, tag_ids
+from nanoreason.model.tokens import EXECUTE, encode, tag_end, tag_ids
 from nanoreason.trace import render_trace
 from nanoreason.training import attach_adapters, route
 
@@ -87,3 +88,22 @@ def test_what_a_text_lacks_is_none_and_a_base_without_adapters_is_read_too(trace
     assert found[:2] == [nothing, nothing]
     assert found[2]["execute_min"] < 0 and found[2]["answer"] is None
     assert None not in found[3].values()
+
+
+def test_under_reread_verify_is_judged_by_its_own_reading(setup, traces):
+    model, tokenizer = setup
+    again = copy.deepcopy(model)
+    again.router.routing = "reread"
+    question, trace = traces[1]
+    row = {"question": question, "text": render_trace(trace)}
+    (found,), (switched,) = (list(likelihoods(m, tokenizer, [row])) for m in (again, model))
+    encoded = encode(tokenizer, question, trace, 10**6)
+    ids, end = torch.tensor([encoded.input_ids]), tag_end(encoded, tag_ids(tokenizer))
+    with torch.no_grad(), model.router.only("verification"):
+        values = model(input_ids=ids).logits[0, :-1].log_softmax(-1).gather(1, ids[0, 1:, None])
+    words = [i for i in range(end, len(encoded)) if tokenizer.decode(ids[0, i]).strip() in (
+        "correct", "wrong")]
+    assert [value for _, value in found["decisions"]] == pytest.approx(
+        [values[i - 1].item() for i in words], abs=1e-4)
+    assert found["execute_min"] == pytest.approx(switched["execute_min"], abs=1e-4)
+    assert found["answer"] != pytest.approx(switched["answer"], abs=1e-2)

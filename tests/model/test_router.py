@@ -10,7 +10,7 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig, DynamicCache
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
-from nanoreason.model.router import NAMES, RouteState
+from nanoreason.model.router import NAMES, RouteState, readings
 from nanoreason.training import attach_adapters, route
 from nanoreason.model.adapters import (adapter_parameters, keep_trainable_4bit, load_adapters,
                                        save_adapters)
@@ -232,6 +232,29 @@ def test_any_cutting_into_steps_gives_the_mask_of_the_whole(tag):
 
 
 # --- one forward, cached decoding, real switching ---------------------------------------
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_under_reread_a_row_is_of_one_adapter_as_its_prompt_ends(side):
+    rows = [([1, 2, *TAG], [4, 5]), ([1, 2], [*TAG, 6]), ([*TAG, 3], [4]), ([7, 8], [9, 1, 2])]
+    ids, attention = padded([prompt + completion for prompt, completion in rows], side)
+    lengths = [len(prompt) for prompt, _ in rows]
+    mask = route(ids, attention, lengths, TAG, "reread")
+    assert mask.all(1).tolist() == [True, False, False, False] == mask.any(1).tolist()
+    if side == "left":
+        prompts, _ = padded([prompt for prompt, _ in rows], side)
+        searched = torch.zeros_like(prompts, dtype=torch.bool)
+        state = RouteState(4, TAG, "reread")
+        assert (state.feed(prompts, searched) == mask[:, :1]).all()
+        assert (state.feed(torch.tensor([[7], [1], [1], [9]])) == mask[:, :1]).all()
+
+
+def test_readings_of_a_text_are_cut_behind_its_first_tag():
+    text = [4, *TAG, 5, *TAG, 6]
+    assert readings([1], text, TAG, "reread") == [
+        ([1], [4, *TAG]), ([1, 4, *TAG], [5, *TAG, 6])]
+    assert readings([1], text, TAG, "switch") == [([1], text)]
+    assert readings(TAG, [4, 7, 8], TAG, "reread") == [(TAG, [4, 7, 8])]
+
 
 @pytest.mark.parametrize("routing", ["switch", "stack", "single"])
 def test_full_forward_equals_cached_decoding_equals_switching(base, routing):

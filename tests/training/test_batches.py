@@ -86,7 +86,7 @@ def test_a_process_without_a_row_takes_two_silent_tokens():
     single = [list(StepBatches([9] * 5, 4, 4, 99, 0, processes=4, rank=r)) for r in range(4)]
     last = min(range(2), key=lambda s: sum(len(part) for rank in single for part in rank[s]))
     assert sorted(rank[last] for rank in single)[:3] == [[[]]] * 3
-    silent = MicroBatches([], pad_id=6)[[]]
+    silent, = MicroBatches([], pad_id=6)[[]]
     assert silent["input_ids"].tolist() == [[6, 6]]
     assert silent["groups"].tolist() == [[IGNORE] * 2]
 
@@ -102,6 +102,20 @@ def test_the_loader_gives_one_step_at_a_time_and_follows_the_epoch():
         for item, parts in zip(items, steps, strict=True):
             for batch, part in zip(item, parts, strict=True):
                 assert batch["attention_mask"].sum(1).tolist() == [len(rows[i]) for i in part]
+
+
+def test_second_readings_stand_in_a_micro_batch_of_their_own():
+    second = [Encoded([8] * n, [3] * n, 2) for n in (5, 9)]
+    rows = [Encoded([7] * 4, [0] * 4, 1, second[0]), Encoded([7] * 6, [0] * 6, 1),
+            Encoded([7] * 3, [0] * 3, 1, second[1])]
+    assert [len(row) for row in rows] == [5, 6, 9]
+    first, again = MicroBatches(rows, pad_id=0)[[0, 1, 2]]
+    assert first["attention_mask"].sum(1).tolist() == [4, 6, 3]
+    assert again["attention_mask"].sum(1).tolist() == [5, 9]
+    assert again["prompt_lengths"].tolist() == [2, 2]
+    steps = StepBatches([len(row) for row in rows], 3, 3, 99, 0)
+    (step,) = StepLoader(rows, 0, steps)
+    assert [len(batch["input_ids"]) for batch in step] == [3, 2]
 
 
 def test_what_cannot_be_planned_is_refused():

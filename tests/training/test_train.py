@@ -13,16 +13,18 @@ from peft import PeftModel
 
 from nanoreason import paths, runs
 from nanoreason.training.batches import StepBatches
-from nanoreason.model.tokens import IGNORE
 from nanoreason.model.base import load_base, load_tokenizer, locate
 from nanoreason.params import TrainParams
+from nanoreason.data.prepare import prepare
 from nanoreason.data.procedural import problems
 from nanoreason.data.verify_lines import procedural_trace
-from nanoreason.model.tokens import TRANSITION, encode, tag_ids
+from nanoreason.model.tokens import IGNORE, TRANSITION, encode, tag_end, tag_ids
 from nanoreason.training.trainer import (SKIPS, NonFiniteError, StepAwareTrainer, for_phase,
                                          rebuilt_totals, training_arguments)
 from nanoreason.training.resume import load_run
+from nanoreason.trace import parse_trace
 from nanoreason.training import train
+from nanoreason.training.train import encode_records
 
 SMALL = {"profile": "nano", "traces": 64, "epochs": 1, "batch_size": 16, "micro_batch_size": 16,
          "seed": 5}
@@ -161,6 +163,41 @@ def test_phases_split_the_loss_at_the_tag():
     assert set(reasoning.groups[switch:]) == {IGNORE} == set(verification.groups[:switch])
     for i, group in enumerate(row.groups):
         assert {reasoning.groups[i], verification.groups[i]} == {group, IGNORE}
+
+
+@pytest.mark.parametrize("routing", ["switch", "reread"])
+def test_a_right_twin_teaches_execute_and_the_wrong_trace_verify_alone(routing):
+    tokenizer, tag = load_tokenizer("nano"), tag_ids(load_tokenizer("nano"))
+    records = prepare("procedural", total=4, error_share=0.5, seed=3)
+    rows, counts = encode_records(tokenizer, records, 1000, "staged", routing, right_twins=True)
+    assert counts["planted"] == 2
+    for record, row in zip(records, rows, strict=True):
+        trace = parse_trace(record["trace"])
+        if routing == "switch" and not record["planted"]:
+            assert row.second is None and set(row.groups) == {IGNORE, *range(5)}
+            continue
+        first, second = row.readings
+        text = tokenizer.decode(first.input_ids)
+        assert text.endswith("[VERIFY]\n") and f"Result: {record['answer']}\n" in text
+        assert "EXECUTE]\n1. " in text and set(first.groups) == {IGNORE, 0, 1, 2, TRANSITION}
+        whole = encode(tokenizer, record["question"], trace, 1000)
+        end = tag_end(whole, tag)
+        assert second.input_ids == whole.input_ids
+        assert second.groups == [IGNORE] * end + whole.groups[end:]
+        assert second.prompt_length == (end if routing == "reread" else whole.prompt_length)
+        assert [for_phase(row, phase, tag) for phase in ("reasoning", "verification")] == [
+            replace(first, second=None), second]
+
+
+def test_under_reread_neither_adapter_learns_from_what_the_other_reads(trained):
+    runs = {weight: trained(routing="reread", right_twins=True, verify_weight=weight,
+                            transition_weight=0.0, normalise="token") for weight in (0.0, 1.0)}
+    still = runs[0.0].read_metrics()
+    assert (still["verification_update_norm"] == 0).all()
+    assert (still["reasoning_update_norm"] > 0).any()
+    assert (runs[1.0].read_metrics()["verification_update_norm"] > 0).any()
+    rebuilt = rebuilt_totals(runs[1.0].read_metrics(), "token")
+    assert rebuilt.values == pytest.approx(runs[1.0].read_metrics()["total"].values, abs=1e-5)
 
 
 def test_each_adapter_loads_with_plain_peft_and_the_pair_with_one_call(trained):
