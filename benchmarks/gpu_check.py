@@ -21,7 +21,7 @@ from nanoreason.data.prepare import prepare
 from nanoreason.environment import choose_device
 from nanoreason.model.adapters import adapter_parameters
 from nanoreason.model.base import NANO, load_tokenizer
-from nanoreason.model.decoding import GrowingCache
+from nanoreason.model.decoding import CACHE, GrowingCache
 from nanoreason.model.router import RouteState
 from nanoreason.model.tokens import collate, tag_ids
 from nanoreason.training import attach_adapters, route, step_aware_loss
@@ -67,8 +67,8 @@ def cached_logits(model, rows: list, tag: list[int], pad: int) -> list[torch.Ten
         positions = (real.cumsum(1) - 1).clamp(min=0)[:, -tokens.shape[1]:]
         with model.router.cached(state, tokens, cache, searched), torch.no_grad():
             output = model(input_ids=tokens, attention_mask=real, position_ids=positions,
-                           past_key_values=cache, use_cache=True, logits_to_keep=1)
-        cache, searched = output.past_key_values, None
+                           use_cache=True, logits_to_keep=1, **{CACHE: cache})
+        cache, searched = getattr(output, CACHE), None
         logits.append(output.logits[:, -1])
         tokens = torch.tensor([[row.input_ids[min(row.prompt_length + step, len(row) - 1)]]
                                for row in rows], device=device)

@@ -28,7 +28,7 @@ from threading import Event, Lock
 
 from nanoreason import paths
 from nanoreason.files import write_text
-from nanoreason.host import Told
+from nanoreason.host import GivenError, Told
 
 HUB = "https://router.huggingface.co/v1"  # the hub's providers, in OpenAI's form
 SECONDS = 300.0  # of a try, from the connection to the last byte
@@ -89,7 +89,7 @@ class Client:
     def __post_init__(self):
         for name, least in (("parallel", 1), ("retries", 0)):
             if getattr(self, name) < least:
-                raise ValueError(f"{name} must be {least} or more, not {getattr(self, name)!r}")
+                raise GivenError(f"{name} must be {least} or more, not {getattr(self, name)!r}")
 
     def map(self, work: Callable, items: Iterable) -> Iterator:
         """`work` of each item, which may `ask`, in order; twice `parallel` are read ahead.
@@ -197,7 +197,7 @@ def endpoint(url: str | None, token: str | None = None, seconds: float = SECONDS
                                 + "; an endpoint of your own needs teacher_url")
     address = f"{(url or HUB).rstrip('/')}/{path}"
     if not address.startswith(("http://", "https://")):
-        raise ValueError(f"the address {url!r} is refused: it must begin with http:// or "
+        raise GivenError(f"the address {url!r} is refused: it must begin with http:// or "
                          "https://, for example http://127.0.0.1:8000/v1")
     headers = {"Authorization": f"Bearer {(token or 'none').strip()}",
                "Content-Type": "application/json", "Accept-Encoding": "identity"}

@@ -69,7 +69,7 @@ def export(run: str, folder: str | Path, base: str | None = None, merged: str | 
     first, *others = routing["adapters"]
     if merged not in (None, *routing["adapters"]):
         raise RunError(f"merged is {merged!r}; run {run} has {', '.join(routing['adapters'])}")
-    if folder.exists() and any(folder.iterdir()):
+    if folder.is_file() or folder.exists() and any(folder.iterdir()):
         raise RunError(f"{folder} holds something already: give a new folder")
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer, own = load_tokenizer(params["base"]), params["base"] == "nano"
@@ -162,9 +162,11 @@ def _after_tag(routing: str) -> str:
     """The lines of the snippet that let the verification adapter go on."""
     act = 'model.base_model.set_adapter(["default", "verification"])' if routing == "stack" \
         else 'model.set_adapter("verification")'
-    cache = "" if routing == "reread" else "past_key_values=out.past_key_values, "
+    before, given = ("", "out.sequences") if routing == "reread" else (
+        "rest = dict(out)  # keys and values, under the name that this transformers gives them\n",
+        'rest.pop("sequences"), **rest')
     return f'''model.load_adapter(place, "verification", subfolder="verification")
 {act}
 rules.eos_token_id, rules.stop_strings = tokenizer.eos_token_id, None  # to the end
-out = model.generate(out.sequences, {cache}generation_config=rules)
+{before}out = model.generate({given}, generation_config=rules)
 '''

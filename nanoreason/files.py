@@ -30,7 +30,7 @@ from typing import Any
 import yaml
 from filelock import FileLock, Timeout
 
-from nanoreason.host import Told
+from nanoreason.host import GivenError, Told
 
 SHOWN = 120  # characters of a value in a message
 PATIENCE = 3.0  # seconds that a process waits for one that is about to end
@@ -224,7 +224,7 @@ def to_json(value: Any, indent: int | None = None) -> str:
         return json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False,
                           default=_plain)
     except ValueError as error:
-        raise ValueError(f"{error}: write None where a value was not measured") from None
+        raise GivenError(f"{error}: write None where a value was not measured") from None
 
 
 def _plain(value: Any) -> Any:

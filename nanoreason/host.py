@@ -35,6 +35,14 @@ class Told(Exception):
         return [f"{type(self).__name__}: {self}"]
 
 
+class GivenError(Told, ValueError):
+    """A value that makes no sense, or a name that is none, in one sentence."""
+
+
+class AbsentError(Told, FileNotFoundError):
+    """A file or folder that is not there, in one sentence that says where it comes from."""
+
+
 class _Lines(tqdm):
     """Progress as whole lines, at most one every SECONDS; nothing where it is over sooner."""
 

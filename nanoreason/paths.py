@@ -49,12 +49,12 @@ STUDY = BUILD / "study"  # executed notebooks of `make study`
 def asset(name: str) -> Path:
     """Path of a file or folder that ships with the package, e.g. `asset("nano")`.
 
-    Raises FileNotFoundError, with what is there, if the package does not hold it.
+    Raises AbsentError, with what is there, if the package does not hold it.
     """
     path = ASSETS / name
     if not path.exists():
         there = ", ".join(sorted(p.name for p in ASSETS.glob("*"))) or "nothing"
-        raise FileNotFoundError(f"no asset {name!r} in {ASSETS}: it holds {there}")
+        raise host.AbsentError(f"no asset {name!r} in {ASSETS}: it holds {there}")
     return path
 
 

@@ -421,6 +421,7 @@ def find_run(name: str) -> Run:
 
     Raises RunError, with the names that there are, if there is none.
     """
+    name = str(name)
     for parent in (paths.RUNS, *host.attached(), paths.RESULTS):
         if _NAME.fullmatch(name) and (parent / name).is_dir():
             return Run(parent / name)

@@ -23,6 +23,7 @@ from nanoreason.evaluation.generate import generate_traces, load_writer
 from nanoreason.evaluation.prompting import candidates, complete
 from nanoreason.figures.trace_view import MARK_COLOURS, TraceView, page, safe, visible
 from nanoreason.files import write_text
+from nanoreason.host import GivenError
 from nanoreason.model.base import load_base
 from nanoreason.runs import RunError, find_run
 from nanoreason.stages import RESULT, Stage
@@ -32,6 +33,7 @@ SENTENCES = yaml.safe_load(paths.asset("solution.yaml").read_text(encoding="utf-
 PROMPT = "told, two examples"  # of a base without adapters, see `prompting.candidates`
 TEMPERATURE = 0.7  # of several samples
 BATCH_TOKENS = 65536
+MOST = 4096  # samples, and tokens of one
 load_base = lru_cache(maxsize=1)(load_base)
 
 
@@ -147,11 +149,12 @@ def solve(question: str, run: str = "nano-reference", *, base: str | None = None
     there are, for an unknown run.
     """
     if not isinstance(question, str) or not question.strip():
-        raise ValueError(f"question is {question!r}; give the text of a word problem")
-    if isinstance(samples, bool) or not isinstance(samples, int) or samples < 1:
-        raise ValueError(f"samples is {samples!r}; give a whole number, 1 or more")
+        raise GivenError(f"question is {question!r}; give the text of a word problem")
+    for name, value in (("samples", samples), ("max_new_tokens", max_new_tokens)):
+        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MOST:
+            raise GivenError(f"{name} is {value!r}; give a whole number, 1 to {MOST}")
     if language not in (None, *SENTENCES):
-        raise ValueError(f"language is {language!r}; give {' or '.join(SENTENCES)}, or None for "
+        raise GivenError(f"language is {language!r}; give {' or '.join(SENTENCES)}, or None for "
                          "that of the question")
     rows = [{"problem_id": "question", "sample": sample, "setting": "natural",
              "question": question.strip(), "text": ""} for sample in range(samples)]

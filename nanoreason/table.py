@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nanoreason.files import write_text
+from nanoreason.host import GivenError
 
 
 @dataclass(frozen=True, repr=False)
@@ -25,7 +26,7 @@ class Table:
     def __post_init__(self):
         for number, row in enumerate(self.rows, 1):
             if len(row) != len(self.columns):
-                raise ValueError(f"row {number} of {self.title!r} has {len(row)} cells for "
+                raise GivenError(f"row {number} of {self.title!r} has {len(row)} cells for "
                                  f"{len(self.columns)} columns")
 
     @classmethod

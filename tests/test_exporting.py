@@ -40,8 +40,11 @@ def solved():
     return nanoreason.solve(QUESTION).text
 
 
-def generate(model, folder, sequence=None, cache=None, **rules):
-    """The new sequence and its cache: after the question, or after a sequence with its cache."""
+def generate(model, folder, sequence=None, cache={}, **rules):
+    """The new sequence and its cache: after the question, or after a sequence with its cache.
+
+    cache: by its name, which depends on the version of transformers.
+    """
     tokenizer = AutoTokenizer.from_pretrained(folder)
     if sequence is None:
         sequence = tokenizer.apply_chat_template(
@@ -49,8 +52,8 @@ def generate(model, folder, sequence=None, cache=None, **rules):
             return_tensors="pt", return_dict=True)["input_ids"]
     config = GenerationConfig.from_pretrained(folder)
     config.update(return_dict_in_generate=True, **rules)
-    out = model.eval().generate(sequence, generation_config=config, past_key_values=cache)
-    return out.sequences, out.past_key_values, tokenizer
+    out = dict(model.eval().generate(sequence, generation_config=config, **cache))
+    return out.pop("sequences"), out, tokenizer
 
 
 def written(sequence, tokenizer):
@@ -159,7 +162,8 @@ def test_what_is_pushed_is_exactly_this_folder_and_its_card_is_validated(folder)
 
 
 @pytest.mark.parametrize("given, sentence", [
-    ({"run": "nan-reference"}, "nano-reference"), ({"merged": "both"}, "reasoning, verification")])
+    ({"run": "nan-reference"}, "nano-reference"),
+    ({"run": "nano-reference-no-verify"}, "has no adapters"), ({"merged": "both"}, "reasoning, verification")])
 def test_what_cannot_be_exported_is_refused(tmp_path, given, sentence):
     with pytest.raises(RunError, match=sentence):
         nanoreason.export(**{"run": RUN, "folder": tmp_path / "new"} | given)
@@ -167,8 +171,9 @@ def test_what_cannot_be_exported_is_refused(tmp_path, given, sentence):
 
 def test_a_folder_that_holds_something_is_left_alone(folder):
     before = sorted(folder.rglob("*"))
-    with pytest.raises(RunError, match="holds something already"):
-        nanoreason.export(RUN, folder)
+    for place in (folder, folder / "README.md"):
+        with pytest.raises(RunError, match="holds something already"):
+            nanoreason.export(RUN, place)
     assert sorted(folder.rglob("*")) == before
 
 

@@ -172,6 +172,36 @@ def test_a_wrong_parameter_is_refused_in_one_sentence_without_what_computes(tmp_
                                "training traces, 1 or more"]
 
 
+WRONG = {
+    "nanoreason.solve(' ')": "GivenError: question is ' '; give the text of a word problem",
+    "nanoreason.solve('1 + 1?', 'nano-reference-no-verify')": "RunError: run nano-reference-no-",
+    "nanoreason.solve('1 + 1?', 5)": "RunError: no run '5' in ",
+    "nanoreason.solve('1 + 1?', base='/no/such')": "AbsentError: base '/no/such' cannot be loaded",
+    "nanoreason.solve('1 + 1?', max_new_tokens=10**9)": "GivenError: max_new_tokens is 1000000000",
+    "nanoreason.export('smollm2-gsm8k', 'new')": "RunError: run smollm2-gsm8k has no adapters",
+    "list(load_problems('gsm8k', '/no/such'))": "AbsentError: /no/such is no file or folder",
+    "list(load_problems('gsm8k@main'))": "AbsentError: gsm8k (revision main) cannot be read",
+    "list(teach([], 'mine'))": "GivenError: teacher 'mine' is unknown",
+    "self_verification([row | {'setting': s} for s in ('natural', 'clean')])": "GivenError: rows "}
+
+
+def test_what_a_user_gives_wrong_is_told_in_one_sentence(tmp_path):
+    """In a kernel: no traceback of ours, whichever room refuses it."""
+    begin = ("import nanoreason\nfrom nanoreason.data import load_problems, teach\n"
+             "from nanoreason.evaluation import self_verification\n"
+             "row = {'id': 1, 'text': '', 'question': '', 'gold': '1'}")
+    cells = [new_code_cell(code, metadata={"tags": ["raises-exception"]}) for code in WRONG]
+    book = new_notebook(cells=[new_code_cell(begin), *cells], metadata={
+        "kernelspec": {"name": "python3", "display_name": "x", "language": "python"}})
+    nbformat.write(book, tmp_path / "in.ipynb")
+    assert papermill("in.ipynb", "out.ipynb", cwd=tmp_path).returncode != 0
+    shown = [cell.outputs[-1].traceback for cell in
+             nbformat.read(tmp_path / "out.ipynb", as_version=4).cells if cell.source in WRONG]
+    assert [len(lines) for lines in shown] == [1] * len(WRONG), shown
+    for (line,), sentence in zip(shown, WRONG.values()):
+        assert line.startswith(sentence) and "\n" not in line
+
+
 def execute(number, **given):
     """The names that the cells of a notebook leave, run here with these parameters."""
     path, shell = next(p for p in NOTEBOOKS if p.stem.startswith(number)), InteractiveShell()

@@ -140,6 +140,19 @@ def test_module_runs_no_text_and_unpickles_nothing(path):
                     ("shell", "True")), f"{path.name}:{node.lineno}"
 
 
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
+def test_module_raises_errors_that_a_notebook_tells_in_a_sentence(path):
+    """Of what was given wrong; a RuntimeError or TypeError is a fault of ours, with its traceback.
+
+    See `host.Told`.
+    """
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
+            assert ast.unparse(node.exc.func) not in (
+                "ValueError", "KeyError", "OSError", "FileNotFoundError", "ConnectionError"), \
+                f"{path.name}:{node.lineno}"
+
+
 # -- the wheel
 
 def copy_of_checkout(target):

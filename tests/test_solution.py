@@ -125,7 +125,8 @@ def test_a_base_alone_is_asked_for_the_four_stages(monkeypatch):
 
 @pytest.mark.parametrize("given, sentence", [
     ({"question": " "}, "question is ' '"), ({"samples": 0}, "samples is 0"),
-    ({"samples": True}, "samples is True"), ({"language": "fr"}, "language is 'fr'")])
+    ({"samples": True}, "samples is True"),
+    ({"max_new_tokens": 0}, "max_new_tokens is 0"), ({"max_new_tokens": 5000}, "1 to 4096"), ({"language": "fr"}, "language is 'fr'")])
 def test_wrong_values_are_refused(given, sentence):
     with pytest.raises(ValueError, match=sentence):
         nanoreason.solve(**{"question": QUESTION} | given)

@@ -24,6 +24,7 @@ from nanoreason.evaluation.rows import read_rows
 from nanoreason.evaluation.self_verification import STATISTICS, count_table, self_verification
 from nanoreason.figures.plots import BLACK, GREY, RED, draw_not_run
 from nanoreason.figures.tables import NOT_RUN, NOTHING, Table
+from nanoreason.host import GivenError
 from nanoreason.stages import Stage
 
 MATTERS = 0.02  # two points
@@ -136,7 +137,7 @@ def answer(grid: Grid, hypothesis: Hypothesis, least: int = SEEDS) -> Answer:
               for runs in conditions]
     problems = tables[0][0]
     if tables[-1][0] != problems:
-        raise ValueError(f"conditions {hypothesis.first} and {hypothesis.second} answered "
+        raise GivenError(f"conditions {hypothesis.first} and {hypothesis.second} answered "
                          "different problems: run them anew under one name")
     counts = np.concatenate([table for _, table in tables], axis=2)
     statistic, width = STATISTICS[hypothesis.of], counts.shape[2] // len(tables)
@@ -181,13 +182,13 @@ def count_tables(runs: list[GridRun], setting: str) -> tuple[tuple[str, ...], np
     readings = []
     for run in runs:
         if run.facts["evaluated"]["settings"] == ["natural"] and setting == GIVEN:
-            raise ValueError(f"condition {run.condition} has natural rows alone: it cannot be "
+            raise GivenError(f"condition {run.condition} has natural rows alone: it cannot be "
                              f"compared on {GIVEN} ones")
         readings.append(read_rows(row for row in run.rows()
                                   if row["setting"] in SETTINGS[setting]).pooled())
     problems = tuple(sorted({reading.problem for reading in readings[0]}))
     if any({reading.problem for reading in found} != set(problems) for found in readings):
-        raise ValueError(f"the seeds of condition {runs[0].condition} answered different "
+        raise GivenError(f"the seeds of condition {runs[0].condition} answered different "
                          "problems: run them anew under one name")
     places = {problem: place for place, problem in enumerate(problems)}
     tables = np.zeros((len(runs), len(places), count_table([]).shape[1]))

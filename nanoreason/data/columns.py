@@ -19,6 +19,7 @@ from nanoreason.arithmetic.answers import boxed_answer, read_answer, stated_numb
 from nanoreason.arithmetic.expression import is_vietnamese
 from nanoreason.arithmetic.lexer import CURRENCY
 from nanoreason.data.problem import Problem, Rejection
+from nanoreason.host import GivenError
 
 ROLES = ("question", "answer", "solution")
 # Name, the fields that tell it, question, answer, solution; the first that fits is taken.
@@ -57,7 +58,7 @@ def check_columns(columns: Mapping | None) -> dict[str, list[str]] | None:
              for role, names in columns.items() if names is not None}
     if not {"question", "answer"} <= found.keys() <= set(ROLES) or not all(
             name and isinstance(name, str) for names in found.values() for name in names):
-        raise ValueError("columns names the fields of question, answer and, if there is one, "
+        raise GivenError("columns names the fields of question, answer and, if there is one, "
                          f"solution, each as a name or a list of names, not {columns!r}")
     return found
 

@@ -32,6 +32,7 @@ from nanoreason.data.verify_lines import (TOKEN, Claim, CorruptionError, check_k
                                           value_of_token)
 from nanoreason.graph.builder import dependency_graph, sources_of
 from nanoreason.graph.quantities import quantities
+from nanoreason.host import GivenError
 from nanoreason.stages import ERRORS as KINDS
 from nanoreason.trace import Trace
 
@@ -142,7 +143,7 @@ def corrupt(trace: Trace, kind: str, rng: random.Random, question: str = "") -> 
     unknown kind.
     """
     if kind not in KINDS:
-        raise ValueError(f"error kind {kind!r} is unknown; choose one of {', '.join(KINDS)}")
+        raise GivenError(f"error kind {kind!r} is unknown; choose one of {', '.join(KINDS)}")
     if trace.verdict is not None:
         raise CorruptionError("the trace already holds an error")
     try:
@@ -305,12 +306,12 @@ def check_mix(kinds: Mapping[str, float] | None) -> None:
     """Raise `ValueError` unless `kinds` gives known kinds finite weights, one above 0."""
     for kind, weight in (kinds or {}).items():
         if kind not in KINDS:
-            raise ValueError(f"kind of error {kind!r} is unknown; choose of {', '.join(KINDS)}")
+            raise GivenError(f"kind of error {kind!r} is unknown; choose of {', '.join(KINDS)}")
         if isinstance(weight, bool) or not isinstance(weight, (int, float)) \
                 or not 0 <= weight < math.inf:
-            raise ValueError(f"the weight of {kind} must be a number, 0 or more, not {weight!r}")
+            raise GivenError(f"the weight of {kind} must be a number, 0 or more, not {weight!r}")
     if kinds is not None and not any(kinds.values()):
-        raise ValueError(f"all weights of {dict(kinds)} are 0: at least one must be above 0")
+        raise GivenError(f"all weights of {dict(kinds)} are 0: at least one must be above 0")
 
 
 def inject(problem: Problem, trace: Trace, seed: int,

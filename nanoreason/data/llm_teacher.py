@@ -16,7 +16,7 @@ from nanoreason import paths
 from nanoreason.data.problem import Problem, Rejection
 from nanoreason.data.verify_lines import with_rule_checks
 from nanoreason.endpoint import Client, Unavailable, request_sha256, text_of
-from nanoreason.host import progress
+from nanoreason.host import GivenError, progress
 from nanoreason.trace import Trace, TraceError, parse_trace
 
 PROMPT = "teacher_prompt.txt"
@@ -40,7 +40,7 @@ class LlmTeacher:
     def __post_init__(self):
         for name in ("attempts", "max_tokens"):
             if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be 1 or more, not {getattr(self, name)!r}")
+                raise GivenError(f"{name} must be 1 or more, not {getattr(self, name)!r}")
         self.prompt = paths.asset(PROMPT).read_text(encoding="utf-8")
 
     def teach(self, problems: Iterable[Problem | Rejection]) -> Iterator[Trace | Rejection]:

@@ -33,7 +33,7 @@ from nanoreason.data.problem import (Entry, Problem, Rejection, make_record, nor
 from nanoreason.data.sources import load_problems
 from nanoreason.data.teachers import teach
 from nanoreason.data.verify_lines import by_columns
-from nanoreason.host import Told
+from nanoreason.host import GivenError, Told
 from nanoreason.trace import Trace, parse_trace, render_trace
 
 WORDS = 13
@@ -81,9 +81,9 @@ def prepare(data: str, teacher="rules", total: int | None = None,
     has fewer than its share, and what `load_problems` raises.
     """
     if not 0 <= error_share <= 1:
-        raise ValueError(f"error_share must lie between 0 and 1, not {error_share!r}")
+        raise GivenError(f"error_share must lie between 0 and 1, not {error_share!r}")
     if total is not None and total < 1:
-        raise ValueError(f"total must be None or at least 1, not {total!r}")
+        raise GivenError(f"total must be None or at least 1, not {total!r}")
     check_mix(kinds)
     report = {} if report is None else report
     entries = read_mixture(data)
@@ -122,7 +122,7 @@ def prepare(data: str, teacher="rules", total: int | None = None,
         report["columns"] = {guessed[0]: guessed[1]}
     if not records and not of_sets:
         first = report["rejected"][0].detail if report["rejected"] else FORMS
-        raise ValueError(f"no usable record in {data!r}: {report['reasons'] or 'it is empty'}; "
+        raise GivenError(f"no usable record in {data!r}: {report['reasons'] or 'it is empty'}; "
                          f"the first: {first}" + _advice(report["reasons"]))
     return with_checks(records, checks)
 
@@ -291,7 +291,7 @@ def _place(entry: Entry, path: str | Path | None, entries: int) -> Path | None:
         return Path(path)
     own = Path(path) / entry.source
     if not Path(path).is_dir():
-        raise ValueError(f"several data sets are read from one folder, but {path} is none")
+        raise GivenError(f"several data sets are read from one folder, but {path} is none")
     return own if own.exists() else None
 
 

@@ -23,7 +23,7 @@ from itertools import chain
 from pathlib import Path
 
 from nanoreason.files import set_aside, to_json, write_text
-from nanoreason.host import Told
+from nanoreason.host import AbsentError, GivenError, Told
 from nanoreason.stages import SOURCES
 from nanoreason.trace import Trace, TraceError, parse_trace, render_trace
 
@@ -137,9 +137,9 @@ def read_mixture(data: str) -> list[Entry]:
     entries = [Entry(m[1], m[2], float(m[3] or 1)) for m in found]
     for name, count in Counter(entry.source for entry in entries).items():
         if count > 1:
-            raise ValueError(f"{name} comes {count} times in {data!r}; name it once")
+            raise GivenError(f"{name} comes {count} times in {data!r}; name it once")
     if not all(entry.share for entry in entries):
-        raise ValueError(f"a share of {data!r} is 0; leave the data set out")
+        raise GivenError(f"a share of {data!r} is 0; leave the data set out")
     return entries
 
 
@@ -176,7 +176,7 @@ def read_json_lines(path: str | Path) -> Iterator[tuple[int, dict | Rejection]]:
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(
+        raise AbsentError(
             f"{path} is no file; give the path of a JSON Lines file (.jsonl or .jsonl.gz)")
     with path.open("rb") as file:
         zipped = file.read(2) == b"\x1f\x8b"

@@ -19,6 +19,7 @@ from fractions import Fraction
 
 from nanoreason.data.problem import Operand, Problem, question_sha256, words_of, write_number
 from nanoreason.data.stories import RejectedStory, Scale, Situation, Story, load_words
+from nanoreason.host import GivenError
 from nanoreason.stages import LANGUAGES, SPLITS as SCORED_SPLITS
 
 SPLITS = ("train", "dev", *SCORED_SPLITS)
@@ -220,7 +221,7 @@ def problems(split: str, count: int, seed: int, steps: tuple[int, ...] | None = 
     """
     for name, value, known in (("split", split, SPLITS), ("language", language, LANGUAGES)):
         if value not in known:
-            raise ValueError(f"{name} {value!r} is unknown; choose one of {', '.join(known)}")
+            raise GivenError(f"{name} {value!r} is unknown; choose one of {', '.join(known)}")
     steps = steps or ((OOD_STEPS,) if split == "test_ood" else TRAIN_STEPS)
     return _problems(split, count, random.Random(f"procedural/{split}/{seed}"), steps,
                      language.split("+"))

@@ -25,6 +25,7 @@ from nanoreason.arithmetic.answers import boxed_answer
 from nanoreason.data import procedural
 from nanoreason.data.columns import check_columns, read_problem
 from nanoreason.data.problem import Problem, Rejection, read_json, read_records
+from nanoreason.host import AbsentError, GivenError
 
 FILE_SPLITS = ("train", "dev", "train+dev", "test")
 MAX_QUESTION = 20_000  # characters; the longest of the three data sets has about 4,000
@@ -65,8 +66,7 @@ def load_problems(source: str, path: str | Path | None = None, split: str = "tra
 
     An id that comes twice and a question of more than MAX_QUESTION characters are
     rejections. Raises, before the first problem: `ValueError` for an unknown source or split,
-    `FileNotFoundError` for a missing file, `ConnectionError` where what is published
-    cannot be reached.
+    `FileNotFoundError` for a missing file, and where what is published cannot be reached.
     """
     columns = check_columns(columns)
     name, _, at = source.partition("@")
@@ -74,17 +74,17 @@ def load_problems(source: str, path: str | Path | None = None, split: str = "tra
         source, revision = name, revision or at
     splits = procedural.SPLITS if source == "procedural" else FILE_SPLITS
     if split not in splits:
-        raise ValueError(f"split {split!r} is unknown; choose one of {', '.join(splits)}")
+        raise GivenError(f"split {split!r} is unknown; choose one of {', '.join(splits)}")
     if source == "procedural":
         if path is not None:
-            raise ValueError("source 'procedural' makes its problems and reads no path; "
+            raise GivenError("source 'procedural' makes its problems and reads no path; "
                              f"leave path={str(path)!r} out")
         return procedural.problems(split, count, seed, language=language)
     part, resolved = "test" if split == "test" else "train", None
     if source not in READERS:
         path = Path(path or source)
         if not path.is_file():
-            raise ValueError(
+            raise GivenError(
                 f"source {source!r} is unknown and no file; choose one of procedural, "
                 f"{', '.join(READERS)}, or the path of a file of problems (JSON, CSV, Parquet)")
         # `source` names the problems: a path is shortened to the file's name.
@@ -189,7 +189,7 @@ def _lines(path: Path, source: str, part: str) -> Iterator[Item]:
 
 def _local(source: str, path: Path, part: str) -> Iterable[Item]:
     if not path.exists():
-        raise FileNotFoundError(f"{path} is no file or folder of {source}")
+        raise AbsentError(f"{path} is no file or folder of {source}")
     if source == "vnhsge":
         return chain.from_iterable(_lines(file, source, part) for file in _exam_files(path, part))
     if path.is_file():
@@ -201,7 +201,7 @@ def _local(source: str, path: Path, part: str) -> Iterable[Item]:
     for name in names:
         if (path / name).is_file():
             return _lines(path / name, source, part)
-    raise FileNotFoundError(f"{path} has none of the files {', '.join(names)}")
+    raise AbsentError(f"{path} has none of the files {', '.join(names)}")
 
 
 def _tree(folder: Path, part: str) -> Iterator[Item]:
@@ -209,8 +209,8 @@ def _tree(folder: Path, part: str) -> Iterator[Item]:
     files = sorted((folder / part).glob("*/*.json"), key=lambda path: (
         path.parent.name, int(path.stem) if path.stem.isdecimal() else -1, path.stem))
     if not files:
-        raise FileNotFoundError(f"{folder / part} has no <subject>/<n>.json; give the folder "
-                                "that holds train/ and test/, or a JSON Lines file")
+        raise AbsentError(f"{folder / part} has no <subject>/<n>.json; give the folder "
+                          "that holds train/ and test/, or a JSON Lines file")
     for path in files:
         place = f"{part}/{path.parent.name}/{path.name}"
         yield f"math-{part}-{path.parent.name}-{path.stem}", place, read_json(
@@ -223,8 +223,8 @@ def _exam_files(path: Path, part: str) -> list[Path]:
     files = [path / f"MET_Math_IE_{year}.json" for year in EXAMS[part]]
     missing = [file.name for file in files if not file.is_file()]
     if missing:
-        raise FileNotFoundError(f"{path} lacks {', '.join(missing)}; give the folder of all "
-                                "exams, or the path of one file")
+        raise AbsentError(f"{path} lacks {', '.join(missing)}; give the folder of all "
+                          "exams, or the path of one file")
     return files
 
 
@@ -235,7 +235,7 @@ def _published(source: str, part: str, revision: str | None) -> tuple[Iterable[I
     try:
         return fetch(source, part, revision)
     except Exception as error:  # datasets and the hub client share no base class
-        raise ConnectionError(
+        raise AbsentError(
             f"{source} (revision {revision or 'main'}) cannot be read from where it is "
             f"published: {type(error).__name__}: {error}. Without a network give path= a "
             "local file or folder in the same layout") from error
@@ -256,7 +256,7 @@ def _from_hub(name: str, configurations: tuple[str, ...], source: str, part: str
         rows = load_dataset(name, configuration, split=part, revision=resolved or revision)
         found = resolved or Path(rows.cache_files[0]["filename"]).parent.name
         if resolved is None and revision not in (None, found):
-            raise ConnectionError(f"the hub cannot be reached, and the cache holds {found}")
+            raise AbsentError(f"the hub cannot be reached, and the cache holds {found}")
         resolved = found
         own = f"-{configuration}" if len(configurations) > 1 else ""
         items += [(f"{source}-{part}{own}-{number}",

@@ -20,6 +20,7 @@ from nanoreason.data.llm_teacher import LlmTeacher
 from nanoreason.data.problem import Problem, Rejection, question_sha256, read_json_lines
 from nanoreason.data.verify_lines import procedural_trace, with_rule_checks
 from nanoreason.endpoint import MAX_BYTES, SECONDS, Client, endpoint
+from nanoreason.host import GivenError
 from nanoreason.stages import ANSWER, RESULT, VERDICT, Stage
 from nanoreason.trace import Trace, TraceError, cut_sections, parse_trace
 
@@ -38,7 +39,7 @@ def teach(problems: Iterable[Problem | Rejection], teacher="rules"
     if hasattr(teacher, "teach"):
         return teacher.teach(problems)
     if teacher != "rules":
-        raise ValueError(f"teacher {teacher!r} is unknown; give 'rules', an LlmTeacher or a "
+        raise GivenError(f"teacher {teacher!r} is unknown; give 'rules', an LlmTeacher or a "
                          "RecordedTeacher")
     return map(_by_rules, problems)
 
@@ -224,16 +225,16 @@ def choose_teacher(name: str, model: str | None = None, url: str | None = None,
         return name
     if name == "recorded":
         if not path:
-            raise ValueError("teacher 'recorded' reads its traces from a file: give teacher_path")
+            raise GivenError("teacher 'recorded' reads its traces from a file: give teacher_path")
         return RecordedTeacher(path)
     if name != "llm":
-        raise ValueError(f"teacher {name!r} is unknown; choose one of {', '.join(TEACHERS)}")
+        raise GivenError(f"teacher {name!r} is unknown; choose one of {', '.join(TEACHERS)}")
     if not model:
-        raise ValueError("teacher 'llm' needs the name of a model: give teacher_model")
+        raise GivenError("teacher 'llm' needs the name of a model: give teacher_model")
     folder = paths.BUILD / "teacher" / re.sub(r"[^\w.-]+", "-", model)
     if url == "local":
         if local is None:
-            raise ValueError("teacher_url 'local' needs `local`: give model.base.chat")
+            raise GivenError("teacher_url 'local' needs `local`: give model.base.chat")
         complete, parallel = local(model), 1
     else:
         complete = endpoint(url, os.environ.get(TOKEN), seconds, max_bytes)

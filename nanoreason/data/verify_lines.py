@@ -32,7 +32,7 @@ from nanoreason.arithmetic.equations import read_equations
 from nanoreason.arithmetic.expression import (ArithmeticTextError, Binary, Node, Number, evaluate,
                                               parse_expression, value_or_none)
 from nanoreason.data.problem import Operand, Problem, Step, compute, write_number
-from nanoreason.host import Told
+from nanoreason.host import GivenError, Told
 from nanoreason.stages import NUMBERED
 from nanoreason.trace import Trace
 
@@ -57,7 +57,7 @@ def draw_kinds(count: int, rng: random.Random) -> tuple[str, ...]:
 def _check(kind: str, step: Step, found: Fraction) -> tuple[str, Operand, Operand, Fraction]:
     """Sign and sides of a check, and the value that it should come to; see the table above."""
     if kind not in KINDS:
-        raise ValueError(f"check kind {kind!r} is unknown; choose one of {', '.join(KINDS)}")
+        raise GivenError(f"check kind {kind!r} is unknown; choose one of {', '.join(KINDS)}")
     x, y, sign = step.left, step.right, step.operator
     c = Operand("step", 0, found, write_number(found))
     if kind == "inverse":
@@ -275,7 +275,7 @@ def procedural_trace(problem: Problem) -> Trace:
     Raises `ValueError` for a problem that brings no steps.
     """
     if not problem.steps:
-        raise ValueError(f"problem {problem.id} brings no steps; this teacher writes traces "
+        raise GivenError(f"problem {problem.id} brings no steps; this teacher writes traces "
                          "of procedural problems only")
     lines = tuple(equation(s.operator, s.left, s.right, s.value) for s in problem.steps)
     return Trace(

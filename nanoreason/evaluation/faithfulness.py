@@ -17,6 +17,7 @@ from nanoreason.evaluation.interventions import followed
 from nanoreason.evaluation.report import (SEED, Report, Score, composite, harmonic_mean, rate,
                                           rate_of, ratio)
 from nanoreason.evaluation.rows import ScoredRow, ScoredRows, by_reason, read_row, read_rows
+from nanoreason.host import GivenError
 from nanoreason.stages import GIVEN
 
 
@@ -64,7 +65,7 @@ def faithfulness(rows: Iterable[Mapping] | ScoredRows, seed: int = SEED) -> Fait
     table = read_rows(rows)
     given = [row.name for row in table if row.setting in GIVEN]
     if given:
-        raise ValueError(
+        raise GivenError(
             f"{len(given)} rows have a given EXECUTE (such as {given[0]}); faithfulness is a "
             "property of the model's own: pass natural and intervened rows"
         )

@@ -20,6 +20,7 @@ from nanoreason.arithmetic.expression import (ArithmeticTextError, Binary, Negat
 from nanoreason.data.problem import write_number
 from nanoreason.graph.builder import execute_graph
 from nanoreason.graph.quantities import quantities
+from nanoreason.host import GivenError
 from nanoreason.stages import MARKER, NUMBERED, Stage
 from nanoreason.trace import closing_of, read_claims
 
@@ -156,7 +157,7 @@ def intervene(text: str, intervention: dict) -> str:
         elif inside and NUMBERED.match(line):
             starts.append(place)
     if not 1 <= step <= len(starts):
-        raise ValueError(f"EXECUTE has {len(starts)} numbered lines, no line {step} to change")
+        raise GivenError(f"EXECUTE has {len(starts)} numbered lines, no line {step} to change")
     start = starts[step - 1]
     stop = starts[step] if step < len(starts) else end
     item = "\n".join(lines[start:stop]).rstrip()
@@ -164,7 +165,7 @@ def intervene(text: str, intervention: dict) -> str:
     offset = number.start(2)
     equations = [e for e in read_equations(item[offset:]) if e.holds is not None]
     if not equations:
-        raise ValueError(f"EXECUTE line {step} has no readable equation: {item[:60]!r}")
+        raise GivenError(f"EXECUTE line {step} has no readable equation: {item[:60]!r}")
     first, last = (offset + place for place in equations[-1].span)
     numbers = re.finditer(rf"-?(?:{NUMBER.pattern})(?:/[0-9]+)?", item[first:last])
     for match in reversed(list(numbers)):  # the claimed value is the last number equal to it
@@ -175,7 +176,7 @@ def intervene(text: str, intervention: dict) -> str:
         if same:
             before, after = item[:first + match.start()], item[first + match.end():]
             return "\n".join([*lines[:start], before + new + after, ""])
-    raise ValueError(f"EXECUTE line {step} does not state {old}: {item[:60]!r}")
+    raise GivenError(f"EXECUTE line {step} does not state {old}: {item[:60]!r}")
 
 
 def followed(parent: nx.DiGraph, child: nx.DiGraph, intervention: dict) -> bool | None:

@@ -22,6 +22,7 @@ from nanoreason.data.verify_lines import procedural_trace
 from nanoreason.evaluation.generate import (ROWS, Writer, append_missing, begin, beside, decoding,
                                             natural_rows, planned_rows, writer)
 from nanoreason.evaluation.rows import read_rows
+from nanoreason.host import GivenError
 from nanoreason.model.base import load_base, locate
 from nanoreason.params.sets import EvaluateParams
 from nanoreason.runs import Run, find_run, writable
@@ -92,7 +93,7 @@ def choose_prompt(write: Writer, problems: Sequence[Problem]) -> tuple[str, dict
     are whole traces, n: problems}. Raises ValueError without problems.
     """
     if not problems:
-        raise ValueError("no dev problems to choose a prompt on: give at least one")
+        raise GivenError("no dev problems to choose a prompt on: give at least one")
     tried = {}
     for name, ask in candidates().items():
         rows = list(complete(write, natural_rows(problems), ask, f"prompt: {name}"))

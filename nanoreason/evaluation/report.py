@@ -20,6 +20,7 @@ from scipy.stats import binomtest
 
 from nanoreason.data.problem import question_sha256
 from nanoreason.evaluation.rows import ScoredRow, ScoredRows, by_reason, problem_of, read_rows
+from nanoreason.host import GivenError
 from nanoreason.table import Table
 
 Interval = tuple[float, float] | None
@@ -45,7 +46,7 @@ def wilson(k: int, n: int, confidence: float = 0.95) -> Interval:
     Raises ValueError when k is not between 0 and n.
     """
     if not 0 <= k <= n:
-        raise ValueError(f"k = {k} of n = {n}: k must lie between 0 and n")
+        raise GivenError(f"k = {k} of n = {n}: k must lie between 0 and n")
     if n == 0:
         return None
     interval = binomtest(int(k), int(n)).proportion_ci(confidence, method="wilson")
@@ -84,7 +85,7 @@ def bootstrap(statistic: Statistic, counts: np.ndarray, clusters: Sequence[Hasha
     """
     counts = np.asarray(counts, dtype=float)
     if len(counts) != len(clusters):
-        raise ValueError(
+        raise GivenError(
             f"{len(counts)} rows of counts for {len(clusters)} clusters: give one per row")
     if len(counts) == 0:
         return None
@@ -123,7 +124,7 @@ def crossed_bootstrap(statistic: Statistic, counts: np.ndarray, resamples: int =
     """
     counts = np.asarray(counts, dtype=float)
     if counts.ndim != 3:
-        raise ValueError(f"counts has the shape {counts.shape}: give (runs, problems, C)")
+        raise GivenError(f"counts has the shape {counts.shape}: give (runs, problems, C)")
     runs, problems, _ = counts.shape
     if not runs or not problems:
         return None
@@ -256,7 +257,7 @@ class Report:
         name that is no score of this report.
         """
         if name not in self._scores:
-            raise KeyError(f"{name!r} is no score; choose one of {', '.join(self._scores)}")
+            raise GivenError(f"{name!r} is no score; choose one of {', '.join(self._scores)}")
         return self._scores[name]().to_dict()["interval"]
 
     def to_dict(self, nulls: Mapping[str, str] = {}) -> dict:
@@ -339,17 +340,17 @@ def compare(rows: Iterable[Mapping] | ScoredRows, others: Iterable[Mapping] | Sc
     """
     attribute = {"a1": "first", "a2": "second", "lenient": "lenient"}.get(of)
     if attribute is None:
-        raise ValueError(f"of is {of!r}; choose a1, a2 or lenient")
+        raise GivenError(f"of is {of!r}; choose a1, a2 or lenient")
     ours, theirs = read_rows(rows).pooled(single=True), read_rows(others).pooled(single=True)
     left_out = {**ours.left_out, **{f"second run: {k}": v for k, v in theirs.left_out.items()}}
     partners = {row.name: row for row in theirs}
     pairs = [(row, partners[row.name]) for row in ours if row.name in partners]
     if ours.rows and theirs.rows and not pairs:
-        raise ValueError(f"no row has a partner in the other run, such as {ours.rows[0].name} "
+        raise GivenError(f"no row has a partner in the other run, such as {ours.rows[0].name} "
                          f"against {theirs.rows[0].name}: evaluate both runs on the same problems")
     odd = [row.name for row, other in pairs if problem_key(row.row) != problem_key(other.row)]
     if odd:
-        raise ValueError(f"{len(odd)} rows have the same name in both runs but another question "
+        raise GivenError(f"{len(odd)} rows have the same name in both runs but another question "
                          f"or gold answer, such as {odd[0]}: evaluate both runs on the same data")
     paired = {row.name for row, _ in pairs}
     alone = tuple(row.name for row in (*ours, *theirs) if row.name not in paired)

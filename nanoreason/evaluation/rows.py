@@ -27,6 +27,7 @@ from nanoreason.files import shown
 from nanoreason.graph.builder import dead_share, execute_graph
 from nanoreason.graph.matching import edge_f1, first_wrong_step, flatten, rewired_edge_f1
 from nanoreason.graph.quantities import quantities
+from nanoreason.host import GivenError
 from nanoreason.runs import row_fault
 from nanoreason.stages import GIVEN
 from nanoreason.trace import Claims, read_claims
@@ -247,7 +248,7 @@ class ScoredRows:
         if not (settings <= {"natural"} or settings == set(GIVEN)
                 or (single and len(settings) == 1)):
             example = {row.setting: row.name for row in self.rows}
-            raise ValueError(
+            raise GivenError(
                 f"rows of the settings {', '.join(sorted(settings))} (such as "
                 f"{', '.join(sorted(example.values()))}) do not pool; give natural rows alone, or "
                 "injected and clean rows together")

@@ -31,6 +31,7 @@ from nanoreason.evaluation.report import (SEED, Report, Score, Statistic, compos
                                           harmonic_mean, rate_of, ratio)
 from nanoreason.evaluation.rows import ScoredRow, ScoredRows, closest, name_of, read_row, read_rows
 from nanoreason.graph.matching import first_wrong_step, steps_of
+from nanoreason.host import GivenError
 from nanoreason.stages import GIVEN, MARKER, Stage
 from nanoreason.trace import render_verify
 
@@ -207,7 +208,7 @@ def with_verify(row: Mapping, checks: Sequence[str], verdict: int | str | None,
     Raises ValueError for a row without its text.
     """
     if row.get("text") is None:
-        raise ValueError(f"row {name_of(row)} has no text to write a VERIFY after")
+        raise GivenError(f"row {name_of(row)} has no text to write a VERIFY after")
     verify = render_verify(checks, verdict, repairs, answer)
     return dict(row) | {"text": before_verify(row["text"]) + verify}
 
@@ -250,7 +251,7 @@ def graph_oracle(row: Mapping | ScoredRow) -> dict:
     row, texts, student, claims = scored.row, scored.texts, scored.graph, scored.claims
     teachers = row.get("teachers") or ()
     if not teachers:
-        raise ValueError(f"row {scored.name} has no teacher: the oracle has nothing to know")
+        raise GivenError(f"row {scored.name} has no teacher: the oracle has nothing to know")
     graphs = [texts.graph(text, row["question"]) for text in teachers]
     graph = closest(student, graphs)
     teacher = texts.claims(teachers[graphs.index(graph)])

@@ -24,6 +24,7 @@ from nanoreason.evaluation.report import share
 from nanoreason.figures.tables import CAUGHT, CHAIN, NO_VERIFY_LOSS
 from nanoreason.figures.trace_view import MARK_COLOURS
 from nanoreason.files import write_json
+from nanoreason.host import GivenError
 from nanoreason.stages import GROUPS, SPLITS, Stage
 
 COLUMN, PAGE = 3.3, 6.8  # inches: the width of one column and of the page
@@ -58,7 +59,7 @@ def save_figure(figure: Figure, folder: Path, name: str, caption: str,
     figure and caption then say. Raises ValueError for an empty caption.
     """
     if not caption.strip():
-        raise ValueError(f"figure {name!r} has no caption: say what it shows and of which run")
+        raise GivenError(f"figure {name!r} has no caption: say what it shows and of which run")
     if smoke:
         caption = f"SMOKE run, too few traces for a result. {caption}"
         figure.supxlabel("SMOKE RUN", x=0.99, ha="right", fontsize=8, color=RED)

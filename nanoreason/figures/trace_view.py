@@ -28,6 +28,7 @@ from nanoreason.arithmetic.expression import value_or_none
 from nanoreason.evaluation.report import SEED, SMOKE_BELOW
 from nanoreason.evaluation.rows import ScoredRow, read_row, read_rows
 from nanoreason.files import write_text
+from nanoreason.host import GivenError
 from nanoreason.runs import Run
 from nanoreason.stages import ANSWER, GIVEN, MARKER, NUMBERED, RESULT, SPLITS, Stage
 from nanoreason.trace import Claims, Trace, closing_of, read_claims, render_trace
@@ -134,7 +135,7 @@ class TraceView:
         Raises ValueError for a row whose text may not be passed on.
         """
         if row.get("text") is None:
-            raise ValueError(f"row {row.get('problem_id')} holds no text: its source keeps "
+            raise GivenError(f"row {row.get('problem_id')} holds no text: its source keeps "
                              "the rights to it, so there is nothing to show")
         return cls(row["text"], row["question"], str(row["gold"]), read_row(row).wrong_step,
                    f"{row['problem_id']}, {row['setting']}")

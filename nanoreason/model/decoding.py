@@ -27,7 +27,7 @@ from torch.nn.functional import pad
 from transformers import Qwen2ForCausalLM
 from transformers.cache_utils import Cache, DynamicLayer
 
-from nanoreason.host import progress
+from nanoreason.host import GivenError, progress
 from nanoreason.model.router import RouteState
 
 ROOM = 64  # columns that are kept free at least when the buffers are made anew
@@ -158,10 +158,10 @@ class Decoder:
     def __init__(self, model, tag_ids: list[int], end_id: int, pad_id: int,
                  max_new_tokens: int, temperature: float = 0.0, stop_at_tag: bool = False):
         if temperature < 0:
-            raise ValueError(f"temperature is {temperature}; give 0 (greedy) or more")
+            raise GivenError(f"temperature is {temperature}; give 0 (greedy) or more")
         self.router = getattr(model, "router", None)
         if stop_at_tag and (self.router is None or self.router.routing == "single"):
-            raise ValueError("stop_at_tag needs a model whose second adapter takes over at "
+            raise GivenError("stop_at_tag needs a model whose second adapter takes over at "
                              "the tag")
         self.model, self.tag_ids, self.end_id, self.pad_id = model, tag_ids, end_id, pad_id
         self.max_new_tokens, self.temperature = max_new_tokens, temperature

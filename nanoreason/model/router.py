@@ -13,13 +13,15 @@ import torch
 from peft.tuners.lora import LoraLayer
 from peft.tuners.lora.layer import LoraVariant
 
+from nanoreason.host import GivenError
+
 ROUTINGS = ("switch", "stack", "single", "reread")
 
 
 def check_routing(routing):
     """`routing` itself, or a ValueError that lists those that exist."""
     if routing not in ROUTINGS:
-        raise ValueError(f"routing is {routing!r}; choose one of {', '.join(ROUTINGS)}")
+        raise GivenError(f"routing is {routing!r}; choose one of {', '.join(ROUTINGS)}")
     return routing
 
 
@@ -41,7 +43,7 @@ def route(input_ids, attention_mask, prompt_lengths, tag_ids, routing="switch"):
     real = attention_mask.to(input_ids.device).bool()
     lengths = torch.as_tensor(prompt_lengths, device=input_ids.device).reshape(-1, 1)
     if len(lengths) not in (1, len(input_ids)):
-        raise ValueError(f"prompt_lengths has {len(lengths)} entries for a batch of "
+        raise GivenError(f"prompt_lengths has {len(lengths)} entries for a batch of "
                          f"{len(input_ids)} rows; give one per row, or one int for all")
     order = real.cumsum(1)
     if routing == "reread":
@@ -86,7 +88,7 @@ class RouteState:
     def __init__(self, batch_size, tag_ids, routing="switch", device="cpu"):
         tag = torch.as_tensor(tag_ids, dtype=torch.int64, device=device).reshape(-1)
         if not len(tag) or (tag < 0).any():
-            raise ValueError(f"tag_ids is {tag.tolist()}; give the tag's token ids, one or "
+            raise GivenError(f"tag_ids is {tag.tolist()}; give the tag's token ids, one or "
                              "more and none negative")
         self.routing = check_routing(routing)
         self.tag = tag
@@ -104,7 +106,7 @@ class RouteState:
         columns that are not searched do not interrupt it.
         """
         if tokens.ndim != 2 or tokens.shape[0] != len(self.seen) or not tokens.shape[1]:
-            raise ValueError(f"tokens have shape {tuple(tokens.shape)}; this state follows "
+            raise GivenError(f"tokens have shape {tuple(tokens.shape)}; this state follows "
                              f"{len(self.seen)} rows and takes ({len(self.seen)}, T >= 1)")
         if searched is None:
             searched = torch.ones_like(tokens, dtype=torch.bool)
@@ -160,10 +162,10 @@ class Router:
     def full(self, mask):
         """Route one forward of exactly the mask's shape. mask: (B, T) bool, see `route`."""
         if mask.ndim != 2 or mask.dtype != torch.bool:
-            raise ValueError(f"mask is {mask.dtype} of shape {tuple(mask.shape)}; give the "
+            raise GivenError(f"mask is {mask.dtype} of shape {tuple(mask.shape)}; give the "
                              "(B, T) bool mask that route() or RouteState.feed() returns")
         if self.routing == "single" and mask.any():
-            raise ValueError("the routing is 'single', but the mask lets verification act on "
+            raise GivenError("the routing is 'single', but the mask lets verification act on "
                              f"{int(mask.sum())} tokens; call route(..., routing='single')")
         silent = {self.names[0]: mask & False if self.routing == "stack" else mask}
         silent.update({name: ~mask for name in self.names[1:]})
@@ -187,7 +189,7 @@ class Router:
             raise RuntimeError(f"the cache holds {held} positions, but the route was fed "
                                f"{state.length}; start the state and the cache together")
         if state.routing != self.routing:
-            raise ValueError(f"the state is for routing {state.routing!r}, the model for "
+            raise GivenError(f"the state is for routing {state.routing!r}, the model for "
                              f"{self.routing!r}; use RouteState(..., routing=router.routing)")
         with self.full(state.feed(tokens, searched)):
             yield
@@ -196,7 +198,7 @@ class Router:
     def only(self, *names):
         """These adapters on every token of any forward; none: the base model alone."""
         if not set(names) <= set(self.names):
-            raise ValueError(f"no adapter {names}; attached are {self.names}")
+            raise GivenError(f"no adapter {names}; attached are {self.names}")
         with self._restored((None, {name: name in names for name in self.names}, False)):
             yield
 

@@ -70,7 +70,7 @@ class _WithData(Params):
         one = len(found) == 1 and ":" not in value
         if not one and not (found and cls.kind in ("data", "train")) \
                 and not os.path.isfile(value):
-            raise ValueError("no such source and no such file")
+            raise ParameterError("no such source and no such file")
         return value
 
     @field_validator("columns")
@@ -93,7 +93,7 @@ class _Prepares(_WithData):
     @classmethod
     def _known_kinds(cls, value: dict | None) -> dict | None:
         if value is not None and not any(value.values()):
-            raise ValueError("all weights are 0")
+            raise ParameterError("all weights are 0")
         return value
 
 
@@ -229,7 +229,7 @@ class TrainParams(_Prepares):
                 (free and self.phase != "joint",
                  f"form='free' has one stage, but phase={self.phase!r}: leave the phase out")):
             if wrong:
-                raise ValueError(sentence)
+                raise ParameterError(sentence)
         return self
 
 
@@ -262,8 +262,8 @@ class EvaluateParams(_WithData):
     @model_validator(mode="after")
     def _samples_differ(self) -> EvaluateParams:
         if self.samples > 1 and not self.temperature:
-            raise ValueError(f"samples={self.samples} of temperature=0.0 are all the same: "
-                             "give a temperature above 0, for example 0.7")
+            raise ParameterError(f"samples={self.samples} of temperature=0.0 are all the same: "
+                                 "give a temperature above 0, for example 0.7")
         return self
 
 

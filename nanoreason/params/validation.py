@@ -26,7 +26,7 @@ from pydantic.fields import FieldInfo
 
 from nanoreason import paths
 from nanoreason.files import load_yaml, shown
-from nanoreason.host import Told
+from nanoreason.host import GivenError
 
 GIB = 2**30
 LITERALS = (bool, int, float, str, list, tuple, dict, type(None))
@@ -35,7 +35,7 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=
 Seed = Annotated[int, Field(ge=0, lt=2**32, description="a whole number from 0 on")]
 
 
-class ParameterError(Told, ValueError):
+class ParameterError(GivenError):
     """A parameter that does not exist or has a value that makes no sense, in one sentence."""
 
 

@@ -32,6 +32,7 @@ from itertools import chain
 import torch
 
 from nanoreason.environment import GIB
+from nanoreason.host import GivenError
 from nanoreason.model.adapters import adapter_parameters
 from nanoreason.model.base import Location
 from nanoreason.model.tokens import IGNORE, Encoded, collate
@@ -59,7 +60,7 @@ class StepBatches(torch.utils.data.Sampler):
     def __init__(self, lengths: list[int], batch_size: int, micro_batch_size: int,
                  micro_batch_tokens: int, seed: int, processes: int = 1, rank: int = 0):
         if batch_size < processes:
-            raise ValueError(f"batch_size = {batch_size} is less than processes = {processes}; "
+            raise GivenError(f"batch_size = {batch_size} is less than processes = {processes}; "
                              "each process needs a trace in every step")
         self.lengths = lengths
         self.batch_size = batch_size

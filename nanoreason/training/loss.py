@@ -25,6 +25,7 @@ from dataclasses import dataclass
 import torch
 from torch.utils.checkpoint import checkpoint
 
+from nanoreason.host import GivenError
 from nanoreason.model.tokens import IGNORE
 from nanoreason.stages import GROUPS
 
@@ -59,16 +60,16 @@ def check_weights(weights):
     """
     if isinstance(weights, Mapping):
         if set(weights) != set(GROUPS):
-            raise ValueError(f"weights name {sorted(weights)}; give exactly {list(GROUPS)}")
+            raise GivenError(f"weights name {sorted(weights)}; give exactly {list(GROUPS)}")
         weights = [weights[name] for name in GROUPS]
     values = [float(value) for value in weights]
     if len(values) != len(GROUPS):
-        raise ValueError(f"{len(values)} weights {values}; give {len(GROUPS)}, for {GROUPS}")
+        raise GivenError(f"{len(values)} weights {values}; give {len(GROUPS)}, for {GROUPS}")
     for name, value in zip(GROUPS, values):
         if not math.isfinite(value) or value < 0:
-            raise ValueError(f"{name}_weight is {value}; a weight is a finite number, 0 or more")
+            raise GivenError(f"{name}_weight is {value}; a weight is a finite number, 0 or more")
     if not any(values):
-        raise ValueError(f"all weights are zero ({dict(zip(GROUPS, values))}), so nothing "
+        raise GivenError(f"all weights are zero ({dict(zip(GROUPS, values))}), so nothing "
                          "would be learned; set at least one above 0")
     return values
 
@@ -88,12 +89,12 @@ def coefficients(counts, weights, normalise="stage", multipliers=None):
     A group without tokens has k_s = 0. If no group with tokens has a weight, all are 0.
     """
     if normalise not in NORMALISATIONS:
-        raise ValueError(f"normalise is {normalise!r}; choose one of {NORMALISATIONS}")
+        raise GivenError(f"normalise is {normalise!r}; choose one of {NORMALISATIONS}")
     weight = torch.tensor(check_weights(weights), dtype=torch.float64)
     if multipliers is not None:
         factor = torch.as_tensor(multipliers, dtype=torch.float64).cpu()
         if factor.shape != weight.shape or not bool((factor.isfinite() & (factor > 0)).all()):
-            raise ValueError(f"multipliers are {factor.tolist()}; give {len(GROUPS)} finite "
+            raise GivenError(f"multipliers are {factor.tolist()}; give {len(GROUPS)} finite "
                              "numbers above 0")
         weight = weight * factor
     count = counts.detach().to("cpu", torch.float64)
@@ -137,11 +138,11 @@ def step_aware_loss(predictions, labels, groups, weights, normalise="stage", *, 
     """
     shape = predictions.shape
     if len(shape) != 3 or labels.shape != shape[:2] or groups.shape != labels.shape:
-        raise ValueError(
+        raise GivenError(
             f"shapes {tuple(shape)}, labels {tuple(labels.shape)}, groups "
             f"{tuple(groups.shape)}; expected (B, T, features), (B, T), (B, T)")
     if processes > 1 and counts is None:
-        raise ValueError(f"processes is {processes} but counts is None; give the "
+        raise GivenError(f"processes is {processes} but counts is None; give the "
                          "group_counts of all processes, summed")
     rows, columns = _supervised(labels, groups).nonzero(as_tuple=True)
     target = labels[rows, columns + 1]  # (n,)
@@ -149,7 +150,7 @@ def step_aware_loss(predictions, labels, groups, weights, normalise="stage", *, 
     local = _count(group)
     whole = local if counts is None else torch.as_tensor(counts).to(local.device)
     if bool((whole < local).any()):
-        raise ValueError(f"counts {whole.tolist()} are below this micro-batch's own "
+        raise GivenError(f"counts {whole.tolist()} are below this micro-batch's own "
                          f"{local.tolist()}; count the whole optimiser step")
     share = coefficients(whole, weights, normalise, multipliers) * processes
     picked = predictions[rows, columns]  # (n, H), or (n, V) without a head
@@ -200,7 +201,7 @@ def _supervised(labels, groups):
     """(B, T - 1) bool: whether the token after each position carries loss."""
     lowest, highest = groups.aminmax() if groups.numel() else (groups.new_zeros(()),) * 2
     if int(lowest) < IGNORE or int(highest) >= len(GROUPS):
-        raise ValueError(f"groups hold {int(lowest)} to {int(highest)}; give 0 to "
+        raise GivenError(f"groups hold {int(lowest)} to {int(highest)}; give 0 to "
                          f"{len(GROUPS) - 1} in the order {GROUPS}, or {IGNORE} for none")
     return (labels[:, 1:] != UNSUPERVISED) & (groups[:, 1:] != IGNORE)
 
@@ -253,7 +254,7 @@ class DynamicWeights:
 
     def __init__(self, mode="dwa"):
         if mode not in MODES:
-            raise ValueError(f"dynamic is {mode!r}; choose one of {MODES}")
+            raise GivenError(f"dynamic is {mode!r}; choose one of {MODES}")
         self.mode = mode
         self._history = deque(maxlen=2 * WINDOW)  # per step: 5 x (nats per token or None)
 
@@ -262,7 +263,7 @@ class DynamicWeights:
         means = [float(total) / int(count) if count else None
                  for total, count in zip(sums, counts, strict=True)]
         if len(means) != len(GROUPS):
-            raise ValueError(f"{len(means)} sums; give {len(GROUPS)}, for {GROUPS}")
+            raise GivenError(f"{len(means)} sums; give {len(GROUPS)}, for {GROUPS}")
         self._history.append([mean if mean is not None and math.isfinite(mean) else None
                               for mean in means])
 
@@ -286,7 +287,7 @@ class DynamicWeights:
     def load_state_dict(self, state):
         """Go on where `state_dict` stopped; the mode must be the same."""
         if state["mode"] != self.mode:
-            raise ValueError(f"the checkpoint has dynamic {state['mode']!r}, this run "
+            raise GivenError(f"the checkpoint has dynamic {state['mode']!r}, this run "
                              f"{self.mode!r}; use the same")
         self._history = deque((list(step) for step in state["history"]), maxlen=2 * WINDOW)
 

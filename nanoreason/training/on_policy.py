@@ -35,6 +35,7 @@ from nanoreason.files import (file_sha256, parse, read_text, set_aside, to_json,
                               write_text)
 from nanoreason.graph.builder import execute_graph
 from nanoreason.graph.matching import align, first_wrong_step
+from nanoreason.host import GivenError
 from nanoreason.model.adapters import adapter_parameters, load_adapters
 from nanoreason.model.base import load_base, locate
 from nanoreason.model.decoding import Request, generate
@@ -272,7 +273,7 @@ def add_on_policy(records: list[dict], tokenizer, params, run: Run, folder: Run,
     """
     outside = next((r for r in records if r["split"] != "train"), None)
     if outside is not None:
-        raise ValueError(f"{outside['id']} is of the split {outside['split']!r}: errors are "
+        raise GivenError(f"{outside['id']} is of the split {outside['split']!r}: errors are "
                          "sampled on train problems only")
     planted = [i for i, record in enumerate(records)
                if record["planted"] and record["planted"]["origin"] == "planted"]

@@ -23,7 +23,7 @@ import yaml
 
 from nanoreason import paths
 from nanoreason.environment import cores
-from nanoreason.host import Told
+from nanoreason.host import GivenError, Told
 
 
 class ProcessError(Told, RuntimeError):
@@ -40,7 +40,7 @@ def process_count(asked: int | None, gpus: int | None = None) -> int:
     if asked is None:
         return max(1, gpus)
     if gpus and asked > gpus:
-        raise ValueError(f"processes = {asked}, but torch sees {gpus} GPU(s), and each process "
+        raise GivenError(f"processes = {asked}, but torch sees {gpus} GPU(s), and each process "
                          f"needs one of its own; set processes to {gpus} or less")
     return asked
 

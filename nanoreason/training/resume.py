@@ -22,7 +22,7 @@ from transformers import AutoConfig
 
 from nanoreason import paths
 from nanoreason.files import set_aside, sync, to_json, write_text
-from nanoreason.model.adapters import adapters_sha256, load_adapters
+from nanoreason.model.adapters import ROUTING_FILE, adapters_sha256, load_adapters
 from nanoreason.model.base import Location, load_base, locate
 from nanoreason.params.sets import TrainParams
 from nanoreason.runs import EVALUATED, Run, RunError, find_run
@@ -233,9 +233,13 @@ def check_base(run: Run, found: Location) -> None:
 
 
 def check_adapters(run: Run) -> None:
-    """Raise RunError where a run is not finished, or a file of its adapters is not as written."""
+    """Raise RunError where a run is not finished, or its adapters are not there as written."""
     require_finished(run)
     folder = run.path("adapters")
+    if not (folder / ROUTING_FILE).is_file():
+        raise RunError(f"run {run.name} has no adapters, only what they wrote "
+                       f"({paths.relative(folder)} lacks {ROUTING_FILE}): train it again (-p fresh "
+                       "True), or name another run")
     try:
         if (folder / MANIFEST).exists():
             read_manifest(folder)
@@ -249,8 +253,7 @@ def load_run(name: str, quantisation: str | None = None):
 
     quantisation: None takes what the run was trained on. Raises `RunError` if there is no
     such run, its training is not finished, a file of its adapters is not as it was written,
-    or the base found here is not the one it was trained on, `FileNotFoundError` if it has no
-    adapters.
+    the base found here is not the one it was trained on, or it has no adapters.
     """
     run = find_run(name)
     check_adapters(run)

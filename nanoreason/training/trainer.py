@@ -27,7 +27,7 @@ from transformers import (PrinterCallback, Trainer, TrainerCallback, TrainingArg
                           set_seed)
 
 from nanoreason.files import write_json
-from nanoreason.host import Told, progress
+from nanoreason.host import GivenError, Told, progress
 from nanoreason.model.adapters import adapter_parameters
 from nanoreason.model.router import route
 from nanoreason.model.tokens import IGNORE, Encoded, tag_end, tag_ids
@@ -100,7 +100,7 @@ class StepAwareTrainer(Trainer):
     def __init__(self, model, tokenizer, rows: list[Encoded], params, training: TrainingState,
                  began: float):
         if not rows:
-            raise ValueError("there is no trace to train on: every one was longer than "
+            raise GivenError("there is no trace to train on: every one was longer than "
                              f"max_length = {params.max_length} tokens, or the data is empty")
         set_seed(params.seed)
         self.training, self.checkpoints = training, training.checkpoints
@@ -232,7 +232,7 @@ class StepAwareTrainer(Trainer):
         stored = load_file(folder / ADAPTERS)
         if stored.keys() != own.keys():
             odd = ", ".join(sorted(stored.keys() ^ own.keys())[:3])
-            raise ValueError(f"{folder.name} holds other adapters than this model ({odd}): "
+            raise GivenError(f"{folder.name} holds other adapters than this model ({odd}): "
                              "train anew with fresh=True")
         with torch.no_grad():
             for name, parameter in own.items():

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 from huggingface_hub import constants
-from huggingface_hub.errors import LocalEntryNotFoundError
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
+from nanoreason.host import AbsentError
 from nanoreason.model.base import (NANO, RECORD, WHEELS, base_name, converted_folder, load_base,
                                    locate, located)
 from nanoreason.model.tokens import prompt_ids
@@ -171,5 +171,5 @@ def test_a_base_of_the_hub_is_taken_at_its_revision(tmp_path, monkeypatch):
         assert (found.source, found.version) == ("hub", commit)
         assert Path(found.path) == place / "snapshots" / commit
     assert base_name("who/model@v1") == "who/model"
-    with pytest.raises(LocalEntryNotFoundError):
+    with pytest.raises(AbsentError, match="'who/model@v2' cannot be loaded .*snapshot"):
         locate("who/model@v2")
