@@ -241,7 +241,7 @@ def test_reports_show_counts_intervals_and_refuse_unknown_names():
     report = self_verification(verifier("perfect"))
     assert ("specificity", "↑", "100.0 %", "10/10") in [row[:4] for row in report.table().rows]
     assert report.interval("delta")[0] < report.delta < report.interval("delta")[1]
-    with pytest.raises(KeyError, match="is no score"):
+    with pytest.raises(ValueError, match="is no score"):
         report.interval("wer")
     plain = report.to_dict()
     assert plain["svr"]["counts"] == ((10, 10), (10, 10)) and plain["n"] == 20
