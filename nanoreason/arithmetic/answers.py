@@ -39,11 +39,12 @@ _WRITTEN = re.compile(
 _ANSWER = re.compile(rf"[-+]?\s*(?:{_DIGITS})(?:\s*/\s*[0-9]+)?\s*%?")
 _SUM = re.compile(r"[0-9.,]+(?:[-+*×][0-9.,]+)+")  # not worked out: no answer to a number
 _MIXED = re.compile(r"([0-9]+)\s*\\frac\{([0-9]+)\}\{([0-9]+)\}|([0-9]+)\s([0-9]+)/([0-9]+)")
-_OPTION = re.compile(r"\(?([A-D])\)?")  # of a multiple-choice question
+# An option of a multiple-choice question; `e` and `i` alone are numbers.
+_OPTION = re.compile(r"\(?([A-Ja-d]|(?<=\()[e-j])\)?")
 # `B`, `(b)`, `B.`, `B. 12` and `Option B` name an option; `Because` and `A and B` do not.
 _NAMED = re.compile(r"(?:(?:option|choice|answer|phương án|đáp án)\s*:?\s*)?"
-                    r"\(?\s*([A-D])\s*(?:\)?\s*|\)?\s*[.:].*|\)\s.*)", re.IGNORECASE | re.DOTALL)
-_LETTER = re.compile(r"(?<!\w)(?:[A-D](?!\w)|(?<=\()[a-d](?=\)))")
+                    r"\(?\s*([A-J])\s*(?:\)?\s*|\)?\s*[.:].*|\)\s.*)", re.IGNORECASE | re.DOTALL)
+_LETTER = re.compile(r"(?<!\w)(?:[A-E](?!\w)|(?<=\()[a-e](?=\)))")  # `I` is a word
 _STATED = re.compile(r"^[ \t*_>-]*(?:final answer|answer|đáp án|đáp số)[ \t*_]*:[ \t]*(.+)$",
                      re.IGNORECASE | re.MULTILINE)
 _HASHES = re.compile(r"####[ \t]*([^#\n]+)(?!#)(?:\n|\Z)")
@@ -106,7 +107,7 @@ def same_answer(text: str | None, gold: str, vietnamese: bool = False) -> bool:
 def grade(text: str | None, gold: str, vietnamese: bool = False) -> Grade:
     """An answer against the gold one: as fractions, as options, as text, else as formulas.
 
-    Where the gold answer is a letter from A to D, `B`, `(b)`, `B. 12` and `Option B` name
+    Where the gold answer is a letter from A to J, `B`, `(b)`, `B. 12` and `Option B` name
     option B. A unit that one side alone states is left out. Formulas are compared by
     math-verify (see `symbolic`). 50 is not 50 %, 1.000 is one, unless the two are
     vietnamese: then it is 1000, and `12,5` is 12.5.
@@ -116,10 +117,10 @@ def grade(text: str | None, gold: str, vietnamese: bool = False) -> Grade:
     if max(len(str(text)), len(str(gold))) > MAX_CHARACTERS:
         return Grade(False, REFUSED)
     bare, bare_gold = spelled(str(text)), spelled(str(gold))
-    option = _OPTION.fullmatch(_TEXT.sub(r"\1", bare_gold).upper())
+    option = _OPTION.fullmatch(_TEXT.sub(r"\1", bare_gold))
     if option:
         named = _NAMED.fullmatch(_TEXT.sub(r"\1", bare))
-        return Grade(named is not None and named[1].upper() == option[1])
+        return Grade(named is not None and named[1].upper() == option[1].upper())
     found = _same(*_one_unit(bare, bare_gold), vietnamese)
     return Grade(found is True, None if isinstance(found, bool) else found)
 
@@ -309,9 +310,9 @@ def last_answer(text: str, gold: str) -> str | None:
 
     The last `Answer:` line, else the last `####`, else the last box, where it states a
     letter for an option, a number for a number, anything for another. Else the last letter
-    from A to D that stands alone, the last number, or the last formula between dollars.
+    from A to E that stands alone, the last number, or the last formula between dollars.
     """
-    option = _OPTION.fullmatch(_TEXT.sub(r"\1", spelled(gold)).upper())
+    option = _OPTION.fullmatch(_TEXT.sub(r"\1", spelled(gold)))
     number = not option and read_answer(gold) is not None
     for stated in ((_STATED.findall(text) or [""])[-1], (_HASHES.findall(text) or [""])[-1],
                    boxed_answer(text) or ""):

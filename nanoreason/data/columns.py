@@ -17,7 +17,7 @@ from collections.abc import Mapping
 
 from nanoreason.arithmetic.answers import boxed_answer, read_answer, stated_number
 from nanoreason.arithmetic.expression import is_vietnamese
-from nanoreason.arithmetic.lexer import CURRENCY
+from nanoreason.arithmetic.lexer import CURRENCY, NUMBER
 from nanoreason.data.problem import Problem, Rejection
 from nanoreason.host import GivenError
 
@@ -29,6 +29,7 @@ KNOWN = [(name, *(fields.split() for fields in columns)) for name, *columns in (
     ("MAWPS", "squestion lequations lsolutions", "squestion", "lsolutions", "lequations"),
     ("MAWPS", "question equation result", "question", "result", "equation"),
     ("MAWPS", "question numbers equation answer", "question", "answer", ""),
+    ("MAWPS", "original_text equation ans", "original_text", "ans", "equation"),
     ("GSM-IC", "new_question answer", "new_question", "answer", ""),
     ("AQuA", "question options rationale correct", "question options", "correct", "rationale"),
     ("TabMWP", "question table_title table answer", "table_title table question choices", "answer", "solution"),
@@ -38,14 +39,16 @@ KNOWN = [(name, *(fields.split() for fields in columns)) for name, *columns in (
     ("GSM-symbolic", "question answer instance", "question", "answer", ""),
     ("MATH-500", "problem solution answer", "problem", "answer", "solution"),
     ("Minerva", "problem solution", "problem", "solution", "solution"),
-    ("", "question solution answer", "question", "answer", "solution"))]
+    ("", "question solution answer", "question", "answer", "solution"),
+    ("", "input target", "input", "target", ""))]
 # What a field is called that holds part of a problem.
 PARTS = set("body context passage story premise background scenario facts table options choices "
             "image figure diagram picture problem question input".split())
 _FINAL = re.compile(r"#{3,}[ \t]*([^\n#]*)")
 _SAID = re.compile(r"(?:answer\s+is|answer|đáp (?:án|số))[ \t]*:?[ \t]*(\S[^\n]*)", re.IGNORECASE)
 _MEASURED = re.compile(rf"({CURRENCY}?\s?-?[0-9][0-9,.]*(?:\s?/\s?[0-9]+)?\s?%?)"
-                       r"\s*(?:\([^0-9]*\)|[^\W\d_][^0-9=]*)")
+                       r"(?:\s*\([^0-9]*\)|\s+[^\W\d_][^0-9=]*)")
+_NUMBER = re.compile(rf"-?(?:{NUMBER})%?")
 _TRAILING = re.compile(r"(?<=[0-9])\.0+(?![0-9])")
 _UNKNOWN = re.compile(r"^\s*[a-z]\s*=\s*(?=[^=]*$)", re.IGNORECASE)
 
@@ -107,7 +110,7 @@ def read_problem(record: dict, problem_id: str, source: str, split: str, place: 
     if source == "gsm8k" and not _FINAL.search(answer) or not text:
         return Rejection(problem_id, "no_final_answer", place,
                          f"no `#### value` line in the answer {answer[-60:]!r}")
-    gold = gold_value(text)
+    gold = gold_value(text) or boxed_answer(answer)
     if gold is None:
         return Rejection(problem_id, "gold_is_no_value", place,
                          f"the answer states no value that could be compared: {text[-80:]!r}")
@@ -135,10 +138,11 @@ def _with_numbers(question: str, record: Mapping) -> str:
 
 def cut_gold(text: str) -> tuple[str, str]:
     """(what an answer states as its result, what comes before it)."""
-    final = ([*_FINAL.finditer(text)] or [*_SAID.finditer(text)] or [None])[-1]
+    boxed = boxed_answer(text)
+    final = ([*_FINAL.finditer(text)] or not boxed and [*_SAID.finditer(text)] or [None])[-1]
     if final:
         return final[1].strip(), text[:final.start()]
-    return boxed_answer(text) or text.strip(), text if "=" in text or "\\boxed" in text else ""
+    return boxed or text.strip(), text if boxed or "=" in text else ""
 
 
 def gold_value(text: str) -> str | None:
@@ -153,16 +157,16 @@ def gold_value(text: str) -> str | None:
     if "=" in text and (words or not re.search(r"[A-Za-z\\]", text)):
         stated = stated_number(text)
         return plain_number(stated) if stated else None
-    if len(words) > 4 or "\n" in text or words and re.search("[0-9]", text) and not re.search(
-            r"[\\:]", text):
+    if len(words) > 4 or "\n" in text or words and re.search(r"[0-9].* | .*[0-9]", text) and not (
+            re.search(r"[\\:]", text)):
         return None
     return text
 
 
 def plain_number(answer: str) -> str:
     """An answer without currency, thousands commas and full stop, if that is a number."""
-    bare = re.sub(rf"^(-?){CURRENCY}\s?", r"\1", answer.strip()).rstrip(".").replace(",", "").strip()
-    return bare if re.fullmatch(r"-?[0-9]+(\.[0-9]+)?%?", bare) else answer.strip()
+    bare = re.sub(rf"^(-?){CURRENCY}\s?", r"\1", answer.strip()).rstrip(".").strip()
+    return bare.replace(",", "") if _NUMBER.fullmatch(bare) else answer.strip()
 
 
 def _pairs(text: str, gold: str) -> tuple[tuple[str, str], ...]:

@@ -95,6 +95,8 @@ def test_what_was_not_compared_is_counted_in_the_report():
     ("50", "50%", False), ("50%", "0.5", True), ("2/4", "0.5", True),
     (r"\text{(C)}", "C", True), (r"\boxed{\text{C}}", "C", True), ("**C**", "C", True),
     ("Option C", "C", True), ("Đáp án C", "C", True), ("C", r"\text{(C)}", True),
+    ("Option (j)", "J", True), ("E. 12", "(e)", True), ("F", "E", False), ("f", r"\text{(F)}", True),
+    ("3i", "3 i", True), ("I", "i", True),
     ("D", r"\text{(C)}", False), (r"12\,500", "12500", True), (r"12\,500", "512", False),
     (r"10\,000", "0", False), (r"64,\!000", "64000", True), ("12~500", "12500", True),
     ("−8", "-8", True), ("8", "−8", False), ("+8", "8", True), ("12,5", "12.5", False),
@@ -122,7 +124,8 @@ def test_a_vietnamese_row_writes_its_numbers_as_vietnamese_does(answer, gold, ri
     ("Answer: 3\n#### 4", "3", True), (r"\boxed{5} #### 4", "4", True),
     ("She spent #### 60% of it", "60", True), ("She spent #### 60% of it", "0.6", True),
     ("#### 60% of it", "61", False), ("#### VERIFY ####\nso 7", "7", True),
-    ("so the answer is (c)", "C", True), (r"It is \(n+4\).", "4+n", True),
+    ("so the answer is (c)", "C", True), ("So it is E.", "E", True), ("Answer: (H)", "H", True),
+    ("I take B", "B", True), (r"It is \(n+4\).", "4+n", True),
     (r"\[n^2+4\]", "n^2+4", True), ("Answer: x = 5 + 3 = 8 cm", "8", True),
 ])
 def test_the_lenient_reading_takes_what_is_stated_before_what_is_last(text, gold, right):

@@ -31,6 +31,10 @@ KNOWN = {
                "solution_type": "Addition", "answer": "13 (pens)", "formula": "5+8=13"}, "13"),
     "MAWPS": ({"iIndex": 1, "sQuestion": "Ada has 5 pens and buys 8. How many now?",
                "lEquations": ["X=(5.0+8.0)"], "lSolutions": [13.0]}, "13"),
+    "MAWPS, tokenised": ({"id": 1, "original_text": "Ada has 5 pens and buys 8 . How many now ?",
+                          "segmented_text": "Ada has 5 pens and buys 8 . How many now ?",
+                          "equation": "X=(5.0+8.0)", "ans": 13.0}, "13"),
+    ", MAWPS": ({"input": "Ada has 5 pens and buys 8. How many now?", "target": 13.0}, "13"),
     "GSM-IC": ({"original_question": "Ada has 5 pens. How many?", "answer": "13.0",
                 "new_question": "Ada has 5 pens and buys 8. Bo is 9. How many now?"}, "13"),
     "AQuA": ({"question": "Ada has 5 pens and buys 8. How many?", "options": ["A)12", "B)13"],
@@ -56,10 +60,10 @@ KNOWN = {
 def test_known_sets_are_told_by_their_fields_and_that_is_said(tmp_path, name):
     record, answer = KNOWN[name]
     (found,) = read(tmp_path, record)
-    assert found.details["columns"][0] == name and grade(answer, found.answer).right
+    assert found.details.get("columns", [""])[0] == name.split(",")[0] and grade(answer, found.answer).right
     numbers = {"OlympiadBench": "5+8", "Minerva": "5+8", "MATH-500": "5+8", "MGSM": "5 Stifte"}
     assert numbers.get(name, "Ada") in found.question and found.answer != record.get("solution")
-    if name in ("SVAMP", "ASDiv", "MAWPS", "TabMWP", "GSM-Plus", "GSM-symbolic"):
+    if name in ("SVAMP", "ASDiv", "MAWPS", "MAWPS, tokenised", "TabMWP", "GSM-Plus", "GSM-symbolic"):
         (trace,) = teach([found])
         assert isinstance(trace, Trace) and trace.execute == ("5 + 8 = 13",)
 
@@ -106,6 +110,9 @@ GOLDS = [
     ("7 + 3 = 10", "10"), ("He has 7 + 3 = 10 cups.", "10"), ("₺1,250", "1250"), ("R$ 4.50", "4.50"),
     ("Đáp số: 12", "12"), ("$\\frac{3}{4}$", "3/4"), ("(C)", "C"), ("x^2 + 1", "1+x^2"),
     ("Monday", "Monday"), ("10:30 am", "10:30 am"), ("So $\\boxed{7}$ is it.", "7"),
+    ("-2,1", "-2, 1"), ("1,2,13", "1, 2, 13"), ("2k", "2k"), ("2xy", "2xy"), ("5kg", "5 kg"),
+    ("Its answer is found by length: it is $\\boxed{\\frac{1}{4}}$ cm.", "1/4"),
+    ("The answer is the slope, $\\boxed{12}$ here, by step 3.", "12"), ("$\\boxed{AB=BC}$", "AB=BC"),
     ("first 3 cups and then 4 cups more", None), ("Ada bought pens and Bo did not buy any", None),
 ]
 
