@@ -381,25 +381,27 @@ def alternatives(folder: str, gsm8k: str) -> dict:
             "others": means([row for row in found if not row[0]]), "unreadable": unread}
 
 
+def compared(folder: str) -> dict:
+    """`golds` and `near_misses`, see the module's text."""
+    found = sorted({gold for row in files(folder) if (gold := boxed_answer(row["solution"]))})
+    return {"golds": golds(found), "near_misses": near_misses(found)}
+
+
 def equations_and_answers(options: argparse.Namespace) -> dict:
-    """What the module's text names before `files`."""
+    """What the module's text names before `golds`."""
     math = [row["solution"] for row in files(options.math)]
     boxed = [(text, gold) for text in math if (gold := boxed_answer(text))]
     explained = [row["Explanation"] for rows in files(options.vnhsge) for row in rows
                  if row.get("Explanation")]
     gpt = json.loads((Path(options.gsm_plus) / "results/gsm8k_results/gpt-3.5-turbo.json")
                      .read_text())
-    different = sorted({gold for _, gold in boxed})
-    counts = {
+    return {
         "equations": {"math": outcomes(math), "vnhsge": outcomes(explained)},
         "speed": speed(math),
         "right_solutions": right_solutions(options.gsm_plus),
         "first_error": first_error(options.mr_gsm8k),
         "answers": {"math": answers(boxed), "gpt-3.5": answers(
             [(row["model_prediction"], row["gold"]) for row in gpt if row["result"]])}}
-    if not options.without_golds:
-        counts |= {"golds": golds(different), "near_misses": near_misses(different)}
-    return counts
 
 
 def main() -> None:
@@ -409,12 +411,11 @@ def main() -> None:
     for folder in ("--math", "--vnhsge", "--gsm-plus", "--mr-gsm8k", "--sets", "--gsm8k"):
         parser.add_argument(folder)
     parser.add_argument("--only", choices=("files", "exams", "math", "prose_errors", "alternatives",
-                                           "reading"), help="this part alone")
-    parser.add_argument("--without-golds", action="store_true",
-                        help="leave out what compares thousands of formulas")
+                                           "reading", "golds"), help="this part alone")
     options = parser.parse_args()
     parts = {"files": (problem_files, options.sets), "exams": (exams, options.vnhsge),
-             "math": (math_problems, options.math), "prose_errors": (prose_errors, options.math)}
+             "math": (math_problems, options.math), "golds": (compared, options.math),
+             "prose_errors": (prose_errors, options.math)}
     counts = {}
     for name, (measure, folder) in parts.items():
         if folder and options.only in (None, name):
