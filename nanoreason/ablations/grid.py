@@ -1,17 +1,19 @@
 """A grid of conditions and seeds: what is missing is trained, scored and kept, and goes on.
 
-One cell a task of joblib, one thread a cell: two small models side by side use two cores
-better than one model on both. The workers are processes of this machine (loky) unless the
-caller chose another backend (`with joblib.parallel_config(backend=...)`), whose workers must
-share this one's folders. What a worker prints goes to its run's log.
+joblib runs the cells, one a task and one thread a cell: two small models side by side use
+two cores better than one model on both. Each cell has a process of its own: of this machine
+(loky), or of a Ray cluster, whose machines must share this one's folders and have the package
+installed. (Not joblib's own backend for Ray: it gives a cell to the next worker in turn, busy
+or not, and hands nothing back before all are through.) What a cell prints goes to its run's
+log.
 
 A grid that was stopped or killed goes on where it was: finished runs are found, a run in the
-middle of its training goes on from its checkpoint. A worker that is killed takes the others
-with it (loky ends them all); they are started again for what is left. A cell may so be run
-twice, also at one time: the second one waits for the first and finds its files. Whatever
-could make a comparison worthless stops the grid with the names, as soon as it shows: equal
-recipes (see `conditions`), equal adapters, other data or another order where they should be
-the same, runs of another code.
+middle of its training goes on from its checkpoint. A process that is killed, or whose machine
+is lost, takes no other cell with it, and its cell is tried again. A cell may so be run twice,
+also at one time: the second one waits for the first and finds its files; each file is written
+beside its place and renamed. Whatever could make a comparison worthless stops the grid with
+the names, as soon as it shows: equal recipes (see `conditions`), equal adapters, other data or
+another order where they should be the same, runs of another code.
 """
 from __future__ import annotations
 
@@ -19,10 +21,10 @@ import os
 import threading
 import time
 import traceback
-from collections.abc import Iterable
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import redirect_stderr, redirect_stdout
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 
+import psutil
 from filelock import FileLock
 
 from nanoreason import paths
@@ -34,7 +36,7 @@ from nanoreason.params.sets import AblateParams, EvaluateParams
 from nanoreason.runs import Run
 from nanoreason.stages import GIVEN, GROUPS
 
-KILLS = 3  # in a row, without a cell finished in between, that end the grid
+TRIES = 3  # of a cell whose process was killed
 # Settings that change what is trained on, or in which steps.
 DATA = ("error_share", "error_kinds", "traces", "data", "language", "form", "on_policy_share",
         "base", "max_length", "batch_size")
@@ -76,63 +78,104 @@ def run_grid(params: AblateParams) -> Grid:
     """
     from joblib import Parallel, delayed  # here: a grid that is there is read without it
 
-    limit = time.monotonic() + 60 * (params.max_minutes or float("inf"))
-    grid, workers = open_grid(params), params.workers or cores()
-    left, finished = to_run(params, grid)
-    runs, waiting, turn, killed = list(grid.runs), {cell.name: cell for cell in left}, -1, 0
-    with progress(total=len(cells(params)), initial=len(cells(params)) - len(waiting),
-                  desc="grid", unit="run") as bar:
-        while waiting and time.monotonic() < limit:
-            ready = [cell for cell in waiting.values()
-                     if not cell.needs or cell.needs in finished]
-            if not ready:
-                raise GridError(f"{', '.join(waiting)} wait for a run that is not in the grid: "
-                                "name in reasoning_run a condition that builds on none")
-            # What builds on another run is begun beside the first runs of the next seed.
-            turn = max(turn + 1, ready[0].seed)
-            tasks = (delayed(_work)(cell, evaluation_of(params, cell), os.getpid())
-                     for place, cell in enumerate(ready)
-                     if (cell.seed <= turn or place < workers) and time.monotonic() < limit)
-            try:
-                for name, run in Parallel(workers, batch_size=1, pre_dispatch=workers,
-                                          return_as="generator_unordered")(tasks):
-                    del waiting[name]
-                    finished.add(name)
-                    runs.append(run)
-                    check(runs)
-                    bar.update(1)
-                    killed = 0
-            except BrokenProcessPool:
-                turn, killed = turn - 1, killed + 1
-                if killed == KILLS:
-                    raise GridError(
-                        f"workers were killed {KILLS} times while {', '.join(waiting)} were left, "
-                        "most likely for memory: start again with workers=1; what is finished "
-                        "stays") from None
+    limit, over = time.monotonic() + 60 * (params.max_minutes or float("inf")), threading.Event()
+    grid = open_grid(params)
+    left, runs = to_run(params, grid), list(grid.runs)
+    ended = {cell.name: threading.Event() for cell in left}
+
+    def run_one(run: Callable, cell: Cell) -> GridRun | None:
+        """In a thread: wait for what a cell needs, then for its process; None: not begun."""
+        try:
+            if cell.needs in ended:
+                ended[cell.needs].wait()
+            if not over.is_set() and time.monotonic() < limit:
+                return _tried(run, cell, evaluation_of(params, cell))
+        finally:
+            ended[cell.name].set()
+
+    # What builds on another run is begun beside the first runs of the next seed.
+    left.sort(key=lambda cell: (cell.seed + bool(cell.needs), not cell.needs))
+    with progress(total=len(grid.runs) + len(left), initial=len(grid.runs), desc="grid",
+                  unit="run") as bar, _engine(params.engine, over) as (run, most):
+        for found in Parallel(params.workers or most, backend="threading",
+                              return_as="generator_unordered")(
+                delayed(run_one)(run, cell) for cell in left):
+            if found:
+                runs.append(found)
+                check(runs)
+                bar.update(1)
     return open_grid(params)
 
 
-def to_run(params: AblateParams, grid: Grid) -> tuple[list[Cell], set[str]]:
-    """The cells to run, in order, and the names of the runs that others may build on.
+@contextmanager
+def _engine(name: str, over: threading.Event) -> Iterator[tuple[Callable, int]]:
+    """What calls `_work` in a process of its own, and how many may run at a time.
+
+    over: set at the end, and the processes of this machine that still run are ended.
+    """
+    from joblib.externals.loky import ProcessPoolExecutor
+
+    pools = []
+
+    def run(*task):
+        with ProcessPoolExecutor(1, env={"OMP_NUM_THREADS": "1"}) as pool:
+            pools.append(pool)
+            return pool.submit(_work, *task).result()
+
+    try:
+        yield _on_ray() if name == "ray" else (run, cores())
+    finally:
+        over.set()
+        for pool in pools:
+            pool.shutdown(kill_workers=True)
+
+
+def _on_ray() -> tuple[Callable, int]:
+    """The same on the Ray cluster that there is; without one, on one that begins here."""
+    try:
+        import ray
+    except ImportError:
+        raise GridError("engine='ray' needs the package ray, which is not installed: pip install "
+                        "ray==2.60.0 on every machine, or leave engine out") from None
+    ray.init(ignore_reinit_error=True, log_to_driver=False,
+             runtime_env={"env_vars": {"NANOREASON_HOME": str(paths.ROOT)}})
+    work = ray.remote(num_cpus=1, max_calls=1, max_retries=0)(_work)
+    return lambda *task: ray.get(work.remote(*task)), int(ray.cluster_resources()["CPU"])
+
+
+def _tried(run: Callable, cell: Cell, evaluated: EvaluateParams) -> GridRun:
+    """`_work` of a cell, again where its process was killed."""
+    for _ in range(TRIES):
+        try:
+            return run(cell, evaluated, os.getpid())
+        except GridError as error:  # Ray's copy has the whole traceback in its words
+            raise getattr(error, "cause", error) from None
+        except Exception as error:  # of loky's kind or of Ray's
+            killed = error
+    raise GridError(f"{cell.name} was killed {TRIES} times, most likely for memory: start again "
+                    f"with workers=1; what is finished stays ({type(killed).__name__})")
+
+
+def to_run(params: AblateParams, grid: Grid) -> list[Cell]:
+    """The cells to run, in order.
 
     A run whose adapters are needed, and are not here, is made again: results/ holds none.
     """
     finished = set()
     for run in grid.runs:
         here = Run(paths.RUNS / run_name(params.run, run.condition, run.seed))
-        if here.path("adapters").is_dir() and here.has("environment.json"):
-            made = here.read_environment().get("training", {}).get("adapters_sha256")
-            if made == run.facts["training"]["adapters_sha256"]:
-                finished.add(here.name)
+        if here.path("adapters").is_dir() and here.has("environment.json") and here \
+                .read_environment().get("training", {}).get("adapters_sha256") \
+                == run.facts["training"]["adapters_sha256"]:
+            finished.add(here.name)
     needed = {cell.needs for cell in grid.missing} - finished
-    return [cell for cell in cells(params)
-            if cell in grid.missing or cell.name in needed], finished
+    return [cell for cell in cells(params) if cell in grid.missing or cell.name in needed]
 
 
-def _work(cell: Cell, evaluated: EvaluateParams, parent: int) -> tuple[str, GridRun]:
-    """Train, score and keep one cell in a worker; its name and its run.
+def _work(cell: Cell, evaluated: EvaluateParams, parent: int) -> GridRun:
+    """Train, score and keep one cell in a process of its own.
 
-    parent: the process of the grid, with which a worker of the same machine ends.
+    parent: the process of the grid, with which one of the same machine ends.
     """
     import torch
 
@@ -141,8 +184,9 @@ def _work(cell: Cell, evaluated: EvaluateParams, parent: int) -> tuple[str, Grid
     from nanoreason.training.train import train
 
     torch.set_num_threads(1)
-    if os.getppid() == parent:
-        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    if os.getppid() == parent:  # this process ends with it, even if that one is killed
+        threading.Thread(target=lambda: (psutil.Process(parent).wait(), os._exit(1)),
+                         daemon=True).start()
     log = folders(cell.grid)[1] / "logs" / f"{cell.name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(log.with_suffix(".lock")), log.open("a", encoding="utf-8") as file, \
@@ -152,20 +196,12 @@ def _work(cell: Cell, evaluated: EvaluateParams, parent: int) -> tuple[str, Grid
             evaluate(evaluated, *load_run(run.name)[:2])
             facts = run.read_environment()
             facts["training"] |= effective(run, cell.params.epochs)
-            return cell.name, store(cell, evaluated.recipe(), facts,
-                                    run.read_generations())
+            return store(cell, evaluated.recipe(), facts, run.read_generations())
         except Exception as error:
             traceback.print_exc()
             raise GridError(f"condition {cell.condition.name}, seed {cell.seed}, failed: "
                             f"{type(error).__name__}: {error} (where: {paths.relative(log)})"
                             ) from None
-
-
-def _end_with(parent: int) -> None:
-    """End this process with the one that started it, even if that is killed."""
-    while os.getppid() == parent:
-        time.sleep(1)
-    os._exit(1)
 
 
 def effective(run: Run, epochs: int) -> dict:
@@ -199,17 +235,16 @@ def check(runs: Iterable[GridRun]) -> None:
         settings = tuple(repr(run.facts["recipe"].get(name)) for name in DATA)
         other = data.setdefault((run.seed, settings), run)
         where = f"{run.condition}, seed {run.seed},"
-        fault = None
-        if twin.condition != run.condition:
-            fault = (f"conditions {twin.condition} and {where} have the same adapters: what "
-                     "differs between them did not reach the training")
-        for name, part in (("rows_sha256", "rows"), ("order_sha256", "order")):
-            if fault is None and other.facts["training"][name] != made[name]:
-                fault = (f"conditions {other.condition} and {where} should have been trained on "
-                         f"the same data, but their {part} differ")
-        if fault is None and first.facts["training"]["base_version"] != made["base_version"]:
-            fault = (f"{first.condition}, seed {first.seed}, and {where} differ in base_version: "
-                     "a grid is of one base")
-        if fault:
-            raise GridError(f"{fault}; change params/ablations/{run.condition}.yaml, or remove "
-                            f"{paths.relative(run.folder)} and run it again")
+        for wrong, fault in (
+                (twin.condition != run.condition,
+                 f"conditions {twin.condition} and {where} have the same adapters: what differs "
+                 "between them did not reach the training"),
+                *((other.facts["training"][f"{part}_sha256"] != made[f"{part}_sha256"],
+                   f"conditions {other.condition} and {where} should have been trained on the "
+                   f"same data, but their {part} differ") for part in ("rows", "order")),
+                (first.facts["training"]["base_version"] != made["base_version"],
+                 f"{first.condition}, seed {first.seed}, and {where} differ in base_version: a "
+                 "grid is of one base")):
+            if wrong:
+                raise GridError(f"{fault}; change params/ablations/{run.condition}.yaml, or "
+                                f"remove {paths.relative(run.folder)} and run it again")

@@ -301,6 +301,8 @@ class AblateParams(Params):
     test_problems: Count = Field(500, description="problems of each run, 1 or more")
     run_missing: bool = False
     workers: Count | None = Field(None, description="a whole number, 1 or more; None: one a core")
+    engine: Literal["loky", "ray"] = Field(
+        "loky", description="loky (processes of this machine) or ray (a Ray cluster's)")
     max_minutes: Minutes = None
 
 
