@@ -25,12 +25,12 @@ from nanoreason.figures.trace_view import MARK_COLOURS, TraceView, page, safe, v
 from nanoreason.files import write_text
 from nanoreason.host import GivenError
 from nanoreason.model.base import load_base
-from nanoreason.runs import RunError, find_run
+from nanoreason.runs import RunError, find_run, list_runs
 from nanoreason.stages import RESULT, Stage
 from nanoreason.trace import Claims, Trace, TraceError, read_claims
 
 SENTENCES = yaml.safe_load(paths.asset("solution.yaml").read_text(encoding="utf-8"))
-PROMPT = "told, two examples"  # of a base without adapters, see `prompting.candidates`
+PROMPT = "told, two examples"  # of a base for which none has been chosen, see `prompt_of`
 TEMPERATURE = 0.7  # of several samples
 BATCH_TOKENS = 65536
 MOST = 4096  # samples, and tokens of one
@@ -141,7 +141,7 @@ def solve(question: str, run: str = "nano-reference", *, base: str | None = None
     """A question answered by a run's adapters, or by a base alone; see `Solution`.
 
     base: "nano", a folder or a name of the hub: that model without adapters, asked for the four
-    stages by a prompt, as in notebook 03. samples: more than one are drawn at a temperature of
+    stages by a prompt, as in notebook 03 (see `prompt_of`). samples: more than one are drawn at a temperature of
     0.7, and the answer that most of them have is taken, the first of equal ones. language: "en"
     or "vi", of what is said beside the answer; None: that of the question.
 
@@ -168,10 +168,17 @@ def solve(question: str, run: str = "nano-reference", *, base: str | None = None
         return generate_traces(model, tokenizer, list(rows), max_new_tokens, BATCH_TOKENS,
                                TEMPERATURE if samples > 1 else 0.0, seed, label)
 
-    done = write(rows) if base is None else complete(write, rows, candidates()[PROMPT])
+    done = write(rows) if base is None else complete(write, rows, candidates()[prompt_of(base)])
     least = threshold(run) if base is None else None
     return _chosen([judge(row, params, least, language)
                     for row in sorted(done, key=lambda row: row["sample"])])
+
+
+def prompt_of(base: str) -> str:
+    """The prompt that a run `…-prompted` has chosen on dev for this base, else PROMPT."""
+    chosen = (find_run(name).read_params() for name in list_runs() if name.endswith("-prompted"))
+    return next((params["prompt"] for params in chosen if params.get("base") == base
+                 and params.get("prompt") in candidates()), PROMPT)
 
 
 @lru_cache

@@ -12,7 +12,7 @@ from nanoreason.data.verify_lines import procedural_trace
 from nanoreason.evaluation import doubts
 from nanoreason.files import parse, read_text
 from nanoreason.paths import RESULTS
-from nanoreason.runs import RunError
+from nanoreason.runs import RunError, create_run
 from nanoreason.solution import SENTENCES, solve
 from nanoreason.trace import render_trace
 
@@ -72,7 +72,8 @@ OBJECTS = {"verdict": 3, "checks": TRACE.checks[:3], "repairs": (LAST,), "answer
     (replace(TRACE, understand=(f"{TRACE.understand[0]}; 777 more", *TRACE.understand[1:])),
      ["unused"], []),
     (replace(TRACE, execute=("4321 + 1 = 4322", *TRACE.execute[1:])),
-     ["operand_without_source"], [])])
+     ["operand_without_source"], []),
+    (replace(TRACE, plan=(*TRACE.plan[:2], TRACE.plan[0])), ["operation_off_plan"], [])])
 def test_what_speaks_against_an_answer_and_what_does_not(trace, against, beside):
     read, found, notes = doubts.of_text(render_trace(trace), PROBLEM.question, OWN)
     assert read == trace and [key for key, _ in notes] == beside
@@ -121,6 +122,15 @@ def test_a_base_alone_is_asked_for_the_four_stages(monkeypatch):
     one = solve(QUESTION, base="nano", max_new_tokens=8)
     assert asked[0].endswith(f"Problem: {QUESTION}") and "[UNDERSTAND]" in asked[0]
     assert one.question == QUESTION and one.trace is None and len(one.warnings) == 1
+
+
+def test_a_base_is_asked_by_the_prompt_that_was_chosen_for_it_on_dev(workspace):
+    assert solution.prompt_of("me/other") == solution.PROMPT
+    for run, base in (("one", "me/one"), ("other", "me/other")):
+        create_run(f"{run}-prompted").write_params({"base": base, "prompt": "two examples alone"})
+    create_run("old-prompted").write_params({"base": "me/old", "prompt": "none of today's"})
+    assert solution.prompt_of("me/other") == "two examples alone"
+    assert solution.prompt_of("me/old") == solution.PROMPT
 
 
 @pytest.mark.parametrize("given, sentence", [

@@ -40,6 +40,7 @@ _ENDS = re.compile(r"(?<=[.?!])\s+")
 _TOKENS = re.compile(r"#|[^\W_]+|[^\s\w]")
 _NUMBER = re.compile(r"[0-9]+(?:[.,][0-9]+)*")
 _WORDS = re.compile(r"\w+")
+_SIGNS = re.compile(r"[-+*/]")
 START, NAME = "^", "NAME"
 
 
@@ -148,8 +149,11 @@ def _unsound(trace: Trace, question: str) -> Iterator[Finding]:
             yield key, {"what": "; ".join(false[:SHOWN])}
     asked = Problem("question", "procedural", "test", language_of(question), question,
                     trace.answer)
-    yield from ((code.partition("/")[2], {}) for code in dict.fromkeys(
-        code for code, _, _ in consistency(asked, trace)))
+    codes, signs = [code.partition("/")[2] for code, _, _ in consistency(asked, trace)], {}
+    for words, line in zip(whole.plan, whole.execute):  # the same words, but not the same sum
+        sign = _SIGNS.findall(_left(line) or "")
+        codes += ["operation_off_plan"] * (signs.setdefault(words, sign) != sign)
+    yield from ((code, {}) for code in dict.fromkeys(codes))
     graph = execute_graph(whole.execute, question, whole.result, whole.plan)
     if graph.graph["unreadable"]:
         return
