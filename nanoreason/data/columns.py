@@ -24,11 +24,11 @@ from nanoreason.host import GivenError
 ROLES = ("question", "answer", "solution")
 # Name, the fields that tell it, question, answer, solution; the first that fits is taken.
 KNOWN = [(name, *(fields.split() for fields in columns)) for name, *columns in (
+    ("MAWPS", "question numbers equation answer", "question", "answer", ""),
     ("SVAMP", "body question equation answer", "body question", "answer", "equation"),
     ("ASDiv", "body question formula answer", "body question", "answer", "formula"),
     ("MAWPS", "squestion lequations lsolutions", "squestion", "lsolutions", "lequations"),
     ("MAWPS", "question equation result", "question", "result", "equation"),
-    ("MAWPS", "question numbers equation answer", "question", "answer", ""),
     ("MAWPS", "original_text equation ans", "original_text", "ans", "equation"),
     ("GSM-IC", "new_question answer", "new_question", "answer", ""),
     ("AQuA", "question options rationale correct", "question options", "correct", "rationale"),
@@ -100,7 +100,7 @@ def read_problem(record: dict, problem_id: str, source: str, split: str, place: 
             return Rejection(problem_id, f"no_{role}", place,
                              f"field `{name}` must be text{' or a number' * (role == 'answer')}, "
                              f"not {record.get(name)!r:.80}{wanted}")
-    beside = [name for name in record if name.lower() in PARTS and _text(record[name])
+    beside = [name for name in record if name.lower() in PARTS and _text(record[name]) not in question
               and name not in sum(taken.values(), [])]
     if beside and not columns:
         return Rejection(problem_id, "half_a_problem", place,

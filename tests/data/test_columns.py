@@ -34,6 +34,10 @@ KNOWN = {
     "MAWPS, tokenised": ({"id": 1, "original_text": "Ada has 5 pens and buys 8 . How many now ?",
                           "segmented_text": "Ada has 5 pens and buys 8 . How many now ?",
                           "equation": "X=(5.0+8.0)", "ans": 13.0}, "13"),
+    "MAWPS, numbered": ({"Question": "Ada has number0 pens and buys number1 . How many now ?",
+                         "Numbers": "5.0 8.0", "Equation": "+ number0 number1", "Answer": 13.0,
+                         "Body": "Ada has number0 pens and buys number1 .",
+                         "Ques_Statement": "How many now ?"}, "13"),
     ", MAWPS": ({"input": "Ada has 5 pens and buys 8. How many now?", "target": 13.0}, "13"),
     "GSM-IC": ({"original_question": "Ada has 5 pens. How many?", "answer": "13.0",
                 "new_question": "Ada has 5 pens and buys 8. Bo is 9. How many now?"}, "13"),
@@ -61,6 +65,7 @@ def test_known_sets_are_told_by_their_fields_and_that_is_said(tmp_path, name):
     record, answer = KNOWN[name]
     (found,) = read(tmp_path, record)
     assert found.details.get("columns", [""])[0] == name.split(",")[0] and grade(answer, found.answer).right
+    assert found.question.count("Ada") < 2
     numbers = {"OlympiadBench": "5+8", "Minerva": "5+8", "MATH-500": "5+8", "MGSM": "5 Stifte"}
     assert numbers.get(name, "Ada") in found.question and found.answer != record.get("solution")
     if name in ("SVAMP", "ASDiv", "MAWPS", "MAWPS, tokenised", "TabMWP", "GSM-Plus", "GSM-symbolic"):
