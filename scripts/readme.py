@@ -130,6 +130,15 @@ def solving() -> str:
                       "most frequent, wrong"), tuple(rows)).markdown(False)
 
 
+def alone() -> str:
+    """The notebooks that ran alone in a folder, installed by their own first cell."""
+    rows = [(f"`{run['notebook']}`", run["python"], run["torch"], run["parameters"], *(
+        str(run[name]) for name in ("seconds", "installation_seconds", "installed_megabytes")))
+            for run in read_json("alone.json")["runs"] if run["status"] == 0]
+    return Table("", ("notebook", "Python", "torch that was there", "parameters", "seconds",
+                      "of them installation", "MB installed"), tuple(rows)).markdown(False)
+
+
 def speed(suffix: str = "") -> str:
     """Ratios of this training and decoding to other ways."""
     return speed_table(*(read_json(f"{name}-speed{suffix}.json")
@@ -225,7 +234,7 @@ SECTIONS: Mapping[str, Callable[[], str]] = {
     "ledger": lambda: ledger("ledger"), "ledger-given": lambda: ledger("ledger_given"),
     "ledger-beside": lambda: ledger("ledger_beside"), "equations": lambda: ledger("equations"),
     "equal-tokens": lambda: equal_tokens.table(read_json("equal-tokens.json")).markdown(False),
-    "gate": gate, "sureness": sureness, "solving": solving,
+    "gate": gate, "sureness": sureness, "solving": solving, "alone": alone,
     "original": original, "gsm8k-runs": gsm8k_runs, "foreign": foreign, "profiles": profiles,
 }
 
