@@ -44,6 +44,9 @@ FOREIGN = {"SVAMP": "SVAMP.json", "ASDiv": "ASDiv.jsonl", "GSM-Plus, testmini":
            "gsmplus_testmini.jsonl", "GSM-symbolic P2": "GSM_p2.jsonl",
            "TabMWP, test1k": "tabmwp_test1k.json", "OlympiadBench, maths in text":
            "olympiad_oe_to.json"}
+# What the names of their files begin with.
+READ = {"MAWPS, six files in four forms": "mawps", "MATH-500": "math500", "Minerva": "minerva",
+        "GSM-IC, the problems it was made of": "gsmic"}
 GSM8K_RUNS = ("nano-gsm8k", "smollm2-gsm8k")
 _FRAMED = re.compile(r"(<!-- (?P<name>[\w-]+):begin -->\n).*?(<!-- (?P=name):end -->)", re.DOTALL)
 
@@ -177,6 +180,10 @@ def foreign() -> str:
     found = read_json("reading-foreign.json")
     rows = [(f"{name}: the rules teach", *(_share(found[time]["files"][file]) for time in TIMES))
             for name, file in FOREIGN.items()]
+    cells = found[TIMES[1]]["files"].items()
+    rows += [(f"{name}: read as problems", "not run", "/".join(
+        str(sum(cell[key] for file, cell in cells if file.startswith(start)))
+        for key in ("problems", "of"))) for name, start in READ.items()]
     rows += [(f"GSM-symbolic P2, {told}: the rules teach",
               *(_share(found[time]["currencies"][sign]) for time in TIMES))
              for sign, told in (("dollar", "in dollars"), ("other", "in other money"))]
@@ -187,6 +194,22 @@ def foreign() -> str:
     errors = [found[time]["prose_errors"] for time in TIMES]
     rows.append((f"MATH: errors in the last step ({errors[-1]['last_if_alike']} if steps were alike)",
                  *(f"{cell['in_the_last_step']}/{cell['count']}" for cell in errors)))
+    rows.append(("MATH's solutions: equations called true, false, rounded", *(
+        ", ".join(str(found[time]["equations"]["math"][name])
+                  for name in ("true", "false", "rounded")) for time in TIMES)))
+    rows += [(told, *(_share(cell(found[time])) for time in TIMES)) for told, cell in (
+        ("right solutions of GSM8K with a line called false", lambda now: now["right_solutions"]["all"]),
+        ("wrong ones: the first such line is the first wrong step", lambda now: now["first_error"]),
+        ("MATH's official solutions marked wrong", lambda now: now["answers"]["math"]))]
+    golds, missed = (found[TIMES[1]][part] for part in ("golds", "near_misses"))
+    spelled = [cell for name, cell in golds.items() if name != "themselves"]
+    rows += [("MATH's answers marked wrong, as they are and in ten other spellings", "not run",
+              f"{golds['themselves']['count']}/{golds['themselves']['of']}, "
+              f"{sum(c['wrong'] for c in spelled)}/{sum(c['changed'] for c in spelled)}"),
+             ("near misses of them marked right", "not run",
+              f"{missed['all']['passed']}/{missed['all']['tried']}"),
+             ("characters that `read_equations` reads in a second of one core", "not run",
+              f"{found[TIMES[1]]['speed']['characters_per_second']:,.0f}")]
     for part, told in (("same_expression", "the same expression"),
                        ("of_these_other_lines", "the same in other lines"), ("others", "others")):
         cells = [found[time]["alternatives"][part] for time in TIMES]

@@ -226,14 +226,13 @@ def claim_of(step: str) -> Claim | None:
                     if f.start() < last.start() < f.end()), None)
     before = after = ""
     if formula:
-        inner = formula[formula.lastindex]
-        place = last.start() - formula.start(formula.lastindex)
-        begin = inner.rfind("=", 0, place) + 1
-        piece = inner[begin:].strip(" .,")
-        place -= begin + len(inner[begin:]) - len(inner[begin:].lstrip(" .,"))
-        if len(piece) <= LONGEST and piece[place:place + len(last[0])] == last[0] and not (
-                NUMBERED.match(piece) or re.search(r"\\(?:begin|end)|\\\\|&", piece)):
-            before, after = piece[:place], piece[place + len(last[0]):]
+        inner, begin = formula[formula.lastindex], formula.start(formula.lastindex)
+        before, after = inner[:last.start() - begin], inner[last.end() - begin:].rstrip(" .,")
+        before = before[before.rfind("=") + 1:].lstrip(" .,")
+        piece = before + last[0] + after
+        if len(piece) > LONGEST or NUMBERED.match(piece) or re.search(
+                r"\\(?:begin|end)|\\\\|&", piece):
+            before = after = ""
     return Claim(len(tokens) - 1, last[0], "", before, after)
 
 
