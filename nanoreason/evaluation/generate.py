@@ -23,7 +23,9 @@ from nanoreason.data.problem import Problem, question_sha256
 from nanoreason.data.sources import load_problems
 from nanoreason.data.teachers import teach
 from nanoreason.data.verify_lines import procedural_trace
+from nanoreason.endpoint import Client
 from nanoreason.evaluation.interventions import choose_intervention, intervene
+from nanoreason.evaluation.server import open_server, served
 from nanoreason.files import write_text
 from nanoreason.model.adapters import (adapters_sha256, dequantized, dequantized_bytes,
                                        dequantized_fits)
@@ -89,22 +91,30 @@ def interventions(rows: Iterable[dict], seed: int) -> list[dict]:
 
 def generate_traces(model, tokenizer, rows: Sequence[dict], max_new_tokens: int,
                     batch_tokens: int, temperature: float = 0.0, seed: int = 0,
-                    label: str = "generation") -> Iterator[dict]:
+                    label: str = "generation", client: Client | None = None
+                    ) -> Iterator[dict]:
     """Complete the text of each row with the model; rows come as their batches finish.
 
     What stands in `text` is given and is continued. temperature 0 is greedy; else every
     sample has a seed of its own. max_new_tokens, batch_tokens: see `model.decoding.Decoder`.
-    Natural rows get `logprobs`, see `model.likelihood`.
+    client: of a server that writes in the model's place, see `server`. Natural rows get
+    `logprobs`, see `model.likelihood`.
     """
-    requests = [
-        Request(partial_ids(tokenizer, row["question"], row["text"]),
-                len(prompt_ids(tokenizer, row["question"])),
-                random.Random(f"{seed}/{row['problem_id']}/{row['sample']}").getrandbits(60))
-        for row in rows]
-    for batch in generate(model, tokenizer, requests, tag_ids(tokenizer), max_new_tokens,
-                          batch_tokens, temperature, label):
-        done = [rows[index] | {"text": (rows[index]["text"] + tokenizer.decode(
-            new, skip_special_tokens=True)).rstrip("\n")} for index, new in batch]
+    seeds = [random.Random(f"{seed}/{row['problem_id']}/{row['sample']}").getrandbits(60)
+             for row in rows]
+    if client:
+        batches = served(client, model, tokenizer, rows, seeds, max_new_tokens, temperature, label)
+    else:
+        requests = [Request(partial_ids(tokenizer, row["question"], row["text"]),
+                            len(prompt_ids(tokenizer, row["question"])), own)
+                    for row, own in zip(rows, seeds)]
+        batches = ([(index, tokenizer.decode(new, skip_special_tokens=True))
+                    for index, new in batch] for batch in generate(
+            model, tokenizer, requests, tag_ids(tokenizer), max_new_tokens, batch_tokens,
+            temperature, label))
+    for batch in batches:
+        done = [rows[index] | {"text": (rows[index]["text"] + new).rstrip("\n")}
+                for index, new in batch]
         own = [row for row in done if row.get("setting") == "natural"]
         for row, found in zip(own, likelihoods(model, tokenizer, own)):
             row["logprobs"] = found
@@ -114,12 +124,19 @@ def generate_traces(model, tokenizer, rows: Sequence[dict], max_new_tokens: int,
 Writer = Callable[..., Iterator[dict]]  # (rows, label) -> the rows, completed
 
 
-def writer(model, tokenizer, params: EvaluateParams, temperature: float | None = None) -> Writer:
-    """`generate_traces` with the parameters of an evaluation, for rows and a label."""
-    drawn = params.temperature if temperature is None else temperature
+def writer(model, tokenizer, params: EvaluateParams, temperature: float | None = None,
+           run: Run | None = None) -> Writer:
+    """`generate_traces` with the parameters of an evaluation, for rows and a label.
+
+    run: where a server's answers are kept; without it the model itself writes.
+    """
+    drawn, client = params.temperature if temperature is None else temperature, None
+    if run and params.engine == "server":
+        what = adapters_sha256(model)[:16] if hasattr(model, "router") else "base"
+        client = open_server(params, model, run.path("answers") / what)
     return lambda rows, label: generate_traces(
         model, tokenizer, rows, params.max_new_tokens, params.batch_tokens, drawn, params.seed,
-        label)
+        label, client)
 
 
 def planned_rows(params: EvaluateParams) -> Iterator[tuple[str, list[dict]]]:
@@ -245,7 +262,7 @@ def evaluate(params: EvaluateParams, model, tokenizer) -> Run:
     """
     run, planned = writable(find_run(params.run)), list(planned_rows(params))
     every = [row for _, rows in planned for row in rows]
-    name, write = run.read_params()["base"], writer(model, tokenizer, params)
+    name, write = run.read_params()["base"], writer(model, tokenizer, params, run=run)
     base = beside(run, "base") if params.baseline else None
     with run.held("evaluation"):
         begin(run, params, every, adapters_sha256=adapters_sha256(model),
@@ -266,7 +283,7 @@ def evaluate(params: EvaluateParams, model, tokenizer) -> Run:
                       base_version=locate(name).version)
                 base.write_params({"base": name, "quantisation": params.quantisation})
                 plain, _ = load_base(name, params.quantisation)
-                write = writer(plain, tokenizer, params)
+                write = writer(plain, tokenizer, params, run=base)
                 with decoding(base, params, plain, base=locate(name).as_dict()):
                     for label, rows in natural:
                         append_missing(base, rows, partial(write, label=f"base, {label}"))

@@ -237,8 +237,8 @@ class EvaluateParams(_WithData):
     """Notebook 03: generated traces in the settings asked for, and interventions."""
 
     kind: ClassVar[str] = "evaluate"
-    recorded: ClassVar[tuple[str, ...]] = ("profile", "run", "batch_tokens", "unpack",
-                                           "baseline", "prompted")
+    recorded: ClassVar[tuple[str, ...]] = ("profile", "run", "batch_tokens", "unpack", "baseline",
+                                           "prompted", "server_url", "server_parallel")
     by_content: ClassVar[tuple[str, ...]] = ("data", "data_path", "columns")
     extending: ClassVar[tuple[str, ...]] = ("n", "settings", "splits", "interventions",
                                             "samples")
@@ -258,9 +258,17 @@ class EvaluateParams(_WithData):
     batch_tokens: Count = Field(16384, description="tokens held by one decoding batch, 1 or more")
     max_new_tokens: Count = Field(512, description="tokens generated at most, 1 or more")
     unpack: bool = True
+    engine: Literal["own", "server"] = Field(
+        "own", description="own (the model here) or server (at server_url, see docs/scale.md)")
+    server_url: str | None = Field(None, description="of a server, up to /v1")
+    server_parallel: Count = Field(32, description="requests at one time, 1 or more")
 
     @model_validator(mode="after")
     def _samples_differ(self) -> EvaluateParams:
+        if (self.engine == "server") != bool(self.server_url) or self.server_url and self.prompted:
+            raise ValueError("engine='server' needs server_url, such as http://127.0.0.1:8000/v1, "
+                             "goes with no other engine, and prompted rows are written here: "
+                             "leave prompted out")
         if self.samples > 1 and not self.temperature:
             raise ParameterError(f"samples={self.samples} of temperature=0.0 are all the same: "
                                  "give a temperature above 0, for example 0.7")
