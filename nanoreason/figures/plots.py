@@ -89,8 +89,13 @@ def plot_loss(metrics, axes: Axes) -> Axes:
 
 
 def plot_token_accuracy(metrics, axes: Axes) -> Axes:
-    """Share of each group's supervised tokens predicted right, over optimiser steps."""
+    """Share of each group's supervised tokens predicted right, over optimiser steps; dotted:
+    of the words by which VERIFY objects, where the metrics have them."""
     _plot_groups(metrics, axes, "accuracy", "tokens predicted right")
+    if "objection_accuracy" in metrics and metrics["objection_accuracy"].notna().any():
+        mean = metrics["objection_accuracy"].rolling(SMOOTHED, min_periods=1, center=True).mean()
+        axes.plot(metrics["step"], mean, color=Stage.VERIFY.colour, linestyle=":",
+                  label="objections of VERIFY")
     axes.set_ylim(0, 1.02)
     axes.yaxis.set_major_formatter("{x:.0%}")
     return axes

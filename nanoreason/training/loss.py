@@ -42,14 +42,17 @@ class StepLoss:
     sums: (5,) float32, nats summed over the supervised tokens of each group, no gradient.
     correct: (5,) int64, tokens whose most likely prediction was right.
     counts: (5,) int64, supervised tokens of this micro-batch.
-    The last three add up over micro-batches and processes; `combine` makes the total of
-    the step from them.
+    objections: (2,) int64, the lines of VERIFY that object, and those of them whose word the
+    model found likeliest; zeros where no `word` is given.
+    The last four add up over micro-batches and processes; `combine` makes the total of
+    the step from sums and counts.
     """
 
     total: torch.Tensor
     sums: torch.Tensor
     correct: torch.Tensor
     counts: torch.Tensor
+    objections: torch.Tensor
 
 
 def check_weights(weights):
@@ -115,7 +118,7 @@ def combine(sums, counts, weights, normalise="stage", multipliers=None):
 
 
 def step_aware_loss(predictions, labels, groups, weights, normalise="stage", *, head=None,
-                    multipliers=None, counts=None, processes=1, chunk=None):
+                    multipliers=None, counts=None, processes=1, chunk=None, word=()):
     """The loss of one micro-batch, from its logits, or from hidden states and the head.
 
     predictions: (B, T, V) logits, any float type; or, with `head`, the (B, T, H) hidden
@@ -133,6 +136,7 @@ def step_aware_loss(predictions, labels, groups, weights, normalise="stage", *, 
         total is P times this micro-batch's share, because DDP averages gradients.
     chunk: supervised positions whose float32 logits exist at one time; None: as many as
         make CHUNK_LOGITS logits. Where one chunk holds them all, nothing is recomputed.
+    word: token ids of what ends a line of VERIFY whose two numbers differ.
     Returns a StepLoss. Its total is 0, with zero gradients, where no token has weight.
     Raises ValueError for shapes, weights, groups or counts that cannot be.
     """
@@ -155,6 +159,8 @@ def step_aware_loss(predictions, labels, groups, weights, normalise="stage", *, 
     share = coefficients(whole, weights, normalise, multipliers) * processes
     picked = predictions[rows, columns]  # (n, H), or (n, V) without a head
     sums, correct = picked[:0].float().sum(), torch.zeros_like(local)
+    objects = _ends(labels, word)[rows, columns + 1] & (group == GROUPS.index("verify"))
+    objections = torch.zeros_like(local[:2])
     chunk = chunk or _positions(head, picked)
     for start in range(0, len(target), chunk):
         part = slice(start, start + chunk)
@@ -165,9 +171,10 @@ def step_aware_loss(predictions, labels, groups, weights, normalise="stage", *, 
         # where, not a product: an infinite loss in one group must not reach the others.
         sums = sums + torch.where(member, nats[:, None], 0.0).sum(0)  # (5,)
         correct = correct + (member & hits[:, None]).sum(0)
+        objections = objections + torch.stack([objects[part].sum(), (objects[part] & hits).sum()])
     sums = sums.expand(len(GROUPS))
     total = (sums * share.to(sums)).sum()
-    return StepLoss(total, sums.detach().clone(), correct, local)
+    return StepLoss(total, sums.detach().clone(), correct, local, objections)
 
 
 def last_hidden(model, **inputs):
@@ -204,6 +211,15 @@ def _supervised(labels, groups):
         raise GivenError(f"groups hold {int(lowest)} to {int(highest)}; give 0 to "
                          f"{len(GROUPS) - 1} in the order {GROUPS}, or {IGNORE} for none")
     return (labels[:, 1:] != UNSUPERVISED) & (groups[:, 1:] != IGNORE)
+
+
+def _ends(labels, word):
+    """(B, T) bool: where a sequence of tokens ends; nowhere for an empty one."""
+    found, size = torch.zeros_like(labels, dtype=torch.bool), len(word)
+    if 0 < size <= labels.shape[1]:
+        wanted = torch.tensor(word, device=labels.device)
+        found[:, size - 1:] = (labels.unfold(1, size, 1) == wanted).all(-1)
+    return found
 
 
 def _membership(group):

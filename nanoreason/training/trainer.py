@@ -30,7 +30,7 @@ from nanoreason.files import write_json
 from nanoreason.host import GivenError, Told, progress
 from nanoreason.model.adapters import adapter_parameters
 from nanoreason.model.router import route
-from nanoreason.model.tokens import IGNORE, Encoded, tag_end, tag_ids
+from nanoreason.model.tokens import IGNORE, Encoded, tag_end, tag_ids, text_ids
 from nanoreason.stages import GROUPS
 from nanoreason.training.batches import StepBatches, StepLoader
 from nanoreason.training.checkpoints import PARTIAL, Clock
@@ -43,6 +43,7 @@ WARMUP_SHARE = 0.05  # of all optimiser steps
 WEIGHT_DECAY = 0.0
 CLIP = 1.0  # largest norm of the whole gradient
 OPTIMISERS = {"adamw": "adamw_torch_fused", "adamw_8bit": "adamw_8bit"}
+OBJECTION = ", wrong"  # ends a line of VERIFY whose two numbers differ
 SKIPS = 5  # steps in a row without a finite loss and gradient that end the run
 ADAPTERS = "adapters.safetensors"
 STATE = "state.json"
@@ -105,6 +106,7 @@ class StepAwareTrainer(Trainer):
         set_seed(params.seed)
         self.training, self.checkpoints = training, training.checkpoints
         self.tag, self.pad_id = tag_ids(tokenizer), tokenizer.pad_token_id
+        self.word = text_ids(tokenizer, OBJECTION)
         self.rows = [for_phase(row, params.phase, self.tag) for row in rows]
         if params.phase == "verification":
             for _, parameter in adapter_parameters(model, "reasoning"):
@@ -143,7 +145,7 @@ class StepAwareTrainer(Trainer):
         inputs: the micro-batches, as the loader gives them. num_items_in_batch: (5,) N_s.
         """
         model.train()
-        parts = torch.zeros(3 * len(GROUPS) + 1, dtype=torch.float64, device=self.args.device)
+        parts = torch.zeros(3 * len(GROUPS) + 3, dtype=torch.float64, device=self.args.device)
         for number, batch in enumerate(inputs, 1):
             last = number == len(inputs)
             with nullcontext() if last else self.accelerator.no_sync(model):
@@ -153,9 +155,10 @@ class StepAwareTrainer(Trainer):
                                                num_items_in_batch=num_items_in_batch)
                 self.accelerator.backward(result.total)
             share = result.total.detach()[None] / self.accelerator.num_processes
-            parts += torch.cat([result.sums, result.correct, result.counts, share])
+            parts += torch.cat([result.sums, result.correct, result.counts,
+                                result.objections, share])
         parts = self.accelerator.reduce(parts, "sum").tolist()
-        *groups, self.total = parts
+        *groups, self.objections, self.objected, self.total = parts
         self.sums, self.correct, self.counts = (
             groups[start:start + len(GROUPS)] for start in range(0, len(groups), len(GROUPS)))
         return torch.tensor(self.total, device=self.args.device)
@@ -172,7 +175,7 @@ class StepAwareTrainer(Trainer):
         return step_aware_loss(
             hidden, inputs["input_ids"], inputs["groups"], self.weights, self.normalise,
             head=head, counts=num_items_in_batch, multipliers=self.dynamic.multipliers,
-            processes=self.accelerator.num_processes)
+            processes=self.accelerator.num_processes, word=self.word)
 
     def _clip_grad_norm(self, model):
         """Clip; or skip the step, by taking its gradients away, where they are not finite.
@@ -255,7 +258,8 @@ class StepAwareTrainer(Trainer):
         norms: length of the step that each adapter took. The columns: total loss (nats
         per token, weighted), learning rate, norm of the gradient before clipping, whether
         the step was skipped (1) or taken (0); per group mean loss (nats per token), tokens,
-        accuracy, effective weight (c w). What is not finite is None.
+        accuracy, effective weight (c w); of VERIFY's lines whose two numbers differ, how many and
+        in which share the word that says so was the likeliest. What is not finite is None.
         """
         record = {"step": self.state.global_step, "total": self.total,
                   "learning_rate": self.lr_scheduler.get_last_lr()[0],
@@ -266,6 +270,8 @@ class StepAwareTrainer(Trainer):
                        f"{group}_tokens": int(count),
                        f"{group}_accuracy": self.correct[i] / count if count else None,
                        f"{group}_weight": self.weights[i] * self.dynamic.multipliers[i]}
+        record |= {"objection_tokens": int(self.objections), "objection_accuracy":
+                   self.objected / self.objections if self.objections else None}
         record |= {f"{name}_update_norm": norm for name, norm in norms.items()}
         record = {name: value if value is None or math.isfinite(value) else None
                   for name, value in record.items()}

@@ -70,6 +70,16 @@ def test_training_curves_are_the_columns_of_the_metrics(plot, what, metrics, axe
     assert len({line.get_marker() for line in lines[1::2]}) == len(GROUPS)
 
 
+def test_the_words_that_object_have_a_curve_where_they_were_counted(metrics, axes):
+    told = metrics.assign(objection_accuracy=np.linspace(0.1, 0.9, len(metrics)))
+    figures.plot_token_accuracy(told, axes)
+    curve = axes.get_lines()[-1]
+    assert curve.get_label() == "objections of VERIFY"
+    assert np.corrcoef(curve.get_ydata(), told["objection_accuracy"])[0, 1] > 0.99
+    figures.plot_token_accuracy(metrics.assign(objection_accuracy=np.nan), axes)
+    assert axes.get_lines()[-1].get_label() != "objections of VERIFY"
+
+
 def test_a_group_that_was_not_supervised_has_no_curve(metrics, axes):
     figures.plot_loss(metrics.assign(verify_loss=np.nan), axes)
     assert "VERIFY" not in [line.get_label() for line in axes.get_lines()]

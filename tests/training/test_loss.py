@@ -50,6 +50,18 @@ def example():
     return torch.tensor(LOGITS), torch.tensor(LABELS), torch.tensor(LOSS_GROUPS)
 
 
+@pytest.mark.parametrize("chunk", [1, 256])
+def test_words_that_object_are_those_of_verify_alone(chunk):
+    logits, labels, groups = example()
+    right = logits.clone()
+    right[1, 3] = torch.tensor([0.0, 0, 5])  # predicts the token 2 of VERIFY
+    for scores, word, expected in ((logits, [2], [1, 0]), (right, [2], [1, 1]),
+                                   (right, [-100, 2], [1, 1]), (right, [0, 2], [0, 0]),
+                                   (right, [2] * 7, [0, 0]), (right, (), [0, 0])):
+        found = step_aware_loss(scores, labels, groups, WEIGHTS, chunk=chunk, word=word)
+        assert found.objections.tolist() == expected
+
+
 @pytest.mark.parametrize("multipliers", [None, [1.0, 2.0, 0.5, 1.5, 0.75]])
 @pytest.mark.parametrize("chunk", [1, 3, 256])
 def test_both_normalisations_by_hand(multipliers, chunk):

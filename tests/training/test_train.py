@@ -67,6 +67,16 @@ def test_a_run_has_its_files_and_its_losses_fall(trained):
     assert metrics["total"].iloc[-1] < metrics["total"].iloc[0]
 
 
+def test_the_words_that_object_are_counted_line_by_line(trained):
+    """As many as the traces have lines that end so; the verdict's own word is none of them."""
+    metrics = trained().read_metrics()
+    records = prepare("procedural", total=SMALL["traces"], error_share=0.5, seed=SMALL["seed"])
+    lines = [line for record in records for line in parse_trace(record["trace"]).checks]
+    assert metrics["objection_tokens"].sum() == sum(line.endswith(", wrong") for line in lines) > 0
+    told = metrics["objection_accuracy"].dropna()
+    assert len(told) and told.between(0, 1).all()
+
+
 def test_the_same_seed_gives_the_same_adapters_bit_for_bit(trained):
     first, second = trained(), trained(run="again")
     assert facts(first)["rows_sha256"] == facts(second)["rows_sha256"]
