@@ -31,6 +31,7 @@ from huggingface_hub import hf_hub_download, snapshot_download, try_to_load_from
 from huggingface_hub.errors import LocalEntryNotFoundError
 from transformers import (AutoConfig, AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig,
                           GgufConfig, PreTrainedTokenizerFast)
+from transformers.models.auto.tokenization_auto import get_tokenizer_config
 from transformers.utils.logging import disable_progress_bar
 
 from nanoreason import paths
@@ -238,10 +239,13 @@ def _convert(file: Path, wheel: Wheel, target: Path) -> None:
 
 def load_tokenizer(base: str):
     """The tokenizer of a base, with a padding token that is not the end token if it has one."""
+    path = locate(base).path
     # AutoTokenizer goes by the architecture and would put Qwen2's own splitting rule in the
-    # place of the one that the nano tokenizer was trained with.
-    kind = PreTrainedTokenizerFast if base == "nano" else AutoTokenizer
-    tokenizer = kind.from_pretrained(locate(base).path)
+    # place of the one that a tokenizer without a class of its own was trained with (transformers
+    # 5.23, modeling/auto/tokenization_auto.py).
+    kind = PreTrainedTokenizerFast if get_tokenizer_config(path).get("tokenizer_class") in (
+        "TokenizersBackend", "PreTrainedTokenizerFast") else AutoTokenizer
+    tokenizer = kind.from_pretrained(path)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer

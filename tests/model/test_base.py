@@ -3,17 +3,19 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import shutil
 import sys
 from pathlib import Path
 
 import pytest
 import torch
 from huggingface_hub import constants
-from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 
+from nanoreason import paths
 from nanoreason.host import AbsentError
 from nanoreason.model.base import (NANO, RECORD, WHEELS, base_name, converted_folder, load_base,
-                                   locate, located)
+                                   load_tokenizer, locate, located)
 from nanoreason.model.tokens import prompt_ids
 
 SMOL = "HuggingFaceTB/SmolLM2-135M-Instruct"
@@ -173,3 +175,12 @@ def test_a_base_of_the_hub_is_taken_at_its_revision(tmp_path, monkeypatch):
     assert base_name("who/model@v1") == "who/model"
     with pytest.raises(AbsentError, match="'who/model@v2' cannot be loaded .*snapshot"):
         locate("who/model@v2")
+
+
+def test_a_copy_of_the_nano_base_in_a_folder_has_its_tokenizer(tmp_path):
+    """AutoTokenizer would make one of Qwen2 of it, with the same tokens cut otherwise."""
+    there, text = tmp_path / "mine", "Question: 12 + 7 = 19, want 20, wrong\n[VERIFY]\n"
+    shutil.copytree(paths.asset("nano"), there)
+    ours, copied = (load_tokenizer(base) for base in ("nano", str(there)))
+    assert copied(text).input_ids == ours(text).input_ids
+    assert AutoTokenizer.from_pretrained(there)(text).input_ids != ours(text).input_ids
