@@ -26,13 +26,13 @@ import random
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 
 from nanoreason import paths
 from nanoreason.data import filter_traces, load_problems, teach
 from nanoreason.data.filters import reasons
-from nanoreason.data.gsm8k.teacher import known_sources, table_use
+from nanoreason.data.gsm8k import teacher
 from nanoreason.environment import describe, peak_memory
 from nanoreason.evaluation.report import share
 from nanoreason.files import write_json, write_text
@@ -47,6 +47,22 @@ BEGIN, END = "<!-- gsm8k:begin -->", "<!-- gsm8k:end -->"
 def kinds_of(graph) -> list[str]:
     """The kind of source of every operand of a graph, in order."""
     return [node[0] for nodes in sources_of(graph) for node in nodes]
+
+
+def table_use(traces: Iterable[tuple[str, str, Sequence[str]]]) -> dict[str, int]:
+    """How many of (problem id, question, EXECUTE's lines) the table has an entry of: `used`.
+
+    `changed`: those in a row of the train file that has one, but with another question or other
+    lines, so that the plain rule stands alone.
+    """
+    counts = {"used": 0, "changed": 0}
+    rows = {f"gsm8k-train-{entries[0]['row']}" for entries in teacher.known_sources().values()}
+    for problem_id, question, lines in traces:
+        if teacher.fingerprint(question, lines) in teacher.known_sources():
+            counts["used"] += 1
+        elif problem_id in rows:
+            counts["changed"] += 1
+    return counts
 
 
 def measured(folder: str, split: str) -> tuple[dict, list]:
@@ -120,7 +136,7 @@ def main(folder: str) -> None:
     began = time.perf_counter()
     result, kept = measured(folder, "train+dev")
     seconds = time.perf_counter() - began
-    entries = [entry for found in known_sources().values() for entry in found]
+    entries = [entry for found in teacher.known_sources().values() for entry in found]
     refused = sum(not entry["operand"] for entry in entries)
     result["table"] |= {"operands": len(entries) - refused, "refused": refused}
     result |= {"null": null(kept), "seconds": round(seconds, 1),

@@ -21,7 +21,7 @@ from nanoreason.environment import choose_device
 from nanoreason.evaluation import doubts
 from nanoreason.evaluation.generate import generate_traces, load_writer
 from nanoreason.evaluation.prompting import candidates, complete
-from nanoreason.figures.trace_view import MARK_COLOURS, TraceView, page, safe, visible
+from nanoreason.figures.trace_view import MARK_COLOURS, TraceView, box, page, safe, visible
 from nanoreason.files import write_text
 from nanoreason.host import GivenError
 from nanoreason.model.base import load_base
@@ -118,9 +118,7 @@ class Solution:
         lines += [f'<span style="color:{MARK_COLOURS[False]}">⚠ {safe(w)}</span>'
                   for w in self.warnings]
         lines += [f'<span style="color:#555555">{safe(note)}</span>' for note in rest]
-        return ('<div style="max-width:46em;font:13px/1.45 sans-serif;color:#222222;'
-                'background:#ffffff;padding:6px;overflow-wrap:anywhere">'
-                + "".join(f"<div>{line}</div>" for line in lines) + "</div>" + self.view.html())
+        return box("".join(f"<div>{line}</div>" for line in lines)) + self.view.html()
 
     _repr_html_ = html
 

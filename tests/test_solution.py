@@ -71,6 +71,8 @@ OBJECTS = {"verdict": 3, "checks": TRACE.checks[:3], "repairs": (LAST,), "answer
      ["steps_off_plan", "result_off_execute"], []),
     (replace(TRACE, understand=(f"{TRACE.understand[0]}; 777 more", *TRACE.understand[1:])),
      ["unused"], []),
+    (replace(TRACE, understand=(f"{TRACE.understand[0]}; 7 more", *TRACE.understand[1:])),
+     ["misread"], []),
     (replace(TRACE, execute=("4321 + 1 = 4322", *TRACE.execute[1:])),
      ["operand_without_source"], []),
     (replace(TRACE, plan=(*TRACE.plan[:2], TRACE.plan[0])), ["operation_off_plan"], [])])

@@ -163,6 +163,11 @@ def _unsound(trace: Trace, question: str) -> Iterator[Finding]:
             for value, _ in graph.nodes[node]["operands"]}
     given = quantities("\n".join(line for line in trace.understand
                                  if line.startswith("Given:")))
+    left = [quantity.values for quantity in quantities(question)]
+    foreign = [quantity.text for quantity in given
+               if quantity.values not in left or left.remove(quantity.values)]
+    if foreign:
+        yield "misread", {"what": ", ".join(foreign[:SHOWN])}
     unused = [quantity.text for quantity in given if not used & set(quantity.values)]
     if unused:
         yield "unused", {"what": ", ".join(unused[:SHOWN])}

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from nanoreason.evaluation.report import SEED
 from nanoreason.evaluation.rows import read_row
-from nanoreason.figures.trace_view import TraceView, page, safe
+from nanoreason.figures.trace_view import TraceView, box, page, safe
 from nanoreason.files import write_text
 from nanoreason.stages import Stage
 from nanoreason.trace import read_claims
@@ -36,28 +36,22 @@ class Exercise:
 
     def key(self) -> list[str]:
         """One line a row: the wrong step, its kind, the right line, and whether VERIFY found it."""
-        lines = []
-        for row in self.rows:
-            step, kind = row["planted"]["step"], row["planted"]["kind"]
-            right = read_claims(row["teachers"][0]).execute[step - 1]
-            found = "found" if read_row(row).blamed == step else "missed"
-            lines.append(self.words["key"].format(
-                step=step, kind=self.words["errors"][kind], right=right,
-                verify=self.words[found]))
-        return lines
+        return [self.words["key"].format(
+            step=(step := row["planted"]["step"]),
+            kind=self.words["errors"][row["planted"]["kind"]],
+            right=read_claims(row["teachers"][0]).execute[step - 1],
+            verify=self.words["found" if read_row(row).blamed == step else "missed"])
+            for row in self.rows]
 
     def html(self) -> str:
         """The traces up to their VERIFY, without marks, then the key."""
-        parts = [f"<p>{safe(self.words['task'])}</p>"]
-        for number, row in enumerate(self.rows, 1):
-            before = row["text"].partition(f"\n{Stage.VERIFY.tag}")[0]
-            view = TraceView(before, row["question"], title=f"{number}.", marks=False)
-            parts.append(view.html())
+        parts = [TraceView(row["text"].partition(f"\n{Stage.VERIFY.tag}")[0], row["question"],
+                           title=f"{number}.", marks=False).html()
+                 for number, row in enumerate(self.rows, 1)]
         key = "".join(f"<p>{number}. {safe(line)}</p>"
                       for number, line in enumerate(self.key(), 1))
-        return ('<div style="max-width:46em;font:13px/1.45 sans-serif;color:#222222;'
-                f'background:#ffffff;padding:6px">{"".join(parts)}'
-                f'<h3>{safe(self.words["answers"])}</h3>{key}</div>')
+        return box(f"<p>{safe(self.words['task'])}</p>{''.join(parts)}"
+                   f"<h3>{safe(self.words['answers'])}</h3>{key}")
 
     _repr_html_ = html
 

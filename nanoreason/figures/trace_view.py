@@ -161,9 +161,7 @@ class TraceView:
         head = [f'<div style="color:#666666">{safe(self.title)}</div>' * bool(self.title),
                 f'<p style="margin:4px 0 8px 0;white-space:pre-wrap">{safe(self.question)}</p>'
                 * bool(self.question)]
-        return ('<div style="max-width:46em;font:13px/1.45 sans-serif;color:#222222;'
-                'background:#ffffff;padding:6px">'
-                + "".join([*head, *(_block(*block) for block in blocks)]) + "</div>")
+        return box("".join([*head, *(_block(*block) for block in blocks)]))
 
     _repr_html_ = html
 
@@ -205,6 +203,12 @@ def _block(stage: Stage | None, lines: Sequence[Line]) -> str:
                     f'{safe(line.text)} {mark}</div>')
     return (f'<div style="border-left:4px solid {colour};padding:1px 0 1px 8px;'
             f'margin:3px 0">{"".join(rows)}</div>')
+
+
+def box(inside: str) -> str:
+    """HTML on a ground of its own, whatever the theme of the page. inside: already safe."""
+    return ('<div style="max-width:46em;font:13px/1.45 sans-serif;color:#222222;background:#ffffff;'
+            f'padding:6px;overflow-wrap:anywhere">{inside}</div>')
 
 
 def safe(text: object) -> str:

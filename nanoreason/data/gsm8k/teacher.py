@@ -20,7 +20,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from fractions import Fraction
 from functools import lru_cache
@@ -130,22 +130,6 @@ def known_sources() -> dict[str, list[dict[str, str]]]:
     for entry in csv.DictReader(text.splitlines()):
         found.setdefault(entry["fingerprint"], []).append(entry)
     return found
-
-
-def table_use(traces: Iterable[tuple[str, str, Sequence[str]]]) -> dict[str, int]:
-    """How many of (problem id, question, EXECUTE's lines) the table has an entry of: `used`.
-
-    `changed`: those in a row of the train file that has one, but with another question or other
-    lines, so that the plain rule stands alone.
-    """
-    counts = {"used": 0, "changed": 0}
-    rows = {f"gsm8k-train-{entries[0]['row']}" for entries in known_sources().values()}
-    for problem_id, question, lines in traces:
-        if fingerprint(question, lines) in known_sources():
-            counts["used"] += 1
-        elif problem_id in rows:
-            counts["changed"] += 1
-    return counts
 
 
 def _sources(question: str, lines: Sequence[str], failure: Unteachable | None

@@ -6,10 +6,10 @@ import pytest
 from nanoreason.data import filter_traces
 from nanoreason.data.columns import read_problem
 from nanoreason.data.gsm8k.solutions import Unteachable
-from nanoreason.data.gsm8k.teacher import (fingerprint, gsm8k_trace, known_sources,
-                                           table_use)
+from nanoreason.data.gsm8k.teacher import fingerprint, gsm8k_trace, known_sources
 from nanoreason.graph import dependency_graph
 from nanoreason.graph.builder import sources_of
+from teacher_gsm8k import table_use
 
 MUGS = "A club has 90 mugs: 5 mugs for each guest, 4 guests on Monday, 5 on Tuesday."
 SERVED = "5 guests * 5 mugs = <<5*5=25>>25\n90 - 25 = <<90-25=65>>65\n#### 65"
