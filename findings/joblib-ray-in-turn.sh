@@ -53,4 +53,4 @@ print("short tasks behind the long one: ray", on_ray, "loky", on_loky, "threads"
 print("generator refused:", refused, "one job in the calling process:", alone)
 assert on_ray == 2 and on_loky == in_threads == 0 and refused and alone
 P
-RAY_TMPDIR="$folder" env/bin/python turns.py
+HOME="$folder" RAY_TMPDIR="$folder" env/bin/python turns.py

@@ -27,7 +27,8 @@ for needed in ("fastapi", "openai", "uvicorn"):
 
 DEAD = "http://127.0.0.1:9/v1"  # nothing listens there
 # For model type qwen2 transformers puts another pre-tokenizer in the place of the one that
-# tokenizer.json holds (findings/transformers-qwen2-tokenizer.sh); `as_it_is` takes that one.
+# tokenizer.json holds (findings/transformers-tokenizer-of-the-architecture.sh); `as_it_is`
+# takes that one.
 SERVE = """import sys
 from transformers.cli.transformers import main
 from transformers.models.auto import tokenization_auto
