@@ -15,10 +15,11 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
 import torch
 from gpu_columns import large_problems
 from verify_flags import lines
@@ -28,12 +29,14 @@ from nanoreason.data import load_problems, teach
 from nanoreason.environment import describe
 from nanoreason.evaluation import generate_traces
 from nanoreason.evaluation.generate import given_rows, natural_rows
+from nanoreason.evaluation.report import crossed_bootstrap, mean
 from nanoreason.evaluation.rows import ScoredRow
 from nanoreason.files import read_text, to_json, write_json, write_text
 from nanoreason.model import nano
 from nanoreason.model.base import load_base
 from nanoreason.model.base_text import column_documents
 from nanoreason.params import TrainParams
+from nanoreason.table import Table
 from nanoreason.training import train
 from nanoreason.training.resume import load_run
 
@@ -50,6 +53,7 @@ CONDITIONS = {  # what differs from profile nano; a base of None is the shipped 
     "no right twins": ("digits", BOTH | {"routing": "reread", "right_twins": False}),
     "shipped base": (None, BOTH | {"routing": "reread"}),
 }
+SETS = ("test", "test_999", "test_template", "injected", "clean")
 
 
 def make_base(folder: Path) -> None:
@@ -103,21 +107,25 @@ def write(folder: Path, condition: str, seed: int) -> None:
 def counted(rows: Iterable[Mapping]) -> dict:
     """What rows of one setting come to.
 
-    right_first, right_second: by Result and by Answer. repaired, spoiled: wrong to right, right
-    to wrong. objected: to wrong and to right results; mended: wrong ones that are objected to
-    and then right. tokens: mean of a text. lines: see `verify_flags.lines`.
+    first, second: a digit a problem, in order of their ids: whether Result and Answer are
+    right. objected_wrong, objected_right: verdicts against wrong and against right results;
+    mended: wrong ones that are objected to and then right. tokens: mean of a text. lines: see
+    `verify_flags.lines`.
     """
-    rows = list(rows)
-    counts: Counter = Counter(n=len(rows))
-    for row in map(ScoredRow, rows):
-        first, second, objected = bool(row.first), bool(row.second), bool(row.error)
-        counts.update({"right_first": first, "right_second": second,
-                       "repaired": not first and second, "spoiled": first and not second,
-                       "objected_wrong": objected and not first,
-                       "objected_right": objected and first,
-                       "mended": objected and not first and second})
-    return {**counts, "tokens": round(sum(row["tokens"] for row in rows) / len(rows), 1),
+    rows = sorted(rows, key=lambda row: row["problem_id"])
+    scored = [ScoredRow(row) for row in rows]
+    first, second, objected = ([bool(value) for value in values] for values in zip(
+        *((row.first, row.second, row.error) for row in scored)))
+    wrong = [a and not b for a, b in zip(objected, first)]
+    return {"first": _digits(first), "second": _digits(second), "objected_wrong": sum(wrong),
+            "objected_right": sum(objected) - sum(wrong),
+            "mended": sum(a and b for a, b in zip(wrong, second)),
+            "tokens": round(sum(row["tokens"] for row in rows) / len(rows), 1),
             "lines": next(iter(lines(rows).values()))}
+
+
+def _digits(values: Iterable[bool]) -> str:
+    return "".join(str(int(value)) for value in values)
 
 
 def score(folder: Path) -> dict:
@@ -129,10 +137,52 @@ def score(folder: Path) -> dict:
                 found.append({
                     "condition": condition, "seed": int(here.name[-1]),
                     "settings": {name: counted(json.loads(read_text(here / f"{name}.json.gz")))
-                                 for name in asked()},
+                                 for name in SETS},
                     "environment": json.loads(read_text(here / "environment.json"))})
     base = json.loads(read_text(folder / "digits" / "recipe.json"))
     return {"base": base, "runs": found}
+
+
+def outcomes(run: Mapping, name: str) -> np.ndarray:
+    """(problems, 2): whether Result and Answer are right."""
+    found = run["settings"][name]
+    return np.array([[int(a), int(b)] for a, b in zip(found["first"], found["second"])])
+
+
+def gain(runs: Sequence[Mapping], name: str) -> tuple[float, list[float]]:
+    """Answer less Result, in points, and its 95 % interval over seeds and problems."""
+    less = np.stack([np.diff(outcomes(run, name))[:, 0] for run in runs]).astype(float)
+    low, high = crossed_bootstrap(mean, np.stack([less, np.ones_like(less)], axis=-1))
+    return 100 * less.mean(), [100 * low, 100 * high]
+
+
+def table(result: Mapping) -> Table:
+    """A row a run and setting; `injected` and `clean` in one."""
+    rows = []
+    for run in result["runs"]:
+        for name in ("test", "test_999", "test_template", "given"):
+            parts = ("injected", "clean") if name == "given" else (name,)
+            both = np.concatenate([outcomes(run, part) for part in parts])
+            first, second = both.sum(0)
+            found = Counter()
+            for part in parts:
+                found.update({key: run["settings"][part][key] for key in (
+                    "objected_wrong", "objected_right", "mended")})
+            wrong, told = len(both) - first, found["objected_wrong"]
+            tokens = np.mean([run["settings"][part]["tokens"] for part in parts])
+            rows.append((
+                run["condition"], str(run["seed"]), name, _share(first, len(both)),
+                _share(second, len(both)),
+                f"{sum((both == (0, 1)).all(1))} / {sum((both == (1, 0)).all(1))}",
+                _share(told, wrong), _share(first - found["objected_right"], first),
+                _share(found["mended"], told), f"{tokens:.0f}"))
+    return Table("", ("condition", "seed", "problems", "a1 ↑", "a2 ↑", "repaired / spoiled",
+                      "recall ↑", "specificity ↑", "repaired of those found ↑", "tokens ↓"),
+                 tuple(rows))
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{100 * part / whole:.1f} % ({part}/{whole})" if whole else "n/a (n=0)"
 
 
 if __name__ == "__main__":

@@ -266,9 +266,9 @@ class EvaluateParams(_WithData):
     @model_validator(mode="after")
     def _samples_differ(self) -> EvaluateParams:
         if (self.engine == "server") != bool(self.server_url) or self.server_url and self.prompted:
-            raise ValueError("engine='server' needs server_url, such as http://127.0.0.1:8000/v1, "
-                             "goes with no other engine, and prompted rows are written here: "
-                             "leave prompted out")
+            raise ParameterError(
+                "engine='server' needs server_url, such as http://127.0.0.1:8000/v1, "
+                "goes with no other engine, and prompted rows are written here: leave prompted out")
         if self.samples > 1 and not self.temperature:
             raise ParameterError(f"samples={self.samples} of temperature=0.0 are all the same: "
                                  "give a temperature above 0, for example 0.7")
