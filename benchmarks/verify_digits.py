@@ -29,6 +29,7 @@ from nanoreason.data import load_problems, teach
 from nanoreason.environment import describe
 from nanoreason.evaluation import generate_traces
 from nanoreason.evaluation.generate import given_rows, natural_rows
+from nanoreason.evaluation.confidence import LIMIT
 from nanoreason.evaluation.report import crossed_bootstrap, mean
 from nanoreason.evaluation.rows import ScoredRow
 from nanoreason.files import read_text, to_json, write_json, write_text
@@ -117,7 +118,10 @@ def counted(rows: Iterable[Mapping]) -> dict:
     first, second, objected = ([bool(value) for value in values] for values in zip(
         *((row.first, row.second, row.error) for row in scored)))
     wrong = [a and not b for a, b in zip(objected, first)]
-    return {"first": _digits(first), "second": _digits(second), "objected_wrong": sum(wrong),
+    return {"first": _digits(first), "second": _digits(second),
+            "surest": [round(row["logprobs"]["execute_min"] or 0.0, 2) for row in rows
+                       if "logprobs" in row],
+            "objected_wrong": sum(wrong),
             "objected_right": sum(objected) - sum(wrong),
             "mended": sum(a and b for a, b in zip(wrong, second)),
             "tokens": round(sum(row["tokens"] for row in rows) / len(rows), 1),
@@ -149,9 +153,26 @@ def outcomes(run: Mapping, name: str) -> np.ndarray:
     return np.array([[int(a), int(b)] for a, b in zip(found["first"], found["second"])])
 
 
-def gain(runs: Sequence[Mapping], name: str) -> tuple[float, list[float]]:
+def behind_gate(run: Mapping, name: str) -> np.ndarray:
+    """(problems, 2): Result, and what is right where an objection is heeded in doubt alone.
+
+    In doubt: EXECUTE's least likely token is below a threshold. Every second problem has the
+    one that gains most on the others, of those that spoil LIMIT of them at most.
+    """
+    both, sure = outcomes(run, name), np.array(run["settings"][name]["surest"])
+    less, even, found = np.diff(both)[:, 0], np.arange(len(both)) % 2 == 0, both.copy()
+    for fit in (even, ~even):
+        below = {limit: less[fit & (sure < limit)] for limit in (-np.inf, *np.unique(sure), np.inf)}
+        best = max((limit for limit, part in below.items()
+                    if (part < 0).sum() <= LIMIT * fit.sum()), key=lambda limit: below[limit].sum())
+        kept = ~fit & (sure >= best)
+        found[kept, 1] = both[kept, 0]
+    return found
+
+
+def gain(runs: Sequence[Mapping], name: str, judged=outcomes) -> tuple[float, list[float]]:
     """Answer less Result, in points, and its 95 % interval over seeds and problems."""
-    less = np.stack([np.diff(outcomes(run, name))[:, 0] for run in runs]).astype(float)
+    less = np.stack([np.diff(judged(run, name))[:, 0] for run in runs]).astype(float)
     low, high = crossed_bootstrap(mean, np.stack([less, np.ones_like(less)], axis=-1))
     return 100 * less.mean(), [100 * low, 100 * high]
 
@@ -173,11 +194,13 @@ def table(result: Mapping) -> Table:
             rows.append((
                 run["condition"], str(run["seed"]), name, _share(first, len(both)),
                 _share(second, len(both)),
+                "" if name == "given" else _share(behind_gate(run, name)[:, 1].sum(), len(both)),
                 f"{sum((both == (0, 1)).all(1))} / {sum((both == (1, 0)).all(1))}",
                 _share(told, wrong), _share(first - found["objected_right"], first),
                 _share(found["mended"], told), f"{tokens:.0f}"))
-    return Table("", ("condition", "seed", "problems", "a1 ↑", "a2 ↑", "repaired / spoiled",
-                      "recall ↑", "specificity ↑", "repaired of those found ↑", "tokens ↓"),
+    return Table("", ("condition", "seed", "problems", "a1 ↑", "a2 ↑", "a2, gate ↑",
+                      "repaired / spoiled", "recall ↑", "specificity ↑",
+                      "repaired of those found ↑", "tokens ↓"),
                  tuple(rows))
 
 
@@ -192,4 +215,4 @@ if __name__ == "__main__":
     elif what == "write":
         write(folder, sys.argv[3], int(sys.argv[4]))
     else:
-        write_json(RESULT, score(folder))
+        write_text(RESULT, to_json(score(folder)) + "\n")

@@ -94,7 +94,8 @@ def export(run: str, folder: str | Path, base: str | None = None, merged: str | 
         model = unpacked_base(params["base"], params["quantisation"])
         model = PeftModel.from_pretrained(model, str(source / merged)).merge_and_unload()
         model.save_pretrained(folder / MERGED)
-        tokenizer.save_pretrained(folder / MERGED)
+        if not own:  # beside nano's configuration AutoTokenizer would put another one in its place
+            tokenizer.save_pretrained(folder / MERGED)
         rules.save_pretrained(folder / MERGED)
     write_text(folder / "README.md", str(card(found, params, name, routing, merged)))
     return folder
@@ -141,7 +142,8 @@ def card(run: Run, params: Mapping, base: str, routing: Mapping, merged: str | N
         verify=_after_tag(routing["routing"]) if several else "",
         reads=" and reads it all anew" if routing["routing"] == "reread"
         else " with its keys and values",
-        merged=f"\n`{MERGED}/` is the base with `{merged}` in its weights.\n" if merged else "")
+        merged=f"\n`{MERGED}/` is the base with `{merged}` in its weights; its tokenizer is the one of "
+               "this folder.\n" if merged else "")
     return ModelCard(text)
 
 

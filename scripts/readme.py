@@ -30,6 +30,7 @@ from study import cost_sentence, cost_table
 sys.path.append(str(paths.ROOT / "benchmarks"))
 import comparison_table  # noqa: E402
 import equal_tokens  # noqa: E402
+import verify_digits  # noqa: E402
 import gpu_table  # noqa: E402
 import teacher_gsm8k  # noqa: E402
 from speed_table import speed_table  # noqa: E402
@@ -256,6 +257,7 @@ SECTIONS: Mapping[str, Callable[[], str]] = {
     "verify-flags": lambda: comparison_table.flags_table(read_json("verify-flags.json")),
     "ledger": lambda: ledger("ledger"), "ledger-given": lambda: ledger("ledger_given"),
     "ledger-beside": lambda: ledger("ledger_beside"), "equations": lambda: ledger("equations"),
+    "verify-digits": lambda: verify_digits.table(read_json("verify-digits.json")).markdown(False),
     "equal-tokens": lambda: equal_tokens.table(read_json("equal-tokens.json")).markdown(False),
     "gate": gate, "sureness": sureness, "solving": solving, "alone": alone,
     "original": original, "gsm8k-runs": gsm8k_runs, "foreign": foreign, "profiles": profiles,

@@ -66,7 +66,7 @@ def test_the_folder_holds_these_files(folder):
     assert found == {"README.md", "generation_config.json", *ADAPTER, *TOKENIZER,
                      *(f"verification/{name}" for name in ADAPTER),
                      *(f"base/{name}" for name in BASE),
-                     *(f"merged/{name}" for name in (*BASE, *TOKENIZER))}
+                     *(f"merged/{name}" for name in BASE)}
 
 
 def test_the_snippet_of_the_card_writes_what_solve_writes(folder, solved, capsys, monkeypatch):
@@ -108,7 +108,8 @@ def test_plain_transformers_writes_the_same_adapter_after_adapter(folder, solved
 
 def test_the_merged_model_is_the_base_with_that_adapter(folder, solved):
     merged = AutoModelForCausalLM.from_pretrained(folder / "merged")
-    sequence, _, tokenizer = generate(merged, folder / "merged")
+    assert not (folder / "merged" / "tokenizer.json").exists()  # it would be replaced
+    sequence, _, tokenizer = generate(merged, folder)
     assert written(sequence, tokenizer) == solved.partition(TAG)[0] + TAG
     with torch.no_grad():
         logits = [model(sequence).logits for model in
@@ -116,7 +117,8 @@ def test_the_merged_model_is_the_base_with_that_adapter(folder, solved):
     assert torch.allclose(*logits, atol=1e-3)
 
 
-@pytest.mark.parametrize("question", [QUESTION, "  {{ 7 * 7 }} 'x' \"y\"\n\nHow many? ", "số 5"])
+@pytest.mark.parametrize("question", [QUESTION, "  {{ 7 * 7 }} 'x' \"y\"\n\nHow many? ", "số 5",
+                                      "What is 12 + 7 = 19 - 3?"])
 def test_the_chat_template_writes_the_prompt_of_training(folder, question):
     ids = AutoTokenizer.from_pretrained(folder).apply_chat_template(
         [{"role": "user", "content": question}], add_generation_prompt=True, return_dict=False)

@@ -10,12 +10,14 @@ import yaml
 
 import pipeline_figure
 import readme
+import verify_digits
 import verify_flags
 from nanoreason import paths
 from nanoreason.ablations.conditions import chosen
 from nanoreason.ablations.grid import open_grid
 from nanoreason.arithmetic import read_equations
 from nanoreason.data.procedural import BASE_SCALE, SCALE
+from nanoreason.data.procedural import LARGE, SCALE
 from nanoreason.evaluation import accuracy, self_verification
 from nanoreason.evaluation.confidence import behind_gates
 from nanoreason.evaluation.rows import read_row
@@ -243,7 +245,55 @@ def quotes(summary, grid):
         "GSM8K's test problems": [readme.read_json("original-study.json")["rows"][0]["asked"]],
         "memory": [f"{memory[name]['peak_bytes_above_model']['median'] / 2**30:.2f}"
                    for name in ("ours", "plain_4")],
-    } | gpu_quotes() | verification_quotes() | gate_quotes() | equal_tokens_quotes()
+    } | gpu_quotes() | verification_quotes() | gate_quotes() | equal_tokens_quotes() | digits_quotes()
+
+
+def digits_quotes() -> dict:
+    """Of the last part of docs/verification.md, from its result file alone."""
+    found = readme.read_json("verify-digits.json")
+    flags = readme.read_json("verify-flags.json")["rounds"][-1]["rows"]
+    runs = [run for run in found["runs"] if run["condition"] == "reread"]
+
+    def total(name, part=None):
+        sets = [run["settings"][name] for run in runs]
+        return sum(each["lines"][part] for each in sets) if part else sets
+
+    def points(judged):
+        value, interval = verify_digits.gain(runs, "test", judged)
+        return "{:+.1f} [{:+.1f} to {:+.1f}]".format(value, *interval)
+
+    both = [verify_digits.outcomes(run, "test") for run in runs]
+    gated = [verify_digits.behind_gate(run, "test") for run in runs]
+    right = int(sum(each[:, 0].sum() for each in both))
+    far = [verify_digits.outcomes(run, "test_999") for run in runs]
+    words = [total("test", key) for key in ("differ_right", "differ", "asked", "lines")]
+    assert all((each[:, 1].sum() > each[:, 0].sum()) for each in gated)  # in every seed
+    return {
+        "the base that reads on": [found["base"]["recipe"]["steps"],
+                                   f"{found['base']['tokens'] / 1e6:.1f}"],
+        "gain behind the gate": points(verify_digits.behind_gate),
+        "spoiled behind the gate": [sum(int((each == (1, 0)).all(1).sum()) for each in gated),
+                                    right],
+        "gain without": points(verify_digits.outcomes),
+        "EXECUTE of right twins": [
+            f"{100 * right / sum(map(len, both)):.1f}",
+            f"{100 * readme.read_json('equal-tokens.json')['methods'][0]['right'][0] / 1000:.1f}"],
+        "words of lines that differ": words[:2], "lines about EXECUTE's own": words[2:],
+        "found and repaired": [sum(each["mended"] for each in total("test")),
+                               sum(each["objected_wrong"] for each in total("test"))],
+        "found to 999": [sum(each["objected_wrong"] for each in total("test_999")),
+                         int(sum((1 - each[:, 0]).sum() for each in far))],
+        "repaired to 999": [sum(each["mended"] for each in total("test_999"))],
+        "numbers that are read": [SCALE.largest, LARGE.largest],
+        "numbers that are written": [SCALE.largest],
+        "lines by another's keys": [
+            verify_flags.lines(flags)["natural"][key] for key in ("asked", "lines")],
+        "traces by digits": [REFERENCE.read_params()["traces"]],
+        "tokens by digits": [
+            f"{sum(each['tokens'] for each in total('test')) / len(runs):.0f}",
+            next(f"{each['tokens']:.0f}" for each in readme.read_json("equal-tokens.json")["methods"]
+                 if (each["recipe"], each["method"]) == ("reference", "VERIFY repairs"))],
+    }
 
 
 def equal_tokens_quotes() -> dict:

@@ -1,0 +1,51 @@
+"""What the benchmark of VERIFY by digits counts, on rows and outcomes made by hand."""
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+import verify_digits
+from synthetic import make_rows
+
+from nanoreason.evaluation import self_verification
+
+
+def made(first, second, surest):
+    return {"settings": {"test": {"first": first, "second": second, "surest": surest}}}
+
+
+def test_a_gate_keeps_what_is_sure_and_takes_its_threshold_from_the_other_half():
+    """Repairs where EXECUTE was unsure, spoils where it was sure, alike in both halves."""
+    first, second = "0011" * 50, "1100" * 50
+    surest = [-2.0, -2.0, -0.1, -0.1] * 50
+    run = made(first, second, surest)
+    assert verify_digits.gain([run], "test")[0] == 0
+    gated = verify_digits.behind_gate(run, "test")
+    assert gated[:, 1].all() and (gated[:, 0] == np.array([0, 0, 1, 1] * 50)).all()
+    value, (low, high) = verify_digits.gain([run], "test", verify_digits.behind_gate)
+    assert value == 50 and low < 50 < high
+    # One half is all repairs, the other all spoils: each has what the other one taught.
+    halves = made("01" * 100, "10" * 100, [-1.0] * 200)
+    gated = verify_digits.behind_gate(halves, "test")[:, 1]
+    assert not gated[::2].any() and not gated[1::2].any()
+
+
+def test_a_gate_that_would_spoil_more_than_its_limit_stays_shut():
+    first, second = "0" * 20 + "1" * 180, "1" * 20 + "0" * 2 + "1" * 178
+    run = made(first, second, [-1.0] * 200)
+    assert (verify_digits.behind_gate(run, "test")[:, 1] == [int(c) for c in first]).all()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_counts_are_those_of_the_scores(seed):
+    rows = [row | {"tokens": 7} for row in make_rows(60, seed) if row["setting"] == "natural"]
+    random.Random(seed).shuffle(rows)
+    found, scores = verify_digits.counted(rows), self_verification(rows)
+    repaired = sum(pair == ("0", "1") for pair in zip(found["first"], found["second"]))
+    assert repaired == scores.counts["i_to_c"][0]
+    assert found["objected_wrong"] == scores.counts["recall"][0]
+    right = found["first"].count("1")
+    assert right - found["objected_right"] == scores.counts["specificity"][0]
+    assert found["mended"] <= repaired and found["tokens"] == 7
+    assert found == verify_digits.counted(reversed(rows))
