@@ -262,6 +262,13 @@ def digits_quotes() -> dict:
         value, interval = verify_digits.gain(runs, "test", judged)
         return "{:+.1f} [{:+.1f} to {:+.1f}]".format(value, *interval)
 
+    def other(condition):
+        """Result, Answer and Answer behind the gate of a condition's one seed, in per cent."""
+        run, = (each for each in found["runs"] if each["condition"] == condition)
+        first, second = verify_digits.outcomes(run, "test").mean(0)
+        return [f"{100 * value:.1f}" for value in (
+            first, second, verify_digits.behind_gate(run, "test")[:, 1].mean())]
+
     both = [verify_digits.outcomes(run, "test") for run in runs]
     gated = [verify_digits.behind_gate(run, "test") for run in runs]
     right = int(sum(each[:, 0].sum() for each in both))
@@ -289,6 +296,7 @@ def digits_quotes() -> dict:
         "lines by another's keys": [
             verify_flags.lines(flags)["natural"][key] for key in ("asked", "lines")],
         "traces by digits": [REFERENCE.read_params()["traces"]],
+        "the same under switch": other("switch"),
         "tokens by digits": [
             f"{sum(each['tokens'] for each in total('test')) / len(runs):.0f}",
             next(f"{each['tokens']:.0f}" for each in readme.read_json("equal-tokens.json")["methods"]
