@@ -35,7 +35,7 @@ from itertools import islice
 from pathlib import Path
 
 import torch
-from gpu_columns import checked, drawn, size
+from gpu_columns import checked
 from peft import LoraConfig, get_peft_model
 
 from nanoreason.data.problem import Step
@@ -44,6 +44,7 @@ from nanoreason.environment import describe
 from nanoreason.files import write_json
 from nanoreason.model import nano
 from nanoreason.model.base import load_base, load_tokenizer
+from nanoreason.model.base_text import drawn_step, largest_number
 from nanoreason.model.tokens import prompt_text
 from nanoreason.params import TrainParams
 
@@ -58,7 +59,7 @@ SETTINGS = nano.RECIPE | {"steps": 8000, "documents_per_step": 32}
 
 def claimed(rng: random.Random) -> tuple[Step, Fraction]:
     """A sum and the value claimed for it, wrong in every second one."""
-    step = drawn(rng, size(rng))
+    step = drawn_step(rng, largest_number(rng))
     wrong = rng.random() < 0.5
     return step, Fraction(slip(int(step.value), rng)) if wrong else step.value
 

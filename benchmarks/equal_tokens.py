@@ -32,7 +32,6 @@ from gpu_columns import worked
 from gpu_loops import tune_adapters
 from matplotlib.figure import Figure
 from safetensors.torch import load_file, save_file
-from verify_flags import until_verify
 
 from nanoreason import paths
 from nanoreason.data import load_problems
@@ -51,7 +50,7 @@ from nanoreason.model.adapters import adapter_parameters, attach_adapters
 from nanoreason.model.base import load_base
 from nanoreason.model.decoding import Request, generate
 from nanoreason.model.likelihood import likelihoods
-from nanoreason.model.tokens import IGNORE, encode, partial_ids, prompt_ids, tag_ids
+from nanoreason.model.tokens import IGNORE, encode, partial_ids, prompt_ids, tag_ids, until_tag
 from nanoreason.params import TrainParams
 from nanoreason.runs import find_run
 from nanoreason.stages import Stage
@@ -118,7 +117,7 @@ def control_rows(tokenizer, recipe: str, seed: int) -> list:
                 worked(step.operator, step.left, step.right) for step in problem.steps))
         row = encode(tokenizer, problem.question, trace, 512)
         if row:
-            rows.append(until_verify(row, tag))
+            rows.append(until_tag(row, tag))
     return rows
 
 

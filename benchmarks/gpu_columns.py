@@ -23,19 +23,19 @@ import random
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from fractions import Fraction
+from functools import partial
 
 from nanoreason.data.errors import inject
 from nanoreason.data.problem import Operand, Step, compute, write_number
-from nanoreason.data.procedural import (SCALE, TRAIN_STEPS, hash_split, make_problem,
+from nanoreason.data.procedural import (LARGE, SCALE, TRAIN_STEPS, hash_split, make_problem,
                                         problems)
-from nanoreason.data.stories import Scale, Situation, load_words
+from nanoreason.data.stories import Situation, load_words
 from nanoreason.data.verify_lines import equation, procedural_trace, slip
+from nanoreason.model.base_text import COLUMN_STEPS, column_claims, column_sums
 from nanoreason.model.base_text import documents as plain_documents
 from nanoreason.model.tokens import prompt_text
 from nanoreason.trace import Trace
 
-LARGE = Scale(999, (6, 700), (3, 500))  # what is read by columns
-STEPS = (1, 2, 3, 4, 5, 6)  # of the base's stories by columns: one more than tuning asks for
 CLAIMS = 3  # in a short row
 
 
@@ -110,48 +110,7 @@ def rewritten(trace: Trace, steps: tuple[Step, ...],
         check(step, value) for step, value in zip(steps[:until], found)))
 
 
-def drawn(rng: random.Random, largest: int) -> Step:
-    """A sum on numbers of no story whose numbers are `largest` at most."""
-    operator = rng.choice("++--*/")
-    if operator in "+-":
-        total = rng.randint(4, largest)
-        part = rng.randint(1, total - 1)
-        x, y = (total - part, part) if operator == "+" else (total, part)
-    else:
-        y = rng.randint(2, 9) if rng.random() < 0.8 else rng.randint(10, 12)
-        x = rng.randint(2, max(2, largest // y))
-        if operator == "/":
-            x *= y
-        elif rng.random() < 0.5:
-            x, y = y, x
-    left, right = number(x), number(y)
-    return Step(operator, left, right, compute(operator, left.value, right.value), "")
-
-
-def size(rng: random.Random) -> int:
-    """The largest number of a few sums: most are of the problems' size."""
-    return rng.choice((99, 199, 199, 999))
-
-
-def claims(rng: random.Random, count: int, check: Callable[[Step, Fraction], str] = check
-           ) -> tuple[str, list[str]]:
-    """Some claimed sums in a question, half of them wrong, and the check of each."""
-    asked, lines, largest = [], [], size(rng)
-    for _ in range(count):
-        step = drawn(rng, largest)
-        found = Fraction(slip(int(step.value), rng)) if rng.random() < 0.5 else step.value
-        asked.append(equation(step.operator, step.left, step.right, found))
-        lines.append(check(step, found))
-    return f"Is it true that {', '.join(asked)}?", lines
-
-
-def sums(rng: random.Random) -> tuple[str, str]:
-    """Some sums to work out by columns."""
-    largest = size(rng)
-    steps = [drawn(rng, largest) for _ in range(rng.randint(2, 6))]
-    asked = ", ".join(f"{s.left.text} {s.operator} {s.right.text}" for s in steps)
-    return f"Work out {asked} by digits.", " ".join(
-        f"{worked(s.operator, s.left, s.right)}." for s in steps)
+claims, sums = partial(column_claims, check=check), partial(column_sums, work=worked)
 
 
 def known_situations() -> list[Situation]:
@@ -163,7 +122,7 @@ def story(rng: random.Random, situations: list[Situation]) -> tuple[str, str]:
     """A story by columns; in half of them steps are checked, and now and then one is wrong."""
     names = load_words("en").names.base
     while True:
-        problem = make_problem(rng, rng.choice(situations), rng.choice(STEPS), names, "train",
+        problem = make_problem(rng, rng.choice(situations), rng.choice(COLUMN_STEPS), names, "train",
                                LARGE if rng.random() < 0.5 else SCALE)
         if hash_split(problem.question) == "train":
             break

@@ -38,7 +38,7 @@ from nanoreason.evaluation.generate import given_rows, natural_rows
 from nanoreason.files import to_json, write_text
 from nanoreason.model.adapters import adapter_parameters, attach_adapters
 from nanoreason.model.base import load_base
-from nanoreason.model.tokens import encode, tag_ids
+from nanoreason.model.tokens import encode, tag_ids, until_tag
 from nanoreason.params import TrainParams
 from nanoreason.trace import read_claims
 from nanoreason.training.trainer import for_phase
@@ -58,16 +58,9 @@ def reasoning_rows(tokenizer, count: int) -> list:
     """Right traces up to the VERIFY tag."""
     rows, tag = [], tag_ids(tokenizer)
     for problem in problems("train", count, 0):
-        rows.append(until_verify(
+        rows.append(until_tag(
             encode(tokenizer, problem.question, procedural_trace(problem), 512), tag))
     return rows
-
-
-def until_verify(row, tag: list[int]):
-    """An encoded row up to the end of its VERIFY tag."""
-    row = for_phase(row, "reasoning", tag)
-    end = len(row) - next(i for i, group in enumerate(reversed(row.groups)) if group >= 0)
-    return type(row)(row.input_ids[:end], row.groups[:end], row.prompt_length)
 
 
 def verification_rows(tokenizer, traces: int, seed: int, short: int, short_seed: str) -> list:
@@ -81,7 +74,7 @@ def verification_rows(tokenizer, traces: int, seed: int, short: int, short_seed:
         if row:
             rows.append(for_phase(row, "verification", tag_ids(tokenizer)))
     rng = random.Random(short_seed)
-    return rows + [short_row(tokenizer, *claims(rng, CLAIMS, check)) for _ in range(short)]
+    return rows + [short_row(tokenizer, *claims(rng, CLAIMS, check=check)) for _ in range(short)]
 
 
 def asks(execute: tuple[str, ...], text: str, wanted: str) -> bool:

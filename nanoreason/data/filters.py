@@ -25,13 +25,13 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from itertools import chain
 
 from nanoreason.arithmetic.answers import same_answer
 from nanoreason.arithmetic.equations import read_equations
 from nanoreason.arithmetic.expression import value_or_none
 from nanoreason.data.problem import Problem, Rejection
+from nanoreason.data.verify_lines import repaired
 from nanoreason.graph.builder import execute_graph
 from nanoreason.trace import Trace, TraceError, parse_trace
 
@@ -139,11 +139,3 @@ def consistency(problem: Problem, trace: Trace, drop_ambiguous: bool = False
     if value_or_none(right.result.strip().rstrip(".")) != last:
         yield ("consistency/result_off_execute", "Result:",
                f"{right.result!r}, but the last line comes to {last}")
-
-
-def repaired(trace: Trace) -> Trace:
-    """What a blamed trace comes to once its repairs stand in EXECUTE."""
-    if trace.verdict is None:
-        return trace
-    return replace(trace, execute=(*trace.execute[:trace.verdict - 1], *trace.repairs),
-                   result=trace.answer, verdict=None, repairs=())

@@ -118,11 +118,9 @@ def column_check(step: Step, found: Fraction) -> str:
 
 def by_columns(trace: Trace) -> Trace:
     """A trace of plain steps with its VERIFY by digits, the repairs too; others as they are."""
-    right = trace.execute if trace.verdict is None else (
-        *trace.execute[:trace.verdict - 1], *trace.repairs)
     try:
-        steps = plain_steps(replace(trace, execute=tuple(map(_last_equation, right))))
-        found = [evaluate(_last_equation(line).rsplit(" = ", 1)[1]) for line in trace.execute]
+        steps = plain_steps(repaired(trace))
+        found = [evaluate(line.rsplit(" = ", 1)[1]) for line in trace.execute]
     except (CorruptionError, ArithmeticTextError):
         return trace
     repairs = () if trace.verdict is None else tuple(
@@ -131,8 +129,19 @@ def by_columns(trace: Trace) -> Trace:
         column_check(step, value) for step, value in zip(steps[:len(trace.checks)], found)))
 
 
-def _last_equation(line: str) -> str:
-    return line.rpartition(";")[2]
+# A sum with its digit facts, as `worked` writes it.
+_WORKED = re.compile(r"(\S+ [-+*/] \S+): .+;(\1 = \S+)")
+
+
+def repaired(trace: Trace) -> Trace:
+    """What a blamed trace comes to once its repairs stand in EXECUTE, those by digits as plain
+    sums."""
+    if trace.verdict is None:
+        return trace
+    plain = (_WORKED.fullmatch(line) for line in trace.repairs)
+    lines = [found[2] if found else line for found, line in zip(plain, trace.repairs)]
+    return replace(trace, execute=(*trace.execute[:trace.verdict - 1], *lines),
+                   result=trace.answer, verdict=None, repairs=())
 
 
 def plain_steps(trace: Trace) -> list[Step]:

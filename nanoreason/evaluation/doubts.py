@@ -26,10 +26,11 @@ from unicodedata import normalize
 from nanoreason.arithmetic.answers import read_answer
 from nanoreason.arithmetic.equations import read_equations
 from nanoreason.arithmetic.expression import VIETNAMESE, value_or_none
-from nanoreason.data.filters import consistency, repaired
+from nanoreason.data.filters import consistency
 from nanoreason.data.problem import Problem
 from nanoreason.data.procedural import SCALE, TRAIN_STEPS
 from nanoreason.data.stories import load_words, sentences
+from nanoreason.data.verify_lines import repaired
 from nanoreason.graph.builder import dead_steps, execute_graph
 from nanoreason.graph.quantities import quantities
 from nanoreason.trace import Trace, TraceError, parse_trace

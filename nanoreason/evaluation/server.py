@@ -18,6 +18,7 @@ from pathlib import Path
 
 from nanoreason.endpoint import Client, EndpointError, Refused, Unavailable, endpoint, text_of
 from nanoreason.host import progress
+from nanoreason.model.router import routing_of
 from nanoreason.model.tokens import partial_ids, tag_ids
 from nanoreason.params.sets import EvaluateParams
 from nanoreason.runs import RunError
@@ -26,11 +27,6 @@ from nanoreason.stages import Stage
 TOKEN = "NANOREASON_SERVER_TOKEN"  # of the environment; without it none is sent
 TAG = f"{Stage.VERIFY.tag}\n"
 TOGETHER = 32  # texts that are handed on at a time
-
-
-def routing_of(model) -> str | None:
-    """Of a model with adapters; None for a base without."""
-    return getattr(getattr(model, "router", None), "routing", None)
 
 
 def open_server(params: EvaluateParams, model, answers: Path) -> Client:

@@ -9,7 +9,7 @@ Numbers above those of the problems, up to 999, are worked out by columns alone.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 
 from nanoreason.data.problem import Operand, Problem, Step, compute, write_number
@@ -143,7 +143,7 @@ def documents(seed: int, scale: Scale = BASE_SCALE) -> Iterator[tuple[str, str]]
         yield prompt_text(question), solution
 
 
-def _drawn(rng: random.Random, largest: int) -> Step:
+def drawn_step(rng: random.Random, largest: int) -> Step:
     """A sum on numbers of no story, none of them above `largest`."""
     operator = rng.choice("++--*/")
     if operator in "+-":
@@ -161,28 +161,31 @@ def _drawn(rng: random.Random, largest: int) -> Step:
     return Step(operator, left, right, compute(operator, left.value, right.value), "")
 
 
-def _largest(rng: random.Random) -> int:
+def largest_number(rng: random.Random) -> int:
     """The largest number of a few sums: most are of the problems' size."""
     return rng.choice((BASE_SCALE.largest, SCALE.largest, SCALE.largest, LARGE.largest))
 
 
-def column_claims(rng: random.Random, count: int) -> tuple[str, list[str]]:
+def column_claims(rng: random.Random, count: int,
+                  check: Callable[[Step, Fraction], str] = column_check) -> tuple[str, list[str]]:
     """Some claimed sums in a question, half of them wrong, and the check of each."""
-    asked, lines, largest = [], [], _largest(rng)
+    asked, lines, largest = [], [], largest_number(rng)
     for _ in range(count):
-        step = _drawn(rng, largest)
+        step = drawn_step(rng, largest)
         found = Fraction(slip(int(step.value), rng)) if rng.random() < 0.5 else step.value
         asked.append(equation(step.operator, step.left, step.right, found))
-        lines.append(column_check(step, found))
+        lines.append(check(step, found))
     return f"Is it true that {', '.join(asked)}?", lines
 
 
-def _column_sums(rng: random.Random) -> tuple[str, str]:
-    largest = _largest(rng)
-    steps = [_drawn(rng, largest) for _ in range(rng.randint(2, 6))]
+def column_sums(rng: random.Random, work: Callable[[str, Operand, Operand], str] = worked
+                ) -> tuple[str, str]:
+    """Some sums to work out by digits."""
+    largest = largest_number(rng)
+    steps = [drawn_step(rng, largest) for _ in range(rng.randint(2, 6))]
     asked = ", ".join(f"{s.left.text} {s.operator} {s.right.text}" for s in steps)
     return f"Work out {asked} by digits.", " ".join(
-        f"{worked(s.operator, s.left, s.right)}." for s in steps)
+        f"{work(s.operator, s.left, s.right)}." for s in steps)
 
 
 def _column_story(rng: random.Random, situations: list[Situation]) -> tuple[str, str]:
@@ -222,7 +225,7 @@ def column_documents(seed: int) -> Iterator[tuple[str, str]]:
         if draw < 0.65:
             question, solution = _column_story(rng, situations)
         elif draw < 0.75:
-            question, solution = _column_sums(rng)
+            question, solution = column_sums(rng)
         else:
             question, lines = column_claims(rng, rng.randint(2, 4))
             solution = " ".join(f"{line}." for line in lines)

@@ -28,7 +28,7 @@ from transformers import Qwen2ForCausalLM
 from transformers.cache_utils import Cache, DynamicLayer
 
 from nanoreason.host import GivenError, progress
-from nanoreason.model.router import RouteState
+from nanoreason.model.router import RouteState, routing_of
 
 ROOM = 64  # columns that are kept free at least when the buffers are made anew
 
@@ -165,7 +165,7 @@ class Decoder:
                              "the tag")
         self.model, self.tag_ids, self.end_id, self.pad_id = model, tag_ids, end_id, pad_id
         self.max_new_tokens, self.temperature = max_new_tokens, temperature
-        self.rereads = self.router is not None and self.router.routing == "reread"
+        self.rereads = routing_of(model) == "reread"
         self.stop_at_tag = stop_at_tag or self.rereads
         self.goes_on = self.rereads and not stop_at_tag
         self.before: dict[int, list[int]] = {}  # what rows had written that are read again

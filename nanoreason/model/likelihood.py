@@ -14,8 +14,8 @@ from itertools import chain
 
 import torch
 
-from nanoreason.model.router import readings, route
-from nanoreason.model.tokens import PLAIN, cut_pieces, prompt_ids, tag_ids
+from nanoreason.model.router import route, routing_of
+from nanoreason.model.tokens import PLAIN, cut_pieces, prompt_ids, readings, tag_ids
 from nanoreason.stages import ANSWER, RESULT, VERDICT, Stage
 
 BATCH_TOKENS = 4096  # positions of one forward, padding included
@@ -37,7 +37,7 @@ def likelihoods(model, tokenizer, rows: Sequence[Mapping],
                if piece else {"input_ids": [], "offset_mapping": []} for piece in pieces]
     prompts = [prompt_ids(tokenizer, row["question"]) for row in rows]
     texts = [[token for part in found["input_ids"] for token in part] for found in encoded]
-    routing, tag = getattr(getattr(model, "router", None), "routing", None), tag_ids(tokenizer)
+    routing, tag = routing_of(model), tag_ids(tokenizer)
     read = [(row, *reading) for row in range(len(rows))
             for reading in readings(prompts[row], texts[row], tag, routing)]
     order = sorted(range(len(read)), key=lambda place: len(read[place][1] + read[place][2]))

@@ -3,7 +3,7 @@
 Pure tensor work, no model. `route` reads whole sequences (training); `RouteState` reads
 the same tokens in any number of pieces (cached decoding) and gives the same mask, because
 `route` is a `RouteState` that is fed once. Under `reread` a text is two rows, each of one
-adapter: `readings` cuts it.
+adapter: `tokens.readings` cuts it.
 """
 from __future__ import annotations
 
@@ -64,20 +64,6 @@ def _ends_with(tag, tokens, inside):
     return ends.all(1)
 
 
-def readings(prompt, completion, tag_ids, routing):
-    """The rows that a text is read in: [(prompt, completion)], lists of token ids.
-
-    One, but under `reread` a completion with the tag is two: as far as the tag, and what
-    follows behind a prompt that ends with it. Their completions together are the text's.
-    """
-    tag = list(tag_ids)
-    end = next((i + len(tag) for i in range(len(completion) - len(tag) + 1)
-                if completion[i:i + len(tag)] == tag), None)
-    if routing != "reread" or end is None:
-        return [(prompt, completion)]
-    return [(prompt, completion[:end]), (prompt + completion[:end], completion[end:])]
-
-
 class RouteState:
     """What decoding has to remember of each row: whether the tag came, or its beginning.
 
@@ -130,6 +116,11 @@ class RouteState:
 
 
 NAMES = ("reasoning", "verification")
+
+
+def routing_of(model) -> str | None:
+    """Of a model with adapters; None for a base without."""
+    return getattr(getattr(model, "router", None), "routing", None)
 
 
 class Router:

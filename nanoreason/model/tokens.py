@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -127,9 +127,33 @@ def encode(tokenizer, question: str, trace: Trace, max_length: int, wrong_execut
 
 def tag_end(row: Encoded, tag: list[int]) -> int:
     """The position behind a completion's first VERIFY tag, the end where there is none."""
-    ids, width = row.input_ids, len(tag)
-    return next((i + width for i in range(row.prompt_length, len(ids) - width + 1)
-                 if ids[i:i + width] == tag), len(ids))
+    return _behind(row.input_ids, tag, row.prompt_length) or len(row.input_ids)
+
+
+def _behind(ids: list[int], tag: list[int], start: int = 0) -> int | None:
+    """The position behind the first tag from `start` on."""
+    width = len(tag)
+    return next((i + width for i in range(start, len(ids) - width + 1)
+                 if ids[i:i + width] == tag), None)
+
+
+def readings(prompt: list[int], completion: list[int], tag: list[int], routing: str | None
+             ) -> list[tuple[list[int], list[int]]]:
+    """The rows that a text is read in, (prompt, completion) each.
+
+    One, but under `reread` a completion with the tag is two: as far as the tag, and what
+    follows behind a prompt that ends with it. Their completions together are the text's.
+    """
+    end = _behind(completion, tag) if routing == "reread" else None
+    if end is None:
+        return [(prompt, completion)]
+    return [(prompt, completion[:end]), (prompt + completion[:end], completion[end:])]
+
+
+def until_tag(row: Encoded, tag: list[int]) -> Encoded:
+    """A row as far as the end of its VERIFY tag."""
+    end = tag_end(row, tag)
+    return Encoded(row.input_ids[:end], row.groups[:end], row.prompt_length)
 
 
 def paired(row: Encoded, tag: list[int], routing: str, twin: Encoded | None = None) -> Encoded:
@@ -139,14 +163,12 @@ def paired(row: Encoded, tag: list[int], routing: str, twin: Encoded | None = No
     learned, and VERIFY alone from the row. Under `reread` the second reading is a prompt as
     far as the VERIFY tag and what follows. Else the row as it is.
     """
-    end = tag_end(row, tag)
     if routing != "reread" and twin is None:
         return row
-    first = twin or row
-    before = tag_end(first, tag)
+    end = tag_end(row, tag)
     second = Encoded(row.input_ids, [IGNORE] * end + row.groups[end:],
                      end if routing == "reread" else row.prompt_length)
-    return Encoded(first.input_ids[:before], first.groups[:before], first.prompt_length, second)
+    return replace(until_tag(twin or row, tag), second=second)
 
 
 def free_text(trace: Trace) -> str:

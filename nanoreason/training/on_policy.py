@@ -27,10 +27,10 @@ from safetensors.torch import load_file
 from nanoreason.arithmetic.answers import same_answer
 from nanoreason.arithmetic.equations import read_equations
 from nanoreason.data.errors import read_steps
-from nanoreason.data.filters import examine, repaired
+from nanoreason.data.filters import examine
 from nanoreason.data.problem import Problem, question_sha256
 from nanoreason.data.verify_lines import (CorruptionError, check_kinds, check_line,
-                                          check_lines)
+                                          check_lines, repaired)
 from nanoreason.files import (file_sha256, parse, read_text, set_aside, to_json,
                               write_text)
 from nanoreason.graph.builder import execute_graph

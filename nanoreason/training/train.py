@@ -10,8 +10,8 @@ from contextlib import nullcontext
 from transformers import set_seed
 
 from nanoreason import environment, paths
-from nanoreason.data.filters import repaired
 from nanoreason.data.prepare import prepare, with_checks
+from nanoreason.data.verify_lines import repaired
 from nanoreason.environment import choose_device, choose_dtype
 from nanoreason.files import file_sha256
 from nanoreason.model.adapters import (adapter_parameters, adapters_sha256, attach_adapters,
@@ -46,14 +46,12 @@ def training_records(params: TrainParams, reasoning: Run | None, tokenizer, devi
                       seed=params.seed, path=params.data_path, columns=params.columns,
                       kinds=params.error_kinds,
                       language=params.language, allow_fewer=params.allow_fewer,
-                      drop_ambiguous=params.drop_ambiguous, checks=params.checks,
-                      report=report)
+                      drop_ambiguous=params.drop_ambiguous, report=report)
     facts: dict = {"data": {key: report[key] for key in ("read", "kept", "reasons", "planted")}}
     folder = Run(paths.RUNS / params.run)
     if reasoning is None:
-        return records, facts
+        return with_checks(records, params.checks), facts
     records, counts = add_on_policy(records, tokenizer, params, reasoning, folder, device)
-    records = with_checks(records, params.checks)
     planted = [record["planted"] for record in records if record["planted"]]
     left = Counter(error["kind"] for error in planted if error["origin"] == "planted")
     facts["data"]["planted"] = dict(sorted(left.items()))
@@ -62,7 +60,7 @@ def training_records(params: TrainParams, reasoning: Run | None, tokenizer, devi
     if counts["filled_with_planted"] and rank() == 0:
         print(f"on-policy errors: {counts['kept']} of {counts['wanted']} wanted came from "
               f"{counts['sampled']} samples; injected ones stay in place of the rest")
-    return records, facts
+    return with_checks(records, params.checks), facts
 
 
 def encode_records(tokenizer, records: list[dict], max_length: int, form: str = "staged",

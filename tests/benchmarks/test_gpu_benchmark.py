@@ -24,6 +24,7 @@ from nanoreason.arithmetic import read_equations
 from nanoreason.data.prepare import prepare
 from nanoreason.files import read_text, write_json
 from nanoreason.model.base import load_base, load_tokenizer
+from nanoreason.model.base_text import drawn_step
 from nanoreason.model.nano import RECIPE
 from nanoreason.model.tokens import EXECUTE, PLAN, VERIFY, tag_ids
 from nanoreason.params import TrainParams
@@ -67,7 +68,7 @@ def test_verify_by_columns_says_wrong_where_execute_is_and_its_sums_are_true():
         "15 + 87: 5 + 7 = 12;1 + 8 + 1 = 10;15 + 87 = 102, want 112, wrong"
     rng = random.Random(0)
     for largest in (99, 999) * 300:
-        step = gpu_columns.drawn(rng, largest)
+        step = drawn_step(rng, largest)
         found = step.value + rng.choice((0, 0, 1, 10))
         line = gpu_columns.check(step, found)
         assert line.endswith("correct" if found == step.value else "wrong")

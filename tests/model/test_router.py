@@ -10,7 +10,8 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig, DynamicCache
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
-from nanoreason.model.router import NAMES, RouteState, readings
+from nanoreason.model.router import NAMES, RouteState
+from nanoreason.model.tokens import readings
 from nanoreason.training import attach_adapters, route
 from nanoreason.model.adapters import (adapter_parameters, keep_trainable_4bit, load_adapters,
                                        save_adapters)

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import sys
 from contextlib import contextmanager
 from dataclasses import replace
@@ -175,10 +176,11 @@ def test_phases_split_the_loss_at_the_tag():
         assert {reasoning.groups[i], verification.groups[i]} == {group, IGNORE}
 
 
+@pytest.mark.parametrize("checks", ["rearranged", "digits"])
 @pytest.mark.parametrize("routing", ["switch", "reread"])
-def test_a_right_twin_teaches_execute_and_the_wrong_trace_verify_alone(routing):
+def test_a_right_twin_teaches_execute_and_the_wrong_trace_verify_alone(routing, checks):
     tokenizer, tag = load_tokenizer("nano"), tag_ids(load_tokenizer("nano"))
-    records = prepare("procedural", total=4, error_share=0.5, seed=3)
+    records = prepare("procedural", total=4, error_share=0.5, seed=3, checks=checks)
     rows, counts = encode_records(tokenizer, records, 1000, "staged", routing, right_twins=True)
     assert counts["planted"] == 2
     for record, row in zip(records, rows, strict=True):
@@ -189,7 +191,9 @@ def test_a_right_twin_teaches_execute_and_the_wrong_trace_verify_alone(routing):
         first, second = row.readings
         text = tokenizer.decode(first.input_ids)
         assert text.endswith("[VERIFY]\n") and f"Result: {record['answer']}\n" in text
-        assert "EXECUTE]\n1. " in text and set(first.groups) == {IGNORE, 0, 1, 2, TRANSITION}
+        lines = text.partition("[EXECUTE]\n")[2].partition("Result:")[0].splitlines()
+        assert lines and all(re.fullmatch(r"\d\. \S+ [-+*/] \S+ = \S+", line) for line in lines)
+        assert set(first.groups) == {IGNORE, 0, 1, 2, TRANSITION}
         whole = encode(tokenizer, record["question"], trace, 1000)
         end = tag_end(whole, tag)
         assert second.input_ids == whole.input_ids
