@@ -41,6 +41,7 @@ figures: $(STAMP) ## figures and tables of one run: make figures RUN=nano-refere
 	@$(BIN)/python scripts/study.py --only 05 --profile $(PROFILE) \
 		--run $(or $(RUN),nano-reference)
 
+ablate: PROFILE = nano-switch
 ablate: $(STAMP) ## the ablations: runs what their grid lacks, hours; stopped, it goes on
 	@$(BIN)/python scripts/study.py --only 06 --profile $(PROFILE) \
 		--run $(or $(RUN),ablations) -p run_missing true

@@ -1,14 +1,12 @@
-"""VERIFY by digits that reads all itself, on a base that has read digits.
+"""What VERIFY by digits, its second reading and right twins earn, over seeds.
 
-    python benchmarks/verify_digits.py base FOLDER                   25 minutes
-    python benchmarks/verify_digits.py write FOLDER CONDITION SEED   25 minutes; goes on
+    python benchmarks/verify_digits.py write FOLDER CONDITION SEED   20 minutes; goes on
     python benchmarks/verify_digits.py score FOLDER                  results/verify-digits.json
 
-`base` reads on where the shipped base stopped: SETTINGS steps of `base_text.column_documents`.
-`write` trains 12,000 traces of profile nano in one of CONDITIONS and solves, after it, ASKED
-problems of `test`, as many with numbers up to 999 (`test_999`), and half as many with new
-situations; behind GIVEN right EXECUTEs and as many with an error VERIFY alone is written.
-`score` counts; no text is kept.
+`write` trains profile nano in one of CONDITIONS and solves, after it, ASKED problems of `test`,
+as many of dev (for the gate's threshold) and of `test_999`, and half as many with new situations;
+behind GIVEN right EXECUTEs and as many with an error VERIFY alone is written. `score` counts; no
+text is kept.
 """
 from __future__ import annotations
 
@@ -16,12 +14,10 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import torch
-from gpu_columns import large_problems
 from verify_flags import lines
 
 from nanoreason import paths
@@ -33,55 +29,30 @@ from nanoreason.evaluation.confidence import LIMIT
 from nanoreason.evaluation.report import crossed_bootstrap, mean
 from nanoreason.evaluation.rows import ScoredRow
 from nanoreason.files import read_text, to_json, write_json, write_text
-from nanoreason.model import nano
-from nanoreason.model.base import load_base
-from nanoreason.model.base_text import column_documents
+from nanoreason.model.nano import read_recipe
 from nanoreason.params import TrainParams
 from nanoreason.table import Table
 from nanoreason.training import train
 from nanoreason.training.resume import load_run
 
 RESULT = paths.RESULTS / "verify-digits.json"
-SETTINGS = nano.RECIPE | {"steps": 1200, "learning_rate": 1.5e-3, "seed": 5}
-READ = 4000  # documents by which is told what tokens the base has read
 ASKED, GIVEN, MAX_NEW, BATCH_TOKENS = 1000, 500, 640, 131_072
-LONGEST = 768  # tokens of a trace; by digits one in seven has more than the profile takes
-BOTH = {"right_twins": True, "checks": "digits", "max_length": LONGEST}
-CONDITIONS = {  # what differs from profile nano; a base of None is the shipped one
-    "reread": ("digits", BOTH | {"routing": "reread"}),
-    "switch": ("digits", BOTH | {"routing": "switch"}),
-    "rearranged checks": ("digits", {"right_twins": True, "routing": "reread"}),
-    "no right twins": ("digits", BOTH | {"routing": "reread", "right_twins": False}),
-    "shipped base": (None, BOTH | {"routing": "reread"}),
+CONDITIONS = {  # what differs from profile nano
+    "reread": {}, "switch": {"routing": "switch"}, "rearranged checks": {"checks": "rearranged"},
+    "no right twins": {"right_twins": False},
 }
-SETS = ("test", "test_999", "test_template", "injected", "clean")
-
-
-def make_base(folder: Path) -> None:
-    """The shipped base after some reading by digits."""
-    model, tokenizer = load_base("nano", "none")
-    for parameter in model.parameters():
-        parameter.requires_grad_(True)
-    model, _, log = nano.pretrain(SETTINGS, tokenizer, model.train(),
-                                  text=column_documents(SETTINGS["seed"]))
-    read: set[int] = set()
-    for prompt, solution in islice(column_documents(SETTINGS["seed"] + 1), READ):
-        read.update(tokenizer(prompt + solution, add_special_tokens=False).input_ids)
-    known = read.union(tokenizer.convert_tokens_to_ids([*nano.RESERVED, nano.END, nano.PAD]))
-    nano.settle_embeddings(model, tokenizer, [token for token in range(len(tokenizer))
-                                              if token not in known], SETTINGS["seed"])
-    model.save_pretrained(folder / "digits")
-    tokenizer.save_pretrained(folder / "digits")
-    write_json(folder / "digits" / "recipe.json", {"recipe": SETTINGS} | log)
+SETS = ("dev", "test", "test_999", "test_template", "injected", "clean")
 
 
 def asked() -> dict[str, list[dict]]:
     """The rows to be written, by what they are called in the result."""
     test = list(load_problems("procedural", None, "test", count=ASKED, seed=0))
     given = given_rows([*zip(test, teach(test))][:GIVEN], 0)
-    template = load_problems("procedural", None, "test_template", count=ASKED // 2, seed=0)
-    return {"test": natural_rows(test), "test_999": natural_rows(large_problems(ASKED, 0)),
-            "test_template": natural_rows(template),
+    others = {split: load_problems("procedural", None, split, count=count, seed=0)
+              for split, count in (("dev", ASKED), ("test_999", ASKED),
+                                   ("test_template", ASKED // 2))}
+    return {"test": natural_rows(test),
+            **{split: natural_rows(problems) for split, problems in others.items()},
             **{setting: [row for row in given if row["setting"] == setting]
                for setting in ("injected", "clean")}}
 
@@ -89,9 +60,9 @@ def asked() -> dict[str, list[dict]]:
 def write(folder: Path, condition: str, seed: int) -> None:
     """Train a condition with a seed, and write what the folder lacks of its rows."""
     torch.set_num_threads(1)
-    (base, settings), here = CONDITIONS[condition], folder / f"{condition}-{seed}"
+    here = folder / f"{condition}-{seed}"
     run = train(TrainParams(profile="nano", run=f"digits-{condition.replace(' ', '-')}-{seed}",
-                            seed=seed, base=str(folder / base) if base else "nano", **settings))
+                            seed=seed, **CONDITIONS[condition]))
     model, tokenizer, _ = load_run(run.name)
     for name, rows in asked().items():
         file = here / f"{name}.json.gz"
@@ -143,8 +114,7 @@ def score(folder: Path) -> dict:
                     "settings": {name: counted(json.loads(read_text(here / f"{name}.json.gz")))
                                  for name in SETS},
                     "environment": json.loads(read_text(here / "environment.json"))})
-    base = json.loads(read_text(folder / "digits" / "recipe.json"))
-    return {"base": base, "runs": found}
+    return {"base": read_recipe()["sha256"], "runs": found}
 
 
 def outcomes(run: Mapping, name: str) -> np.ndarray:
@@ -153,20 +123,20 @@ def outcomes(run: Mapping, name: str) -> np.ndarray:
     return np.array([[int(a), int(b)] for a, b in zip(found["first"], found["second"])])
 
 
-def behind_gate(run: Mapping, name: str) -> np.ndarray:
-    """(problems, 2): Result, and what is right where an objection is heeded in doubt alone.
+def threshold(run: Mapping) -> float:
+    """Of EXECUTE's least likely token: where an objection below it is heeded and others are not,
+    most is gained on dev, of thresholds by which LIMIT of its problems are spoiled at most."""
+    sure, less = np.array(run["settings"]["dev"]["surest"]), np.diff(outcomes(run, "dev"))[:, 0]
+    below = {limit: less[sure < limit] for limit in (-np.inf, *np.unique(sure), np.inf)}
+    return max((limit for limit, part in below.items()
+                if (part < 0).sum() <= LIMIT * len(less)), key=lambda limit: below[limit].sum())
 
-    In doubt: EXECUTE's least likely token is below a threshold. Every second problem has the
-    one that gains most on the others, of those that spoil LIMIT of them at most.
-    """
-    both, sure = outcomes(run, name), np.array(run["settings"][name]["surest"])
-    less, even, found = np.diff(both)[:, 0], np.arange(len(both)) % 2 == 0, both.copy()
-    for fit in (even, ~even):
-        below = {limit: less[fit & (sure < limit)] for limit in (-np.inf, *np.unique(sure), np.inf)}
-        best = max((limit for limit, part in below.items()
-                    if (part < 0).sum() <= LIMIT * fit.sum()), key=lambda limit: below[limit].sum())
-        kept = ~fit & (sure >= best)
-        found[kept, 1] = both[kept, 0]
+
+def behind_gate(run: Mapping, name: str) -> np.ndarray:
+    """(problems, 2): Result, and what is right where an objection is heeded in doubt alone."""
+    found, sure = outcomes(run, name), np.array(run["settings"][name]["surest"])
+    kept = sure >= threshold(run)
+    found[kept, 1] = found[kept, 0]
     return found
 
 
@@ -210,9 +180,7 @@ def _share(part: int, whole: int) -> str:
 
 if __name__ == "__main__":
     what, folder = sys.argv[1], Path(sys.argv[2])
-    if what == "base":
-        make_base(folder)
-    elif what == "write":
+    if what == "write":
         write(folder, sys.argv[3], int(sys.argv[4]))
     else:
         write_text(RESULT, to_json(score(folder)) + "\n")

@@ -96,7 +96,7 @@ def summary():
 
 @pytest.fixture(scope="module")
 def grid():
-    return open_grid(AblateParams(profile="nano"))
+    return open_grid(AblateParams(profile="nano-switch"))
 
 
 @pytest.fixture(scope="module")
@@ -154,7 +154,7 @@ def quotes(summary, grid):
     found, kept = given["svr"]["counts"]
     errors = ("errors_25", "staged", "errors_75")
     bars = [f"{100 * tried['bar'][score]:.0f}" for score in ("recall", "specificity")]
-    forms = len(chosen(AblateParams(profile="nano")))
+    forms = len(chosen(AblateParams(profile="nano-switch")))
     seeds, problems = answers["staged against zero"]["seeds x problems"].split(" x ")
     ended = [dict(map(tuple, each["loss"]))[shipped["recipe"]["steps"]]
              for each in (remade, shipped)]

@@ -7,8 +7,8 @@ steps.
 
 Splits. A hash of the question decides between train, dev and test, so no seed can put
 the same question into two of them; the base model's own text is drawn from the train
-part alone. `test` uses names that training never shows, `test_template` situations that
-it never shows, and `test_ood` one step more than training has.
+part alone. `test` uses names that training never shows, `test_999` numbers up to 999,
+`test_template` situations that it never shows, and `test_ood` one step more than training has.
 """
 from __future__ import annotations
 
@@ -237,7 +237,7 @@ def _problems(split: str, count: int, rng: random.Random, steps: tuple[int, ...]
         situations = [s for s in words.situations if s.held_out == (split == "test_template")]
         names = words.names.test if wanted == "test" else words.names.base + words.names.train
         problem = make_problem(rng, rng.choice(situations), rng.choice(steps), names, split,
-                               language=language)
+                               LARGE if split == "test_999" else SCALE, language)
         if problem.id not in seen and hash_split(problem.question) == wanted:
             seen.add(problem.id)
             yield problem

@@ -34,7 +34,7 @@ MARKERS = dict(zip(GROUPS, "os^Dx"))
 A1, A2 = Stage.EXECUTE.colour, Stage.VERIFY.colour  # who states it: EXECUTE's result, VERIFY's
 ANSWERS = {"a1": ("result of EXECUTE (a1)", A1, "o"), "a2": ("answer (a2)", A2, "D"),
            "lenient": ("last number", GREY, "s")}
-SPLIT_LABELS = dict(zip(SPLITS, ("test", "new situations", "more steps")))
+SPLIT_LABELS = dict(zip(SPLITS, ("test", "larger numbers", "new situations", "more steps")))
 SMOOTHED = 20  # steps of the running mean, as many as the dynamic weights look back
 
 

@@ -1,10 +1,11 @@
 """The nano base: a Qwen2-architecture model of about a million parameters, made here.
 
-It stands in for Qwen2.5-3B-Instruct where there is no GPU. Its text (`base_text.documents`)
-are procedural problems of the train part with short solutions in prose, sums to work out and
-claims to judge, never the four-stage form: the stages, their order and their tags are what
-tuning adds. It ships with the package; `pretrain` makes it again from nothing, and
-`recipe.json` beside the weights says with which settings, seed, loss and compute.
+It stands in for Qwen2.5-3B-Instruct where there is no GPU. It reads procedural problems of the
+train part with short solutions in prose, sums to work out and claims to judge, first plain ones
+(`base_text.documents`), then as many by digits (`column_documents`); never the four-stage form:
+the stages, their order and their tags are what tuning adds. It ships with the package;
+`make_base` makes it again from nothing, and `recipe.json` beside the weights says with which
+settings, seed, loss and compute.
 
 The loss of pretraining is on the solution alone: the words of a question are drawn at
 random, and a million parameters are better spent on the sums.
@@ -14,7 +15,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 
@@ -25,8 +26,7 @@ from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 from nanoreason.files import set_aside
 from nanoreason.host import progress
 from nanoreason.model.base import NANO, weights_sha256
-from nanoreason.model.base_text import documents
-
+from nanoreason.model.base_text import column_documents, documents
 
 END, PAD = "<|endoftext|>", "<|pad|>"
 # Tags and closing words are one token each; the base never sees them.
@@ -37,7 +37,10 @@ RESERVED_SPREAD = 3.0
 PIECES = r" [+\-*/=] |\d|[^\S\n]?\p{L}+|[^\S\n]?[^\s\p{L}\d]|\s"
 RECIPE = {"steps": 5000, "documents_per_step": 64, "learning_rate": 3.0e-3, "warmup_steps": 100,
           "weight_decay": 0.01, "clip": 1.0, "seed": 1, "hidden_size": 128, "layers": 4,
-          "intermediate_size": 384, "heads": 4, "vocabulary": 1280, "tokenizer_documents": 20000}
+          "intermediate_size": 384, "heads": 4, "vocabulary": 1280, "tokenizer_documents": 20000,
+          # What differs once it reads on, by digits.
+          "then": {"steps": 1200, "learning_rate": 1.5e-3, "seed": 5,
+                   "tokenizer_documents": 4000}}
 
 
 def build_tokenizer(vocabulary: int, count: int, seed: int) -> PreTrainedTokenizerFast:
@@ -102,12 +105,13 @@ def pretraining_batches(tokenizer, recipe: dict, text: Iterator[tuple[str, str]]
 def pretrain(recipe: dict, tokenizer=None, model=None, stop_after: int | None = None,
              on_log=None, text: Iterator[tuple[str, str]] | None = None
              ) -> tuple[Qwen2ForCausalLM, object, dict]:
-    """Train the base from nothing; returns model, tokenizer and what it took.
+    """Train on one kind of text; returns model, tokenizer and what it took.
 
     stop_after: run only so many steps of the recipe (its schedule is kept).
     on_log: called as on_log(step, model, tokens) with every entry of the log; training ends
         early where it returns true.
-    text: what is read, see `pretraining_batches`.
+    tokenizer, model: made from the recipe where None. text: what is read, see
+        `pretraining_batches`.
     The log holds (step, nats per supervised token) every 50 steps, and tokens, seconds.
     """
     tokenizer = tokenizer or build_tokenizer(recipe["vocabulary"],
@@ -142,14 +146,34 @@ def pretrain(recipe: dict, tokenizer=None, model=None, stop_after: int | None = 
                               "seconds": round(time.perf_counter() - began, 1)}
 
 
-def unread_tokens(tokenizer, recipe: dict) -> list[int]:
-    """Ids of the tokens that the tokenizer's own documents never hold, RESERVED left out.
+def make_base(recipe: dict, tokenizer=None) -> tuple[Qwen2ForCausalLM, object, dict]:
+    """The whole base of a recipe, see `pretrain`: plain text, and then text by digits too.
+
+    The log's steps, tokens and seconds are of both together.
+    """
+    model, tokenizer, log = pretrain(recipe, tokenizer)
+    _settle(model, tokenizer, recipe, documents(recipe["seed"]))
+    then = recipe | recipe["then"]
+    model, _, more = pretrain(then, tokenizer, model, text=column_documents(then["seed"]))
+    _settle(model, tokenizer, then, column_documents(then["seed"] + 1))
+    return model, tokenizer, {
+        "loss": log["loss"] + [(recipe["steps"] + step, loss) for step, loss in more["loss"]],
+        **{part: log[part] + more[part] for part in ("tokens", "seconds")}}
+
+
+def _settle(model, tokenizer, recipe: dict, text: Iterator[tuple[str, str]]) -> None:
+    unread = unread_tokens(tokenizer, islice(text, recipe["tokenizer_documents"]))
+    settle_embeddings(model, tokenizer, unread, recipe["seed"])
+
+
+def unread_tokens(tokenizer, text: Iterable[tuple[str, str]]) -> list[int]:
+    """Ids of the tokens that some documents (prompt, solution) never hold, RESERVED left out.
 
     Bytes of a byte-level tokenizer and pieces of longer words, for the most part. (Padding
     counts as read: no text holds it and none should.)
     """
     known = set(tokenizer.convert_tokens_to_ids([END, PAD, *RESERVED]))
-    for prompt, solution in islice(documents(recipe["seed"]), recipe["tokenizer_documents"]):
+    for prompt, solution in text:
         known.update(tokenizer(prompt + solution, add_special_tokens=False).input_ids)
     return [token for token in range(len(tokenizer)) if token not in known]
 
@@ -182,8 +206,10 @@ def read_recipe(folder: Path = NANO) -> dict:
 
 
 def with_seed(recipe: dict, seed: int | None) -> dict:
-    """The recipe, with another seed if one is given."""
-    return recipe if seed is None else recipe | {"seed": seed}
+    """The recipe, with another seed for both of its parts if one is given."""
+    if seed is None:
+        return recipe
+    return recipe | {"seed": seed, "then": recipe["then"] | {"seed": seed}}
 
 
 def save_base(model, tokenizer, log: dict, recipe: dict, folder: Path = NANO) -> None:
@@ -193,7 +219,6 @@ def save_base(model, tokenizer, log: dict, recipe: dict, folder: Path = NANO) ->
     """
     if folder != NANO and folder.exists():
         print(f"a base is there already: it is kept as {set_aside(folder).name}")
-    settle_embeddings(model, tokenizer, unread_tokens(tokenizer, recipe), recipe["seed"])
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     record = {"sha256": weights_sha256(folder), "recipe": recipe, **log,

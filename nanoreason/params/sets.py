@@ -298,6 +298,7 @@ class AblateParams(Params):
     """Notebook 06: the grid of conditions and seeds; see `conditions` and `grid`."""
 
     kind: ClassVar[str] = "ablate"
+    profile: str = Field("nano-switch", description="a file of params/, or auto")
     run: Name = Field("ablations", description="text of letters, digits, dots, _ and -: the "
                       "name of the grid")
     seed: Seed = Field(1001, description="a whole number from 0 on: of the test problems, a "

@@ -139,7 +139,8 @@ class Params(BaseModel):
         for name in given:
             if name not in type(self).model_fields:
                 raise ParameterError(unknown(name, type(self)))
-        profile, names = given.get("profile", "nano"), profile_names()
+        names = profile_names()
+        profile = given.get("profile", type(self).model_fields["profile"].default)
         reason = f"{profile}, asked for by name"
         if profile == "auto":
             profile, reason = choose_profile()

@@ -18,7 +18,7 @@ from nanoreason.runs import Run
 def grid():
     if not (paths.RESULTS / "ablations").is_dir():
         pytest.skip("no grid is committed: results/ablations is not there")
-    return open_grid(AblateParams(profile="nano"))
+    return open_grid(AblateParams(profile="nano-switch"))
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def test_every_run_answers_the_same_problems(grid):
 
 
 def test_the_committed_tables_come_out_again(found, grid):
-    conditions = chosen(AblateParams(profile="nano"))
+    conditions = chosen(AblateParams(profile="nano-switch"))
     for name, table in (("claims", claims_table(found)), ("answers", answers_table(found)),
                         ("conditions", conditions_table(grid, conditions))):
         for suffix, text in ((".md", table.markdown() + "\n"), (".csv", table.csv())):
@@ -54,7 +54,7 @@ def test_the_committed_tables_come_out_again(found, grid):
 
 
 def test_the_grid_is_whole(grid):
-    params = AblateParams(profile="nano")
+    params = AblateParams(profile="nano-switch")
     assert len(grid.runs) == len(chosen(params)) * params.seeds
 
 

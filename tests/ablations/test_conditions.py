@@ -26,7 +26,7 @@ def own(tmp_path, monkeypatch):
 
 
 def test_every_condition_differs_from_the_reference_by_its_file_alone():
-    params = AblateParams(profile="nano")
+    params = AblateParams(profile="nano-switch")
     reference = cell_of(params, load_condition(REFERENCE), 3).recipe()
     for condition in chosen(params):
         cell = cell_of(params, condition, 3)
@@ -37,14 +37,14 @@ def test_every_condition_differs_from_the_reference_by_its_file_alone():
 
 
 def test_a_cell_is_the_training_that_its_file_says():
-    params = AblateParams(profile="nano", train_traces=64, run="g")
+    params = AblateParams(profile="nano-switch", train_traces=64, run="g")
     cell = cell_of(params, load_condition("single_verify_4"), 2)
-    assert cell.params == TrainParams(profile="nano", run="g.single_verify_4.2", seed=2,
+    assert cell.params == TrainParams(profile="nano-switch", run="g.single_verify_4.2", seed=2,
                                       traces=64, routing="single", verify_weight=4.0)
 
 
 def test_what_a_condition_builds_on_comes_before_it_under_the_same_seed():
-    found = cells(AblateParams(profile="nano", conditions=["phases"], seeds=2))
+    found = cells(AblateParams(profile="nano-switch", conditions=["phases"], seeds=2))
     assert [cell.name for cell in found] == [
         "ablations.reasoning.0", "ablations.phases.0", "ablations.reasoning.1",
         "ablations.phases.1"]
@@ -55,9 +55,9 @@ def test_what_a_condition_builds_on_comes_before_it_under_the_same_seed():
 def test_equal_conditions_are_refused_by_name(own):
     own(alike="verify_weight: 1.0\n")  # the default, written out
     with pytest.raises(ParameterError, match="staged and alike come to the same training"):
-        chosen(AblateParams(profile="nano"))
+        chosen(AblateParams(profile="nano-switch"))
     own(alike="verify_weight: 2.0\n")
-    assert [c.name for c in chosen(AblateParams(profile="nano"))] == ["staged", "alike"]
+    assert [c.name for c in chosen(AblateParams(profile="nano-switch"))] == ["staged", "alike"]
 
 
 @pytest.mark.parametrize("text, message", [
@@ -70,16 +70,16 @@ def test_equal_conditions_are_refused_by_name(own):
 def test_a_bad_file_is_named(own, text, message):
     own(odd=text)
     with pytest.raises(ParameterError, match=message):
-        chosen(AblateParams(profile="nano"))
+        chosen(AblateParams(profile="nano-switch"))
 
 
 def test_an_unknown_condition_is_told_what_there_is():
     with pytest.raises(ParameterError, match="conditions='stagd' is refused.*choose from staged"):
-        chosen(AblateParams(profile="nano", conditions="stagd"))
+        chosen(AblateParams(profile="nano-switch", conditions="stagd"))
 
 
 def test_the_grid_holds_what_was_set_out():
-    assert AblateParams(profile="nano").seeds >= SEEDS
+    assert AblateParams(profile="nano-switch").seeds >= SEEDS
     asked = {name for h in hypotheses() for name in (h.first, h.second) if name}
     assert asked <= set(condition_names())
     values = [load_condition(name).values for name in condition_names()]

@@ -118,7 +118,7 @@ def test_an_empty_grid_says_not_run_everywhere():
 
     empty = Grid([], [])
     found = answers(empty)
-    conditions = chosen(AblateParams(profile="nano"))
+    conditions = chosen(AblateParams(profile="nano-switch"))
     assert {row[3] for row in conditions_table(empty, conditions).rows} == {"not run"}
     assert {row[-1] for row in answers_table(found).rows} == {OPEN}
     assert {row[-1] for row in claims_table(found).rows} == {OPEN}

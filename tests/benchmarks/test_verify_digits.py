@@ -11,30 +11,40 @@ from synthetic import make_rows
 from nanoreason.evaluation import self_verification
 
 
-def made(first, second, surest):
-    return {"settings": {"test": {"first": first, "second": second, "surest": surest}}}
+def made(dev, test):
+    """A run of two settings, each (first, second, surest)."""
+    names = ("first", "second", "surest")
+    return {"settings": {"dev": dict(zip(names, dev)), "test": dict(zip(names, test))}}
 
 
-def test_a_gate_keeps_what_is_sure_and_takes_its_threshold_from_the_other_half():
-    """Repairs where EXECUTE was unsure, spoils where it was sure, alike in both halves."""
-    first, second = "0011" * 50, "1100" * 50
-    surest = [-2.0, -2.0, -0.1, -0.1] * 50
-    run = made(first, second, surest)
+# Repairs where EXECUTE was unsure, spoils where it was sure.
+MIXED = "0011" * 50, "1100" * 50, [-2.0, -2.0, -0.1, -0.1] * 50
+
+
+def test_a_gate_keeps_what_is_sure_and_heeds_what_is_not():
+    run = made(MIXED, MIXED)
     assert verify_digits.gain([run], "test")[0] == 0
     gated = verify_digits.behind_gate(run, "test")
     assert gated[:, 1].all() and (gated[:, 0] == np.array([0, 0, 1, 1] * 50)).all()
     value, (low, high) = verify_digits.gain([run], "test", verify_digits.behind_gate)
     assert value == 50 and low < 50 < high
-    # One half is all repairs, the other all spoils: each has what the other one taught.
-    halves = made("01" * 100, "10" * 100, [-1.0] * 200)
-    gated = verify_digits.behind_gate(halves, "test")[:, 1]
-    assert not gated[::2].any() and not gated[1::2].any()
+
+
+@pytest.mark.parametrize("dev, heeded", [("10", False), ("01", True)])
+def test_the_threshold_comes_from_dev_alone(dev, heeded):
+    """Where all objections of dev spoil none is heeded on test, where all repair each is."""
+    first, second = dev
+    run = made((first * 200, second * 200, [-1.0] * 200), ("01" * 100, "10" * 100, [-1.0] * 200))
+    gated, plain = (judged(run, "test") for judged in (verify_digits.behind_gate,
+                                                       verify_digits.outcomes))
+    assert (gated == (plain if heeded else plain[:, :1])).all()
 
 
 def test_a_gate_that_would_spoil_more_than_its_limit_stays_shut():
     first, second = "0" * 20 + "1" * 180, "1" * 20 + "0" * 2 + "1" * 178
-    run = made(first, second, [-1.0] * 200)
-    assert (verify_digits.behind_gate(run, "test")[:, 1] == [int(c) for c in first]).all()
+    rows = first, second, [-1.0] * 200
+    gated = verify_digits.behind_gate(made(rows, rows), "test")
+    assert (gated[:, 1] == [int(c) for c in first]).all()
 
 
 @pytest.mark.parametrize("seed", range(3))

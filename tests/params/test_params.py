@@ -19,7 +19,7 @@ from nanoreason.params.validation import (GIB, KINDS, Gpu, choose_profile, load_
 
 T4 = Gpu("Tesla T4", int(14.7 * GIB), (7, 5))
 A10 = Gpu("NVIDIA A10G", int(22.3 * GIB), (8, 6))
-PROFILES = ("gpu-bf16", "kaggle-2xt4", "nano", "smollm2", "t4")
+PROFILES = ("gpu-bf16", "kaggle-2xt4", "nano", "nano-switch", "smollm2", "t4")
 
 
 def test_given_beats_profile_beats_default():
