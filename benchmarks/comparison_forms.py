@@ -119,7 +119,7 @@ def started(start: str, seed: int):
     """The model that goes on from the shipped base, None for a new one; the learning rate."""
     if start == "nothing":
         return None, SETTINGS["learning_rate"]
-    tuning = TrainParams(profile="nano", run="comparison")
+    tuning = TrainParams(profile="nano-switch", run="comparison")
     torch.manual_seed(seed)
     model = get_peft_model(load_base("nano", "none")[0], LoraConfig(
         r=tuning.rank, lora_alpha=tuning.alpha, target_modules="all-linear"))

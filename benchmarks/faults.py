@@ -38,9 +38,9 @@ from nanoreason.runs import Run, RunError, row_key
 SEED = 0
 COUNTS = {"training": 40, "evaluation": 40, "metrics": 10, "pairs": 20, "full": 20,
           "mutations": 100_000}
-TRAIN = {"profile": "nano", "traces": 12, "epochs": 2, "batch_size": 4, "micro_batch_size": 4,
+TRAIN = {"profile": "nano-switch", "traces": 12, "epochs": 2, "batch_size": 4, "micro_batch_size": 4,
          "seed": 3, "dropout": 0.1, "dynamic": "dwa", "checkpoint_minutes": 0.0}
-EVALUATE = {"profile": "nano", "n": 12, "splits": ["test"], "interventions": 4,
+EVALUATE = {"profile": "nano-switch", "n": 12, "splits": ["test"], "interventions": 4,
             "max_new_tokens": 24, "batch_tokens": 2000, "baseline": False}
 LONGEST = 600.0  # seconds that any session may take, on a busy machine too
 

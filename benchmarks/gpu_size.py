@@ -205,7 +205,7 @@ def train_pair(size: str, recipe: str, seed: int, plan: dict, work: Path) -> dic
     name = f"pair-{size}-{recipe}-{seed}"
     rows = [Encoded(*row) for row in torch.load(
         work / f"data-{'99' if recipe == '199' else recipe}-{seed}.pt")]
-    params = TrainParams(profile="nano", run=name, seed=seed, traces=len(rows),
+    params = TrainParams(profile="nano-switch", run=name, seed=seed, traces=len(rows),
                          checkpoint_minutes=1000.0, quantisation=plan["quantisation"])
     params = params.model_copy(update={
         "learning_rate": params.learning_rate * WIDTH / SIZES[size]["hidden_size"]})

@@ -148,7 +148,7 @@ def sound(read) -> bool:
 def main(file: Path) -> None:
     """Both adapters, and the rows after each round."""
     torch.set_num_threads(1)
-    params = TrainParams(profile="nano", run="verify-flags", seed=0)
+    params = TrainParams(profile="nano-switch", run="verify-flags", seed=0)
     base, tokenizer = load_base("nano", "none")
     model = attach_adapters(base, params.rank, params.alpha, 0.0, 0, "switch")
     frozen = {name: [p for _, p in adapter_parameters(model, name)]
