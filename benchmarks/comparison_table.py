@@ -11,7 +11,7 @@ from nanoreason.evaluation import self_verification
 from nanoreason.evaluation.rows import read_rows
 from nanoreason.figures.tables import Table, show
 
-STARTS = {"nothing": "nothing", "adapter": "adapter on the shipped base"}
+STARTS = {"nothing": "nothing", "adapter": "adapter on the earlier base"}
 SIDES = ("differ", "equal")
 
 

@@ -37,7 +37,7 @@ from speed_table import speed_table  # noqa: E402
 
 REFERENCE = Run(paths.RESULTS / "nano-reference")
 PARAMETER_SETS = (BaseParams, DataParams, TrainParams, EvaluateParams)
-PROFILES = ("nano", "smollm2", "t4", "kaggle-2xt4", "gpu-bf16")
+PROFILES = ("nano", "nano-switch", "smollm2", "t4", "kaggle-2xt4", "gpu-bf16")
 SIGNAL_NAMES = {"execute": "EXECUTE's least likely token", "decision": "least p(correct) in VERIFY",
                 "answer": "likelihood of the answer", "verdict": "the verdict"}
 TIMES = ("before", "after")  # of the reading of foreign files

@@ -3,26 +3,22 @@
 Never the four-stage form: the stages, their order and their tags are what tuning adds.
 `documents` is plain text (`87 + 15 = 112`). `column_documents` adds what a verifier has to be
 able to do, digit by digit: sums by columns, claims judged by such a sum and a comparison (half
-of them wrong), and stories whose steps are checked, each at once or all in the end, and done
-again from a wrong one on.
+of them wrong), and stories in which each step is checked and a wrong one is done again.
 Numbers above those of the problems, up to 999, are worked out by columns alone.
 """
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 
-from nanoreason.data.errors import corrupt
 from nanoreason.data.problem import Operand, Problem, Step, compute, write_number
 from nanoreason.data.procedural import (BASE_SCALE, LARGE, SCALE, TRAIN_STEPS, hash_split,
                                         make_problem)
 from nanoreason.data.stories import Scale, Situation, load_words
-from nanoreason.data.verify_lines import (CorruptionError, by_columns, column_check, draw_kinds,
-                                          equation, procedural_trace, slip, worked, write_check)
+from nanoreason.data.verify_lines import (column_check, draw_kinds, equation, slip, worked,
+                                          write_check)
 from nanoreason.model.tokens import prompt_text
-from nanoreason.stages import ERRORS
 
 COLUMN_STEPS = (*TRAIN_STEPS, TRAIN_STEPS[-1] + 1)
 
@@ -193,63 +189,42 @@ def column_sums(rng: random.Random, work: Callable[[str, Operand, Operand], str]
 
 
 def _column_story(rng: random.Random, situations: list[Situation]) -> tuple[str, str]:
-    """A story by columns, or, in seven of ten, one whose plain steps are checked: each as it
-    stands there, or all of them in the end."""
-    draw = rng.random()
+    """A story by columns, or, in three of five, one whose plain steps are checked; three of
+    ten of these are wrong and done again by columns."""
+    checked = rng.random() < 0.6
     while True:
         problem = make_problem(
             rng, rng.choice(situations), rng.choice(COLUMN_STEPS), load_words("en").names.base,
-            "train", LARGE if draw < 0.24 else SCALE)
+            "train", LARGE if not checked and rng.random() < 0.8 else SCALE)
         if hash_split(problem.question) == "train":
             break
-    before, parts = (((), _by_columns(problem)) if draw < 0.3 else
-                     ((), _checked(problem, rng)) if draw < 0.5 else _reviewed(problem, rng))
-    return (prompt_text(problem.question) + "".join(f"{part}. " for part in before),
-            " ".join(f"{part}." for part in parts) + f" The answer is {problem.answer}.")
-
-
-def _by_columns(problem: Problem) -> list[str]:
-    return [worked(step.operator, step.left, step.right) for step in problem.steps]
-
-
-def _checked(problem: Problem, rng: random.Random) -> list[str]:
-    """Each step with its check; three of ten are wrong and done again at once."""
     parts = []
-    for step, again in zip(problem.steps, _by_columns(problem)):
+    for step in problem.steps:
+        again = worked(step.operator, step.left, step.right)
+        if not checked:
+            parts.append(again)
+            continue
         wrong = rng.random() < 0.3
         found = Fraction(slip(int(step.value), rng)) if wrong else step.value
         parts += [equation(step.operator, step.left, step.right, found),
                   column_check(step, found), *([again] if wrong else [])]
-    return parts
-
-
-def _reviewed(problem: Problem, rng: random.Random) -> tuple[Sequence[str], list[str]]:
-    """All steps, which are given, and then their checks up to a wrong one, from which on all is
-    done again; half of the stories have one."""
-    trace = procedural_trace(problem)
-    if rng.random() < 0.5:
-        with suppress(CorruptionError):
-            trace = corrupt(trace, rng.choice(ERRORS), rng, problem.question)
-    trace = by_columns(trace)
-    told = ["All is correct"] if trace.verdict is None else [f"So step {trace.verdict} is wrong",
-                                                              *trace.repairs]
-    return trace.execute, [*trace.checks, *told]
+    return problem.question, " ".join(f"{part}." for part in parts) + \
+        f" The answer is {problem.answer}."
 
 
 def column_documents(seed: int) -> Iterator[tuple[str, str]]:
-    """An endless, seeded stream of (prompt, solution) pairs, two of five of them plain ones of
+    """An endless, seeded stream of (prompt, solution) pairs, nearly half of them plain ones of
     the problems' scale."""
     rng, plain = random.Random(f"columns/{seed}"), documents(seed, SCALE)
     situations = [s for s in load_words("en").situations if not s.held_out]
     while True:
         draw = rng.random()
-        if draw < 0.4:
+        if draw < 0.45:
             yield next(plain)
             continue
-        if draw < 0.75:
-            yield _column_story(rng, situations)
-            continue
-        if draw < 0.83:
+        if draw < 0.65:
+            question, solution = _column_story(rng, situations)
+        elif draw < 0.75:
             question, solution = column_sums(rng)
         else:
             question, lines = column_claims(rng, rng.randint(2, 4))
