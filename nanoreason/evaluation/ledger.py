@@ -284,6 +284,9 @@ def false_equations(rows: Iterable[Mapping] | ScoredRows, limit: int = 99
         for part, text in ((part, text) for part in found for text in getattr(row.claims, part)):
             (tree, exact), equations = read_left(text), read_equations(text)
             sides = sides_of(tree)
+            if sides and len(equations) > 1:  # by digits: the sum, not the facts before it
+                equations = [each for each in equations
+                             if sides_of(read_left(f"{each.left} =")[0]) == sides][-1:]
             if sides and equations and equations[0].holds is not None:
                 whole = exact >= 0 and exact.denominator == 1
                 size = SIZES[max(*sides[1:], exact) > limit if whole else 2].format(limit)

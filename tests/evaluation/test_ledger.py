@@ -1,5 +1,4 @@
 """The ledger on lines written by hand, on the rules' own VERIFY, and on the run of reference."""
-from collections import Counter
 from fractions import Fraction
 
 import pytest
@@ -11,7 +10,7 @@ from nanoreason.data.procedural import problems
 from nanoreason.data.verify_lines import procedural_trace
 from nanoreason.evaluation import ledger, self_verification
 from nanoreason.evaluation.ledger import (LINE_PARTS, false_equations, read_left, read_lines,
-                                          rearranged, sides_of)
+                                          rearranged)
 from nanoreason.evaluation.rows import compact_row, read_row, read_rows
 from nanoreason.runs import find_run
 from nanoreason.trace import render_trace
@@ -157,67 +156,14 @@ def test_rows_without_texts_are_left_out_and_mixtures_refused():
     assert ledger([]).wrong_operands is None
 
 
-# --- the run of reference, as it was taken apart when the ledger was asked for ---------------
-
-@pytest.fixture(scope="module")
-def reference():
-    return read_rows(find_run("nano-reference").read_generations()).where(split="test")
-
-
-def test_false_equations_of_the_run_of_reference(reference):
-    natural, clean = (false_equations(reference.where(s)) for s in ("natural", "clean"))
-    sums = ("+ up to 99", "+ above 99", "- up to 99", "- above 99")
-    counted = [[found[name]["counts"] for name in sums]
-               for found in (natural["execute"], clean["checks"])]
-    assert counted == [[(7, 508), (81, 305), (33, 570), (174, 321)],
-                       [(3, 519), (32, 219), (23, 456), (67, 368)]]
-    assert [natural["repairs"][name]["counts"] for name in sums[2:]] == [(8, 63), (58, 118)]
-    false = Counter()
-    for name, score in natural["execute"].items():
-        false[name[0]] += score["counts"][0]
-    assert false["-"] == 220 and sum(false.values()) == 337
-
-
-def loosely(reference):
-    """Lines that check a step whose value is not that of the teacher's step of its number.
-
-    Consequences of an earlier error are among them, and the wanted value is not asked for.
-    """
-    for one in reference.where("natural"):
-        teacher = one.texts.graph(one.row["teachers"][0], one.row["question"])
-        for line in read_lines(one):
-            own, due = (graph.nodes.get(("step", line.step)) for graph in (one.graph, teacher))
-            if own and due and own["value"] != due["value"]:
-                sides, checks = sides_of(due["tree"]), rearranged(sides_of(due["tree"]), own["value"])
-                if sides[0] == "/":  # a quotient is checked by a product, no step by itself
-                    checks = {check for check in checks if check[0] == "*"}
-                if line.sides in checks and not (sides[0] == "-" and line.sides == sides):
-                    yield line
-
-
-def test_copied_and_misjudged_checks_of_the_run_of_reference(reference):
-    lines = list(loosely(reference))
-    right = [line for line in lines if line.sum]
-    copied = [line for line in lines if not line.sum and line.differ is False]
-    # Taken apart by hand: 257, 141, 81 and 79. One line has run into the next and counts as the
-    # first of the two here, one stands in a trace whose graph cannot be read.
-    assert (len(lines), len(right), len(copied)) == (257, 142, 80)
-    assert not any(line.objects for line in copied)
-    assert sum(not line.objects for line in right) == 80
-    # Most of these 80 have nothing to object to: result and wanted value are the same.
-    assert sum(not line.objects and line.differ for line in right) == 28
-
-
-def test_repairs_alarms_and_what_exact_parts_would_give(reference):
-    natural, given = ledger(reference.where("natural")), ledger(
-        reference.where("injected", "clean"))
-    # Rightly blamed false equations; six more are true equations of the wrong numbers.
-    blamed = [one for one in reference.where("natural") if one.wrong_step
-              and one.blamed == one.wrong_step and not one.graph.nodes["step", one.blamed]["holds"]]
-    assert (len(blamed), sum(one.second for one in blamed)) == (94, 27)
-    assert natural.counts["blamed"] == (100, 292)
-    assert given.counts["alarm_operands"] == (165 - 124, 165)
-    percent = [[round(100 * getattr(found, f"{name}_if_{part}"), 1) for name in SCORES[:2]]
-               for found in (natural, given) for part in ("comparison", "sum_and_comparison")]
-    # Where a line cannot be read its own word stands; 196/7 and 28 are one number.
-    assert percent == [[66.1, 81.4], [91.2, 83.4], [82.9, 77.5], [87.1, 78.7]]
+def test_false_equations_by_operator_and_size_and_not_by_their_digits():
+    """Of a line by digits the sum counts, not the facts that it is put together from."""
+    one = row(a1="17", execute="1. 12 + 9 = 21\n2. 21 - 5 = 17\n3. 121 + 5 = 127",
+              checks="1. 12 + 9: 2 + 9 = 11;1 + 1 = 2;12 + 9 = 22, want 21: 21n 22y, wrong\n"
+                     "2. 17 + 5: 7 + 5 = 13;1 + 1 = 2;17 + 5 = 22, want 21: 21n 22y, wrong",
+              verdict="step 2 is wrong\n2. 21 - 5: 6 + 5 = 11;1 + 1 = 2;21 - 5 = 16", a2="16")
+    found = false_equations([one])
+    assert {part: {name: score["counts"] for name, score in sizes.items()}
+            for part, sizes in found.items()} == {
+        "execute": {"+ up to 99": (0, 1), "- up to 99": (1, 1), "+ above 99": (1, 1)},
+        "checks": {"+ up to 99": (1, 2)}, "repairs": {"- up to 99": (0, 1)}}
