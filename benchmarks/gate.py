@@ -28,7 +28,7 @@ from nanoreason.stages import Stage
 
 N, SEED, SAMPLES, TEMPERATURE, DOUBT = 1000, 0, 5, 0.7, -0.5
 VERIFY = f"{Stage.VERIFY.tag}\n"
-BATCH_TOKENS, MAX_NEW_TOKENS = 262_144, 448
+BATCH_TOKENS, MAX_NEW_TOKENS = 262_144, 640
 
 
 def read_lines(path: Path) -> list[dict]:

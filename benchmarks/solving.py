@@ -26,7 +26,7 @@ from nanoreason.solution import Solution, judge, threshold
 from nanoreason.training.resume import load_run
 
 RUN, N, FOREIGN = "nano-reference", 500, 200
-SEEDS = {"test": 3, "test_template": 2, "test_ood": 2}
+SEEDS = {"test": 3, "test_999": 2, "test_template": 2, "test_ood": 2}
 
 
 def count(problems: list[Problem], solutions: list[Solution]) -> dict:
@@ -44,7 +44,7 @@ def count(problems: list[Problem], solutions: list[Solution]) -> dict:
 def measure(gsm8k: str | None) -> dict:
     """What solving.json holds. Rows that build/solving/ holds already are not written again."""
     asked = {split: (load_problems("procedural", None, split, count=n, seed=SEEDS[split]), n)
-             for split, n in (("test", N), ("test_template", FOREIGN), ("test_ood", FOREIGN))}
+             for split, n in ((part, N if part == "test" else FOREIGN) for part in SEEDS)}
     if gsm8k:
         asked["gsm8k"] = load_problems("gsm8k", gsm8k, "test"), FOREIGN
     folder, found = paths.BUILD / "solving", {}

@@ -129,7 +129,7 @@ def solving() -> str:
     rows = [(f"`{part}`", str(found[part]["n"]), *(
         "{}/{}".format(*found[part][kind]["counts"]) for kind in ("wrong", "right")), ", ".join(
         f"{key} {count}" for key, count in list(found[part]["wrong"]["kinds"].items())[:5]))
-        for part in ("test", "test_template", "test_ood", "gsm8k")]
+        for part in ("test", "test_999", "test_template", "test_ood", "gsm8k")]
     return Table("", ("questions", "n", "wrong with a warning ↑", "right with a warning ↓",
                       "most frequent, wrong"), tuple(rows)).markdown(False)
 
