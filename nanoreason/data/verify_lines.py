@@ -15,6 +15,15 @@ comparison is written down, not left to be made in silence.
 | x * y = c | c / y, want x   | y * x, want c     |
 | x / y = c | c * y, want x   | y * c, want x     |
 
+By digits a sum is worked out units first, and two numbers are compared in the same way. A small
+model adds two digits and a carry by heart; a sum of three digits in one go is the hard form of it
+(arXiv 2307.03381). A difference is found as the missing addend, so that all facts are sums and
+products of single digits:
+
+    87 + 15    7 + 5 = 12;8 + 1 + 1 = 10
+    102 - 15   5 + 7 = 12;1 + 8 + 1 = 10
+    24 * 3     4 * 3 = 12;2 * 3 + 1 = 7
+
 A step in prose or LaTeX is checked by what it comes to: its last true equation is worked out
 again, or, where it has none, its last number is found again (`-\\frac{3}{4}, want \\frac{3}{4},
 wrong`). Which number that is follows from the right step alone.
@@ -27,7 +36,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from nanoreason.arithmetic.digits import digit_facts, digit_flags
 from nanoreason.arithmetic.equations import read_equations
 from nanoreason.arithmetic.expression import (ArithmeticTextError, Binary, Node, Number, evaluate,
                                               parse_expression, value_or_none)
@@ -92,6 +100,40 @@ def check_lines(problem_id: str, steps: Sequence[Step], lines: Sequence[str]
     kinds = ["inverse" if write_check(kind, step, step.value) == line else kind
              for kind, step, line in zip(kinds, steps, lines)]
     return tuple(check_line(kind, step, step.value) for kind, step in zip(kinds, steps))
+
+
+def digit_facts(sign: str, left: int, right: int) -> str | None:
+    """The facts of `left sign right` for whole numbers from 0 up; None where there are none.
+
+    Sums and differences that stay at 0 or above, and products with a factor below 10, of
+    numbers that are not both single digits.
+    """
+    facts, carry = [], 0
+    if max(left, right) < 10 or min(left, right) < 0:
+        return None
+    if sign == "*" and min(left, right) < 10:
+        many, one = max(left, right), min(left, right)
+        while many:
+            total = many % 10 * one + carry
+            facts.append(f"{many % 10} * {one}{f' + {carry}' if carry else ''} = {total}")
+            many, carry = many // 10, total // 10
+    elif sign == "+" or sign == "-" and right <= left:
+        while left or right:
+            first, second = left % 10, right % 10
+            if sign == "-":  # right and what, with the carry, ends in the digit of left?
+                first, second = second, (first - second - carry) % 10
+            total = first + second + carry
+            facts.append(f"{first} + {second}{' + 1' if carry else ''} = {total}")
+            left, right, carry = left // 10, right // 10, total // 10
+    return ";".join(facts) or None
+
+
+def digit_flags(left: str, right: str) -> str:
+    """Digit beside digit, units first, and of each two whether they are the same (y) or not
+    (n); `-` for a missing one: `102` and `112` give `22y 01n 11y`."""
+    width = max(len(left), len(right))
+    return " ".join(f"{a}{b}{'y' if a == b else 'n'}" for a, b in zip(
+        left[::-1].ljust(width, "-"), right[::-1].ljust(width, "-")))
 
 
 def worked(sign: str, left: Operand, right: Operand) -> str:
