@@ -171,8 +171,35 @@ def by_columns(trace: Trace) -> Trace:
         column_check(step, value) for step, value in zip(steps[:len(trace.checks)], found)))
 
 
-# A sum with its digit facts, as `worked` writes it.
-_WORKED = re.compile(r"(\S+ [-+*/] \S+): .+;(\1 = \S+)")
+# A sum with its digit facts, as `worked` writes it, and what a line of VERIFY compares.
+_WORKED = re.compile(r"(?P<head>(?P<left>\S+) (?P<sign>[-+*/]) (?P<right>\S+)): (?P<facts>.+);"
+                     r"(?P<plain>(?P<again>\S+ [-+*/] \S+) = [^\s,]+)")
+_COMPARED = re.compile(r"\bwant (?P<wanted>[^\s,;:]+)(?:: (?P<flags>[^,]*))?, "
+                       r"(?P<word>correct|wrong)\b")
+
+
+def stated(line: str) -> tuple[bool | None, str]:
+    """Whether all holds that a line of EXECUTE or VERIFY states, and what does not: its
+    equations, the digits that they are of, the flags and the word on a check's two numbers
+    (`= 20, want 21, correct`). None where it states nothing that can be read."""
+    equations = [equation for equation in read_equations(line) if equation.holds is not None]
+    if not equations:
+        return None, ""
+    if not all(equation.holds for equation in equations):
+        return False, "false equation"
+    by_digits, told = _WORKED.search(line), _COMPARED.search(line)
+    if by_digits and by_digits["left"].isdigit() and by_digits["right"].isdigit():
+        facts = digit_facts(by_digits["sign"], int(by_digits["left"]), int(by_digits["right"]))
+        if by_digits["again"] != by_digits["head"] or facts not in (None, by_digits["facts"]):
+            return False, f"not the digits of {by_digits['head']}"
+    if told:
+        found, wanted = equations[-1].right, told["wanted"]
+        if told["flags"] not in (None, digit_flags(found, wanted)):
+            return False, f"not the digits of {found} and {wanted}"
+        equal = value_or_none(found) == value_or_none(wanted)
+        if equal != (told["word"] == "correct"):
+            return False, f"{found} is {'' if equal else 'not '}{wanted}"
+    return True, ""
 
 
 def repaired(trace: Trace) -> Trace:
@@ -181,7 +208,7 @@ def repaired(trace: Trace) -> Trace:
     if trace.verdict is None:
         return trace
     plain = (_WORKED.fullmatch(line) for line in trace.repairs)
-    lines = [found[2] if found else line for found, line in zip(plain, trace.repairs)]
+    lines = [found["plain"] if found else line for found, line in zip(plain, trace.repairs)]
     return replace(trace, execute=(*trace.execute[:trace.verdict - 1], *lines),
                    result=trace.answer, verdict=None, repairs=())
 
