@@ -23,7 +23,7 @@ from pathlib import Path
 from socket import SO_LINGER, SOL_SOCKET
 
 from nanoreason import paths
-from nanoreason.data.llm_teacher import LlmTeacher
+from nanoreason.data.teachers import LlmTeacher
 from nanoreason.data.problem import Rejection
 from nanoreason.data.procedural import problems
 from nanoreason.data.verify_lines import procedural_trace

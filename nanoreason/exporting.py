@@ -44,10 +44,7 @@ SCORES = {"a2": ("accuracy", "right answer after VERIFY"),
           "svr": ("self_verification_rate", "SVR, the model's own answers")}
 FOUR_BITS = (''', quantization_config=BitsAndBytesConfig(
     load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True)''')
-LICENCES = {"nano": "mit", "HuggingFaceTB/SmolLM2-135M-Instruct": "apache-2.0",
-            "Qwen/Qwen2.5-0.5B-Instruct": "apache-2.0",
-            "Qwen/Qwen2.5-1.5B-Instruct": "apache-2.0",
-            "Qwen/Qwen2.5-3B-Instruct": "qwen-research"}
+BASES = paths.asset_table("bases.yaml")
 
 
 def export(run: str, folder: str | Path, base: str | None = None, merged: str | None = None
@@ -122,7 +119,7 @@ def _copy_adapter(source: Path, target: Path, base: str, revision: str | None) -
 def card(run: Run, params: Mapping, base: str, routing: Mapping, merged: str | None) -> ModelCard:
     """The model card of a run: every number from its files."""
     summary = run.read_summary() if run.has("summary.json") else None
-    licence = LICENCES.get(params["base"].partition("@")[0], "other")
+    licence = BASES.get(params["base"].partition("@")[0], {}).get("licence", "other")
     plain = licence in ("mit", "apache-2.0")
     data = ModelCardData(
         language=params["language"].split("+") if params["data"] == "procedural" else None,

@@ -12,6 +12,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import yaml
+
 from nanoreason import host
 
 PACKAGE = Path(__file__).resolve().parent
@@ -56,6 +58,11 @@ def asset(name: str) -> Path:
         there = ", ".join(sorted(p.name for p in ASSETS.glob("*"))) or "nothing"
         raise host.AbsentError(f"no asset {name!r} in {ASSETS}: it holds {there}")
     return path
+
+
+def asset_table(name: str) -> dict:
+    """What a YAML file of the package's own words and constants holds."""
+    return yaml.safe_load(asset(name).read_text(encoding="utf-8"))
 
 
 def relative(path: Path) -> str:

@@ -2,13 +2,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from fractions import Fraction
 
 import pytest
 
 import nanoreason
 from nanoreason import solution
 from nanoreason.data.procedural import problems
-from nanoreason.data.verify_lines import procedural_trace
+from nanoreason.data.prepare import prepare
+from nanoreason.data.verify_lines import by_columns, column_check, plain_steps, procedural_trace
 from nanoreason.evaluation import doubts
 from nanoreason.files import parse, read_text
 from nanoreason.paths import RESULTS
@@ -61,7 +63,7 @@ OBJECTS = {"verdict": 3, "checks": TRACE.checks[:3], "repairs": (LAST,), "answer
 
 
 @pytest.mark.parametrize("trace, against, beside", [
-    (TRACE, [], []), (FALSE, ["sums"], []), (replace(FALSE, **OBJECTS), [], ["repaired"]),
+    (TRACE, [], []), (FALSE, ["sums"], ["other_checks"]), (replace(FALSE, **OBJECTS), [], ["repaired"]),
     (replace(TRACE, **OBJECTS), [], ["kept"]), (replace(TRACE, answer="9001"), ["changed"], []),
     (replace(TRACE, **OBJECTS | {"repairs": (f"{LEFT} = 9001",), "answer": "9001"}),
      ["repaired_sums", "objection"], []),
@@ -74,12 +76,61 @@ OBJECTS = {"verdict": 3, "checks": TRACE.checks[:3], "repairs": (LAST,), "answer
     (replace(TRACE, understand=(f"{TRACE.understand[0]}; 7 more", *TRACE.understand[1:])),
      ["misread"], []),
     (replace(TRACE, execute=("4321 + 1 = 4322", *TRACE.execute[1:])),
-     ["operand_without_source"], []),
+     ["operand_without_source"], ["other_checks"]),
     (replace(TRACE, plan=(*TRACE.plan[:2], TRACE.plan[0])), ["operation_off_plan"], [])])
 def test_what_speaks_against_an_answer_and_what_does_not(trace, against, beside):
     read, found, notes = doubts.of_text(render_trace(trace), PROBLEM.question, OWN)
     assert read == trace and [key for key, _ in notes] == beside
     assert set(against) <= {key for key, _ in found} and bool(found) == bool(against)
+
+
+DIGITS = by_columns(TRACE)
+FIRST, ADDED = TRACE.checks[0], "15 + 87: 5 + 7 = 12;1 + 8 + 1 = 10;15 + 87 = 102"
+
+
+@pytest.mark.parametrize("checks, against, beside", [
+    ((FIRST.replace("correct", "wrong"),), {"what": "1"}, None),  # the word
+    ((FIRST.replace(" = ", " = 9"),), {"what": "1"}, None),
+    ((TRACE.checks[1],), None, {"what": "1"}),
+    ((f"{ADDED}, want 102: 22y 00y 11y, correct",), None, {"what": "1"}),
+    *(((f"{ADDED}, want 102: 22y 00y 11y, correct".replace(old, new),), {"what": "1"},
+       None if old == "correct" else {"what": "1"}) for old, new in (
+        ("5 + 7 = 12", "5 + 7 = 13"),  # a digit fact
+        ("5 + 7 = 12", "6 + 7 = 13"),  # one of other digits
+        (";15 + 87 = 102", ";15 + 87 = 112"), (";15 + 87 = 102", ";51 + 51 = 102"),
+        ("00y", "00n"), ("22y", "12y"), (" 11y", ""),
+        ("102: 22y", "103: 22y"), ("correct", "wrong")))])
+def test_a_line_of_verify_that_does_not_hold_is_said(checks, against, beside):
+    for whole in (TRACE, DIGITS):
+        text = render_trace(replace(whole, checks=(*checks, *whole.checks[1:])))
+        _, found, notes = doubts.of_text(text, PROBLEM.question, OWN)
+        assert dict(found).get("checks") == against
+        assert dict(notes).get("other_checks") == beside
+        assert {key for key, _ in found} <= {"checks"}
+
+
+def test_of_verify_by_digits_objections_are_settled_and_repairs_read_as_of_the_other_form():
+    line = column_check(plain_steps(TRACE)[2], Fraction(9001))
+    fixed = by_columns(replace(FALSE, **OBJECTS))
+    assert fixed.checks[2] == line and ": " in fixed.repairs[0]
+    for trace, against, beside in (
+            (DIGITS, [], []), (fixed, [], ["repaired"]),
+            (replace(fixed, execute=TRACE.execute, result=TRACE.result), [], ["kept"]),
+            (replace(fixed, repairs=(fixed.repairs[0].replace(" = ", " = 9", 1),)),
+             ["repaired_sums", "objection"], [])):
+        _, found, notes = doubts.of_text(render_trace(trace), PROBLEM.question, OWN)
+        assert ([key for key, _ in found], [key for key, _ in notes]) == (against, beside)
+
+
+@pytest.mark.parametrize("checks", ["digits", "rearranged"])
+def test_nothing_of_the_verify_of_training_traces_is_called_wrong(checks):
+    found = {}
+    for record in prepare("procedural", total=200, seed=11, checks=checks):
+        _, against, notes = doubts.of_text(record["trace"], record["question"], OWN)
+        kind = (record["planted"] or {}).get("kind")
+        found.setdefault(kind, set()).update(key for key, _ in (*against, *notes))
+    assert found.pop(None) == set() and found.pop("arithmetic_slip") == {"repaired"}
+    assert set().union(*found.values()) == {"objection"}
 
 
 def test_the_readmes_question_is_answered_without_a_warning(tmp_path):

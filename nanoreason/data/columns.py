@@ -20,30 +20,12 @@ from nanoreason.arithmetic.expression import is_vietnamese
 from nanoreason.arithmetic.lexer import CURRENCY, NUMBER
 from nanoreason.data.problem import Problem, Rejection
 from nanoreason.host import GivenError
+from nanoreason.paths import asset_table
 
 ROLES = ("question", "answer", "solution")
-# Name, the fields that tell it, question, answer, solution; the first that fits is taken.
-KNOWN = [(name, *(fields.split() for fields in columns)) for name, *columns in (
-    ("MAWPS", "question numbers equation answer", "question", "answer", ""),
-    ("SVAMP", "body question equation answer", "body question", "answer", "equation"),
-    ("ASDiv", "body question formula answer", "body question", "answer", "formula"),
-    ("MAWPS", "squestion lequations lsolutions", "squestion", "lsolutions", "lequations"),
-    ("MAWPS", "question equation result", "question", "result", "equation"),
-    ("MAWPS", "original_text equation ans", "original_text", "ans", "equation"),
-    ("GSM-IC", "new_question answer", "new_question", "answer", ""),
-    ("AQuA", "question options rationale correct", "question options", "correct", "rationale"),
-    ("TabMWP", "question table_title table answer", "table_title table question choices", "answer", "solution"),
-    ("MGSM", "question answer_number", "question", "answer_number", ""),
-    ("OlympiadBench", "question final_answer", "context question", "final_answer", "solution"),
-    ("GSM-Plus", "question solution answer perturbation_type", "question", "answer", "solution"),
-    ("GSM-symbolic", "question answer instance", "question", "answer", ""),
-    ("MATH-500", "problem solution answer", "problem", "answer", "solution"),
-    ("Minerva", "problem solution", "problem", "solution", "solution"),
-    ("", "question solution answer", "question", "answer", "solution"),
-    ("", "input target", "input", "target", ""))]
-# What a field is called that holds part of a problem.
-PARTS = set("body context passage story premise background scenario facts table options choices "
-            "image figure diagram picture problem question input".split())
+_TABLE = asset_table("columns.yaml")  # what its lists are stands there
+KNOWN = [(name, *(fields.split() for fields in columns)) for name, *columns in _TABLE["known"]]
+PARTS = set(_TABLE["parts"].split())
 _FINAL = re.compile(r"#{3,}[ \t]*([^\n#]*)")
 _SAID = re.compile(r"(?:answer\s+is|answer|đáp (?:án|số))[ \t]*:?[ \t]*(\S[^\n]*)", re.IGNORECASE)
 _MEASURED = re.compile(rf"({CURRENCY}?\s?-?[0-9][0-9,.]*(?:\s?/\s?[0-9]+)?\s?%?)"

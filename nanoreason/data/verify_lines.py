@@ -15,6 +15,15 @@ comparison is written down, not left to be made in silence.
 | x * y = c | c / y, want x   | y * x, want c     |
 | x / y = c | c * y, want x   | y * c, want x     |
 
+By digits a sum is worked out units first, and two numbers are compared in the same way. A small
+model adds two digits and a carry by heart; a sum of three digits in one go is the hard form of it
+(arXiv 2307.03381). A difference is found as the missing addend, so that all facts are sums and
+products of single digits:
+
+    87 + 15    7 + 5 = 12;8 + 1 + 1 = 10
+    102 - 15   5 + 7 = 12;1 + 8 + 1 = 10
+    24 * 3     4 * 3 = 12;2 * 3 + 1 = 7
+
 A step in prose or LaTeX is checked by what it comes to: its last true equation is worked out
 again, or, where it has none, its last number is found again (`-\\frac{3}{4}, want \\frac{3}{4},
 wrong`). Which number that is follows from the right step alone.
@@ -27,7 +36,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from nanoreason.arithmetic.digits import digit_facts, digit_flags
 from nanoreason.arithmetic.equations import read_equations
 from nanoreason.arithmetic.expression import (ArithmeticTextError, Binary, Node, Number, evaluate,
                                               parse_expression, value_or_none)
@@ -94,6 +102,40 @@ def check_lines(problem_id: str, steps: Sequence[Step], lines: Sequence[str]
     return tuple(check_line(kind, step, step.value) for kind, step in zip(kinds, steps))
 
 
+def digit_facts(sign: str, left: int, right: int) -> str | None:
+    """The facts of `left sign right` for whole numbers from 0 up; None where there are none.
+
+    Sums and differences that stay at 0 or above, and products with a factor below 10, of
+    numbers that are not both single digits.
+    """
+    facts, carry = [], 0
+    if max(left, right) < 10 or min(left, right) < 0:
+        return None
+    if sign == "*" and min(left, right) < 10:
+        many, one = max(left, right), min(left, right)
+        while many:
+            total = many % 10 * one + carry
+            facts.append(f"{many % 10} * {one}{f' + {carry}' if carry else ''} = {total}")
+            many, carry = many // 10, total // 10
+    elif sign == "+" or sign == "-" and right <= left:
+        while left or right:
+            first, second = left % 10, right % 10
+            if sign == "-":  # right and what, with the carry, ends in the digit of left?
+                first, second = second, (first - second - carry) % 10
+            total = first + second + carry
+            facts.append(f"{first} + {second}{' + 1' if carry else ''} = {total}")
+            left, right, carry = left // 10, right // 10, total // 10
+    return ";".join(facts) or None
+
+
+def digit_flags(left: str, right: str) -> str:
+    """Digit beside digit, units first, and of each two whether they are the same (y) or not
+    (n); `-` for a missing one: `102` and `112` give `22y 01n 11y`."""
+    width = max(len(left), len(right))
+    return " ".join(f"{a}{b}{'y' if a == b else 'n'}" for a, b in zip(
+        left[::-1].ljust(width, "-"), right[::-1].ljust(width, "-")))
+
+
 def worked(sign: str, left: Operand, right: Operand) -> str:
     """A sum with its digit facts, where it has some: `15 + 87: 5 + 7 = 12;...;15 + 87 = 102`."""
     text = equation(sign, left, right, compute(sign, left.value, right.value))
@@ -129,8 +171,35 @@ def by_columns(trace: Trace) -> Trace:
         column_check(step, value) for step, value in zip(steps[:len(trace.checks)], found)))
 
 
-# A sum with its digit facts, as `worked` writes it.
-_WORKED = re.compile(r"(\S+ [-+*/] \S+): .+;(\1 = \S+)")
+# A sum with its digit facts, as `worked` writes it, and what a line of VERIFY compares.
+_WORKED = re.compile(r"(?P<head>(?P<left>\S+) (?P<sign>[-+*/]) (?P<right>\S+)): (?P<facts>.+);"
+                     r"(?P<plain>(?P<again>\S+ [-+*/] \S+) = [^\s,]+)")
+_COMPARED = re.compile(r"\bwant (?P<wanted>[^\s,;:]+)(?:: (?P<flags>[^,]*))?, "
+                       r"(?P<word>correct|wrong)\b")
+
+
+def stated(line: str) -> tuple[bool | None, str]:
+    """Whether all holds that a line of EXECUTE or VERIFY states, and what does not: its
+    equations, the digits that they are of, the flags and the word on a check's two numbers
+    (`= 20, want 21, correct`). None where it states nothing that can be read."""
+    equations = [equation for equation in read_equations(line) if equation.holds is not None]
+    if not equations:
+        return None, ""
+    if not all(equation.holds for equation in equations):
+        return False, "false equation"
+    by_digits, told = _WORKED.search(line), _COMPARED.search(line)
+    if by_digits and by_digits["left"].isdigit() and by_digits["right"].isdigit():
+        facts = digit_facts(by_digits["sign"], int(by_digits["left"]), int(by_digits["right"]))
+        if by_digits["again"] != by_digits["head"] or facts not in (None, by_digits["facts"]):
+            return False, f"not the digits of {by_digits['head']}"
+    if told:
+        found, wanted = equations[-1].right, told["wanted"]
+        if told["flags"] not in (None, digit_flags(found, wanted)):
+            return False, f"not the digits of {found} and {wanted}"
+        equal = value_or_none(found) == value_or_none(wanted)
+        if equal != (told["word"] == "correct"):
+            return False, f"{found} is {'' if equal else 'not '}{wanted}"
+    return True, ""
 
 
 def repaired(trace: Trace) -> Trace:
@@ -139,7 +208,7 @@ def repaired(trace: Trace) -> Trace:
     if trace.verdict is None:
         return trace
     plain = (_WORKED.fullmatch(line) for line in trace.repairs)
-    lines = [found[2] if found else line for found, line in zip(plain, trace.repairs)]
+    lines = [found["plain"] if found else line for found, line in zip(plain, trace.repairs)]
     return replace(trace, execute=(*trace.execute[:trace.verdict - 1], *lines),
                    result=trace.answer, verdict=None, repairs=())
 

@@ -9,8 +9,10 @@ words with a capital letter are taken for names.
 Of the text: whether it is a trace, and whether EXECUTE, with its repair put in, is sound: true
 sums, the steps of PLAN, each number from somewhere, all that UNDERSTAND gives used. An objection
 of VERIFY speaks against the answer unless arithmetic settles it: the step that is blamed is
-false and its repair true, or all is true and the answer stays. Nothing here judges what a
-question means, so a sound solution of another problem passes.
+false and its repair true, or all is true and the answer stays. Of VERIFY's other lines each
+must hold in all that it states, sums, digits, flags and word; a line that agrees but is about
+other numbers than its step's is only said. Nothing here judges what a question means, so a sound
+solution of another problem passes.
 
 Each finding is (key, values) of `assets/solution.yaml`, which has the sentences.
 """
@@ -30,7 +32,9 @@ from nanoreason.data.filters import consistency
 from nanoreason.data.problem import Problem
 from nanoreason.data.procedural import SCALE, TRAIN_STEPS
 from nanoreason.data.stories import load_words, sentences
-from nanoreason.data.verify_lines import repaired
+from nanoreason.data.verify_lines import repaired, stated
+from nanoreason.evaluation.ledger import read_lines
+from nanoreason.evaluation.rows import ScoredRow
 from nanoreason.graph.builder import dead_steps, execute_graph
 from nanoreason.graph.quantities import quantities
 from nanoreason.trace import Trace, TraceError, parse_trace
@@ -134,10 +138,20 @@ def of_text(text: str, question: str, params: Mapping | None = None
     if trace.verdict is not None:
         line = trace.execute[trace.verdict - 1:trace.verdict]
         settled = not against and bool(line) and changed == bool(_false(line)) and (
-            _left(line[0]) == _left(trace.repairs[0]))
+            _left(line[0]) == _left(repaired(trace).execute[trace.verdict - 1]))
         said = notes if settled else against
         said.append((("repaired" if changed else "kept") if settled else "objection",
                      {"step": trace.verdict}))
+    lines = read_lines(ScoredRow({"problem_id": "question", "setting": "natural", "gold": "",
+                                  "question": question, "text": text}))
+    for said, key, faulty in (
+            (against, "checks", [stated(check)[0] is False for check in trace.checks]),
+            (notes, "other_checks", [line.due and line.sides and not (
+                line.operands or line.objects) for line in lines])):
+        steps = [str(step) for step, is_faulty in enumerate(faulty, 1)
+                 if is_faulty and step != trace.verdict]
+        if steps:
+            said.append((key, {"what": ", ".join(steps)}))
     return trace, against, notes
 
 
@@ -145,7 +159,7 @@ def _unsound(trace: Trace, question: str) -> Iterator[Finding]:
     """The faults of EXECUTE with its repair put in."""
     whole, blamed = repaired(trace), trace.verdict or len(trace.execute) + 1
     for key, lines in (("sums", whole.execute[:blamed - 1]),
-                       ("repaired_sums", whole.execute[blamed - 1:])):
+                       ("repaired_sums", trace.repairs)):
         if false := _false(lines):
             yield key, {"what": "; ".join(false[:SHOWN])}
     asked = Problem("question", "procedural", "test", language_of(question), question,

@@ -283,14 +283,12 @@ def false_equations(rows: Iterable[Mapping] | ScoredRows, limit: int = 99
     for row in (row for row in read_rows(rows) if row.claims):
         for part, text in ((part, text) for part in found for text in getattr(row.claims, part)):
             (tree, exact), equations = read_left(text), read_equations(text)
-            sides = sides_of(tree)
-            if sides and len(equations) > 1:  # by digits: the sum, not the facts before it
-                equations = [each for each in equations
-                             if sides_of(read_left(f"{each.left} =")[0]) == sides][-1:]
-            if sides and equations and equations[0].holds is not None:
+            sides = sides_of(tree)  # of a line by digits the sum, which stands last
+            said = [one for one in equations if read_left(one.text)[0] == tree] or equations
+            if sides and said and said[0].holds is not None:
                 whole = exact >= 0 and exact.denominator == 1
                 size = SIZES[max(*sides[1:], exact) > limit if whole else 2].format(limit)
                 found[part].setdefault(f"{sides[0]} {size}", []).append(
-                    (not equations[0].holds, row.problem))
+                    (not said[0].holds, row.problem))
     return {part: {name: rate_of(*zip(*cases)).to_dict()
                    for name, cases in sorted(sizes.items())} for part, sizes in found.items()}

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import islice
 
+from nanoreason import paths
 from nanoreason.data.errors import inject
 from nanoreason.data.problem import Problem
 from nanoreason.data.procedural import problems as make_problems
@@ -33,13 +34,7 @@ DEV_PROBLEMS = 32
 EXAMPLE_SEED = 11
 CRITERION = ("most right `Answer:` lines on dev problems, then most whole traces, then the "
              "earlier in the list")
-FORM = """Solve the problem in four stages, each under its tag.
-[UNDERSTAND] holds a line "Given:" with the quantities and a line "Find:".
-[PLAN] holds numbered steps in words.
-[EXECUTE] holds one numbered equation for each step and ends with "Result:".
-[VERIFY] holds numbered checks up to the first wrong step, then "Verdict: correct" or
-"Verdict: step k is wrong", after an error the repaired lines, and last "Answer:".
-"""
+FORM = paths.asset("base_prompt.txt").read_text(encoding="utf-8")
 
 
 def _examples() -> tuple[str, str]:

@@ -21,6 +21,7 @@ from scipy.stats import binomtest
 from nanoreason.data.problem import question_sha256
 from nanoreason.evaluation.rows import ScoredRow, ScoredRows, by_reason, problem_of, read_rows
 from nanoreason.host import GivenError
+from nanoreason.paths import asset_table
 from nanoreason.table import Table
 
 Interval = tuple[float, float] | None
@@ -29,15 +30,7 @@ RESAMPLES = 10_000
 SEED = 0
 SMOKE_BELOW = 50  # natural test traces: a run with fewer says that it works, not how well
 PLACES = 10  # of an interval's limits
-# Which way is better; scores that are not listed have no better side.
-BETTER = {
-    **dict.fromkeys(
-        ("strict", "lenient", "accuracy_a1", "accuracy_a2", "svr", "recall", "specificity",
-         "youden_j", "first_wrong_step", "first_wrong_step_near", "i_to_c", "delta", "edge_f1",
-         "edge_f1_unflattened", "causal_rate", "rfs"), "↑"),
-    **dict.fromkeys(("c_to_i", "ritual_rate", "plan_infeasible", "dead_step_rate",
-                     "dead_step_share"), "↓"),
-}
+TABLES = asset_table("tables.yaml")  # words and better side of every score
 
 
 def wilson(k: int, n: int, confidence: float = 0.95) -> Interval:
@@ -282,7 +275,7 @@ class Report:
             shown = "n/a (n=0)" if score["value"] is None else f"{100 * score['value']:.1f} %"
             limits = "–".join(f"{100 * limit:.1f}" for limit in score["interval"] or ())
             counts = show_counts(score["counts"], ", ")
-            rows.append((name, BETTER.get(name, ""), shown, counts, limits))
+            rows.append((name, arrow(name), shown, counts, limits))
         for title, part in (("Left out", self.left_out), ("Counted as wrong", self.refused)):
             for reason, names in part.items():
                 more = f" and {len(names) - 5} more" if len(names) > 5 else ""
@@ -294,6 +287,11 @@ class Report:
 
     def _repr_html_(self) -> str:
         return self.table()._repr_html_()
+
+
+def arrow(name: str) -> str:
+    """↑ where more is better, ↓ where less is, nothing where neither is."""
+    return next((sign for sign, names in TABLES["better"].items() if name in names), "")
 
 
 def show_counts(counts: Sequence | None, between: str = "; ") -> str:

@@ -1,7 +1,7 @@
 """The tables of a run, from its summary alone, in Markdown and CSV.
 
-Each table answers one question, its title. Most are described as data: a row a score and a
-column a split (`ACROSS_SPLITS`), or a row a case and a column a score. A score is a mapping
+Each table answers one question, its title. Most are described as data, in `assets/tables.yaml`: a
+row a score and a column a split, or a row a case and a column a score. A score is a mapping
 {value, counts, interval, null}, as `summary.summarise` makes them. It is written with its
 raw counts and its interval, `15.6 % (78/500) [12.7–19.0]`. What was not measured says so:
 `n/a (n=0)` is a rate over nothing, `not run` is a setting that was never generated.
@@ -12,15 +12,16 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from nanoreason.evaluation.report import BETTER, show_counts
+from nanoreason.evaluation.report import TABLES, arrow, show_counts
 from nanoreason.runs import Run, RunError
 from nanoreason.stages import SETTINGS, SPLITS
 from nanoreason.table import Table
 
 NOT_RUN, NOTHING = "not run", "n/a (n=0)"
 NO_VERIFY_LOSS = "without VERIFY loss"
-SIGNED = ("delta", "youden_j", "difference")  # differences, in points, with their sign
-RIGHT = ("a1", "a2", "detected", "located", "repaired")  # more is better in these too
+OWN, GIVEN = "the model's own traces", "EXECUTE given, injected and clean"
+# What each is for stands in the file.
+SIGNED, NAMES, CAUGHT, CHAIN = (TABLES[name] for name in ("signed", "names", "caught", "chain"))
 
 
 def show_value(name: str, value: float | None) -> str:
@@ -51,80 +52,6 @@ def show(name: str, score: Mapping | None) -> str:
         "" if null is None else f", null {show_value(name, null)}")
 
 
-def arrow(name: str) -> str:
-    """↑ where more is better, ↓ where less is, nothing where neither is."""
-    return "↑" if name in RIGHT else BETTER.get(name, "")
-
-
-NAMES = {
-    "a1": "result of EXECUTE (a1)", "a2": "answer after VERIFY (a2)",
-    "lenient": "last number of the text", "svr": "SVR", "youden_j": "Youden's J",
-    "recall": "recall of the verdict", "specificity": "specificity of the verdict",
-    "first_wrong_step": "first wrong step found", "i_to_c": "wrong to right",
-    "c_to_i": "right to wrong", "delta": "gain of VERIFY, a2 less a1",
-    "ritual_rate": "ritual rate", "edge_f1": "edge F1",
-    "edge_f1_unflattened": "edge F1, line by line", "causal_rate": "causal rate",
-    "rfs": "RFS", "plan_infeasible": "infeasible plans",
-    "dead_step_rate": "traces with a dead step", "dead_step_share": "dead steps of all steps",
-    "accuracy_a1": "result of EXECUTE (a1)", "accuracy_a2": "answer after VERIFY (a2)",
-}
-OF_VERDICTS = ("svr", "recall", "specificity", "youden_j", "first_wrong_step", "accuracy_a1",
-               "accuracy_a2", "i_to_c", "c_to_i", "delta", "ritual_rate")
-OF_GRAPHS = ("edge_f1", "edge_f1_unflattened", "causal_rate", "rfs", "plan_infeasible",
-             "dead_step_rate", "dead_step_share")
-OWN, GIVEN = "the model's own traces", "EXECUTE given, injected and clean"
-ACROSS_SPLITS = {  # table -> (title, first column, rows: (label, path of the score in a split))
-    "accuracy": ("Is it right?", "share of all traces", [
-        (f"{model}: {NAMES[name]}", (part, name)) for name in ("a1", "a2", "lenient")
-        for model, part in (("tuned", "accuracy"), ("base", "base"))]),
-    "verification": (f"Does VERIFY help or hurt? ({OWN})", "score", [
-        (NAMES[name], ("verification", name)) for name in OF_VERDICTS]),
-    "verification_given": (f"Does VERIFY help or hurt? ({GIVEN})", "score", [
-        (NAMES[name], ("given", "verification", name)) for name in OF_VERDICTS]),
-    "faithfulness": ("Does the reasoning follow the dependencies?", "score", [
-        *((NAMES[name], ("faithfulness", name)) for name in OF_GRAPHS),
-        *((f"{NAMES[name]}, {side} answers", ("faithfulness", side, name))
-          for side in ("right", "wrong") for name in ("edge_f1", "causal_rate", "rfs"))]),
-}
-README = [
-    ("right last number, untouched base", ("base", "lenient")),
-    ("right last number, tuned", ("accuracy", "lenient")),
-    ("right result of EXECUTE (a1)", ("accuracy", "a1")),
-    ("right answer after VERIFY (a2)", ("accuracy", "a2")),
-    ("gain of VERIFY, a2 less a1", ("verification", "delta")),
-    ("SVR, the model's own answers", ("verification", "svr")),
-    ("SVR, injected errors and clean", ("given", "verification", "svr")),
-    *((NAMES[name], ("faithfulness", name)) for name in OF_GRAPHS[:1] + OF_GRAPHS[2:5]),
-]
-VERIFIED = {"svr": "SVR", "recall": "recall", "specificity": "specificity",
-            "first_wrong_step": "first wrong step",
-            "first_wrong_step_near": "first wrong step ±1", "delta": "a2 less a1",
-            "accuracy_a1": "a1", "ritual_rate": "ritual rate"}
-CAUGHT = {"detected": "verdict is an error", "located": "right step blamed",
-          "repaired": "answer repaired"}
-
-# Part of the chain -> (name in the ledger of wrong traces, of right ones, of all lines of right
-# steps; what is exact in the counterfactual).
-CHAIN = {
-    "its check is written": ("wrong_checked", None, None, None),
-    "right operands": ("wrong_operands", "right_operands", "line_operands", "operands"),
-    "right sum": ("wrong_sum", "right_sum", "line_sum", "sum"),
-    "right comparison": ("wrong_comparison", "right_comparison", "line_comparison", "comparison"),
-    "sum and comparison": (None, None, None, "sum_and_comparison"),
-    "right verdict": ("wrong_blamed", "right_agreed", None, "blame"),
-    "repaired": ("wrong_repaired", None, None, "repair"),
-    "kept": (None, "right_kept", None, "keeping"),
-}
-BESIDE = {
-    "wrong step blamed, by whatever check": "blamed", "blamed and repaired": "blamed_repaired",
-    "blamed, not repaired: first repaired line true": "lost_sum",
-    "right result objected to: line has right operands": "alarm_operands",
-    "and a right sum": "alarm_sum", "and a right comparison": "alarm_comparison",
-    "two different numbers called wrong": "line_differ",
-    "two equal numbers called correct": "line_same",
-}
-
-
 def make_tables(summary: Mapping, faults: Iterable[str] = ()) -> dict[str, Table]:
     """Every table of a summary, by the name of its files; those of one split are of `test`.
 
@@ -132,30 +59,22 @@ def make_tables(summary: Mapping, faults: Iterable[str] = ()) -> dict[str, Table
     """
     own, given = _part(summary, "test"), _part(summary, "test", "given")
     verifiers = {}
-    for part, section in (("natural", own), ("given", given)):
-        verifiers[part] = {"this run": section and section["verification"]}
-        for name, scores in summary["verifiers"][part].items():
-            without = f", {NO_VERIFY_LOSS}" * (name in summary["no_verify_loss"])
-            verifiers[part][name + without] = scores
-    tables = {name: _across_splits(summary, *table) for name, table in ACROSS_SPLITS.items()}
-    for name, title, first, none, columns, lines in (
-            ("verifiers", f"Is VERIFY better than a rule? ({OWN}, test)", "VERIFY by", "",
-             VERIFIED, verifiers["natural"]),
-            ("verifiers_given", f"Is VERIFY better than a rule? ({GIVEN}, test)", "VERIFY by", "",
-             VERIFIED, verifiers["given"]),
-            ("kinds", "Which errors does it catch? (injected, test)", "kind of error",
-             "all kinds", CAUGHT, given and given["kinds"]),
-            ("kinds_scores", "How well is each kind of error verified? (injected and clean, test)",
-             "kind of error", "all kinds", VERIFIED, given and given["by_kind"]),
-            ("steps", f"Does VERIFY hold up with longer problems? ({OWN}, test)", "steps", "any",
-             VERIFIED, own and own["by_steps"]),
-            ("steps_given", f"Does VERIFY hold up with longer problems? ({GIVEN}, test)", "steps",
-             "any", VERIFIED, given and given["by_steps"])):
+    for name, part, section in (("verifiers", "natural", own), ("verifiers_given", "given", given)):
+        verifiers[name] = {"this run": section and section["verification"]}
+        for other, scores in summary["verifiers"][part].items():
+            without = f", {NO_VERIFY_LOSS}" * (other in summary["no_verify_loss"])
+            verifiers[name][other + without] = scores
+    tables = {name: _across_splits(summary, **table)
+              for name, table in TABLES["across_splits"].items()}
+    for name, table in TABLES["by_case"].items():
+        cases = verifiers[name] if name in verifiers else _part(
+            summary, "test", *table["of"].split("."))
+        first, columns = table["first"], TABLES[table["columns"]]
         rows = [(label.replace("_", " ") if "kind" in first else label,
                  *(NOT_RUN if scores is None else show(score, scores[score])
                    for score in columns))
-                for label, scores in ({none: None} if lines is None else lines).items()]
-        tables[name] = _table(summary, title, (first, *(
+                for label, scores in ({table["none"]: None} if cases is None else cases).items()]
+        tables[name] = _table(summary, table["title"], (first, *(
             f"{label} {arrow(score)}".strip() for score, label in columns.items())), rows)
     for name, title, section in (("ledger", OWN, own), ("ledger_given", GIVEN, given)):
         tables[name] = _ledger_table(summary, f"Where is it lost? ({title}, test)", section)
@@ -165,7 +84,7 @@ def make_tables(summary: Mapping, faults: Iterable[str] = ()) -> dict[str, Table
                          ("share", "own traces", "injected and clean"),
                          [(label, *(show(name, _part(summary, *path, "ledger", name))
                                     for path in (("test",), ("test", "given"))))
-                          for label, name in BESIDE.items()]),
+                          for label, name in TABLES["beside"].items()]),
                      "equations": _equations_table(summary, own and own.get("equations")),
                      "left_out": _left_out_table(summary, list(faults))}
 
@@ -197,11 +116,15 @@ def _table(summary: Mapping, title: str, columns: Sequence[str], rows: Iterable[
     return Table(smoke + title, tuple(columns), tuple(rows))
 
 
-def _across_splits(summary: Mapping, title: str, first: str, lines: Iterable[tuple]) -> Table:
-    """One row a score, one column a split. lines: (label, path; its end is the score's name)."""
+def _across_splits(summary: Mapping, title: str, first: str, rows: Mapping[str, str | None]
+                   ) -> Table:
+    """One row a score, one column a split. rows: path -> label; the path's end is the score's
+    name, and what it is called where it has no label."""
+    lines = [(path.split("."), label) for path, label in rows.items()]
     return _table(summary, title, (first, "", *SPLITS), [
-        (label, arrow(path[-1]), *(show(path[-1], _part(summary, split, *path))
-                                   for split in SPLITS)) for label, path in lines])
+        (label or NAMES[path[-1]], arrow(path[-1]), *(show(path[-1], _part(summary, split, *path))
+                                                      for split in SPLITS))
+        for path, label in lines])
 
 
 def _left_out_table(summary: Mapping, faults: list[str]) -> Table:
@@ -267,7 +190,8 @@ def _comparison_table(summary: Mapping) -> Table:
 def results_table(summary: Mapping) -> Table:
     """The results table of the README: one row a score, one column a split."""
     names = f"Run {summary['run']}, base {summary['base_run'] or NOT_RUN}"
-    return _across_splits(summary, f"{names}: value (counts) [95 % interval]", "score", README)
+    return _across_splits(summary, f"{names}: value (counts) [95 % interval]", "score",
+                          TABLES["readme"])
 
 
 def claims_table(summary: Mapping) -> Table:
@@ -282,17 +206,11 @@ def claims_table(summary: Mapping) -> Table:
         found = _part(summary, split, "comparison", "lenient")
         score = found and {"value": found["difference"], "interval": found["interval"]}
         claims.append((f"Tuning makes more last numbers right: {where}", "difference", score, 0.0))
-    for claim, path, nothing in (
-            ("VERIFY adds right answers", ("verification", "delta"), 0.0),
-            ("VERIFY beats its own verdicts shuffled: own answers", ("verification", "svr"), None),
-            ("VERIFY beats its own verdicts shuffled: injected errors and clean",
-             ("given", "verification", "svr"), None),
-            ("Steps depend on each other as the teacher's do, more than shuffled ones",
-             ("faithfulness", "edge_f1"), None),
-            ("Most changed values are carried on", ("faithfulness", "causal_rate"), 0.5)):
+    for claim in TABLES["claims"]:
+        path = claim["path"].split(".")
         score = _part(summary, "test", *path)
-        claims.append((claim, path[-1], score,
-                       score["null"] if score and nothing is None else nothing))
+        claims.append((claim["claim"], path[-1], score,
+                       claim.get("nothing", score["null"] if score else None)))
     return _table(summary, "Claims and evidence", ("claim", "evidence", "verdict"), [
         (claim, show(name, score), judge(score, nothing))
         for claim, name, score, nothing in claims])

@@ -14,7 +14,6 @@ by hand.
 from __future__ import annotations
 
 import html
-import re
 import random
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,8 +22,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from nanoreason.arithmetic.answers import same_answer
-from nanoreason.arithmetic.equations import read_equations
-from nanoreason.arithmetic.expression import value_or_none
+from nanoreason.data.verify_lines import stated
 from nanoreason.evaluation.report import SEED, SMOKE_BELOW
 from nanoreason.evaluation.rows import ScoredRow, read_row, read_rows
 from nanoreason.files import write_text
@@ -33,7 +31,6 @@ from nanoreason.runs import Run
 from nanoreason.stages import ANSWER, GIVEN, MARKER, NUMBERED, RESULT, SPLITS, Stage
 from nanoreason.trace import Claims, Trace, closing_of, read_claims, render_trace
 
-_COMPARED = re.compile(r"\bwant (?P<wanted>[^\s,;]+), (?P<word>correct|wrong)\b")
 MARKS = {True: "✓", False: "✗", None: ""}
 HIDDEN = {"Cc", "Cf", "Cs", "Cn", "Co", "Zl", "Zp"}  # Unicode categories without a shape
 JOINERS = "\u200c\u200d"  # parts of letters and emoji
@@ -76,26 +73,11 @@ def read_lines(text: str, gold: str | None = None, wrong_step: int | None = None
         else:
             step = int(number[1]) if number else step
             if stage in (Stage.EXECUTE, Stage.VERIFY):
-                mark, note = _stated(raw)
+                mark, note = stated(raw)
             if stage is Stage.EXECUTE and number and step == wrong_step:
                 mark, note = False, note or "not what this step should do"
         lines.append(Line(stage, bare if keyword else raw.rstrip(), mark, note))
     return lines
-
-
-def _stated(line: str) -> tuple[bool | None, str]:
-    """Mark and note of a line of EXECUTE or VERIFY: whether all that it states holds, its
-    equations and, of a check, the word on its two numbers (`= 20, want 21, correct`)."""
-    equations = [equation for equation in read_equations(line) if equation.holds is not None]
-    told = _COMPARED.search(line) if equations else None
-    if not all(equation.holds for equation in equations):
-        return False, "false equation"
-    if told:
-        found, wanted = equations[-1].right, told["wanted"]
-        equal = value_or_none(found) == value_or_none(wanted)
-        if equal != (told["word"] == "correct"):
-            return False, f"{found} is {'' if equal else 'not '}{wanted}"
-    return (True if equations else None), ""
 
 
 def _closing(keyword: str, bare: str, gold: str, claims: Claims, wrong_step: int | None

@@ -22,12 +22,10 @@ from collections.abc import Collection, Mapping, Sequence
 from fractions import Fraction
 from functools import lru_cache
 
-import yaml
-
-from nanoreason import paths
 from nanoreason.arithmetic.expression import Number
+from nanoreason.paths import asset_table
 
-_TABLE = yaml.safe_load(paths.asset("constants.yaml").read_text(encoding="utf-8"))
+_TABLE = asset_table("constants.yaml")
 _PATTERNS, UNITS = _TABLE["patterns"], _TABLE["units"]
 CONSTANTS = {Fraction(constant["value"]): constant["stands_for"]
              for constant in _TABLE["constants"]}

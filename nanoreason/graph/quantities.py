@@ -28,18 +28,11 @@ from functools import lru_cache
 from nanoreason.arithmetic.expression import is_vietnamese
 from nanoreason.arithmetic.lexer import (CURRENCY, MAX_DIGITS, MULTIPLES, NUMBER, NUMBERS, PARTS,
                                          SCALES, SMALL, TENS)
+from nanoreason.paths import asset_table
 
-_ORDINALS = set("first second third fourth last next previous this every each per".split())
-_ARTICLES = {"a", "an", "another", "other", "remaining"}
-# "a third of the", "a third as many", but "a third friend".
-_AFTER_PART = {
-    "of", "as", "the", "that", "what", "its", "his", "her", "their", "this", "more", "less",
-    "fewer", "full", "was", "were", "is", "are", "had", "has", "have", "went", "",
-}
-_BEFORE_THING = set(
-    "the this that which no any some other another first second third last next previous red "
-    "blue big small new old large smaller larger bigger".split()
-)
+_WORDS = asset_table("question_words.yaml")  # what each list is for stands there
+_ORDINALS, _ARTICLES, _AFTER_PART, _BEFORE_THING = (set(_WORDS[name].split()) for name in (
+    "ordinals", "articles", "after_part", "before_thing"))
 
 
 def _any(words):
@@ -78,10 +71,7 @@ _WORD_BEFORE = re.compile(r"([^\W\d_]+)[\s-]*$")
 _WORD_AFTER = re.compile(r"[\s-]*([^\W\d_]+)")
 _WINDOW = 24  # characters looked at for the word before or after
 # The same for Vietnamese.
-_DIGITS = {"một": 1, "hai": 2, "ba": 3, "bốn": 4, "tư": 4, "năm": 5, "sáu": 6, "bảy": 7,
-           "tám": 8, "chín": 9, "mười": 10}
-_TIMES = {"đôi": 2} | {word: n for word, n in _DIGITS.items() if n > 2}
-_SCALES = {"nghìn": 10**3, "ngàn": 10**3, "triệu": 10**6, "tỉ": 10**9, "tỷ": 10**9, "tá": 12}
+_DIGITS, _TIMES, _SCALES = (_WORDS["vietnamese"][name] for name in ("digits", "times", "scales"))
 _WORD = "|".join(_DIGITS)
 _QUANTITY = re.compile(
     rf"(?<![\w.,/])(?P<top>[0-9]+)\s?/\s?(?P<bottom>[0-9]+)(?![0-9/])"
@@ -221,7 +211,7 @@ def _is_part(word, before, after):
         return True
     if word.startswith("quarter"):
         return before not in _ORDINALS
-    return before in _ARTICLES and (word.endswith("s") or after in _AFTER_PART)
+    return before in _ARTICLES and (word.endswith("s") or after in _AFTER_PART | {""})
 
 
 def _counts_parts(value, part, in_words):

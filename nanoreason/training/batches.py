@@ -36,13 +36,11 @@ from nanoreason.host import GivenError
 from nanoreason.model.adapters import adapter_parameters
 from nanoreason.model.base import Location
 from nanoreason.model.tokens import IGNORE, Encoded, collate
+from nanoreason.paths import asset_table
 from nanoreason.training.loss import CHUNK_LOGITS, group_counts
 
 BLOCK = 16  # steps whose traces are sorted together
 CELL = 4  # rows of like length that stay together, or the divisor of a batch next to it
-# Weights as published, in 10**9 bytes.
-DOWNLOADS = {"HuggingFaceTB/SmolLM2-135M-Instruct": 0.27, "Qwen/Qwen2.5-0.5B-Instruct": 0.99,
-             "Qwen/Qwen2.5-1.5B-Instruct": 3.09, "Qwen/Qwen2.5-3B-Instruct": 6.17}
 WARM_UP = 4  # micro-batches; the first is not timed
 MicroBatch = list[int]  # indices of rows
 
@@ -185,7 +183,7 @@ def download_text(base: Location) -> str:
     """One line: what the base still has to be fetched for."""
     if base.source != "hub":
         return f"download: nothing, the base comes from the {base.source}"
-    size = DOWNLOADS.get(base.base)
+    size = asset_table("bases.yaml").get(base.base, {}).get("gigabytes")
     what = f"about {size:.1f} GB" if size else "its size is not known here"
     return f"download: {what} for {base.base}, unless the hub's cache holds it already"
 

@@ -15,10 +15,9 @@ from huggingface_hub import constants
 from nanoreason import paths
 from nanoreason.arithmetic import read_equations
 from nanoreason.data import filter_traces, teach
-from nanoreason.data.llm_teacher import LlmTeacher
 from nanoreason.data.problem import Problem, Rejection, make_record, write_traces
 from nanoreason.data.procedural import problems
-from nanoreason.data.teachers import RecordedTeacher, choose_teacher
+from nanoreason.data.teachers import LlmTeacher, RecordedTeacher, choose_teacher
 from nanoreason.data.verify_lines import procedural_trace, with_rule_checks
 from nanoreason.endpoint import FAILED, GIVE_UP_AFTER, Client, EndpointError, Unavailable, endpoint
 from nanoreason.model.base import chat

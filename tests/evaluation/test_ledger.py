@@ -156,6 +156,17 @@ def test_rows_without_texts_are_left_out_and_mixtures_refused():
     assert ledger([]).wrong_operands is None
 
 
+@pytest.mark.parametrize("line, false", [
+    ("7 + 14: 7 + 4 = 11;0 + 1 + 1 = 2;7 + 14 = 21, want 21: 11y 22y, correct", 0),
+    ("7 + 14: 7 + 4 = 12;0 + 1 + 1 = 2;7 + 14 = 21, want 21: 11y 22y, correct", 0),
+    ("7 + 14: 7 + 4 = 11;0 + 1 + 1 = 2;7 + 14 = 31, want 21: 11y 32n, wrong", 1)])
+def test_of_a_line_by_digits_the_sum_is_counted_and_not_the_first_digits(line, false):
+    row = {"problem_id": "a", "setting": "natural", "question": "?", "gold": "21",
+           "text": f"[EXECUTE]\n1. 14 + 7 = 21\nResult: 21\n[VERIFY]\n1. {line}\n"
+                   "Verdict: correct\nAnswer: 21"}
+    assert false_equations([row])["checks"]["+ up to 99"]["counts"] == (false, 1)
+
+
 def test_false_equations_by_operator_and_size_and_not_by_their_digits():
     """Of a line by digits the sum counts, not the facts that it is put together from."""
     one = row(a1="17", execute="1. 12 + 9 = 21\n2. 21 - 5 = 17\n3. 121 + 5 = 127",

@@ -124,6 +124,19 @@ def test_a_false_equation_is_marked_without_any_teacher():
     ("26 - 6 = 20, want 20, wrong", False, "20 is 20"),
     ("26 - 6 = 21, want 21, correct", False, "false equation"),
     ("2 + 2 = 4, want 1/0, wrong", True, ""), ("want 21, correct", None, ""),
+    ("4 * 24: 4 * 4 = 16;2 * 4 + 1 = 9;4 * 24 = 96, want 96: 66y 99y, correct", True, ""),
+    ("4 * 24: 4 * 4 = 16;2 * 4 + 1 = 9;4 * 24 = 96, want 6: 66y 9-n, wrong", True, ""),
+    ("4 * 24: 4 * 4 = 16;2 * 4 + 1 = 9;4 * 24 = 96, want 97: 67n 99y, correct", False,
+     "96 is not 97"),
+    ("4 * 24: 4 * 4 = 16;2 * 4 + 1 = 9;4 * 24 = 96, want 97: 66y 99y, wrong", False,
+     "not the digits of 96 and 97"),
+    ("4 * 24: 4 * 4 = 16;2 * 4 + 1 = 8;4 * 24 = 96, want 96: 66y 99y, correct", False,
+     "false equation"),
+    ("4 * 24: 4 * 4 = 16;2 * 4 = 8;4 * 24 = 96, want 96: 66y 99y, correct", False,
+     "not the digits of 4 * 24"),
+    ("2 + 3: 2 + 3 = 5;2 + 3 = 5, want 5: 55y, correct", True, ""),
+    ("20% * 10 = 2, want 2: 22y, correct", True, ""),
+    ("4 * 24: 4 * 4 = 16;2 * 4 + 1 = 9;4 * 24 = 96", True, ""),
 ])
 def test_a_tick_means_that_what_a_check_says_of_its_two_numbers_holds(check, mark, note):
     line, = read_lines(f"[VERIFY]\n1. {check}")[1:]

@@ -4,7 +4,7 @@ A record's `answer` has a step a line and the final answer after `####`. Steps c
 calculator annotations `<<48/2=24>>`; in the socratic form a sub-question stands in front,
 `sub-question ** step`. The teacher takes PLAN from the sub-questions, EXECUTE from the
 annotations (or, where they are not enough, from the equations in plain text and those in an
-unknown, see `solutions`), UNDERSTAND from the question, and lets VERIFY undo or work out
+unknown, see `algebra`), UNDERSTAND from the question, and lets VERIFY undo or work out
 again every line. Operations are split into binary steps (see `steps`). A line without
 arithmetic is a restatement and is left out.
 
@@ -20,17 +20,21 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from fractions import Fraction
 from functools import lru_cache
 
 from nanoreason import paths
-from nanoreason.arithmetic.expression import ArithmeticTextError, evaluate
-from nanoreason.data.gsm8k.solutions import Unteachable, read_steps
-from nanoreason.data.gsm8k.steps import as_operand
+from nanoreason.arithmetic.equations import read_equations
+from nanoreason.arithmetic.expression import (ArithmeticTextError, Node, evaluate, parse_expression,
+                                              value_of, value_or_none)
+from nanoreason.data.gsm8k.algebra import ANNOTATION, solved, without_annotations
+from nanoreason.data.gsm8k.steps import BinarySteps, StepError, as_operand, complete, exact
 from nanoreason.data.gsm8k.wording import asking_part, given_labels, imperative
-from nanoreason.data.problem import Problem, Step, write_number
+from nanoreason.data.problem import Problem, Rejection, Step, write_number
 from nanoreason.data.verify_lines import check_lines, equation
 from nanoreason.graph.builder import execute_graph, sources_of, unknown_operands
 from nanoreason.graph.provenance import constants_of, name_of, using
@@ -41,6 +45,28 @@ DIGITS = 12  # of a fingerprint: 48 bits
 REFUSALS = ("read_and_wrong", "operand_in_doubt")  # those that the table of sources gives
 _OPERATIONS = {"+": "Add {left} and {right}.", "-": "Subtract {right} from {left}.",
                "*": "Multiply {left} by {right}.", "/": "Divide {left} by {right}."}
+_SIGNS = str.maketrans({"–": "-", "[": "(", "]": ")", "½": "(1/2)", "¼": "(1/4)", "¾": "(3/4)"})
+# How solutions write arithmetic, and how it is read.
+_WRITTEN = [(re.compile(pattern), instead) for pattern, instead in (
+    (r"(?<=\b[0-9])(:00)(?![0-9])", "   "),  # 7:00 - 1:00 = 6 hours
+    (r"\b([^\W\d_]+)\s[0-9]:(?=[0-9])", r"\1: "),  # Day 2:50 * 2 = 100
+    (r"(?<=[0-9])\s?/\s?(1/[2-9])(?![0-9./])", r" / (\1)"),  # 25 / 1/3 = 75
+    (r"(?<=[0-9])\((?=[^()=]*\))", " * ("),  # 2(6 + 12) = 36, 5(4) = 20
+    (r"(?<=/[0-9]\))\s?\$?(?=[0-9(])", " * "),  # (1/2) 18 = 9
+)]
+_MIXED = re.compile(r"(?<![\w./])([0-9]+)\s(?:and\s)?([1-9])/([2-9])(?![0-9./])")
+
+
+class Unteachable(ValueError):
+    """The rules make no right trace of a problem. `reason`, `place`, `detail` say why."""
+
+    def __init__(self, reason: str, place: str, detail: str):
+        super().__init__(f"{reason} at {place}: {detail}")
+        self.reason, self.place, self.detail = reason, place, detail
+
+    def rejection(self, problem_id: str) -> Rejection:
+        """The same as a record for `rejected.jsonl`."""
+        return Rejection(problem_id, self.reason, self.place, self.detail)
 
 
 def gsm8k_trace(problem: Problem) -> Trace:
@@ -108,6 +134,101 @@ def _to_the_answer(problem: Problem, steps: list[Step], failure: Unteachable | N
         raise Unteachable("steps_after_answer", "solution",
                           f"after {problem.answer} it works out {write_number(new.value)}")
     return steps
+
+
+# --- the steps of a solution ---------------------------------------------------------------
+
+def line_expressions(step: str, all_text: bool = False) -> list[tuple[str, str]]:
+    """The (expression, value) texts of one step: its annotations, else its equations.
+
+    all_text: the equations in plain text beside the annotations are read too, in order. Where
+    both come to one value, the equation counts: of `40 - (6 + 4) = 40 - 10 = <<40-10=30>>30`
+    the annotation is only the end.
+    """
+    marks = []
+    for annotation in ANNOTATION.finditer(step):
+        left, _, right = annotation[1].rpartition("=")
+        left = left.strip().lstrip("+")
+        if re.search(r"[-+*/^]", left):
+            marks.append((annotation.start(), left, right.strip()))
+    if all_text or not marks:
+        text = _as_equations(without_annotations(step))
+        read = [(e.span[0], e.left, e.right) for e in read_equations(text)
+                if e.has_operator and e.holds]
+        values = {value_or_none(right) for _, _, right in read}
+        marks = [mark for mark in marks if value_or_none(mark[2]) not in values] + read
+        marks.sort(key=lambda mark: mark[0])
+    return [_in_per_cent(left, right) for _, left, right in marks]
+
+
+def _as_equations(text: str) -> str:
+    """A line of a solution with its arithmetic as `read_equations` expects it."""
+    text = _MIXED.sub(_decimal, text.translate(_SIGNS))
+    for pattern, instead in _WRITTEN:
+        text = pattern.sub(instead, text)
+    return text
+
+
+def _decimal(mixed: re.Match) -> str:
+    """`1 1/2` as `1.5`, where a decimal is exact."""
+    whole, above, below = map(int, mixed.groups())
+    value = whole + Fraction(above, below)
+    return write_number(value) if above < below and exact(value) else mixed[0]
+
+
+def _in_per_cent(left: str, right: str) -> tuple[str, str]:
+    """`100% - 80% = 20%` and `7 / 20 * 100% = 35%` without their signs, if that is true."""
+    bare = left.replace("%", ""), right.replace("%", "")
+    true = right.endswith("%") and None is not value_or_none(bare[0]) == value_or_none(bare[1])
+    return bare if true else (left, right)
+
+
+def read_steps(problem: Problem, all_text: bool) -> tuple[list[Step], Unteachable | None]:
+    """The binary steps of the solution, and why the first expression that gave none did not.
+
+    A step's `plan` is the sub-question that it answers, "" where it has none. all_text: whether
+    all equations in the text are read, those in an unknown too, or annotations where there are
+    some.
+    """
+    collected = BinarySteps(quantities(problem.question))
+    solution = problem.details.get("solution", ())
+    by_algebra = solved([step for _, step in solution]) if all_text else {}
+    failure = None
+    for number, (sub_question, step) in enumerate(solution, 1):
+        for expression in (*by_algebra.get(number - 1, ()), *line_expressions(step, all_text)):
+            before = len(collected.steps)
+            try:
+                _add(collected, expression, f"solution line {number}")
+            except Unteachable as error:
+                # Perhaps nothing depends on it: a trace without an unexplained number says.
+                failure = failure or error
+            if by_algebra and _said_again(collected.steps, before):
+                # An equation is solved at once; what follows it simplifies it.
+                del collected.steps[before:]
+            if len(collected.steps) > before:
+                collected.steps[-1] = replace(collected.steps[-1], plan=sub_question)
+    return complete(collected.steps, problem.question), failure
+
+
+def _said_again(steps: list[Step], count: int) -> bool:
+    """Whether all steps after the first `count` were worked out before, on the same numbers."""
+    said = [(step.operator, step.left.value, step.right.value) for step in steps]
+    return all(step in said[:count] for step in said[count:])
+
+
+def _add(collected: BinarySteps, expression: Node | tuple[str, str], place: str) -> None:
+    """expression: as an equation works it out, or its text and that of its value."""
+    left, right = expression if isinstance(expression, tuple) else ("an unknown", "its value")
+    try:
+        if isinstance(expression, tuple):
+            expression = parse_expression(left)
+            if value_of(expression) != evaluate(right):
+                raise Unteachable("false_equation", place, f"{left} is not {right}")
+        collected.add(expression)
+    except ArithmeticTextError as error:
+        raise Unteachable("unreadable_expression", place, str(error)) from error
+    except StepError as error:
+        raise Unteachable("no_binary_steps", place, f"{left} = {right}: {error}") from error
 
 
 # --- sources ----------------------------------------------------------------------------

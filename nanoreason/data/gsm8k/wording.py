@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import re
 
-import yaml
-
-from nanoreason import paths
+from nanoreason.paths import asset_table
 
 WORDS_AFTER, WORDS_BEFORE = 5, 3  # of context around a quantity
 _ASKING = re.compile(r"\b(how (?:many|much|old|long|far|tall|fast|often|big|heavy|high|wide|"
@@ -19,7 +17,7 @@ _ORDER = re.compile(r"(?:^|,\s)(?:please\s+)?(?:find|calculate|determine|compute
                     r"out)\s+(?:out\s+)?", re.IGNORECASE)
 _SENTENCE_END = re.compile(r"(?<=[.?!])(?<!\b[A-Z]\.)(?<!Mr\.)(?<!Mrs\.)(?<!Dr\.)\s+")
 _CONSONANT_Y = re.compile(r"(?<=[^aeiou])y$")
-_TABLE = yaml.safe_load(paths.asset("gsm8k_words.yaml").read_text(encoding="utf-8"))
+_TABLE = asset_table("gsm8k_words.yaml")
 _PAST = _TABLE.pop("past")
 _WORDS = {name: frozenset(words.split()) for name, words in _TABLE.items()}
 

@@ -1,5 +1,5 @@
 """What a line of a solution calculates, as its author writes it."""
-from nanoreason.data.gsm8k.solutions import line_expressions
+from nanoreason.data.gsm8k.teacher import line_expressions
 
 
 def test_equations_are_read_from_plain_text_where_no_annotation_computes():

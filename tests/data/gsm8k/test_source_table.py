@@ -5,8 +5,8 @@ import pytest
 
 from nanoreason.data import filter_traces
 from nanoreason.data.columns import read_problem
-from nanoreason.data.gsm8k.solutions import Unteachable
-from nanoreason.data.gsm8k.teacher import fingerprint, gsm8k_trace, known_sources
+from nanoreason.data.gsm8k.teacher import (Unteachable, fingerprint, gsm8k_trace,
+                                           known_sources)
 from nanoreason.graph import dependency_graph
 from nanoreason.graph.builder import sources_of
 from teacher_gsm8k import table_use

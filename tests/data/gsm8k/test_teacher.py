@@ -3,8 +3,7 @@ import pytest
 
 from nanoreason.arithmetic import read_equations
 from nanoreason.data.columns import read_problem
-from nanoreason.data.gsm8k.solutions import Unteachable
-from nanoreason.data.gsm8k.teacher import gsm8k_trace
+from nanoreason.data.gsm8k.teacher import Unteachable, gsm8k_trace
 from nanoreason.data.problem import Rejection
 from nanoreason.trace import parse_trace, render_trace
 

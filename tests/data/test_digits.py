@@ -4,7 +4,7 @@ import random
 import pytest
 
 from nanoreason.arithmetic import read_equations
-from nanoreason.arithmetic.digits import digit_facts, digit_flags
+from nanoreason.data.verify_lines import digit_facts, digit_flags
 
 
 @pytest.mark.parametrize("sign", "+-*")
