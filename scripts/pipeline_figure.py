@@ -21,18 +21,19 @@ from nanoreason.runs import Run
 from nanoreason.stages import Stage
 from nanoreason.trace import cut_sections
 
-RUN, EXAMPLE = "nano-reference", "procedural-fbc5eb0d8abd"
+RUN, EXAMPLE = "nano-reference", "procedural-c82a6afde02a"
 CAPTION = (f"One question on its way, from run {RUN}, problem {EXAMPLE}: one frozen base, the "
-           "adapter changes at the tag [VERIFY], and three statements are scored apart.")
-HEIGHT = 3.8  # inches
+           "second adapter reads all of it anew at the tag [VERIFY], and three statements are "
+           "scored apart.")
+HEIGHT = 4.4  # inches
 # Left edge and width of the stages' boxes, in hundredths of the page's width.
-BOXES = {Stage.UNDERSTAND: (1.0, 21.5), Stage.PLAN: (24.0, 21.5), Stage.EXECUTE: (47.0, 18.5),
-         Stage.VERIFY: (67.0, 32.0)}
-LETTERS = {Stage.UNDERSTAND: 23, Stage.PLAN: 23, Stage.EXECUTE: 22, Stage.VERIFY: 36}  # a line
+BOXES = {Stage.UNDERSTAND: (1.0, 19.5), Stage.PLAN: (21.5, 14.5), Stage.EXECUTE: (37.0, 16.0),
+         Stage.VERIFY: (54.0, 45.0)}
+LETTERS = {Stage.UNDERSTAND: 21, Stage.PLAN: 15, Stage.EXECUTE: 17, Stage.VERIFY: 46}  # a line
 SCORES = (
-    (Stage.EXECUTE, 1.0, 45.5, "RFS: does each number come from where the\n"
+    (Stage.EXECUTE, 1.0, 41.0, "RFS: does each number come from where the\n"
      "teacher's does (edge F1), and do later lines\nfollow a changed value (causal rate)?"),
-    (Stage.VERIFY, 48.5, 50.5, "SVR: how often is a wrong a1 found and repaired,\n"
+    (Stage.VERIFY, 43.5, 55.5, "SVR: how often is a wrong a1 found and repaired,\n"
      "and a right one confirmed and kept?\nAccuracy: is a2 right? Gain of VERIFY: a2 less a1."))
 
 
@@ -52,7 +53,7 @@ def draw(row: Mapping) -> plt.Figure:
     axes.axis("off")
     sections = {section.stage: section.lines for section in cut_sections(row["text"])[0]}
     _box(axes, (1, 91), (98, 8), GREY, "#F4F4F4")
-    axes.text(50, 95, row["question"], ha="center", va="center", fontsize=8.5)
+    axes.text(50, 95, row["question"], ha="center", va="center", fontsize=8)
     _adapters(axes)
     for stage, (left, width) in BOXES.items():
         _stage(axes, stage, left, width, sections[stage])
@@ -85,18 +86,19 @@ def _adapters(axes) -> None:
         _box(axes, (left, 77), (width, 7), stage.colour, stage.colour)
         axes.text(middle, 80.4, label, ha="center", va="center", fontsize=9, color="white",
                   weight="bold")
-    axes.text(50, 73.3, "one frozen base model; from the tag [VERIFY] on, the second adapter acts "
-              "in place of the first", ha="center", va="center", fontsize=8, color="#444444")
+    axes.text(50, 73.3, "one frozen base model; at the tag [VERIFY] the second adapter reads "
+              "question and trace anew and goes on", ha="center", va="center", fontsize=8,
+              color="#444444")
 
 
 def _stage(axes, stage: Stage, left: float, width: float, lines: list[str]) -> None:
     """A stage's box with its lines, broken where they are too long."""
     _box(axes, (left, 37), (width, 33), stage.colour, "white")
-    axes.text(left + 1.2, 66, stage.tag, va="center", fontsize=8.5, weight="bold",
+    axes.text(left + 1.2, 66, stage.tag, va="center", fontsize=8, weight="bold",
               color=stage.colour)
     broken = [part for line in lines if line.strip() for part in
               textwrap.wrap(line, LETTERS[stage], subsequent_indent="   ")]
-    axes.text(left + 1.2, 62.2, "\n".join(broken), va="top", fontsize=8, linespacing=1.35,
+    axes.text(left + 1.2, 62.2, "\n".join(broken), va="top", fontsize=7.2, linespacing=1.35,
               parse_math=False)
 
 
@@ -106,21 +108,21 @@ def _statements(axes, sections: Mapping[Stage, list[str]]) -> None:
         return next(line.removeprefix(keyword).strip() for line in sections[stage]
                     if line.startswith(keyword))
 
-    places = ((Stage.EXECUTE, 53.0, 12.5, f"a1 = {stated(Stage.EXECUTE, 'Result:')}"),
-              (Stage.VERIFY, 67.0, 19.0, f"v: {stated(Stage.VERIFY, 'Verdict:')}"),
-              (Stage.VERIFY, 87.0, 12.0, f"a2 = {stated(Stage.VERIFY, 'Answer:')}"))
+    places = ((Stage.EXECUTE, 40.5, 12.5, f"a1 = {stated(Stage.EXECUTE, 'Result:')}"),
+              (Stage.VERIFY, 57.0, 19.5, f"v: {stated(Stage.VERIFY, 'Verdict:')}"),
+              (Stage.VERIFY, 82.0, 12.5, f"a2 = {stated(Stage.VERIFY, 'Answer:')}"))
     for stage, left, width, text in places:
         middle = left + width / 2
         _arrow(axes, (middle, 37), (middle, 31.5), stage.colour)
         _box(axes, (left, 23.5), (width, 7.5), stage.colour, "white")
         axes.text(middle, 27.2, text, ha="center", va="center", fontsize=8.5)
         _arrow(axes, (middle, 23.5), (middle, 17.5), stage.colour)
-    _box(axes, (12, 23.5), (34.5, 7.5), Stage.EXECUTE.colour, "white")
-    axes.text(29.2, 27.2, "dependency graph of EXECUTE", ha="center", va="center", fontsize=8.5)
-    axes.annotate("", (47, 27.2), (50, 37), arrowprops={
+    _box(axes, (2, 23.5), (31, 7.5), Stage.EXECUTE.colour, "white")
+    axes.text(17.5, 27.2, "dependency graph of EXECUTE", ha="center", va="center", fontsize=8.5)
+    axes.annotate("", (33.5, 27.2), (38.5, 37), arrowprops={
         "arrowstyle": "-|>", "color": Stage.EXECUTE.colour, "linewidth": 1.2, "shrinkA": 0,
         "shrinkB": 0, "connectionstyle": "angle,angleA=90,angleB=0"})
-    _arrow(axes, (29.2, 23.5), (29.2, 17.5), Stage.EXECUTE.colour)
+    _arrow(axes, (17.5, 23.5), (17.5, 17.5), Stage.EXECUTE.colour)
 
 
 def main() -> int:

@@ -20,7 +20,8 @@ from nanoreason.data.procedural import BASE_SCALE, SCALE
 from nanoreason.data.procedural import LARGE, SCALE
 from nanoreason.evaluation import accuracy, self_verification
 from nanoreason.evaluation.confidence import behind_gates
-from nanoreason.evaluation.rows import read_row
+from nanoreason.evaluation.ledger import read_lines
+from nanoreason.evaluation.rows import ScoredRow, read_row
 from nanoreason.evaluation.summary import (find_gate, find_others, find_prompted,
                                            lacks_verify_loss, summarise)
 from nanoreason.figures.tables import show
@@ -558,29 +559,14 @@ def test_the_rooms_are_those_of_the_package_and_their_modules_are_there():
 
 
 def test_the_trace_shown_is_a_real_one_whose_verify_is_right():
-    """Its error is the model's own; each check fits its step, and every sum of VERIFY is true."""
-    row = pipeline_figure.example_row()
-    found = read_row(row)
-    assert not found.first and found.second and found.blamed == found.wrong_step
-    sections = {section.stage: section.lines for section in cut_sections(row["text"])[0]}
-    assert all(equation.holds for equation in read_equations("\n".join(sections[Stage.VERIFY])))
-    steps, checks = (numbered(sections[stage]) for stage in (Stage.EXECUTE, Stage.VERIFY))
-    for step in range(1, found.blamed + 1):
-        first, second, result = numbers(steps[step])
-        left, right, outcome, wanted = numbers(checks[step])
-        assert {left, right} in ({result, first}, {result, second})  # the step is undone …
-        assert wanted in {first, second} - {right} and checks[step].endswith(  # … to its operand
-            "correct" if outcome == wanted else "wrong")
-
-
-def numbered(lines: list[str]) -> dict[int, str]:
-    """Numbered lines by their number, the first of each."""
-    found = {}
-    for line in lines:
-        match = re.match(r"(\d+)\. (.*)", line)
-        if match:
-            found.setdefault(int(match[1]), match[2])
-    return found
+    """Its error is the model's own; each check has the numbers of its step, and every sum and
+    word of VERIFY is true."""
+    row = ScoredRow(pipeline_figure.example_row())
+    assert not row.first and row.second and row.blamed == row.wrong_step
+    assert all(line.operands and line.sum and line.comparison for line in read_lines(row))
+    verify = next(section.lines for section in cut_sections(row.row["text"])[0]
+                  if section.stage is Stage.VERIFY)
+    assert all(equation.holds for equation in read_equations("\n".join(verify)))
 
 
 def test_the_picture_is_drawn_alike_each_time(tmp_path):
