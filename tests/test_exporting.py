@@ -182,7 +182,7 @@ def test_what_is_pushed_is_exactly_this_folder_and_its_card_is_validated(folder)
 
 @pytest.mark.parametrize("given, sentence", [
     ({"run": "nan-reference"}, "nano-reference"),
-    ({"run": "nano-reference-no-verify"}, "has no adapters"),
+    ({"run": "nano-gsm8k"}, "has no adapters"),
     ({"merged": "both"}, "reasoning, verification")])
 def test_what_cannot_be_exported_is_refused(tmp_path, given, sentence):
     with pytest.raises(RunError, match=sentence):

@@ -33,7 +33,7 @@ KIND = {"00": "base", "01": "data", "02": "train", "03": "evaluate", "04": "metr
 STRICT = "01_data"
 SMOKE = {"00": {"run": "nano-reference", "steps": 2},
          "01": {"run": "nano-reference", "total": 40},
-         "02": {"run": "nano-reference-no-verify", "traces": 96, "epochs": 1},
+         "02": {"run": "nano-gsm8k", "traces": 96, "epochs": 1},
          # Other rows than the committed ones of this run; see below.
          "03": {"run": "nano-reference", "n": 6, "interventions": 6, "max_new_tokens": 60,
                 "seed": 1},
@@ -174,7 +174,7 @@ def test_a_wrong_parameter_is_refused_in_one_sentence_without_what_computes(tmp_
 
 WRONG = {
     "nanoreason.solve(' ')": "GivenError: question is ' '; give the text of a word problem",
-    "nanoreason.solve('1 + 1?', 'nano-reference-no-verify')": "RunError: run nano-reference-no-",
+    "nanoreason.solve('1 + 1?', 'nano-gsm8k')": "RunError: run nano-gsm8k",
     "nanoreason.solve('1 + 1?', 5)": "RunError: no run '5' in ",
     "nanoreason.solve('1 + 1?', base='/no/such')": "AbsentError: base '/no/such' cannot be loaded",
     "nanoreason.solve('1 + 1?', max_new_tokens=10**9)": "GivenError: max_new_tokens is 1000000000",
@@ -229,7 +229,7 @@ def smoke(tmp_path_factory):
     """All notebooks at smoke size, in order; the folder they wrote to."""
     home = tmp_path_factory.mktemp("home")
     shutil.copytree(paths.PARAMS, home / "params")
-    for name in ("nano-reference", "nano-reference-base", "nano-reference-no-verify"):
+    for name in ("nano-reference", "nano-reference-base", "nano-gsm8k"):
         shutil.copytree(paths.RESULTS / name, home / "results" / name)
     shutil.copy(paths.CHECKOUT / ".gitignore", home)
     for command in (("init",), ("add", "."), ("-c", "user.name=n", "-c", "user.email=e", "commit",
@@ -245,7 +245,7 @@ def smoke(tmp_path_factory):
 
 
 def test_the_smoke_run_leaves_a_whole_run_and_figures(smoke):
-    trained = smoke / "build" / "runs" / "nano-reference-no-verify"
+    trained = smoke / "build" / "runs" / "nano-gsm8k"
     assert {"params.yaml", "environment.json", "metrics.csv", "adapters", "finished.json"} <= {
         path.name for path in trained.iterdir()}
     run = smoke / "build" / "runs" / "nano-reference"

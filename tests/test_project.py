@@ -230,7 +230,7 @@ print(len(grid.missing), len(grid.runs[0].rows()) > 100)
     assert done.returncode == 0, done.stderr[-2000:]
     lines = done.stdout.splitlines()
     assert "21" in lines, lines
-    names = ("base", "gate", "prompted", "no-verify")
+    names = ("base", "gate", "prompted")
     assert lines[-2:] == [" ".join(["build/runs/nano-reference",
                                     *(f"results_files/nano-reference-{name}" for name in names)]),
                           "0 True"]

@@ -16,7 +16,6 @@ from nanoreason import paths
 from nanoreason.ablations.conditions import chosen
 from nanoreason.ablations.grid import open_grid
 from nanoreason.arithmetic import read_equations
-from nanoreason.data.procedural import BASE_SCALE, SCALE
 from nanoreason.data.procedural import LARGE, SCALE
 from nanoreason.evaluation import accuracy, self_verification
 from nanoreason.evaluation.confidence import behind_gates
@@ -109,8 +108,6 @@ def quotes(summary, grid):
     rules, rules_given = (summary["verifiers"][part]["step checker"]["svr"]
                           for part in ("natural", "given"))
     prompted = summary["verifiers"]["natural"]["base, four-stage prompt"]
-    alone = summary["verifiers"]["natural"]["nano-reference-no-verify"]["accuracy_a1"]
-    paired = summary["others"]["nano-reference-no-verify"]["a1"]
     answers = {row["comparison"]: row for row in readme.ablation_rows("answers")}
     conditions = {row["condition"]: row for row in readme.ablation_rows("conditions")}
     tried, checker = (readme.read_json(f"{name}.json") for name in
@@ -189,21 +186,18 @@ def quotes(summary, grid):
         "step checker, given": [percent(rules_given), percent(given["svr"])],
         "without errors": [mean("errors_0", "recall"), mean("errors_0", "a1"),
                            mean("staged", "a1")],
-        "longer problems": [percent(longer["base"]["lenient"]),
-                            percent(longer["accuracy"]["lenient"])],
+        "other problems": [LARGE.largest, *(percent(summary["splits"][split]["accuracy"]["a1"])
+                                            for split in ("test_999", "test_template", "test_ood")),
+                           percent(longer["base"]["lenient"])],
         "attacks": [len(audit)],
-        "no VERIFY loss": counts("accuracy_a1", alone),
-        "a1 beside it": "{:+.1f} [{:+.1f} to {:+.1f}]".format(
-            *(100 * value for value in (paired["difference"], *paired["interval"]))),
         "a1, ablations": difference("staged against reasoning"),
         "a1, ablations and seeds": f"{seeds} {difference('staged against reasoning')}",
         "seeds": [seeds], "problems": [problems], "conditions": [forms],
         "seeds and problems": [seeds, problems],
         "comparisons": [len(answers)], "conditions and comparisons": [forms, len(answers)],
         "a1 over seeds": [f"{min(a1):.1f}", f"{max(a1):.1f}"],
-        "traces and SVR": [recipe["traces"], REFERENCE.read_params()["traces"],
-                           svr("staged against single_wide"), percent(given["svr"])],
-        "SmolLM2's traces": [traces], "scale": [SCALE.largest, BASE_SCALE.largest],
+        "traces of the ablations": [recipe["traces"]],
+        "SmolLM2's traces": [traces],
         "loss of the base": [f"{loss:.4f}" for loss in ended],
         "base again": [f"{remade['seconds'] / 60:.0f}"],
         "base again, steps": ["0.0001", "200", *(f"{loss:.4f}" for loss in ended)],
@@ -250,18 +244,22 @@ def quotes(summary, grid):
 
 
 def digits_quotes() -> dict:
-    """Of the last part of docs/verification.md, from its result file alone."""
+    """Of README and the last part of docs/verification.md, from its result file alone."""
     found = readme.read_json("verify-digits.json")
     flags = readme.read_json("verify-flags.json")["rounds"][-1]["rows"]
     runs = [run for run in found["runs"] if run["condition"] == "reread"]
+    assert [run["seed"] for run in runs] == [0, 1, 2]  # "three seeds"
+    ways = {one["way"]: one for one in verify_digits.spent(runs)}
 
     def total(name, part=None):
         sets = [run["settings"][name] for run in runs]
         return sum(each["lines"][part] for each in sets) if part else sets
 
-    def points(judged):
-        value, interval = verify_digits.gain(runs, "test", judged)
-        return "{:+.1f} [{:+.1f} to {:+.1f}]".format(value, *interval)
+    def points(way):
+        return "{:+.1f} [{:+.1f} to {:+.1f}]".format(ways[way]["points"], *ways[way]["interval"])
+
+    def percent(values):
+        return f"{100 * sum(values) / len(values):.1f}"
 
     def other(condition):
         """Result, Answer and Answer behind the gate of a condition's one seed, in per cent."""
@@ -270,43 +268,41 @@ def digits_quotes() -> dict:
         return [f"{100 * value:.1f}" for value in (
             first, second, verify_digits.behind_gate(run, "test")[:, 1].mean())]
 
-    both = [verify_digits.outcomes(run, "test") for run in runs]
-    gated = [verify_digits.behind_gate(run, "test") for run in runs]
-    right = int(sum(each[:, 0].sum() for each in both))
-    far = [verify_digits.outcomes(run, "test_999") for run in runs]
+    both, gated = ([judged(run, "test") for run in runs]
+                   for judged in (verify_digits.outcomes, verify_digits.behind_gate))
+    assert all(each[:, 1].sum() > each[:, 0].sum() for each in gated)  # "in each seed"
+    alone, doubted = (ways[way]["right"] for way in ("EXECUTE alone", "VERIFY repairs in doubt"))
+    far = sum(int((1 - verify_digits.outcomes(run, "test_999")[:, 0]).sum()) for run in runs)
     words = [total("test", key) for key in ("differ_right", "differ", "asked", "lines")]
-    assert all((each[:, 1].sum() > each[:, 0].sum()) for each in gated)  # in every seed
+    tokens = [f"{ways[way]['tokens']:.0f}" for way in ("VERIFY repairs", "EXECUTE alone")]
     return {
-        "the base that reads on": [found["base"]["recipe"]["steps"],
-                                   f"{found['base']['tokens'] / 1e6:.1f}"],
-        "gain behind the gate": points(verify_digits.behind_gate),
+        "results and answers": [percent(alone), percent(doubted)],
+        "results alone": [percent(alone)],
+        "gain behind the gate": points("VERIFY repairs in doubt"),
         "spoiled behind the gate": [sum(int((each == (1, 0)).all(1).sum()) for each in gated),
-                                    right],
-        "gain without": points(verify_digits.outcomes),
-        "EXECUTE of right twins": [
-            f"{100 * right / sum(map(len, both)):.1f}",
-            f"{100 * readme.read_json('equal-tokens.json')['methods'][0]['right'][0] / 1000:.1f}"],
+                                    sum(int(each[:, 0].sum()) for each in both)],
+        "gain without": points("VERIFY repairs"),
+        "the surer of two": points("EXECUTE, the surer of two"),
+        "vote of four": points("EXECUTE, vote of four"),
         "words of lines that differ": words[:2], "lines about EXECUTE's own": words[2:],
         "found and repaired": [sum(each["mended"] for each in total("test")),
                                sum(each["objected_wrong"] for each in total("test"))],
-        "found to 999": [sum(each["objected_wrong"] for each in total("test_999")),
-                         int(sum((1 - each[:, 0]).sum() for each in far))],
+        "found to 999": [sum(each["objected_wrong"] for each in total("test_999")), far],
         "repaired to 999": [sum(each["mended"] for each in total("test_999"))],
         "numbers that are read": [SCALE.largest, LARGE.largest],
-        "numbers that are written": [SCALE.largest],
+        "numbers that are written": [SCALE.largest], "largest numbers": [LARGE.largest],
         "lines by another's keys": [
             verify_flags.lines(flags)["natural"][key] for key in ("asked", "lines")],
         "traces by digits": [REFERENCE.read_params()["traces"]],
+        "steps of reading on": [RECIPE["then"]["steps"]],
+        "problems of dev": [len(runs[0]["settings"]["dev"]["first"])],
         "the same under switch": other("switch"),
-        "tokens by digits": [
-            f"{sum(each['tokens'] for each in total('test')) / len(runs):.0f}",
-            next(f"{each['tokens']:.0f}" for each in readme.read_json("equal-tokens.json")["methods"]
-                 if (each["recipe"], each["method"]) == ("reference", "VERIFY repairs"))],
+        "tokens by digits": tokens, "tokens of VERIFY": tokens[:1],
     }
 
 
 def equal_tokens_quotes() -> dict:
-    """Of docs/equal-tokens.md and the README's first sentence, from the result file alone."""
+    """Of docs/equal-tokens.md, from the result file alone."""
     found = readme.read_json("equal-tokens.json")
     of = {(each["recipe"], each["method"]): each for each in found["methods"]}
 
@@ -327,12 +323,8 @@ def equal_tokens_quotes() -> dict:
     best = max(found["methods"], key=lambda each: sum(each["right"]) / len(each["right"])
                if each["recipe"] in ("reference", "right", "columns") else 0)
     assert (best["recipe"], best["method"]) == ("right", "EXECUTE")  # of those with two seeds
-    tokens = [f"{of[key]['tokens']:.0f}" for key in (
-        ("right", "EXECUTE"), ("reference", "VERIFY repairs"))]
     return {
         "EXECUTE alone": [share("right", "EXECUTE"), share("reference", "EXECUTE")],
-        "EXECUTE alone against VERIFY": [
-            share("right", "EXECUTE"), share("reference", "VERIFY repairs"), *tokens],
         "what right traces gain": less("right", "EXECUTE"),
         "drawn anew": less("reference", "drawn anew, 4 tries"),
         "repair at equal tokens": less("reference", "VERIFY repairs"),
@@ -615,7 +607,6 @@ def test_what_the_pages_say_of_verify_in_words_holds(summary):
         svr = section["verification"]["svr"]
         assert svr["value"] > svr["null"]
     assert longer["accuracy"]["lenient"]["value"] < longer["base"]["lenient"]["value"] / 5
-    assert summary["others"]["nano-reference-no-verify"]["a1"]["interval"][1] < 0
 
 
 def test_what_the_pages_say_of_attempts_and_attacks_in_words_holds(summary):
