@@ -4,9 +4,10 @@ import sys
 import types
 
 import pytest
+from synthetic import new_run
 
 from nanoreason import host, paths
-from nanoreason.runs import bring, create_run, find_run, list_runs, writable
+from nanoreason.runs import bring, find_run, list_runs, writable
 
 
 @pytest.fixture
@@ -72,7 +73,7 @@ def test_where_a_platform_keeps_things(monkeypatch, tmp_path):
 def test_an_attached_run_is_read_and_a_copy_of_it_written(monkeypatch, tmp_path, workspace, capsys):
     monkeypatch.setattr(host, "INPUT", tmp_path / "input")
     monkeypatch.setattr(paths, "RUNS", tmp_path / "input" / "earlier" / "build" / "runs")
-    create_run("mine").write_params({"base": "nano"})
+    new_run("mine").write_params({"base": "nano"})
     attached = paths.RUNS
     monkeypatch.setattr(paths, "RUNS", workspace / "build" / "runs")
     assert host.attached() == [attached] and list_runs() == ["mine"]
