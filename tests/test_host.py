@@ -62,11 +62,11 @@ def test_the_token_comes_from_the_store_of_the_platform(monkeypatch, module, sto
 
 
 def test_where_a_platform_keeps_things(monkeypatch, tmp_path):
-    assert host.home() is None and host.attached() == []
-    monkeypatch.setattr(host, "WORKING", tmp_path)
-    assert host.home() == tmp_path
-    monkeypatch.setattr(host, "DRIVE", tmp_path)
-    assert host.home() == tmp_path / "nanoreason"
+    assert paths.home() is None and host.attached() == []
+    monkeypatch.setattr(paths, "WORKING", tmp_path)
+    assert paths.home() == tmp_path
+    monkeypatch.setattr(paths, "DRIVE", tmp_path)
+    assert paths.home() == tmp_path / "nanoreason"
     assert f"results: below {tmp_path / 'nanoreason'}, which this platform keeps" in host.settle()
 
 

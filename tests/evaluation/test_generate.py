@@ -8,6 +8,7 @@ import pytest
 import torch
 from synthetic import new_run
 
+from nanoreason import paths
 from nanoreason.evaluation import generate as evaluation
 from nanoreason.evaluation import accuracy
 from nanoreason.files import to_json
