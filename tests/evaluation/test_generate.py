@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import shutil
 
-import psutil
 import pytest
 import torch
 from synthetic import new_run
@@ -12,6 +11,7 @@ from nanoreason import paths
 from nanoreason.evaluation import generate as evaluation
 from nanoreason.evaluation import accuracy
 from nanoreason.files import to_json
+from nanoreason.model import adapters
 from nanoreason.model.adapters import adapters_sha256
 from nanoreason.model.base import load_base
 from nanoreason.params import EvaluateParams, ParameterError
@@ -194,7 +194,6 @@ def test_the_record_says_whether_the_weights_were_unpacked(pair, workspace, monk
     settings = {"settings": ("natural",), "splits": ("test",), "n": 1}
     said = evaluated(pair, "unpacked", **settings).read_environment()["evaluate"]["decoding"]
     assert said == {"unpacked": True}
-    full = psutil.virtual_memory()._replace(available=-1)
-    monkeypatch.setattr(psutil, "virtual_memory", lambda: full)
+    monkeypatch.setattr(adapters, "free_memory", lambda device: -1)
     said = evaluated(pair, "packed", **settings).read_environment()["evaluate"]["decoding"]
     assert said == {"unpacked": False}
