@@ -22,8 +22,8 @@ from nanoreason.evaluation.confidence import (GATES, LIMIT, choose, confidence, 
 from nanoreason.evaluation.generate import generate_traces, natural_rows
 from nanoreason.evaluation.rows import compact_row, read_row, read_rows
 from nanoreason.evaluation.self_verification import before_verify, verification
-from nanoreason.files import write_json
-from nanoreason.runs import create_run, find_run
+from nanoreason.files import set_aside, write_json
+from nanoreason.runs import Run, find_run
 from nanoreason.stages import Stage
 
 N, SEED, SAMPLES, TEMPERATURE, DOUBT = 1000, 0, 5, 0.7, -0.5
@@ -75,7 +75,10 @@ def generate(name: str, folder: Path) -> None:
         for row in map(read_row, written(folder / "verifies.jsonl", starts, model, tokenizer,
                                          TEMPERATURE)):
             verifies.setdefault(row.problem, []).append({"v": row.blamed, "a2": row.a2})
-    run = create_run(f"{name}-gate")
+    run = Run(paths.RUNS / f"{name}-gate")
+    if run.folder.exists():
+        set_aside(run.folder)
+    run.folder.mkdir(parents=True)
     run.append_generations(compact_row(row) | {"verifies": verifies.get(row["problem_id"], []),
                                                "logprobs": row["logprobs"]} for row in rows)
     run.pack()

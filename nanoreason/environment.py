@@ -77,6 +77,26 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
+def check_processes(name: str, asked: int) -> None:
+    """Refuse more processes than cores (two are always good): each loads torch and a model.
+
+    Raises ValueError that names the parameter, `name`.
+    """
+    most = max(2, cores())
+    if asked > most:
+        raise host.GivenError(f"{name} = {asked}, but this process may use {cores()} core(s), and "
+                              f"each of them loads torch and a model; set {name} to {most} or less")
+
+
+def free_memory(device) -> int:
+    """Bytes that are free where `device`, a `torch.device`, computes."""
+    import psutil
+    import torch
+
+    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" \
+        else psutil.virtual_memory().available
+
+
 def _cpu_model() -> str:
     if sys.platform.startswith("linux"):
         with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:

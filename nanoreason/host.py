@@ -1,8 +1,8 @@
 """What differs by where a program runs: terminal, notebook, log, Colab, Kaggle.
 
 Everything that asks for it stands here, so that no other module and no notebook branches on
-the platform: how progress and errors are shown, which folder outlives a session, what is
-attached to it, and where a secret is kept.
+the platform: how progress and errors are shown, what is attached to a session, and where a
+secret is kept. (Which folder outlives a session is said in `paths`.)
 """
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from nanoreason import paths
+
 SECONDS = 5.0  # between two lines of progress, where it is no bar
 TOKEN = "HF_TOKEN"
-DRIVE = Path("/content/drive/MyDrive")  # of Colab, once it is mounted
-WORKING, INPUT = Path("/kaggle/working"), Path("/kaggle/input")  # kept, and attached
+INPUT = Path("/kaggle/input")  # what is attached
 STORES = {"google.colab.userdata": lambda store: store.get,
           "kaggle_secrets": lambda store: store.UserSecretsClient().get_secret}
 
@@ -80,17 +81,6 @@ def progress(*args, **options) -> tqdm:
     return shown(*args, **({"disable": True} if options.get("total") == 1 else {}), **options)
 
 
-def home() -> Path | None:
-    """The folder of a platform that outlives the session, None elsewhere.
-
-    Kaggle keeps what lies below /kaggle/working; Colab keeps nothing but what is written to
-    a mounted Drive.
-    """
-    if DRIVE.is_dir():
-        return DRIVE / "nanoreason"
-    return WORKING if WORKING.is_dir() else None
-
-
 def attached() -> list[Path]:
     """The folders of runs in what is attached to a Kaggle session, as its output was kept.
 
@@ -105,9 +95,9 @@ def settle(lacks_gpu: bool = False) -> Iterator[str]:
     if lacks_gpu:
         yield ("no GPU is seen here: on Colab choose one in Runtime, Change runtime type; on Kaggle "
                "in Settings, Accelerator; and begin again")
-    if home():
-        yield f"results: below {home()}, which this platform keeps"
-    elif DRIVE.parents[1].is_dir():
+    if paths.home():
+        yield f"results: below {paths.home()}, which this platform keeps"
+    elif paths.DRIVE.parents[1].is_dir():
         yield ("results: below build/, which Colab forgets when the session ends; to keep them, "
                "mount Drive (Files, on the left), restart the session and begin again")
     if attached():

@@ -3,7 +3,7 @@
 In a checkout everything hangs from the repository's root, whichever folder the caller
 stands in (papermill runs in the caller's folder, nbval in the notebook's). Installed from
 a git address there is no root: profiles, the base and the runs of reference come out of
-the package, and what is written goes below the folder that the platform keeps (see `host`),
+the package, and what is written goes below the folder that the platform keeps (see `home`),
 else the one that one stands in, and so it does where a checkout cannot be written.
 `NANOREASON_HOME` sets that folder by hand.
 """
@@ -14,10 +14,10 @@ from pathlib import Path
 
 import yaml
 
-from nanoreason import host
-
 PACKAGE = Path(__file__).resolve().parent
 ASSETS = PACKAGE / "assets"  # base weights, tokenizer, prompts: part of the package
+DRIVE = Path("/content/drive/MyDrive")  # of Colab, once it is mounted
+WORKING = Path("/kaggle/working")
 
 
 def find_root(start: Path) -> Path | None:
@@ -28,12 +28,23 @@ def find_root(start: Path) -> Path | None:
     return None
 
 
+def home() -> Path | None:
+    """The folder of a platform that outlives the session, None elsewhere.
+
+    Kaggle keeps what lies below /kaggle/working; Colab keeps nothing but what is written to
+    a mounted Drive.
+    """
+    if DRIVE.is_dir():
+        return DRIVE / "nanoreason"
+    return WORKING if WORKING.is_dir() else None
+
+
 def _root() -> Path:
     by_hand = os.environ.get("NANOREASON_HOME")
     if by_hand:
         return Path(by_hand).expanduser().resolve()
     here = Path.cwd()
-    return find_root(PACKAGE.parent) or find_root(here) or host.home() or here
+    return find_root(PACKAGE.parent) or find_root(here) or home() or here
 
 
 CHECKOUT = find_root(PACKAGE.parent)  # None in an installed package
@@ -51,12 +62,12 @@ STUDY = BUILD / "study"  # executed notebooks of `make study`
 def asset(name: str) -> Path:
     """Path of a file or folder that ships with the package, e.g. `asset("nano")`.
 
-    Raises AbsentError, with what is there, if the package does not hold it.
+    Raises RuntimeError, with what is there, if the package does not hold it.
     """
     path = ASSETS / name
     if not path.exists():
         there = ", ".join(sorted(p.name for p in ASSETS.glob("*"))) or "nothing"
-        raise host.AbsentError(f"no asset {name!r} in {ASSETS}: it holds {there}")
+        raise RuntimeError(f"no asset {name!r} in {ASSETS}: it holds {there}")
     return path
 
 

@@ -344,25 +344,6 @@ def row_fault(row: Any, whole: bool = True) -> str | None:
     return None
 
 
-def create_run(name: str, *, scratch: bool = True, resume: bool = False) -> Run:
-    """The folder of a run that is about to be made.
-
-    scratch: below build/runs, and what is there is set aside under a number; else below
-    results. resume: keep what is there and go on. Raises RunError for a name that is no
-    plain folder name, or a run of reference that is there already.
-    """
-    if not _NAME.fullmatch(name):
-        raise RunError(f"run name {name!r}: use letters, digits, dots, _ and - only")
-    run = Run((paths.RUNS if scratch else paths.RESULTS) / name)
-    if run.folder.exists() and not resume:
-        if not scratch:
-            raise RunError(f"{paths.relative(run.folder)} holds a run already: choose another "
-                           "name, or replace it (--replace)")
-        set_aside(run.folder)
-    run.folder.mkdir(parents=True, exist_ok=True)
-    return run
-
-
 def set_rows_aside(run: Run) -> Run:
     """Keep the rows of a scratch run, and all that was made of them, as a run of their own.
 

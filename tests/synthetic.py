@@ -14,7 +14,8 @@ from nanoreason.data.errors import KINDS, CorruptionError, read_steps
 from nanoreason.data import corrupt
 from nanoreason.evaluation.generate import given_rows, interventions, natural_rows
 from nanoreason.data.procedural import problems
-from nanoreason.runs import create_run
+from nanoreason import paths
+from nanoreason.runs import Run
 from nanoreason.stages import GROUPS
 from nanoreason.data.verify_lines import procedural_trace
 from nanoreason.trace import parse_trace, render_trace
@@ -140,9 +141,16 @@ def make_metrics(steps=120):
         yield row | {"reasoning_update_norm": 0.1, "verification_update_norm": 0.1}
 
 
+def new_run(name, parent=None):
+    """A run's folder, made where it is not there: a scratch run, or one of another folder."""
+    run = Run((parent or paths.RUNS) / name)
+    run.folder.mkdir(parents=True, exist_ok=True)
+    return run
+
+
 def make_run(name="synthetic", n=60, seed=0, base=False):
     """Write the run (or, `base`, the rows of an untouched base) through the real Run."""
-    run = create_run(name)
+    run = new_run(name)
     run.append_generations(make_rows(n, seed, base=base))
     run.write_params({"profile": "nano", "base": "nano", "run": name})
     if not base:

@@ -4,9 +4,10 @@ import sys
 import types
 
 import pytest
+from synthetic import new_run
 
 from nanoreason import host, paths
-from nanoreason.runs import bring, create_run, find_run, list_runs, writable
+from nanoreason.runs import bring, find_run, list_runs, writable
 
 
 @pytest.fixture
@@ -61,18 +62,18 @@ def test_the_token_comes_from_the_store_of_the_platform(monkeypatch, module, sto
 
 
 def test_where_a_platform_keeps_things(monkeypatch, tmp_path):
-    assert host.home() is None and host.attached() == []
-    monkeypatch.setattr(host, "WORKING", tmp_path)
-    assert host.home() == tmp_path
-    monkeypatch.setattr(host, "DRIVE", tmp_path)
-    assert host.home() == tmp_path / "nanoreason"
+    assert paths.home() is None and host.attached() == []
+    monkeypatch.setattr(paths, "WORKING", tmp_path)
+    assert paths.home() == tmp_path
+    monkeypatch.setattr(paths, "DRIVE", tmp_path)
+    assert paths.home() == tmp_path / "nanoreason"
     assert f"results: below {tmp_path / 'nanoreason'}, which this platform keeps" in host.settle()
 
 
 def test_an_attached_run_is_read_and_a_copy_of_it_written(monkeypatch, tmp_path, workspace, capsys):
     monkeypatch.setattr(host, "INPUT", tmp_path / "input")
     monkeypatch.setattr(paths, "RUNS", tmp_path / "input" / "earlier" / "build" / "runs")
-    create_run("mine").write_params({"base": "nano"})
+    new_run("mine").write_params({"base": "nano"})
     attached = paths.RUNS
     monkeypatch.setattr(paths, "RUNS", workspace / "build" / "runs")
     assert host.attached() == [attached] and list_runs() == ["mine"]

@@ -11,12 +11,12 @@ from fractions import Fraction
 
 import numpy
 import pytest
+from synthetic import new_run
 
 from nanoreason import environment, paths
 from nanoreason.files import read_text, to_json, write_text
 from nanoreason.params import TrainParams
-from nanoreason.runs import (Run, RunError, create_run, find_run, list_runs, row_fault,
-                             writable)
+from nanoreason.runs import Run, RunError, find_run, list_runs, row_fault, writable
 
 
 def row(**changes):
@@ -31,7 +31,7 @@ def without(name):
 
 
 def test_files_of_a_run_come_back(workspace):
-    run = create_run("first")
+    run = new_run("first")
     params = TrainParams(verify_weight=2.0, run="first")
     run.write_params(params)
     run.write_summary({"svr": None, "counts": {"n": numpy.int64(3)}, "value": Fraction(1, 3)})
@@ -47,7 +47,7 @@ def test_files_of_a_run_come_back(workspace):
 
 
 def test_environment_says_what_ran_and_names_no_machine(workspace):
-    run = create_run("first")
+    run = new_run("first")
     run.write_environment(environment.describe(dtype="float32", dtype_reason="no CUDA",
                                                seconds=12.34))
     run.write_environment({"seconds": 5.0}, part="evaluate")
@@ -63,7 +63,7 @@ def test_environment_says_what_ran_and_names_no_machine(workspace):
 
 
 def test_bad_rows_are_counted_and_named(workspace, capsys):
-    run = create_run("first")
+    run = new_run("first")
     lines = [json.dumps(row()), "{broken", json.dumps(without("text")),
              json.dumps(row(setting="wild")), "[1]", "", json.dumps(row(sample=1))]
     run.path("generations.jsonl").write_text("\n".join(lines) + "\n")
@@ -81,7 +81,7 @@ def test_bad_rows_are_counted_and_named(workspace, capsys):
 
 
 def test_one_bad_byte_costs_one_row_wherever_it_stands(workspace):
-    run = create_run("first")
+    run = new_run("first")
     wanted = [row(sample=sample, text="Answer: Đ2") for sample in range(3)]
     run.append_generations(wanted)
     content = run.path("generations.jsonl").read_bytes()
@@ -95,7 +95,7 @@ def test_one_bad_byte_costs_one_row_wherever_it_stands(workspace):
 
 
 def test_a_row_that_stands_twice_is_one_or_refused(workspace):
-    run = create_run("first")
+    run = new_run("first")
     run.append_generations([row(), row(sample=1), row()])
     assert [found["sample"] for found in run.read_generations()] == [0, 1]
     run.append_generations([row(text="Answer: 3")])
@@ -109,7 +109,7 @@ def test_a_row_that_stands_twice_is_one_or_refused(workspace):
 def test_every_field_of_a_row_is_wanted(workspace, name):
     assert row_fault(row()) is None
     with pytest.raises(RunError, match=f"row 2 for .*no field {name}"):
-        create_run("first").append_generations([row(), without(name)])
+        new_run("first").append_generations([row(), without(name)])
     assert not (paths.RUNS / "first" / "generations.jsonl").exists()
 
 
@@ -122,7 +122,7 @@ def test_rows_without_texts_hold_scores():
 
 
 def test_half_a_line_is_dropped_with_a_warning(workspace):
-    run = create_run("first")
+    run = new_run("first")
     run.append_generations([row()])
     with run.path("generations.jsonl").open("a") as file:
         file.write(json.dumps(row(sample=1))[:20])
@@ -132,7 +132,7 @@ def test_half_a_line_is_dropped_with_a_warning(workspace):
 
 
 def test_packed_files_are_read_under_their_plain_names_and_stay_as_they_are(workspace):
-    run = create_run("first", scratch=False)
+    run = new_run("first", paths.RESULTS)
     rows = [row(), row(sample=1)]
     run.append_generations(rows)
     run.write_metrics([{"step": 1, "loss": 1.0}])
@@ -145,8 +145,6 @@ def test_packed_files_are_read_under_their_plain_names_and_stay_as_they_are(work
     assert list_runs() == ["first"]
     with pytest.raises(RunError, match="nothing is added to it"):
         run.append_generations([row(sample=2)])
-    with pytest.raises(RunError, match="holds a run already"):
-        create_run("first", scratch=False)
     copy = writable(run)
     assert copy == writable(copy) == find_run("first") and copy.folder.parent == paths.RUNS
     assert sorted(p.name for p in copy.folder.iterdir()) == ["generations.jsonl", "metrics.csv"]
@@ -164,7 +162,7 @@ def test_the_same_text_is_gzipped_to_the_same_bytes_whatever_its_name_and_time(t
 
 
 def test_a_row_of_metrics_keeps_the_columns(workspace):
-    run = create_run("first")
+    run = new_run("first")
     rows = [{"step": 1, "loss": 1.0}, {"loss": 0.5, "step": 2}]  # order does not matter
     run.write_metrics(rows)
     with pytest.raises(RunError, match="other columns than its first: los, loss"):
@@ -197,21 +195,6 @@ def test_writing_keeps_the_mode(tmp_path):
     path.chmod(0o755)
     write_text(path, "new")
     assert stat.S_IMODE(path.stat().st_mode) == 0o755
-
-
-def test_scratch_runs_start_anew_and_what_was_there_is_set_aside(workspace):
-    create_run("first").append_generations([row()])
-    assert create_run("first", resume=True).path("generations.jsonl").exists()
-    for number in (1, 2):
-        adapter = create_run("first").path("adapter.bin")
-        assert [path.name for path in adapter.parent.iterdir()] == []
-        assert find_run(f"first.{number}").folder.is_dir()
-        adapter.write_text("kept")
-    assert find_run("first.1").has("generations.jsonl")
-    assert find_run("first.2").path("adapter.bin").read_text() == "kept"
-    create_run("first", scratch=False).write_summary({})
-    with pytest.raises(RunError, match="results/first holds a run already"):
-        create_run("first", scratch=False)
 
 
 HOLDER = """
@@ -268,7 +251,7 @@ def test_a_full_disk_and_one_that_is_read_only_are_told_in_a_sentence(tmp_path):
 
 
 def test_a_folder_where_a_file_belongs_and_a_file_where_a_folder_does(workspace):
-    run = create_run("first")
+    run = new_run("first")
     run.path("summary.json").mkdir()
     with pytest.raises(RunError, match="a folder stands in a file's place .*summary.json"):
         run.write_summary({})
@@ -290,8 +273,9 @@ def test_a_checkout_that_is_read_only_is_worked_with_from_outside(tmp_path):
         pytest.skip("this machine mounts no disk")
     try:
         subprocess.run(["mount", "-o", "remount,bind,ro", checkout], check=True)
-        code = ("from nanoreason.runs import create_run, find_run, writable\n"
-                "for run in (create_run('new'), writable(find_run('nano-reference'))):\n"
+        code = ("from nanoreason import paths\n"
+                "from nanoreason.runs import Run, find_run, writable\n"
+                "for run in (Run(paths.RUNS / 'new'), writable(find_run('nano-reference'))):\n"
                 "    with run.held('metrics'):\n"
                 "        run.write_summary({})")
         environment = {name: value for name, value in os.environ.items()
@@ -307,16 +291,14 @@ def test_a_checkout_that_is_read_only_is_worked_with_from_outside(tmp_path):
 @pytest.mark.parametrize("name", ["", "..", "../up", "a/b", ".hidden", "a b"])
 def test_run_names_stay_in_their_folder(workspace, name):
     (paths.RUNS / "a" / "b").mkdir(parents=True)
-    with pytest.raises(RunError, match="run name"):
-        create_run(name)
     with pytest.raises(RunError, match="no run"):
         find_run(name)
 
 
 def test_scratch_is_found_before_reference(workspace):
-    create_run("both", scratch=False).write_summary({})
+    new_run("both", paths.RESULTS).write_summary({})
     assert find_run("both").folder == paths.RESULTS / "both"
-    create_run("both").write_summary({})
+    new_run("both").write_summary({})
     assert find_run("both").folder == paths.RUNS / "both"
     assert list_runs() == ["both"]
     with pytest.raises(RunError, match="no run 'neither' .* there are both"):
@@ -324,7 +306,7 @@ def test_scratch_is_found_before_reference(workspace):
 
 
 def test_absent_and_broken_files_are_named(workspace):
-    run = create_run("first")
+    run = new_run("first")
     with pytest.raises(RunError, match="run first has no summary.json: build/runs/first holds"):
         run.read_summary()
     for content, sentence in (

@@ -5,6 +5,7 @@ from dataclasses import replace
 from fractions import Fraction
 
 import pytest
+from synthetic import new_run
 
 import nanoreason
 from nanoreason import solution
@@ -14,7 +15,7 @@ from nanoreason.data.verify_lines import by_columns, column_check, plain_steps, 
 from nanoreason.evaluation import doubts
 from nanoreason.files import parse, read_text
 from nanoreason.paths import RESULTS
-from nanoreason.runs import RunError, create_run
+from nanoreason.runs import RunError
 from nanoreason.solution import SENTENCES, solve
 from nanoreason.trace import render_trace
 
@@ -180,8 +181,8 @@ def test_a_base_alone_is_asked_for_the_four_stages(monkeypatch):
 def test_a_base_is_asked_by_the_prompt_that_was_chosen_for_it_on_dev(workspace):
     assert solution.prompt_of("me/other") == solution.PROMPT
     for run, base in (("one", "me/one"), ("other", "me/other")):
-        create_run(f"{run}-prompted").write_params({"base": base, "prompt": "two examples alone"})
-    create_run("old-prompted").write_params({"base": "me/old", "prompt": "none of today's"})
+        new_run(f"{run}-prompted").write_params({"base": base, "prompt": "two examples alone"})
+    new_run("old-prompted").write_params({"base": "me/old", "prompt": "none of today's"})
     assert solution.prompt_of("me/other") == "two examples alone"
     assert solution.prompt_of("me/old") == solution.PROMPT
 

@@ -73,21 +73,23 @@ def load_condition(name: str) -> Condition:
     if odd:
         raise ParameterError(f"params/{FOLDER}/{name}.yaml: {odd} is set by the grid for all "
                              "conditions alike; leave it out")
-    if values.get("reasoning_run") == name:
-        raise ParameterError(f"params/{FOLDER}/{name}.yaml: reasoning_run={name!r} is the "
-                             "condition itself; name the one that it builds on")
     return Condition(name, values, " ".join(comments))
 
 
 def chosen(params: AblateParams) -> list[Condition]:
     """The conditions of a grid with those that they build on, each after what it needs.
 
-    Raises ParameterError, see `load_condition`, and where two come to the same training.
+    Raises ParameterError, see `load_condition`, where two come to the same training, and where
+    one builds on itself, by way of others or not.
     """
     found: dict[str, Condition] = {}
     for name in params.conditions or condition_names():
         needed = [load_condition(name)]
         while needed[0].needs:
+            if needed[0].needs in (one.name for one in needed):
+                ring = ", ".join(f"{one.name}.yaml names {one.needs}" for one in needed[::-1])
+                raise ParameterError(f"reasoning_run goes round in params/{FOLDER}/: {ring}; in "
+                                     "one of them name a condition that builds on no other")
             needed.insert(0, load_condition(needed[0].needs))
         for condition in needed:
             found.setdefault(condition.name, condition)

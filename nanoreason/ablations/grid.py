@@ -30,7 +30,7 @@ from filelock import FileLock
 from nanoreason import paths
 from nanoreason.ablations.conditions import Cell, cells, run_name
 from nanoreason.ablations.results import Grid, GridRun, find, folders, store
-from nanoreason.environment import cores
+from nanoreason.environment import check_processes, cores
 from nanoreason.host import Told, progress
 from nanoreason.params.sets import AblateParams, EvaluateParams
 from nanoreason.runs import Run
@@ -78,6 +78,8 @@ def run_grid(params: AblateParams) -> Grid:
     """
     from joblib import Parallel, delayed  # here: a grid that is there is read without it
 
+    if params.engine == "loky":
+        check_processes("workers", params.workers or 1)
     limit, over = time.monotonic() + 60 * (params.max_minutes or float("inf")), threading.Event()
     grid = open_grid(params)
     left, runs = to_run(params, grid), list(grid.runs)

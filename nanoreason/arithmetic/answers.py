@@ -25,6 +25,7 @@ from fractions import Fraction
 from nanoreason.arithmetic.expression import ArithmeticTextError, evaluate, value_or_none
 from nanoreason.arithmetic.lexer import CURRENCY, MAX_DIGITS, UNITS, clauses
 from nanoreason.arithmetic.symbolic import REFUSED, compare_formulas
+from nanoreason.paths import asset_table
 
 MAX_CHARACTERS = 1000  # of an answer
 _DIGITS = r"[0-9]+(?:,[0-9]{3})*(?:\.[0-9]+)?|\.[0-9]+"
@@ -60,20 +61,8 @@ _FUNCTIONS = set("sin cos tan cot sec csc log exp arcsin arccos arctan".split())
 _NAME = re.compile(r"[A-Za-z](?:_\{?\w+\}?)?(?:\([a-z]\))?|\\[a-z]+|[A-Z]{2}")
 _BOXES = re.compile(r"(?P<box>\\(?:boxed|fbox)(?![A-Za-z]))\s*(?P<brace>\{?)|\\.|[{}]", re.DOTALL)
 _BARE_END = re.compile(r"\$|\\\]|\\\)|\n")
-# One spelling for what is written in several; the order matters.
-_SPELLINGS = [(re.compile(pattern), written) for pattern, written in (
-    (r"[−–—‒﹣－]", "-"), (r"\\%|\s%", "%"),
-    (r"\\\$|(?:US|NZ|HK|[ACRS])?\$|[€£¥₫₹₺₣₩₽฿₱₦₪]|\*\*|\\displaystyle|\\phantom", ""),
-    (r"(?<=[0-9])(?:\{,\}|,?\\[!,]|~)\s*(?=[0-9]{3}(?![0-9]))", ","),
-    (r"\\[!,;: ]|~|\\q?quad(?![A-Za-z])|\\left(?![A-Za-z])|\\right(?![A-Za-z])", " "),
-    (r"\\(?:mathrm|mathbf|textbf|textit|textrm|mbox|hbox|operatorname)\{", r"\\text{"),
-    (r"(?<=[\d}])\s*(?:\^\s*\{?\s*\\circ\s*\}?|°|\\degree|\\text\{\s*degrees?\s*\})", "°"),
-    (r"π", r"\\pi "), (r"∞", r"\\infty "), (r"²", "^2"), (r"³", "^3"), (r"[×·⋅]", r"\\cdot "),
-    (r"\\times(?![A-Za-z])|\*", r"\\cdot "), (r"÷", "/"), (r"∪", r"\\cup "),
-    (r"√\s*(\w+|\([^()]*\))", r"\\sqrt{\1}"), (r"\\sqrt\s*([0-9A-Za-z])", r"\\sqrt{\1}"),
-    (r"\\[dtc]frac", r"\\frac"), (r"\\frac\s*([0-9a-z])", r"\\frac{\1}"),
-    (r"(\\frac\{[^{}]*\})\s*([0-9a-z])", r"\1{\2}"), (r"\^\{([0-9A-Za-z])\}", r"^\1"),
-    (r"\\text\{([a-z])\}", r"\1"))]
+_SPELLINGS = [(re.compile(pattern), written)
+              for pattern, written in asset_table("spellings.yaml")["answers"]]
 
 
 @dataclass(frozen=True)

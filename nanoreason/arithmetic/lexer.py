@@ -1,4 +1,4 @@
-"""Text as tokens: numbers, operators, words; and the English words about numbers.
+"""Text as tokens: numbers, operators, words; and the words about numbers.
 
 The tokens are for readers of equations in prose (see `spans`), the words also for readers of
 questions (see `graph.quantities`).
@@ -9,48 +9,22 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
+from nanoreason.paths import asset_table
+
 # A number and the operators of strict arithmetic, which `expression` reads.
 NUMBER = r"(?:[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])|[0-9]+)(?:\.[0-9]+)?|\.[0-9]+"
 OPERATORS = {"+": "+", "-": "-", "−": "-", "*": "*", "×": "*", "·": "*", "⋅": "*",
              "/": "/", "÷": "/", "^": "^", "**": "^"}
 MAX_DIGITS = 60  # of one number
 CURRENCY = r"(?:(?:US|NZ|HK|[ACRS])?\$|[€£¥₫¢₹₺₣₩₽฿₱₦₪])"
-SMALL = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen "
-    "fifteen sixteen seventeen eighteen nineteen"
-).split()
-TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
+WORDS = asset_table("number_words.yaml")  # what each list is for stands there
+SMALL, TENS, SCALES, MULTIPLES, PARTS = (
+    WORDS[name] for name in ("small", "tens", "scales", "multiples", "parts"))
 NUMBERS = {word: value for value, word in enumerate(SMALL)} | {
     word: 10 * value for value, word in enumerate(TENS, 2)}
-SCALES = {"hundred": 100, "thousand": 1_000, "million": 1_000_000, "billion": 1_000_000_000,
-          "dozen": 12, "dozens": 12}
-MULTIPLES = (dict.fromkeys("twice double doubled doubles doubling".split(), 2)
-             | dict.fromkeys("thrice triple tripled triples tripling".split(), 3)
-             | dict.fromkeys("quadruple quadrupled quadruples".split(), 4))
-# Fraction words by the number of parts that they make.
-PARTS = {"half": 2, "halves": 2, "halved": 2, "quarter": 4, "quarters": 4} | {
-    word + ending: value for ending in ("", "s") for value, word in enumerate(
-        "third fourth fifth sixth seventh eighth ninth tenth".split(), 3)}
-# Words that may stand between a share and what it is taken of: `20% of the 50`.
-DETERMINERS = set("the his her their its my our those these all remaining".split())
-# Words that no unit of measure holds; a unit ends before them.
-CLAUSE_WORDS = set(
-    "and so then because since but which that is are was were has have had if when while he she "
-    "they it we I you or therefore thus leaving giving making where".split())
-# Units that convert into each other, by kind and by how much of the kind they are.
-UNITS = {name: (kind, amount) for kind, table in {
-    "time": {"1": "s sec secs second seconds giây", "60": "min mins minute minutes phút",
-             "3600": "h hr hrs hour hours giờ", "86400": "day days ngày",
-             "604800": "week weeks tuần"},
-    "length": {"0.001": "mm millimeter millimeters", "0.01": "cm centimeter centimeters",
-               "1": "m meter meters metre metres mét", "1000": "km kilometer kilometers",
-               "0.0254": "inch inches", "0.3048": "ft foot feet", "0.9144": "yd yard yards",
-               "1609.344": "mi mile miles"},
-    "mass": {"0.001": "mg", "1": "g gram grams", "1000": "kg kilogram kilograms",
-             "28.349523125": "oz ounce ounces", "453.59237": "lb lbs pound pounds"},
-    "volume": {"0.001": "ml mL", "1": "l L liter liters litre litres lít"},
-    "money": {"0.01": "cent cents ¢", "1": "$ dollar dollars"}}.items()
-    for amount, names in table.items() for name in names.split()}
+DETERMINERS, CLAUSE_WORDS = (set(WORDS[name].split()) for name in ("determiners", "clause_words"))
+UNITS = {name: (kind, amount) for kind, table in WORDS["units"].items()
+         for amount, names in table.items() for name in names.split()}
 
 
 # A comma before one or two digits, or after a lone nought, is a decimal comma anywhere; that

@@ -11,19 +11,16 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from nanoreason.arithmetic.lexer import (CLAUSE_WORDS, DETERMINERS, MULTIPLES, PARTS, SCALES,
-                                         UNITS, Token, matching)
+                                         UNITS, WORDS, Token, matching)
 
 MAX_UNIT_WORDS = 9
 # `90 bees that left - 15 bees` is read so, but believed only where it comes out.
 RELATIVE_WORDS = {"that", "he", "she", "they"}
 _UNIT_LETTERS = {"a", "m", "g", "h", "s", "l", "L"}  # a metre, or the article
-_ABBREVIATIONS = {"mph", "kph", "mpg", "rpm", "psi", "kWh", "GB", "MB", "pcs", "cal", *UNITS}
-_WORD_OPERATORS = {"times": "*", "x": "*", "X": "*", "plus": "+", "minus": "-",
-                   "nhân": "*", "cộng": "+", "trừ": "-"}
+_ABBREVIATIONS = {*WORDS["abbreviations"].split(), *UNITS}
 _ORDINAL_ENDINGS = {"st", "nd", "rd", "th"}
 # Words that change the value of the number beside them; it is not read without them.
-MULTIPLIERS = {*PARTS, *MULTIPLES, *SCALES,
-               *"squared cubed remainder rem R r mod percent percentage am pm".split()}
+MULTIPLIERS = {*PARTS, *MULTIPLES, *SCALES, *WORDS["multipliers"].split()}
 # Of these, the ones that are also things to count: eggs by the dozen, coins of a quarter.
 NOUNS = {**{word: Fraction(n) for word, n in SCALES.items()},
          **{word: Fraction(1, n) for word, n in PARTS.items()}}
@@ -180,7 +177,7 @@ class _RunReader:
     def operator_at(self, place, words, strict):
         """(operator, how many tokens it is written in); (None, 1) where there is none."""
         token = self.run[place]
-        symbol, width = None if token.math else _WORD_OPERATORS.get(token.text), 1
+        symbol, width = None if token.math else WORDS["operators"].get(token.text), 1
         if token.kind == "operator":
             dash = token.text == "-" and words and self.final
             symbol = None if dash or (token.text == "^" and words) else token.text

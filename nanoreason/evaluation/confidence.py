@@ -75,7 +75,7 @@ def signals(rows: Iterable[ScoredRow]) -> tuple[dict[str, np.ndarray], np.ndarra
     return values, np.array([row.first for row in rows], dtype=bool)
 
 
-def confidence(rows: Iterable[Mapping] | ScoredRows, seed: int = SEED) -> Report:
+def confidence(rows: Iterable[Mapping] | ScoredRows) -> Report:
     """auc_SIGNAL and aurc_SIGNAL for a1 by each of SIGNALS, over the rows with `logprobs`.
 
     Intervals: percentile bootstrap over the rows. Raises ValueError for settings that must
@@ -86,7 +86,7 @@ def confidence(rows: Iterable[Mapping] | ScoredRows, seed: int = SEED) -> Report
 
     def score(measure: Callable, sure: np.ndarray) -> Score:
         def interval():
-            rng, n = np.random.default_rng(seed), len(right)
+            rng, n = np.random.default_rng(SEED), len(right)
             drawn = (rng.integers(n, size=n) for _ in range(RESAMPLES))
             found = [measure(sure[rows], right[rows]) for rows in drawn]
             low, high = np.percentile([one for one in found if one is not None], (2.5, 97.5))

@@ -14,8 +14,8 @@ from typing import NamedTuple
 import numpy as np
 
 from nanoreason.evaluation.interventions import followed
-from nanoreason.evaluation.report import (SEED, Report, Score, composite, harmonic_mean, rate,
-                                          rate_of, ratio)
+from nanoreason.evaluation.report import (SEED, Report, Score, composite, harmonic_mean, mean,
+                                          rate, rate_of, ratio, with_ones)
 from nanoreason.evaluation.rows import ScoredRow, ScoredRows, by_reason, read_row, read_rows
 from nanoreason.host import GivenError
 from nanoreason.stages import GIVEN
@@ -103,10 +103,10 @@ def judge_interventions(rows: Iterable[ScoredRow], parents: Mapping[tuple, Score
     return cases, by_reason(left_out)
 
 
-def trace_scores(row: Mapping | ScoredRow, seed: int = SEED) -> dict:
+def trace_scores(row: Mapping | ScoredRow) -> dict:
     """The scores of one natural row, for `rows.compact_row(row, **trace_scores(row))`."""
     row = read_row(row)
-    return {"edge_f1": row.edge_f1, "edge_f1_null": row.edge_f1_null(seed),
+    return {"edge_f1": row.edge_f1, "edge_f1_null": row.edge_f1_null(SEED),
             "edge_f1_unflattened": row.edge_f1_unflattened,
             "plan_infeasible": row.plan_infeasible, "dead_steps": row.dead_steps}
 
@@ -114,8 +114,6 @@ def trace_scores(row: Mapping | ScoredRow, seed: int = SEED) -> dict:
 def _scores(traces: Sequence[tuple[ScoredRow, float | None]], cases: Sequence[Case]) -> dict:
     """The makers of the scores; traces: each with the null of its edge F1."""
     measured = [(row, null) for row, null in traces if row.edge_f1 is not None]
-    lines = [(row.edge_f1_unflattened, row.problem) for row, _ in traces
-             if row.edge_f1_unflattened is not None]
     # Columns: edge F1, traces, its null, followed, interventions.
     table = np.array(
         [(row.edge_f1, 1, null or 0, 0, 0) for row, null in measured]
@@ -126,8 +124,8 @@ def _scores(traces: Sequence[tuple[ScoredRow, float | None]], cases: Sequence[Ca
     nulls = [null for _, null in traces if null is not None]
     caused = sum(case.followed for case in cases), len(cases)
 
-    def column(place: int, of: int, counts: tuple) -> Score:
-        found = composite(lambda sums: ratio(sums[:, place], sums[:, of]), table, problems, counts)
+    def column(place: int, counts: tuple) -> Score:
+        found = composite(lambda sums: ratio(sums[:, place], sums[:, 1]), table, problems, counts)
         return found._replace(value=rate(counts))
 
     def rfs() -> Score:
@@ -139,14 +137,13 @@ def _scores(traces: Sequence[tuple[ScoredRow, float | None]], cases: Sequence[Ca
         dead = np.array([row.dead_steps for row, _ in traces if row.dead_steps],
                         dtype=float).reshape(-1, 2)
         owners = [row.problem for row, _ in traces if row.dead_steps]  # steps of one trace
-        return composite(lambda sums: ratio(sums[:, 0], sums[:, 1]), dead, owners,
-                         tuple(map(int, dead.sum(axis=0))))
+        return composite(mean, dead, owners, tuple(map(int, dead.sum(axis=0))))
 
     def unflattened() -> Score:
-        found = np.array([(value, 1) for value, _ in lines], dtype=float).reshape(-1, 2)
-        return composite(lambda sums: ratio(sums[:, 0], sums[:, 1]), found,
-                         [problem for _, problem in lines],
-                         (sum(value for value, _ in lines), len(lines)))
+        known = [row for row, _ in traces if row.edge_f1_unflattened is not None]
+        values = [row.edge_f1_unflattened for row in known]
+        return composite(mean, with_ones(values), [row.problem for row in known],
+                         (sum(values), len(values)))
 
     def told(values: Sequence[bool | None]) -> Score:
         known = [(value, row.problem) for value, (row, _) in zip(values, traces)
@@ -154,8 +151,8 @@ def _scores(traces: Sequence[tuple[ScoredRow, float | None]], cases: Sequence[Ca
         return rate_of([value for value, _ in known], [problem for _, problem in known])
 
     return {
-        "edge_f1": lambda: column(0, 1, edges),
-        "edge_f1_null": lambda: column(2, 1, (sum(nulls), len(nulls))),
+        "edge_f1": lambda: column(0, edges),
+        "edge_f1_null": lambda: column(2, (sum(nulls), len(nulls))),
         "edge_f1_unflattened": unflattened,
         "causal_rate": lambda: rate_of([case.followed for case in cases],
                                        [case.problem for case in cases]),

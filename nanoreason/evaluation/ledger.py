@@ -268,11 +268,11 @@ def _if_exact(cases: list[Case], exact: set[str]) -> dict[str, Score]:
         "delta": Score(rate(delta[0]) - rate(delta[1]) if cases else None, delta)}
 
 
-SIZES = ("up to {}", "above {}", "below 0 or broken")
+LARGE = 99  # sums of larger numbers are counted apart
+SIZES = (f"up to {LARGE}", f"above {LARGE}", "below 0 or broken")
 
 
-def false_equations(rows: Iterable[Mapping] | ScoredRows, limit: int = 99
-                    ) -> dict[str, dict[str, dict]]:
+def false_equations(rows: Iterable[Mapping] | ScoredRows) -> dict[str, dict[str, dict]]:
     """False equations of two numbers, {"execute", "checks", "repairs": {"+ up to 99": score}}.
 
     A score is {value, counts, interval, null}: false / readable. The size is that of the
@@ -287,7 +287,7 @@ def false_equations(rows: Iterable[Mapping] | ScoredRows, limit: int = 99
             said = [one for one in equations if read_left(one.text)[0] == tree] or equations
             if sides and said and said[0].holds is not None:
                 whole = exact >= 0 and exact.denominator == 1
-                size = SIZES[max(*sides[1:], exact) > limit if whole else 2].format(limit)
+                size = SIZES[max(*sides[1:], exact) > LARGE if whole else 2]
                 found[part].setdefault(f"{sides[0]} {size}", []).append(
                     (not said[0].holds, row.problem))
     return {part: {name: rate_of(*zip(*cases)).to_dict()

@@ -67,7 +67,7 @@ def ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
 
 
 def bootstrap(statistic: Statistic, counts: np.ndarray, clusters: Sequence[Hashable],
-              resamples: int = RESAMPLES, seed: int = SEED, confidence: float = 0.95) -> Interval:
+              resamples: int = RESAMPLES, seed: int = SEED) -> Interval:
     """Percentile bootstrap interval of a statistic of summed counts, clustered.
 
     statistic: maps sums of counts (R, C) to values (R,), nan where undefined.
@@ -90,22 +90,20 @@ def bootstrap(statistic: Statistic, counts: np.ndarray, clusters: Sequence[Hasha
     kinds, multiplicity = np.unique(sums, axis=0, return_counts=True)
     drawn = np.random.default_rng(seed).multinomial(
         len(names), multiplicity / multiplicity.sum(), size=resamples)  # (resamples, kinds)
-    return _percentiles(np.asarray(statistic(drawn @ kinds), dtype=float), confidence)
+    return _percentiles(np.asarray(statistic(drawn @ kinds), dtype=float))
 
 
-def _percentiles(values: np.ndarray, confidence: float) -> Interval:
-    """The limits between which the share `confidence` of the values that are no nan lies."""
+def _percentiles(values: np.ndarray) -> Interval:
+    """The limits between which 95 % of the values that are no nan lie."""
     values = values[~np.isnan(values)]
     if len(values) == 0:
         return None
-    tail = 50 * (1 - confidence)
-    low, high = np.percentile(values, [tail, 100 - tail])
+    low, high = np.percentile(values, [2.5, 97.5])
     # The last digits of a sum depend on the number of threads; those of a result must not.
     return round(float(low), PLACES), round(float(high), PLACES)
 
 
-def crossed_bootstrap(statistic: Statistic, counts: np.ndarray, resamples: int = RESAMPLES,
-                      seed: int = SEED, confidence: float = 0.95) -> Interval:
+def crossed_bootstrap(statistic: Statistic, counts: np.ndarray) -> Interval:
     """Percentile interval of a statistic's mean over runs, runs and problems both drawn.
 
     counts: (runs, problems, C), the same problems in every run; statistic: as in `bootstrap`.
@@ -121,14 +119,13 @@ def crossed_bootstrap(statistic: Statistic, counts: np.ndarray, resamples: int =
     runs, problems, _ = counts.shape
     if not runs or not problems:
         return None
-    rng, values = np.random.default_rng(seed), []
-    for start in range(0, resamples, 1000):
-        size = min(1000, resamples - start)
+    rng, values, size = np.random.default_rng(SEED), [], 1000
+    for _ in range(RESAMPLES // size):
         drawn = rng.multinomial(problems, np.full(problems, 1 / problems), size=size)
         weights = rng.multinomial(runs, np.full(runs, 1 / runs), size=size) / runs
         each = np.stack([statistic(drawn @ table) for table in counts], axis=1)  # (size, runs)
         values.append(np.where(weights > 0, each * weights, 0.0).sum(axis=1))
-    return _percentiles(np.concatenate(values), confidence)
+    return _percentiles(np.concatenate(values))
 
 
 def mcnemar(first: Sequence[bool], second: Sequence[bool]) -> tuple[int, int, float]:
@@ -146,14 +143,13 @@ def mcnemar(first: Sequence[bool], second: Sequence[bool]) -> tuple[int, int, fl
 
 
 def paired_bootstrap(first: Sequence[float], second: Sequence[float],
-                     clusters: Sequence[Hashable], resamples: int = RESAMPLES,
-                     seed: int = SEED) -> Interval:
+                     clusters: Sequence[Hashable]) -> Interval:
     """Interval of mean(first) - mean(second), the pairs drawn together by problem.
 
     Raises ValueError when there are not as many of the one as of the other.
     """
     difference = [float(one) - float(other) for one, other in zip(first, second, strict=True)]
-    return bootstrap(mean, with_ones(difference), clusters, resamples, seed)
+    return bootstrap(mean, with_ones(difference), clusters)
 
 
 def mean(sums: np.ndarray) -> np.ndarray:

@@ -94,12 +94,12 @@ def _spread(counts: list[int]) -> list[int]:
             round(statistics.quantiles(counts, n=10, method="inclusive")[-1]), max(counts)]
 
 
-def draw_card(card: Mapping, figure=None):
+def draw_card(card: Mapping):
     """The card as one figure: what became of the records, how long the stages are, where
     the operands come from and by chance. Returns the matplotlib figure."""
     import matplotlib.pyplot as plt
 
-    figure = figure or plt.figure(figsize=(6.8, 5.2), layout="constrained")
+    figure = plt.figure(figsize=(6.8, 5.2), layout="constrained")
     (kept, lengths), (operands, steps) = figure.subplots(
         2, 2, gridspec_kw={"height_ratios": [1.3, 1]})
     rows = [(f"{name}: kept", part["kept"], "#444444") for name, part in card["by_source"].items()]

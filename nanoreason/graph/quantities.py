@@ -27,11 +27,9 @@ from functools import lru_cache
 
 from nanoreason.arithmetic.expression import is_vietnamese
 from nanoreason.arithmetic.lexer import (CURRENCY, MAX_DIGITS, MULTIPLES, NUMBER, NUMBERS, PARTS,
-                                         SCALES, SMALL, TENS)
-from nanoreason.paths import asset_table
+                                         SCALES, SMALL, TENS, WORDS)
 
-_WORDS = asset_table("question_words.yaml")  # what each list is for stands there
-_ORDINALS, _ARTICLES, _AFTER_PART, _BEFORE_THING = (set(_WORDS[name].split()) for name in (
+_ORDINALS, _ARTICLES, _AFTER_PART, _BEFORE_THING = (set(WORDS[name].split()) for name in (
     "ordinals", "articles", "after_part", "before_thing"))
 
 
@@ -71,7 +69,7 @@ _WORD_BEFORE = re.compile(r"([^\W\d_]+)[\s-]*$")
 _WORD_AFTER = re.compile(r"[\s-]*([^\W\d_]+)")
 _WINDOW = 24  # characters looked at for the word before or after
 # The same for Vietnamese.
-_DIGITS, _TIMES, _SCALES = (_WORDS["vietnamese"][name] for name in ("digits", "times", "scales"))
+_DIGITS, _TIMES, _SCALES = (WORDS["vietnamese"][name] for name in ("digits", "times", "scales"))
 _WORD = "|".join(_DIGITS)
 _QUANTITY = re.compile(
     rf"(?<![\w.,/])(?P<top>[0-9]+)\s?/\s?(?P<bottom>[0-9]+)(?![0-9/])"

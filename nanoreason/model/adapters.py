@@ -32,7 +32,6 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-import psutil
 import torch
 from bitsandbytes.functional import dequantize_4bit
 from bitsandbytes.nn import Linear4bit
@@ -40,6 +39,7 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from peft.tuners.lora import LoraLayer
 from torch.nn.functional import linear
 
+from nanoreason.environment import free_memory
 from nanoreason.host import AbsentError, GivenError
 from nanoreason.model.router import NAMES, Router, check_routing
 
@@ -173,9 +173,7 @@ def dequantized_bytes(model) -> int:
 
 def dequantized_fits(model) -> bool:
     """Whether twice what the dequantized weights take is free where the model is."""
-    free = torch.cuda.mem_get_info(model.device)[0] if model.device.type == "cuda" \
-        else psutil.virtual_memory().available
-    return SPARE * dequantized_bytes(model) <= free
+    return SPARE * dequantized_bytes(model) <= free_memory(model.device)
 
 
 @contextmanager

@@ -129,6 +129,8 @@ def locate(base: str) -> Location:
     missing, a base with a wheel is neither in a cache nor on a hub that answers nor
     installed, or a name is none. Other names are left to `from_pretrained`.
     """
+    if not isinstance(base, (str, Path)):
+        raise GivenError(f"base is {base!r}; give nano, a folder or a model's name on the hub")
     folder = Path(base)
     files = folder.iterdir() if folder.is_dir() else ()
     stamp = tuple(sorted((file.name, file.stat().st_size, file.stat().st_mtime_ns)

@@ -27,6 +27,7 @@ from torch.nn.functional import pad
 from transformers import Qwen2ForCausalLM
 from transformers.cache_utils import Cache, DynamicLayer
 
+from nanoreason.environment import GIB, free_memory
 from nanoreason.host import GivenError, progress
 from nanoreason.model.router import RouteState, routing_of
 
@@ -243,6 +244,7 @@ class Decoder:
         """
         requests, self.before = list(requests), {}
         lengths = [len(request.input_ids) for request in requests]
+        self._check_room(lengths, batch_tokens)
         waiting = deque(sorted(range(len(requests)), key=lambda index: -lengths[index]))
         while waiting or self.held:
             running = [lengths[index] for index in self.running]
@@ -262,6 +264,25 @@ class Decoder:
                     yield ended
             if self.running:
                 report(self.step())
+
+    def _check_room(self, lengths: list[int], batch_tokens: int) -> None:
+        """Refuse what cannot be held: the first batch, if its longest text comes to its end."""
+        if not lengths:
+            return
+        config, long = self.model.config.get_text_config(), max(lengths) + self.max_new_tokens
+        width = getattr(config, "head_dim", None) or \
+            config.hidden_size // config.num_attention_heads
+        each = 8 + self.model.dtype.itemsize * (  # of a position: its token, keys and values
+            2 * config.num_hidden_layers * config.num_key_value_heads * width)
+        count = rows_that_fit([], sorted(lengths)[::-1], self.max_new_tokens, batch_tokens)
+        fits = free_memory(self.model.device) // each
+        if count * long > fits:
+            lower, most = ("batch_tokens", fits) if count > 1 else (
+                "max_new_tokens", fits - max(lengths))
+            raise GivenError(
+                f"max_new_tokens={self.max_new_tokens} and batch_tokens={batch_tokens} ask for "
+                f"{count * long * each / GIB:.1f} GiB at once ({count} texts of up to {long} tokens), "
+                f"and {fits * each / GIB:.1f} GiB are free; set {lower} to {max(1, most)} or less")
 
     def _read_anew(self, ended: list[tuple[int, list[int]]], requests: list[Request]
                    ) -> list[int]:

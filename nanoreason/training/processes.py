@@ -22,7 +22,7 @@ import torch
 import yaml
 
 from nanoreason import paths
-from nanoreason.environment import cores
+from nanoreason.environment import check_processes, cores
 from nanoreason.host import GivenError, Told
 
 
@@ -33,8 +33,8 @@ class ProcessError(Told, RuntimeError):
 def process_count(asked: int | None, gpus: int | None = None) -> int:
     """How many processes train: `asked`, or None: one a GPU, and one without any.
 
-    gpus: None takes those that torch sees. Without a GPU any number may be asked for; they
-    exchange through gloo. Raises ValueError for more processes than GPUs where there are some.
+    gpus: None takes those that torch sees. Without a GPU they exchange through gloo. Raises
+    ValueError for more processes than GPUs where there are some, else for more than cores.
     """
     gpus = torch.cuda.device_count() if gpus is None else gpus
     if asked is None:
@@ -42,6 +42,8 @@ def process_count(asked: int | None, gpus: int | None = None) -> int:
     if gpus and asked > gpus:
         raise GivenError(f"processes = {asked}, but torch sees {gpus} GPU(s), and each process "
                          f"needs one of its own; set processes to {gpus} or less")
+    if not gpus:
+        check_processes("processes", asked)
     return asked
 
 

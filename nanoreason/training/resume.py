@@ -248,18 +248,18 @@ def check_adapters(run: Run) -> None:
                        "(-p fresh True)") from None
 
 
-def load_run(name: str, quantisation: str | None = None):
+def load_run(name: str):
     """(model with both adapters, tokenizer, parameters as a mapping) of a finished run.
 
-    quantisation: None takes what the run was trained on. Raises `RunError` if there is no
-    such run, its training is not finished, a file of its adapters is not as it was written,
-    the base found here is not the one it was trained on, or it has no adapters.
+    Raises `RunError` if there is no such run, its training is not finished, a file of its
+    adapters is not as it was written, the base found here is not the one it was trained on, or
+    it has no adapters.
     """
     run = find_run(name)
     check_adapters(run)
     params, folder = run.read_params(), run.path("adapters")
     check_base(run, locate(params["base"]))
-    model, tokenizer = load_base(params["base"], quantisation or params["quantisation"])
+    model, tokenizer = load_base(params["base"], params["quantisation"])
     model = load_adapters(model, folder)
     trained, found = trained_adapters(run), adapters_sha256(model)
     if trained not in (None, found):

@@ -31,7 +31,7 @@ from nanoreason.training.processes import (first_before_others, gathered, proces
                                            train_in_processes)
 from nanoreason.training.resume import (TrainingState, check_base, identity, make_way,
                                         open_training)
-from nanoreason.training.trainer import StepAwareTrainer, tune
+from nanoreason.training.trainer import StepAwareTrainer, check_logger, tune
 
 
 def training_records(params: TrainParams, reasoning: Run | None, tokenizer, device
@@ -141,6 +141,7 @@ def train_here(params: TrainParams) -> Run | None:
     Returns the run in process 0, None in the others.
     """
     began, main = time.monotonic(), rank() == 0
+    check_logger(params.report_to)
     set_seed(params.seed)
     device = choose_device()
     dtype, dtype_reason = choose_dtype(device)

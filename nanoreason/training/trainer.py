@@ -25,6 +25,7 @@ from safetensors.torch import load_file, save_file
 from torch.nn.utils import parameters_to_vector
 from transformers import (PrinterCallback, Trainer, TrainerCallback, TrainingArguments,
                           set_seed)
+from transformers.integrations import get_reporting_integration_callbacks
 
 from nanoreason.files import write_json
 from nanoreason.host import GivenError, Told, progress
@@ -67,6 +68,16 @@ def training_arguments(params, folder, device: torch.device, dtype: torch.dtype
     # One process uses one GPU; the Trainer would else wrap the model in DataParallel.
     arguments._n_gpu = min(arguments.n_gpu, 1)
     return arguments
+
+
+def check_logger(name: str) -> None:
+    """Refuse a logger that transformers does not know, or whose package is not installed."""
+    try:
+        for logger in get_reporting_integration_callbacks([] if name in ("none", "all") else [name]):
+            logger()
+    except (ValueError, RuntimeError) as error:
+        raise GivenError(f"report_to={name!r} is refused: {error} Give none, or install it"
+                         ) from None
 
 
 class NonFiniteError(Told, RuntimeError):

@@ -65,12 +65,21 @@ def test_equal_conditions_are_refused_by_name(own):
     ("verify_weight: -1\n", "ablations/odd.yaml: verify_weight=-1 is refused"),
     ("- 1\n", "ablations/odd.yaml must be a flat mapping"), (": [\n", "odd.yaml is no YAML"),
     ("seed: 3\n", "ablations/odd.yaml: seed is set by the grid"),
-    ("reasoning_run: odd\n", "reasoning_run='odd' is the condition itself"),
+    ("reasoning_run: odd\n", "reasoning_run goes round in params/ablations/: odd.yaml names odd"),
     ("phase: {a: 1}\n", "ablations/odd.yaml must be a flat mapping")])
 def test_a_bad_file_is_named(own, text, message):
     own(odd=text)
     with pytest.raises(ParameterError, match=message):
         chosen(AblateParams(profile="nano-switch"))
+
+
+@pytest.mark.parametrize("asked, ring", [
+    ("one", "one.yaml names two, two.yaml names one"),
+    ("outside", "outside.yaml names two, two.yaml names one, one.yaml names two")])
+def test_conditions_that_build_on_each_other_are_refused_by_their_files(own, asked, ring):
+    own(one="reasoning_run: two\n", two="reasoning_run: one\n", outside="reasoning_run: two\n")
+    with pytest.raises(ParameterError, match=f"goes round in params/ablations/: {ring}; in one"):
+        chosen(AblateParams(profile="nano", conditions=asked))
 
 
 def test_an_unknown_condition_is_told_what_there_is():

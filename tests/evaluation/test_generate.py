@@ -3,18 +3,20 @@ from __future__ import annotations
 
 import shutil
 
-import psutil
 import pytest
 import torch
+from synthetic import new_run
 
+from nanoreason import paths
 from nanoreason.evaluation import generate as evaluation
 from nanoreason.evaluation import accuracy
 from nanoreason.files import to_json
+from nanoreason.model import adapters
 from nanoreason.model.adapters import adapters_sha256
 from nanoreason.model.base import load_base
 from nanoreason.params import EvaluateParams, ParameterError
 from nanoreason.training import attach_adapters
-from nanoreason.runs import RunError, create_run, find_run
+from nanoreason.runs import RunError, find_run
 
 SMALL = {"profile": "nano", "n": 3, "splits": ("test", "test_ood"), "max_new_tokens": 6,
          "batch_tokens": 200, "interventions": 0, "baseline": False}
@@ -28,7 +30,7 @@ def pair():
 
 
 def evaluated(pair, name, **changes):
-    run = create_run(name, resume=True)
+    run = new_run(name)
     run.write_params({"base": "nano", "quantisation": "none"})
     return evaluation.evaluate(EvaluateParams(**(SMALL | {"run": name} | changes)), *pair)
 
@@ -144,7 +146,7 @@ def test_a_damaged_record_of_the_rows_is_named_and_a_bad_row_written_again(pair,
 def test_a_run_of_reference_is_evaluated_in_a_copy(pair, workspace, capsys):
     params = EvaluateParams(**(SMALL | {"run": "kept", "settings": ("natural",),
                                         "splits": ("test",)}))
-    run = create_run("kept", scratch=False)
+    run = new_run("kept", paths.RESULTS)
     run.write_params({"base": "nano", "quantisation": "none"})
     copy = evaluation.evaluate(params, *pair)
     rows = copy.read_generations()
@@ -166,7 +168,7 @@ def test_a_run_of_reference_is_evaluated_in_a_copy(pair, workspace, capsys):
 
 
 def test_what_the_base_writes_goes_into_no_training(pair, workspace):
-    own = create_run("one-base")
+    own = new_run("one-base")
     own.write_params({"base": "nano", "seed": 7})
     own.path("starts.txt").write_text("0\n")
     with pytest.raises(RunError, match="run one-base is a training, and .*-p baseline False"):
@@ -192,7 +194,6 @@ def test_the_record_says_whether_the_weights_were_unpacked(pair, workspace, monk
     settings = {"settings": ("natural",), "splits": ("test",), "n": 1}
     said = evaluated(pair, "unpacked", **settings).read_environment()["evaluate"]["decoding"]
     assert said == {"unpacked": True}
-    full = psutil.virtual_memory()._replace(available=-1)
-    monkeypatch.setattr(psutil, "virtual_memory", lambda: full)
+    monkeypatch.setattr(adapters, "free_memory", lambda device: -1)
     said = evaluated(pair, "packed", **settings).read_environment()["evaluate"]["decoding"]
     assert said == {"unpacked": False}

@@ -1,5 +1,6 @@
 """The base under a four-stage prompt: chosen on dev, recorded, and cut after its answer."""
 import pytest
+from synthetic import new_run
 
 from nanoreason.evaluation import generate as evaluation, prompting
 from nanoreason.evaluation.generate import natural_rows
@@ -8,7 +9,6 @@ from nanoreason.data.procedural import problems
 from nanoreason.evaluation.prompting import (CRITERION, candidates, choose_prompt, complete,
                                              dev_problems, evaluate_prompted, until_answer)
 from nanoreason.evaluation.rows import read_row
-from nanoreason.runs import create_run
 from nanoreason.data.verify_lines import procedural_trace
 from nanoreason.trace import parse_trace, render_trace
 
@@ -71,7 +71,7 @@ def test_what_follows_the_answer_is_cut(text, kept):
 
 
 def test_the_choice_is_recorded_and_a_stopped_run_goes_on_with_it(workspace):
-    rows, run = natural_rows(DEV), create_run("r-prompted")
+    rows, run = natural_rows(DEV), new_run("r-prompted")
     write = scripted(lambda prompt, q: TRACES[q] if shots(prompt) == 1 else "no")
     evaluate_prompted(run, write, rows[:4], DEV, base="nano")
     found = run.read_params()
@@ -94,7 +94,7 @@ def test_dev_problems_are_of_dev_and_drawn_by_seed():
 
 
 def test_asking_for_the_prompted_base_drops_no_rows(workspace):
-    run = create_run("r")
+    run = new_run("r")
     for prompted in (False, True):
         evaluation.begin(run, EvaluateParams(profile="nano", run="r", prompted=prompted))
         run.path("generations.jsonl").touch()

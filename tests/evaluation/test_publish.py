@@ -5,13 +5,14 @@ import json
 
 import pytest
 import yaml
+from synthetic import new_run
 
 from nanoreason import paths
 from nanoreason.evaluation.generate import make_row
 from nanoreason.data.procedural import problems
 from publish import publish
 from nanoreason.files import read_text
-from nanoreason.runs import EVALUATED, RunError, create_run
+from nanoreason.runs import EVALUATED, RunError
 from nanoreason.evaluation import accuracy, faithfulness
 from nanoreason.data.verify_lines import procedural_trace
 from nanoreason.trace import render_trace
@@ -23,7 +24,7 @@ def scratch(tmp_path, monkeypatch):
     monkeypatch.setattr(paths, "RESULTS", tmp_path / "results")
 
     def make(data):
-        run = create_run("tried")
+        run = new_run("tried")
         run.write_params({"run": "tried", "data": data, "data_path": None, "seed": 0})
         run.path(EVALUATED).write_text(yaml.safe_dump({"run": "tried", "data": data}))
         run.append_generations(

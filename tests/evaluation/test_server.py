@@ -11,6 +11,7 @@ import time
 from contextlib import contextmanager
 
 import pytest
+from synthetic import new_run
 
 from nanoreason import paths
 from nanoreason.endpoint import Client, EndpointError, endpoint
@@ -19,7 +20,7 @@ from nanoreason.evaluation.server import TAG
 from nanoreason.data import load_problems
 from nanoreason.model.base import load_tokenizer, unpacked_base
 from nanoreason.params import EvaluateParams, ParameterError
-from nanoreason.runs import RunError, create_run, row_key
+from nanoreason.runs import RunError, row_key
 from nanoreason.training.resume import load_run
 
 for needed in ("fastapi", "openai", "uvicorn"):
@@ -92,7 +93,7 @@ def trained():
 
 
 def rows_of(name, pair, **values):
-    run = create_run(name, resume=True)
+    run = new_run(name)
     run.write_params({"base": "nano", "quantisation": "nf4"})
     params = EvaluateParams(**{"profile": "nano", "run": name, "n": 3, "splits": ("test",),
                                "interventions": 2, "max_new_tokens": 160, **values})

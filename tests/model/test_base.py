@@ -13,7 +13,7 @@ from huggingface_hub import constants
 from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 
 from nanoreason import paths
-from nanoreason.host import AbsentError
+from nanoreason.host import AbsentError, GivenError
 from nanoreason.model.base import (NANO, RECORD, WHEELS, base_name, converted_folder, load_base,
                                    load_tokenizer, locate, located)
 from nanoreason.model.tokens import prompt_ids
@@ -184,3 +184,9 @@ def test_a_copy_of_the_nano_base_in_a_folder_has_its_tokenizer(tmp_path):
     ours, copied = (load_tokenizer(base) for base in ("nano", str(there)))
     assert copied(text).input_ids == ours(text).input_ids
     assert AutoTokenizer.from_pretrained(there)(text).input_ids != ours(text).input_ids
+
+
+def test_a_base_that_is_no_name_is_refused_in_a_sentence():
+    for load in (load_base, load_tokenizer):
+        with pytest.raises(GivenError, match="^base is 5; give nano"):
+            load(5)

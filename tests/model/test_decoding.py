@@ -2,14 +2,19 @@
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
 import torch
 from bitsandbytes.nn import Linear4bit
+from peft import (get_peft_model, get_peft_model_state_dict,
+                  set_peft_model_state_dict)
 
 from nanoreason.data.procedural import problems
+from nanoreason.host import GivenError
+from nanoreason.model import decoding
 from nanoreason.data.verify_lines import procedural_trace
 from nanoreason.model.adapters import dequantized, dequantized_bytes
 from nanoreason.model.base import load_base
@@ -87,6 +92,20 @@ def plainly(model, ids, name, count):
     return new
 
 
+def test_what_cannot_be_held_is_refused_before_anything_is_written(setup, requests, monkeypatch):
+    model, _ = setup
+    each = 8 + 4 * 2 * sum(layer.self_attn.k_proj.out_features for layer in model.get_base_model()
+                           .model.layers)
+    longest = max(len(request.input_ids) for request in requests)
+    monkeypatch.setattr(decoding, "free_memory", lambda device: each * (longest + 600))
+    with pytest.raises(GivenError, match="^max_new_tokens=601 and batch_tokens=1 .*"
+                                         "set max_new_tokens to 600 or less$"):
+        decode(setup, requests, count=601, batch_tokens=1)
+    with pytest.raises(GivenError, match=f"batch_tokens to {longest + 600} or less$"):
+        decode(setup, requests, count=590)
+    assert decode(setup, requests[:1], count=2, batch_tokens=longest + 600)
+
+
 def test_reread_is_one_request_to_each_adapter(setup, requests):
     """What `reasoning` writes as far as the tag, then what `verification` writes behind it."""
     model, tokenizer = setup
@@ -113,6 +132,54 @@ def test_reread_is_one_request_to_each_adapter(setup, requests):
     ended = Decoder(again, tag, NO_END, tokenizer.pad_token_id, 12, stop_at_tag=True)
     stopped = dict(pair for ended in ended.decode(asked[:1], 10**6) for pair in ended)
     assert stopped[0] == free[0][:4]
+
+
+class Recording(Decoder):
+    """Keeps the logits that each new token of each request was chosen by."""
+
+    def _take(self, rows, logits, state):
+        self.seen = getattr(self, "seen", {}) | {
+            (key, count): own for key, count, runs, own in zip(
+                rows.keys, rows.count.tolist(), rows.running.tolist(), logits) if runs}
+        return super()._take(rows, logits, state)
+
+
+def test_the_logits_of_reread_are_those_of_two_models_with_one_plain_adapter_each():
+    """In float32, to 1e-4, of rows that are read together, join late and begin behind the tag."""
+    generator, plain = torch.Generator().manual_seed(1), {}
+    model, tokenizer = load_base("nano", "none")
+    model = attach_adapters(model, rank=4, alpha=8, seed=0, routing="reread").eval()
+    for name, parameter in model.named_parameters():
+        if "lora_B" in name:
+            parameter.data = torch.randn(parameter.shape, generator=generator) * 0.1
+    for name in ("reasoning", "verification"):  # each in a base of its own, by PEFT alone
+        plain[name] = get_peft_model(load_base("nano", "none")[0],
+                                     model.peft_config[name]).eval()
+        given = get_peft_model_state_dict(model, adapter_name=name)
+        assert not set_peft_model_state_dict(plain[name], given).unexpected_keys
+    asked = [Request(prompt_ids(tokenizer, problem.question), len(prompt_ids(
+        tokenizer, problem.question))) for problem in problems("train", 7, 3)]
+    with torch.no_grad():
+        first = plain["reasoning"].generate(torch.tensor([asked[0].input_ids]), max_new_tokens=4,
+                                            do_sample=False, eos_token_id=NO_END)
+    tag = first[0, -2:].tolist()  # what the first row writes as its third and fourth token
+    asked[1::2] = [replace(one, input_ids=one.input_ids + tag) for one in asked[1::2]]
+    room = 3 * (max(len(one.input_ids) for one in asked) + 12)
+    decoder = Recording(model, tag, NO_END, tokenizer.pad_token_id, 12)
+    found = dict(pair for ended in decoder.decode(asked, room) for pair in ended)
+    used = Counter()
+    for key, request in enumerate(asked):
+        with torch.no_grad():
+            logits = {name: one(torch.tensor([request.input_ids + found[key]])).logits[0]
+                      for name, one in plain.items()}
+        for count in range(12):
+            behind = request.input_ids[request.prompt_length:] + found[key][:count]
+            name = "verification" if tag in [behind[i:i + 2] for i in range(len(behind))] \
+                else "reasoning"
+            used[name, key % 2] += 1
+            wanted = logits[name][len(request.input_ids) - 1 + count]
+            assert (decoder.seen[key, count] - wanted).abs().max() <= 1e-4, (key, count, name)
+    assert set(used) == {("reasoning", 0), ("verification", 0), ("verification", 1)}
 
 
 def test_a_batch_gives_what_each_row_gives_alone(setup, requests):

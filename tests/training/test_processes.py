@@ -19,6 +19,7 @@ from small_step import (backward, counts_of, difference, gradients, parts, step_
 from torch.distributed.elastic.multiprocessing.errors import record
 
 from nanoreason import host
+from nanoreason.host import GivenError
 from nanoreason.training import attach_adapters, processes, train, trainer
 from nanoreason.training.checkpoints import Checkpoints
 from nanoreason.data.prepare import prepare
@@ -200,6 +201,10 @@ def test_the_number_of_processes():
     with pytest.raises(ValueError, match="processes = 3, but torch sees 2"):
         process_count(3, gpus=2)
     assert process_count(None) == max(1, torch.cuda.device_count())
+    most = max(2, processes.cores())
+    assert process_count(most, gpus=0) == most
+    with pytest.raises(GivenError, match=f"^processes = 1000, but .* set processes to {most} or"):
+        process_count(1000, gpus=0)
 
 
 @pytest.mark.slow

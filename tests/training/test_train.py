@@ -13,6 +13,8 @@ import torch
 from peft import PeftModel
 
 from nanoreason import paths, runs
+from nanoreason.host import GivenError
+from nanoreason.runs import list_runs
 from nanoreason.training.batches import StepBatches
 from nanoreason.model.base import load_base, load_tokenizer, locate
 from nanoreason.params import TrainParams
@@ -240,3 +242,11 @@ def test_other_weights_under_the_same_name_are_refused(trained):
     run.write_environment({"base": made_for | {"version": "0" * 64}})
     with pytest.raises(runs.RunError, match="bring the same weights"):
         load_run(run.name)
+
+
+@pytest.mark.parametrize("logger, why", [("nonsense", "nonsense is not supported"),
+                                         ("swanlab", "requires swanlab to be installed")])
+def test_a_logger_that_is_none_is_refused_before_anything_is_made(workspace, logger, why):
+    with pytest.raises(GivenError, match=f"^report_to='{logger}' is refused: .*{why}"):
+        train(TrainParams(report_to=logger, traces=8, run="logged"))
+    assert "logged" not in list_runs()

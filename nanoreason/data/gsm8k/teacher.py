@@ -47,13 +47,8 @@ _OPERATIONS = {"+": "Add {left} and {right}.", "-": "Subtract {right} from {left
                "*": "Multiply {left} by {right}.", "/": "Divide {left} by {right}."}
 _SIGNS = str.maketrans({"–": "-", "[": "(", "]": ")", "½": "(1/2)", "¼": "(1/4)", "¾": "(3/4)"})
 # How solutions write arithmetic, and how it is read.
-_WRITTEN = [(re.compile(pattern), instead) for pattern, instead in (
-    (r"(?<=\b[0-9])(:00)(?![0-9])", "   "),  # 7:00 - 1:00 = 6 hours
-    (r"\b([^\W\d_]+)\s[0-9]:(?=[0-9])", r"\1: "),  # Day 2:50 * 2 = 100
-    (r"(?<=[0-9])\s?/\s?(1/[2-9])(?![0-9./])", r" / (\1)"),  # 25 / 1/3 = 75
-    (r"(?<=[0-9])\((?=[^()=]*\))", " * ("),  # 2(6 + 12) = 36, 5(4) = 20
-    (r"(?<=/[0-9]\))\s?\$?(?=[0-9(])", " * "),  # (1/2) 18 = 9
-)]
+_WRITTEN = [(re.compile(pattern), instead)
+            for pattern, instead in paths.asset_table("spellings.yaml")["gsm8k"]]
 _MIXED = re.compile(r"(?<![\w./])([0-9]+)\s(?:and\s)?([1-9])/([2-9])(?![0-9./])")
 
 
