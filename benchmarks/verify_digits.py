@@ -6,8 +6,8 @@
 `write` trains profile nano in one of CONDITIONS and solves, after it, ASKED problems of `test`,
 as many of dev (for the gate's threshold) and of `test_999`, and half as many with new situations;
 behind GIVEN right EXECUTEs and as many with an error VERIFY alone is written. What the tokens of
-VERIFY could buy in its place is SAMPLES more EXECUTEs of `test`, drawn at TEMPERATURE. `score`
-counts; no text is kept.
+VERIFY could buy in its place is a second EXECUTE of `test`, drawn at TEMPERATURE. `score` counts;
+no text is kept.
 """
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from nanoreason.training.resume import load_run
 
 RESULT = paths.RESULTS / "verify-digits.json"
 ASKED, GIVEN, MAX_NEW, BATCH_TOKENS = 1000, 500, 640, 131_072
-SAMPLES, TEMPERATURE = 4, 0.7
+TEMPERATURE = 0.7
 CONDITIONS = {  # what differs from profile nano
     "reread": {}, "switch": {"routing": "switch"}, "rearranged checks": {"checks": "rearranged"},
     "no right twins": {"right_twins": False},
@@ -75,9 +75,7 @@ def write(folder: Path, condition: str, seed: int) -> None:
                 row["tokens"] = len(tokenizer(row["text"]).input_ids)
             here.mkdir(parents=True, exist_ok=True)
             write_text(file, to_json(made))
-    for sample in range(SAMPLES):
-        written(here / f"sample-{sample}.json.gz", asked()["test"], model, tokenizer,
-                TEMPERATURE, seed, stop=True)
+    written(here / "drawn.json.gz", asked()["test"], model, tokenizer, TEMPERATURE, seed, stop=True)
     write_json(here / "environment.json", describe() | {
         "adapters_sha256": run.read_environment()["training"]["adapters_sha256"]})
 
@@ -109,20 +107,15 @@ def _digits(values: Iterable[bool]) -> str:
     return "".join(str(int(value)) for value in values)
 
 
-def drawn(here: Path) -> list[dict]:
-    """The EXECUTEs that were drawn for `test`, by problem in order of their ids: what each says,
-    whether that is right, how sure the model was, and mean tokens with the VERIFY tag."""
+def drawn(here: Path) -> dict:
+    """The EXECUTEs that were drawn for `test`, in order of the problems' ids: whether each is
+    right, how sure the model was, and mean tokens with the VERIFY tag."""
     rows = {row["problem_id"]: row for row in asked()["test"]}
-    found = []
-    for sample in range(SAMPLES):
-        made = sorted(json.loads(read_text(here / f"sample-{sample}.json.gz")),
-                      key=lambda one: one["problem_id"])
-        scored = [ScoredRow(rows[one["problem_id"]] | {"text": one["text"]}) for one in made]
-        found.append({
-            "a1": [row.a1 for row in scored], "first": _digits(bool(row.first) for row in scored),
+    made = sorted(json.loads(read_text(here / "drawn.json.gz")), key=lambda one: one["problem_id"])
+    return {"first": _digits(bool(ScoredRow(rows[one["problem_id"]] | {"text": one["text"]}).first)
+                             for one in made),
             "surest": [round(one["surest"] or 0.0, 2) for one in made],
-            "tokens": round(sum(one["until_verify"] for one in made) / len(made), 1)})
-    return found
+            "tokens": round(sum(one["until_verify"] for one in made) / len(made), 1)}
 
 
 def score(folder: Path) -> dict:
@@ -165,31 +158,20 @@ def behind_gate(run: Mapping, name: str) -> np.ndarray:
 
 def surer(run: Mapping) -> np.ndarray:
     """(problems,): whether the surer of the greedy EXECUTE and a drawn one is right."""
-    greedy, other = run["settings"]["test"], run["drawn"][0]
+    greedy, other = run["settings"]["test"], run["drawn"]
     return np.array([int(b if q > p else a) for a, p, b, q in zip(
         greedy["first"], greedy["surest"], other["first"], other["surest"])])
-
-
-def voted(run: Mapping) -> np.ndarray:
-    """(problems,): whether the commonest of the drawn results is right, of equally common ones
-    the first."""
-    found = []
-    for said, right in zip(zip(*(one["a1"] for one in run["drawn"])),
-                           zip(*(one["first"] for one in run["drawn"]))):
-        found.append(int(right[said.index(Counter(said).most_common(1)[0][0])]))
-    return np.array(found)
 
 
 def spent(runs: Sequence[Mapping]) -> list[dict]:
     """Ways to spend tokens on `test`: right answers, tokens a problem, and what is gained on the
     greedy EXECUTE, in points with a 95 % interval."""
     once, whole = (np.mean([of(run) for run in runs]) for of in (
-        lambda run: run["drawn"][0]["tokens"], lambda run: run["settings"]["test"]["tokens"]))
+        lambda run: run["drawn"]["tokens"], lambda run: run["settings"]["test"]["tokens"]))
     found = []
     for name, tokens, right in (
             ("EXECUTE alone", once, lambda run: outcomes(run, "test")[:, 0]),
             ("EXECUTE, the surer of two", 2 * once, surer),
-            ("EXECUTE, vote of four", SAMPLES * once, voted),
             ("VERIFY repairs", whole, lambda run: outcomes(run, "test")[:, 1]),
             ("VERIFY repairs in doubt", whole, lambda run: behind_gate(run, "test")[:, 1])):
         rows = np.stack([right(run) for run in runs]).astype(float)

@@ -261,13 +261,6 @@ def digits_quotes() -> dict:
     def percent(values):
         return f"{100 * sum(values) / len(values):.1f}"
 
-    def other(condition):
-        """Result, Answer and Answer behind the gate of a condition's one seed, in per cent."""
-        run, = (each for each in found["runs"] if each["condition"] == condition)
-        first, second = verify_digits.outcomes(run, "test").mean(0)
-        return [f"{100 * value:.1f}" for value in (
-            first, second, verify_digits.behind_gate(run, "test")[:, 1].mean())]
-
     both, gated = ([judged(run, "test") for run in runs]
                    for judged in (verify_digits.outcomes, verify_digits.behind_gate))
     assert all(each[:, 1].sum() > each[:, 0].sum() for each in gated)  # "in each seed"
@@ -283,10 +276,7 @@ def digits_quotes() -> dict:
                                     sum(int(each[:, 0].sum()) for each in both)],
         "gain without": points("VERIFY repairs"),
         "the surer of two": points("EXECUTE, the surer of two"),
-        "vote of four": points("EXECUTE, vote of four"),
         "words of lines that differ": words[:2], "lines about EXECUTE's own": words[2:],
-        "found and repaired": [sum(each["mended"] for each in total("test")),
-                               sum(each["objected_wrong"] for each in total("test"))],
         "found to 999": [sum(each["objected_wrong"] for each in total("test_999")), far],
         "repaired to 999": [sum(each["mended"] for each in total("test_999"))],
         "numbers that are read": [SCALE.largest, LARGE.largest],
@@ -296,8 +286,7 @@ def digits_quotes() -> dict:
         "traces by digits": [REFERENCE.read_params()["traces"]],
         "steps of reading on": [RECIPE["then"]["steps"]],
         "problems of dev": [len(runs[0]["settings"]["dev"]["first"])],
-        "the same under switch": other("switch"),
-        "tokens by digits": tokens, "tokens of VERIFY": tokens[:1],
+        "tokens by digits": tokens,
     }
 
 

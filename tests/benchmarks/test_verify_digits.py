@@ -48,21 +48,16 @@ def test_a_gate_that_would_spoil_more_than_its_limit_stays_shut():
 
 
 def test_what_else_the_tokens_could_buy():
-    """The surer of two takes the drawn one only where it is surer; a vote takes what most say,
-    and of equally common results the first."""
+    """Of two EXECUTEs the drawn one counts only where it is the surer."""
     test = "0011", "0111", [-1.0, -1.0, -1.0, -1.0]
     run = made(test, test)
     run["settings"]["test"]["tokens"] = 20
-    said = [("5", "8", "5", "8"), ("7", "8", "6", "9"), ("7", "9", "5", "9"), ("5", "9", "6", "8")]
-    right = ["0010", "1010", "1100", "0101"]
-    run["drawn"] = [{"a1": one, "first": first, "tokens": 10,
-                     "surest": [-0.5, -0.5, -2.0, -1.0]} for one, first in zip(said, right)]
-    assert verify_digits.surer(run).tolist() == [0, 0, 1, 1]
-    assert verify_digits.voted(run).tolist() == [0, 0, 1, 0]
+    run["drawn"] = {"first": "1100", "tokens": 10, "surest": [-0.5, -2.0, -0.5, -1.0]}
+    assert verify_digits.surer(run).tolist() == [1, 0, 0, 1]
     ways = {one["way"]: one for one in verify_digits.spent([run])}
-    assert [one["tokens"] for one in ways.values()] == [10, 20, 40, 20, 20]
+    assert [one["tokens"] for one in ways.values()] == [10, 20, 20, 20]
     assert ways["VERIFY repairs"]["points"] == 25
-    assert ways["EXECUTE, vote of four"]["points"] == -25
+    assert ways["EXECUTE, the surer of two"]["points"] == 0
 
 
 @pytest.mark.parametrize("seed", range(3))
