@@ -335,7 +335,7 @@ def _over_splits(summary: Mapping, axes: Axes) -> list[tuple[int, Mapping]]:
     """(place on the axis, section) of the splits that were run; all are named below the axis."""
     sections = [summary["splits"].get(split) for split in SPLIT_LABELS]
     axes.set_xticks(range(len(sections)), [
-        f"{label}\n" + (f"n={section['n']}" if section else "not run")
+        f"{label}\n".replace(" ", "\n") + (f"n={section['n']}" if section else "not run")
         for label, section in zip(SPLIT_LABELS.values(), sections)])
     axes.set_xlim(-0.5, len(sections) - 0.5)
     return [(x, section) for x, section in enumerate(sections) if section]
