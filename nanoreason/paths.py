@@ -14,6 +14,7 @@ from pathlib import Path
 
 import yaml
 
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the fast one where it is there
 PACKAGE = Path(__file__).resolve().parent
 ASSETS = PACKAGE / "assets"  # base weights, tokenizer, prompts: part of the package
 DRIVE = Path("/content/drive/MyDrive")  # of Colab, once it is mounted
@@ -73,7 +74,7 @@ def asset(name: str) -> Path:
 
 def asset_table(name: str) -> dict:
     """What a YAML file of the package's own words and constants holds."""
-    return yaml.safe_load(asset(name).read_text(encoding="utf-8"))
+    return yaml.load(asset(name).read_text(encoding="utf-8"), LOADER)
 
 
 def relative(path: Path) -> str:

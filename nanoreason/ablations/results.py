@@ -10,7 +10,6 @@ files are gzipped, and the rows of all seeds of a condition stand in one table, 
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,7 @@ from filelock import FileLock
 from nanoreason import paths
 from nanoreason.ablations.conditions import Cell
 from nanoreason.evaluation.rows import compact_row
-from nanoreason.files import read_mapping, read_text, stored, write_json, write_text
+from nanoreason.files import read_mapping, read_text, stored, to_json, write_json, write_text
 from nanoreason.params.sets import EvaluateParams, TrainParams
 from nanoreason.runs import RunError
 
@@ -140,13 +139,11 @@ def find(cell: Cell, evaluated: Mapping) -> GridRun | None:
 
 def _require(path: Path, set_: type, there: Mapping, asked: Mapping) -> None:
     """A parameter that a run did not know yet is at its default; all are compared as JSON."""
-    defaults = {name: field.default for name, field in set_.model_fields.items()
-                if name not in (*set_.recorded, "data_path")}
-    there, asked = (json.loads(json.dumps({name: values.get(name, default)
-                                           for name, default in defaults.items()}))
-                    for values in (there, asked))
-    odd = [f"{name} is {there.get(name)!r} there and {asked.get(name)!r} here"
-           for name in sorted({*there, *asked}) if there.get(name) != asked.get(name)]
+    both = {name: [values.get(name, field.default) for values in (there, asked)]
+            for name, field in sorted(set_.model_fields.items())
+            if name not in (*set_.recorded, "data_path")}
+    odd = [f"{name} is {old!r} there and {new!r} here" for name, (old, new) in both.items()
+           if to_json(old) != to_json(new)]
     if odd:
         raise RunError(f"{paths.relative(path)} was made by another recipe: {'; '.join(odd)}. "
                        "Give the grid another name (run), or take the same values")

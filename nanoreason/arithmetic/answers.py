@@ -22,7 +22,7 @@ import re
 from dataclasses import dataclass
 from fractions import Fraction
 
-from nanoreason.arithmetic.expression import ArithmeticTextError, evaluate, value_or_none
+from nanoreason.arithmetic.expression import value_or_none
 from nanoreason.arithmetic.lexer import CURRENCY, MAX_DIGITS, UNITS, clauses
 from nanoreason.arithmetic.symbolic import REFUSED, compare_formulas
 from nanoreason.paths import asset_table
@@ -192,10 +192,7 @@ def _value(text, vietnamese=False):
     sums = [t for t in tokens[1:] if t.kind == "operator" and t.text in "+*-"]
     if number == text and sums and not re.fullmatch(r".*\^\(?-.*", strict):
         return None
-    try:
-        return evaluate(strict.lstrip("+"))
-    except ArithmeticTextError:
-        return None
+    return value_or_none(strict.lstrip("+"))
 
 
 def _members(text):

@@ -69,10 +69,11 @@ def evaluate(text: str) -> Fraction:
     return value_of(parse_expression(text))
 
 
-def value_or_none(text: str | None) -> Fraction | None:
-    """The exact value of an arithmetic text; None where it is refused, or where there is none."""
+def value_or_none(text: str | Node | None) -> Fraction | None:
+    """The exact value of an arithmetic text, or of a parsed one; None where it is refused, or where
+    there is none."""
     try:
-        return evaluate(text)
+        return value_of(text) if isinstance(text, Node) else evaluate(text)
     except ArithmeticTextError:
         return None
 
@@ -164,10 +165,8 @@ def grown(node: Node) -> Fraction | None:
 def meant(node: Node) -> Fraction:
     """The value of an expression whose decimals stand for the simple fractions that they
     round: `0.67 * 60` is 40. Of others, and where that has no value, the value itself."""
-    try:
-        return value_of(_restored(node))
-    except ArithmeticTextError:
-        return value_of(node)
+    simple = value_or_none(_restored(node))
+    return value_of(node) if simple is None else simple
 
 
 def _restored(node):

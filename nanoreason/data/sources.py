@@ -29,13 +29,8 @@ from nanoreason.host import AbsentError, GivenError
 
 FILE_SPLITS = ("train", "dev", "train+dev", "test")
 MAX_QUESTION = 20_000  # characters; the longest of the three data sets has about 4,000
-GSM8K_HUB = "openai/gsm8k"
-MATH_HUB = "EleutherAI/hendrycks_math"
-SUBJECTS = ("algebra", "counting_and_probability", "geometry", "intermediate_algebra",
-            "number_theory", "prealgebra", "precalculus")
-VNHSGE_FILES = ("https://raw.githubusercontent.com/Xdao85/VNHSGE/{revision}/Dataset/"
-                "VNHSGE-V/JSON%20format/eval/Mathematics")
-EXAMS = {"train": (2019, 2020, 2021, 2022), "test": (2023,)}
+PUBLISHED = paths.asset_table("sources.yaml")  # where, by data set
+VNHSGE_FILES, EXAMS = PUBLISHED["vnhsge"]["files"], PUBLISHED["vnhsge"]["exams"]
 # What a question says that is asked of a figure; that it has one says nothing, because many
 # have their table in words as well.
 _FIGURE = re.compile(r"hình\s+(?:vẽ|bên|dưới|sau)|(?:như|trong|theo|ở)\s+hình(?!\s+(?:học|hộp|chóp|lăng"
@@ -230,8 +225,7 @@ def _exam_files(path: Path, part: str) -> list[Path]:
 
 def _published(source: str, part: str, revision: str | None) -> tuple[Iterable[Item], str]:
     """The records as they are published, and the revision that they are of."""
-    fetch = {"gsm8k": partial(_from_hub, GSM8K_HUB, ("socratic",)),
-             "math": partial(_from_hub, MATH_HUB, SUBJECTS), "vnhsge": _from_github}[source]
+    fetch = _from_hub if "hub" in PUBLISHED[source] else _from_github
     try:
         return fetch(source, part, revision)
     except Exception as error:  # datasets and the hub client share no base class
@@ -241,11 +235,11 @@ def _published(source: str, part: str, revision: str | None) -> tuple[Iterable[I
             "local file or folder in the same layout") from error
 
 
-def _from_hub(name: str, configurations: tuple[str, ...], source: str, part: str,
-              revision: str | None) -> tuple[Iterable[Item], str]:
+def _from_hub(source: str, part: str, revision: str | None) -> tuple[Iterable[Item], str]:
     from huggingface_hub import HfApi
     from datasets import load_dataset  # seconds to import, and only now is it needed
 
+    name, configurations = PUBLISHED[source]["hub"], PUBLISHED[source]["configurations"]
     try:
         resolved = HfApi().dataset_info(name, revision=revision, timeout=20).sha
     except Exception:  # no hub: what lies in the cache has its commit as its folder's name

@@ -24,8 +24,6 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from nanoreason import paths
 from nanoreason.data.problem import Operand, Step, compute, write_number
 
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the fast one where it is there
-
 
 class StoryWordsError(ValueError):
     """A file of story words is not of the form; the message names file, place and reason."""
@@ -99,7 +97,7 @@ def read_words(path: str | Path) -> Words:
     """A file of story words. Raises `StoryWordsError` with what is wrong and where."""
     path = Path(path)
     try:
-        table = yaml.load(path.read_text(encoding="utf-8"), LOADER)
+        table = yaml.load(path.read_text(encoding="utf-8"), paths.LOADER)
         return Words.model_validate(table)
     except (yaml.YAMLError, ValidationError) as error:
         raise StoryWordsError(f"{path.name}: {error}") from error

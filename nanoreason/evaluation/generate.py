@@ -139,6 +139,13 @@ def writer(model, tokenizer, params: EvaluateParams, temperature: float | None =
         label, client)
 
 
+def problems_of(params: EvaluateParams, split: str, count: int) -> list[Problem]:
+    """The first `count` problems of a split of what is evaluated on."""
+    found = load_problems(params.data, params.data_path, split, count=count, seed=params.seed,
+                          language=params.language, columns=params.columns)
+    return list(islice((p for p in found if isinstance(p, Problem)), count))
+
+
 def planned_rows(params: EvaluateParams) -> Iterator[tuple[str, list[dict]]]:
     """(label, rows to be completed) of every setting but *intervened*.
 
@@ -146,10 +153,7 @@ def planned_rows(params: EvaluateParams) -> Iterator[tuple[str, list[dict]]]:
     row once a sample, the samples of a problem side by side.
     """
     for split in params.splits if params.data == "procedural" else ("test",):
-        problems = load_problems(params.data, params.data_path, split, count=params.n,
-                                 seed=params.seed, language=params.language,
-                                 columns=params.columns)
-        problems = list(islice((p for p in problems if isinstance(p, Problem)), params.n))
+        problems = problems_of(params, split, params.n)
         pairs = [(problem, trace if isinstance(trace, Trace) else None)
                  for problem, trace in zip(problems, teach(problems))]
         rows = [make_row(problem, "natural", trace) for problem, trace in pairs]

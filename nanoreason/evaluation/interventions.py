@@ -15,8 +15,7 @@ import networkx as nx
 
 from nanoreason.arithmetic.answers import NUMBER
 from nanoreason.arithmetic.equations import read_equations
-from nanoreason.arithmetic.expression import (ArithmeticTextError, Binary, Negative, Node,
-                                              Number, evaluate, value_of)
+from nanoreason.arithmetic.expression import Binary, Negative, Node, Number, value_or_none
 from nanoreason.data.problem import write_number
 from nanoreason.graph.builder import execute_graph
 from nanoreason.graph.quantities import quantities
@@ -107,9 +106,8 @@ def work_out(graph: nx.DiGraph, nodes: Iterable[tuple], values: dict[tuple, Frac
     trees = {}
     for node in nodes:
         trees[node] = _fill(graph.nodes[node]["tree"], iter(_operands(graph, node, values)))
-        try:
-            values[node] = value_of(trees[node])
-        except ArithmeticTextError:
+        values[node] = value_or_none(trees[node])
+        if values[node] is None:
             return None
     return trees
 
@@ -169,11 +167,7 @@ def intervene(text: str, intervention: dict) -> str:
     first, last = (offset + place for place in equations[-1].span)
     numbers = re.finditer(rf"-?(?:{NUMBER.pattern})(?:/[0-9]+)?", item[first:last])
     for match in reversed(list(numbers)):  # the claimed value is the last number equal to it
-        try:
-            same = evaluate(match.group()) == evaluate(old)
-        except ArithmeticTextError:
-            continue
-        if same:
+        if None is not value_or_none(match.group()) == value_or_none(old):
             before, after = item[:first + match.start()], item[first + match.end():]
             return "\n".join([*lines[:start], before + new + after, ""])
     raise GivenError(f"EXECUTE line {step} does not state {old}: {item[:60]!r}")
@@ -188,12 +182,8 @@ def followed(parent: nx.DiGraph, child: nx.DiGraph, intervention: dict) -> bool 
     unchanged, and no line may be missing or added. None where the parent's line has no
     dependent, or the new value or what depends on it cannot be worked out.
     """
-    step = intervention["step"]
-    try:
-        new = evaluate(str(intervention["new"]))
-    except ArithmeticTextError:
-        return None
-    if parent.graph["unreadable"] or ("step", step) not in parent:
+    step, new = intervention["step"], value_or_none(str(intervention["new"]))
+    if new is None or parent.graph["unreadable"] or ("step", step) not in parent:
         return None
     dependents = _later_dependents(parent, ("step", step))
     values = propagate(parent, step, new)

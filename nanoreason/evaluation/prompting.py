@@ -12,16 +12,14 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
-from itertools import islice
 
 from nanoreason import paths
 from nanoreason.data.errors import inject
 from nanoreason.data.problem import Problem
 from nanoreason.data.procedural import problems as make_problems
-from nanoreason.data.sources import load_problems
 from nanoreason.data.verify_lines import procedural_trace
 from nanoreason.evaluation.generate import (ROWS, Writer, append_missing, begin, beside, decoding,
-                                            natural_rows, planned_rows, writer)
+                                            natural_rows, planned_rows, problems_of, writer)
 from nanoreason.evaluation.rows import read_rows
 from nanoreason.host import GivenError
 from nanoreason.model.base import load_base, locate
@@ -106,9 +104,7 @@ def _is_trace(text: str) -> bool:
 
 def dev_problems(params: EvaluateParams) -> list[Problem]:
     """DEV_PROBLEMS problems of the dev part, drawn by seed from the first ones of the source."""
-    found = load_problems(params.data, params.data_path, "dev", count=4 * DEV_PROBLEMS,
-                          seed=params.seed, language=params.language, columns=params.columns)
-    found = list(islice((p for p in found if isinstance(p, Problem)), 4 * DEV_PROBLEMS))
+    found = problems_of(params, "dev", 4 * DEV_PROBLEMS)
     rng = random.Random(f"prompt/{params.seed}")
     return rng.sample(found, min(DEV_PROBLEMS, len(found)))
 

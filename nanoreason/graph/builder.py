@@ -119,9 +119,7 @@ class _Builder:
         """`3/4` as one number where the question has that share as one quantity."""
         if any(not isinstance(part, Number) or part.percent for part in (above, below)):
             return None
-        if not below.value:
-            return None
-        share = above.value / below.value
+        share = above.value / below.value  # not by 0: the equation has a value
         given = {value for quantity in self.given for value in quantity.values}
         apart = {above.value, below.value} <= given  # the question may mean 3 of 4
         lowest = (share.numerator, share.denominator) == (above.value, below.value)

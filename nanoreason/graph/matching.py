@@ -14,16 +14,13 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
-from fractions import Fraction
 
 import networkx as nx
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from nanoreason.arithmetic.expression import (ArithmeticTextError, Negative, Node, Number,
-                                              value_of)
+from nanoreason.arithmetic.expression import Negative, Node, Number, value_or_none
 
 LONGEST_KEY = 200  # characters; a longer key is hashed
 SAME_EXPRESSION, SAME_VALUE = 2, 1  # what a pair of nodes weighs
@@ -238,13 +235,7 @@ def _take_apart(parts: _Parts, tree: Node, sources: Iterator, place: dict, graph
     return parts.add(name, "sum" if negative else _KINDS.get(tree.op, "power"),
                      [side for side in found if side is not None],
                      negate(*forms) if negative else combine(tree.op, *forms),
-                     None if top else _value_or_none(tree))
-
-
-def _value_or_none(tree: Node) -> Fraction | None:
-    with suppress(ArithmeticTextError):
-        return value_of(tree)
-    return None
+                     None if top else value_or_none(tree))
 
 
 def _merged(kinds: list, operands: list[list[int]], answer: int | None) -> set[tuple[int, int]]:

@@ -98,8 +98,6 @@ class BinarySteps:
             raise StepError(str(error)) from error
 
     def _step(self, operator: str, left: Operand, right: Operand) -> Operand:
-        if operator == "/" and right.value == 0:
-            raise StepError(f"division of {left.text} by zero")
         if operator in "*/" and 0 in (left.value, right.value):
             raise StepError(f"{left.text} {operator} {right.text} cannot be undone")
         if operator in "+-" and right.value == 0:
