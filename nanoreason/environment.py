@@ -188,6 +188,7 @@ def show(params) -> Table:
                                    for name in PACKAGES))
     commit, dirty = git_commit()
     print(f"commit: {commit or 'unknown'}{' with changes' if dirty else ''}")
-    for line in host.settle(device.type == "cpu" and params.needs.partition(" ")[0] in GPU_FIRST):
+    lacks_gpu = device.type == "cpu" and params.needs.partition(" ")[0] in GPU_FIRST
+    for line in host.settle(paths.home(), lacks_gpu):
         print(line)
     return Table("Parameters in force", ("parameter", "value", "set by"), params.in_force())

@@ -15,11 +15,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from nanoreason import paths
-
 SECONDS = 5.0  # between two lines of progress, where it is no bar
 TOKEN = "HF_TOKEN"
-INPUT = Path("/kaggle/input")  # what is attached
+COLAB, INPUT = Path("/content"), Path("/kaggle/input")  # of Colab; what is attached to Kaggle
 STORES = {"google.colab.userdata": lambda store: store.get,
           "kaggle_secrets": lambda store: store.UserSecretsClient().get_secret}
 
@@ -90,14 +88,17 @@ def attached() -> list[Path]:
                   for folder in INPUT.glob(f"{depth}/build/runs"))
 
 
-def settle(lacks_gpu: bool = False) -> Iterator[str]:
-    """Take what the platform lends, and say of each thing what became of it, a sentence each."""
+def settle(keeps: Path | None, lacks_gpu: bool = False) -> Iterator[str]:
+    """Take what the platform lends, and say of each thing what became of it, a sentence each.
+
+    keeps: the folder that outlives the session, `paths.home()`.
+    """
     if lacks_gpu:
         yield ("no GPU is seen here: on Colab choose one in Runtime, Change runtime type; on Kaggle "
                "in Settings, Accelerator; and begin again")
-    if paths.home():
-        yield f"results: below {paths.home()}, which this platform keeps"
-    elif paths.DRIVE.parents[1].is_dir():
+    if keeps:
+        yield f"results: below {keeps}, which this platform keeps"
+    elif COLAB.is_dir():
         yield ("results: below build/, which Colab forgets when the session ends; to keep them, "
                "mount Drive (Files, on the left), restart the session and begin again")
     if attached():

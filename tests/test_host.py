@@ -55,10 +55,10 @@ def test_the_token_comes_from_the_store_of_the_platform(monkeypatch, module, sto
     for end in range(1, len(parts) + 1):
         monkeypatch.setitem(sys.modules, ".".join(parts[:end]), types.ModuleType("stand-in"))
     vars(sys.modules[module]).update(store)
-    assert [line for line in host.settle() if line.startswith(sentence)]
+    assert [line for line in host.settle(paths.home()) if line.startswith(sentence)]
     assert os.environ == ({"HF_TOKEN": "t"} if "from" in sentence else {})
     os.environ["HF_TOKEN"] = "mine"
-    assert not list(host.settle()) and os.environ["HF_TOKEN"] == "mine"
+    assert not list(host.settle(paths.home())) and os.environ["HF_TOKEN"] == "mine"
 
 
 def test_where_a_platform_keeps_things(monkeypatch, tmp_path):
@@ -67,7 +67,7 @@ def test_where_a_platform_keeps_things(monkeypatch, tmp_path):
     assert paths.home() == tmp_path
     monkeypatch.setattr(paths, "DRIVE", tmp_path)
     assert paths.home() == tmp_path / "nanoreason"
-    assert f"results: below {tmp_path / 'nanoreason'}, which this platform keeps" in host.settle()
+    assert f"results: below {tmp_path / 'nanoreason'}, which this platform keeps" in host.settle(paths.home())
 
 
 def test_an_attached_run_is_read_and_a_copy_of_it_written(monkeypatch, tmp_path, workspace, capsys):
