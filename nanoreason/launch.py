@@ -11,6 +11,8 @@ data and the base must be on all, and process 0's machine gets the files of the 
     torchrun --nnodes 2 --nproc-per-node 2 --rdzv-backend c10d --rdzv-id nanoreason \
         --rdzv-endpoint HOST:29500 -m nanoreason.launch params/kaggle-2xt4.yaml
 
+`accelerate launch` starts the same by the file params/accelerate/multi_gpu.yaml.
+
 `batch_size` is that of all processes together, so the number of processes changes neither
 the steps nor the loss.
 """
@@ -43,6 +45,9 @@ def main() -> None:
     if "LOCAL_RANK" not in os.environ:
         parser.error("start it with torchrun, which numbers the processes (LOCAL_RANK is not "
                      "set); one process needs no launch, call nanoreason.training.train")
+    if os.environ.get("ACCELERATE_USE_FSDP", "").lower() == "true":
+        parser.error("FSDP leaves each process a part of the model, and the adapters are written "
+                     "from a whole one: take params/accelerate/multi_gpu.yaml, a replica a GPU")
     paths.RUNS = given.runs or paths.RUNS
     params = read_parameters("train", read_mapping(given.params)[0])
     if torch.cuda.is_available():

@@ -29,6 +29,7 @@ from study import cost_sentence, cost_table
 
 sys.path.append(str(paths.ROOT / "benchmarks"))
 import comparison_table  # noqa: E402
+import cost_model  # noqa: E402
 import equal_tokens  # noqa: E402
 import verify_digits  # noqa: E402
 import gpu_table  # noqa: E402
@@ -246,6 +247,7 @@ SECTIONS: Mapping[str, Callable[[], str]] = {
     "trace": trace, "results": results, "claims": claims, "attempts": lambda: attempts("attempts"),
     "screened": lambda: attempts("screened"), "speed": speed, "speed-nano": lambda: speed("-nano"),
     "cost": lambda: cost_table(read_json("costs.json")),
+    "cost-model": cost_model.table,
     "time": lambda: cost_sentence(read_json("costs.json")),
     "gsm8k": lambda: teacher_gsm8k.table(read_json("teacher-gsm8k.json"),
                                          read_json("teacher-gsm8k-readings.json")),

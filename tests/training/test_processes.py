@@ -7,6 +7,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import os
+import subprocess
 import sys
 import time
 from contextlib import redirect_stdout
@@ -16,11 +18,16 @@ import pytest
 import torch
 from small_step import (backward, counts_of, difference, gradients, parts, step_rows,
                         tiny_model)
+from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.elastic.multiprocessing.errors import record
+from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor import DTensor
 
 from nanoreason import host
 from nanoreason.host import GivenError
-from nanoreason.training import attach_adapters, processes, train, trainer
+from nanoreason.model.tokens import tag_ids
+from nanoreason.paths import PARAMS
+from nanoreason.training import attach_adapters, processes, route, train, trainer
 from nanoreason.training.checkpoints import Checkpoints
 from nanoreason.data.prepare import prepare
 from nanoreason.model.base import load_base
@@ -94,6 +101,33 @@ def loss_gradients(rank):
     return found
 
 
+def gradients_of_shards():
+    """Loss and adapters' gradients of two rows by a whole replica, then by one whose layers
+    FSDP2 has dealt out to the two processes."""
+    model, tokenizer = load_base("nano", "none")
+    model, found = attach_adapters(model, rank=4, seed=3), []
+    generator = torch.Generator().manual_seed(1)
+    for key, parameter in model.named_parameters():
+        if "lora_B" in key:
+            parameter.data.normal_(0, 0.02, generator=generator)
+    ids = torch.randint(3, 300, (2, 40), generator=generator)
+    ids[0, 20:20 + len(tag_ids(tokenizer))] = torch.tensor(tag_ids(tokenizer))
+    mask = route(ids, None, 5, tag_ids(tokenizer))
+    mesh = init_device_mesh("cpu", (2,))
+    for sharded in (False, True):
+        for part in [*model.get_base_model().model.layers, model] if sharded else ():
+            fully_shard(part, mesh=mesh)
+        with model.router.full(mask):
+            loss = model(input_ids=ids, labels=ids).loss
+            loss.backward()
+        grads = [p.grad for p in model.parameters() if p.requires_grad]
+        found.append(torch.cat([loss.detach()[None], *(
+            (g.full_tensor() if sharded else g).flatten() for g in grads)]))
+        model.zero_grad()
+    assert isinstance(grads[0], DTensor)
+    return found
+
+
 @record
 def worker(folder):
     """One of two processes: some 16 of 32 traces, in micro-batches of 4; then one fails."""
@@ -102,7 +136,8 @@ def worker(folder):
     torch.distributed.init_process_group("gloo")
     gradient, weights, records = tuned(4, folder)
     torch.save({"gradient": gradient, "weights": weights,
-                "loss": loss_gradients(processes.rank())}, f"{folder}/{processes.rank()}.pt")
+                "loss": loss_gradients(processes.rank()), "shards": gradients_of_shards()},
+               f"{folder}/{processes.rank()}.pt")
     Path(f"{folder}/{processes.rank()}.json").write_text(json.dumps(records))
     assert processes.gathered(processes.rank() * 7) == [0, 7]
     with processes.first_before_others():
@@ -165,6 +200,12 @@ def test_the_loss_of_two_processes_of_sixteen_is_that_of_one_batch_of_32(pair):
             assert difference(gradient, expected[key.split()[0]]) <= 1e-5, (rank, key)
 
 
+def test_a_model_that_is_sharded_gives_the_loss_and_gradient_of_a_whole_one(pair):
+    for rank in (0, 1):
+        whole, sharded = torch.load(pair[0] / f"{rank}.pt")["shards"]
+        assert float(whole[1:].norm()) > 0.01 and distance(sharded, whole) <= 1e-6
+
+
 def test_two_processes_train_the_same_adapters_and_skip_alike(alone, pair):
     two = [torch.load(pair[0] / f"{rank}.pt")["weights"] for rank in (0, 1)]
     assert torch.equal(*two)
@@ -218,6 +259,27 @@ def test_train_starts_two_processes_and_returns_their_run(workspace, capsys):
     assert differences["total"] < 1e-5 and differences["execute_tokens"] == 0
     with pytest.raises(ProcessError, match="process 0 of 2.*nowhere"):
         train(TrainParams(**small, processes=2, data="gsm8k", data_path="nowhere"))
+
+
+@pytest.mark.slow
+def test_accelerate_starts_the_training_that_torchrun_starts(workspace):
+    params = workspace / "params.yaml"
+    params.write_text("{profile: nano, traces: 32, batch_size: 16, micro_batch_size: 4, run: two}")
+    call, config = ("-m", "nanoreason.launch", str(params), "--runs"), PARAMS / "accelerate"
+    run_processes(2, *call, str(workspace / "torchrun"))
+    subprocess.run([sys.executable, "-m", "accelerate.commands.launch", "--config_file",
+                    str(config / "multi_gpu.yaml"), *call, str(workspace / "accelerate")],
+                   check=True)
+    one, other = (sorted((workspace / way / "two").rglob("*.safetensors"))
+                  for way in ("torchrun", "accelerate"))
+    assert len(one) == 2 and [p.read_bytes() for p in one] == [p.read_bytes() for p in other]
+
+
+def test_a_launch_that_would_shard_the_model_is_refused():
+    ended = subprocess.run([sys.executable, "-m", "nanoreason.launch", "x.yaml"], text=True,
+                           capture_output=True, env={**os.environ, "LOCAL_RANK": "0",
+                                                     "ACCELERATE_USE_FSDP": "true"})
+    assert ended.returncode == 2 and "take params/accelerate/multi_gpu.yaml" in ended.stderr
 
 
 if __name__ == "__main__":
