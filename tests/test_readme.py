@@ -248,7 +248,7 @@ def digits_quotes() -> dict:
     found = readme.read_json("verify-digits.json")
     flags = readme.read_json("verify-flags.json")["rounds"][-1]["rows"]
     runs = [run for run in found["runs"] if run["condition"] == "reread"]
-    assert [run["seed"] for run in runs] == [0, 1, 2]  # "three seeds"
+    assert len(runs) == 3  # "three seeds"
     ways = {one["way"]: one for one in verify_digits.spent(runs)}
 
     def total(name, part=None):
