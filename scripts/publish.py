@@ -6,8 +6,8 @@
 Copies `build/runs/SCRATCH` (and the base's rows in `SCRATCH-base`) to `results/NAME`, its
 figures to `figures/NAME`. Rows of any source but the project's own problems lose their texts
 on the way: what stays is the id, the question's hash, the answers, and the scores that only
-the text could tell; what else would show a text (figures, examples) stays behind. So do rows
-of a base, but for those of `test`. Metrics and rows are gzipped. Nothing else writes below `results/`; a run that is there is replaced
+the text could tell; what else would show a text (figures, examples) stays behind. Rows of a base
+lose theirs for the room that they take. Metrics and rows are gzipped. Nothing else writes below `results/`; a run that is there is replaced
 only with `--replace`, whole or not at all.
 """
 from __future__ import annotations
@@ -29,7 +29,6 @@ from nanoreason.evaluation.rows import compact_row, read_row
 from nanoreason.files import to_json, write_text
 from nanoreason.params import AblateParams
 from nanoreason.runs import EVALUATED, Run, RunError
-from nanoreason.stages import SPLITS
 
 
 def publish(scratch: str, name: str, replace: bool = False) -> Run:
@@ -55,8 +54,8 @@ def publish(scratch: str, name: str, replace: bool = False) -> Run:
         shutil.rmtree(part.folder, ignore_errors=True)
         part.folder.mkdir(parents=True)
         _copy(source, part, name, own)
-        part.append_generations(row if own and _with_text(name, row) else _without_texts(row)
-                                for row in rows)
+        with_texts = own and not name.endswith("-base")
+        part.append_generations(rows if with_texts else map(_without_texts, rows))
         part.pack()
         if own and source.path("figures").is_dir():
             shutil.rmtree(paths.FIGURES / name, ignore_errors=True)
@@ -90,11 +89,6 @@ def _drawn(grid: str) -> list[Path]:
             for name, into in (("figures", paths.FIGURES / grid),
                                ("tables", paths.RESULTS / grid / "tables"))
             if (paths.BUILD / grid / name).is_dir()]
-
-
-def _with_text(name: str, row: dict) -> bool:
-    """Of a base's own rows those of the first split: a base's texts take much room."""
-    return not name.endswith("-base") or row["split"] == SPLITS[0]
 
 
 def _without_texts(row: dict) -> dict:

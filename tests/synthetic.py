@@ -16,7 +16,7 @@ from nanoreason.evaluation.generate import given_rows, interventions, natural_ro
 from nanoreason.data.procedural import problems
 from nanoreason import paths
 from nanoreason.runs import Run
-from nanoreason.stages import GROUPS
+from nanoreason.stages import GROUPS, SPLITS
 from nanoreason.data.verify_lines import procedural_trace
 from nanoreason.trace import parse_trace, render_trace
 
@@ -108,7 +108,7 @@ def continued(row, parent, rng):
     return row | {"text": f"{row['text']}{later}\nResult: {write_number(found[number])}"}
 
 
-def make_rows(n, seed=0, splits=("test", "test_template", "test_ood"), base=False):
+def make_rows(n, seed=0, splits=SPLITS, base=False):
     rows = []
     for split in splits:
         rng = random.Random(f"synthetic/{split}/{seed}")

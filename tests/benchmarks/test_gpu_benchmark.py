@@ -112,7 +112,7 @@ def test_a_wider_model_learns_more_slowly():
 
 
 def test_the_loop_of_the_benchmark_has_the_losses_of_the_trainer(workspace):
-    params = TrainParams(profile="nano", run="held", traces=20, quantisation="none")
+    params = TrainParams(profile="nano-switch", run="held", traces=20, quantisation="none")
     metrics = train(params).read_metrics()
     tokenizer = load_tokenizer("nano")
     rows, _ = encode_records(tokenizer, prepare("procedural", total=20, seed=0), 512)

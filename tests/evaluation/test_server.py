@@ -157,6 +157,7 @@ def test_a_server_with_another_tokenizer_is_refused(folders, trained, workspace)
 
 
 def test_a_routing_that_no_server_can_do_is_refused(trained, workspace):
+    trained[0].router.routing = "switch"
     with pytest.raises(RunError, match="routing='switch': its VERIFY goes on with keys and values "
                                        "of another adapter.*Train with routing=reread"):
         rows_of("served", trained, engine="server", server_url=DEAD)

@@ -286,7 +286,7 @@ def test_the_parts_of_a_study_are_the_sets_of_its_notebooks():
 
 def test_what_is_in_force_says_what_set_it_and_what_none_comes_to():
     rows = {name: rest for name, *rest in TrainParams(verify_weight=2.0).in_force()}
-    assert rows["traces"] == ["12000", "profile"] and rows["verify_weight"] == ["2.0", "given"]
+    assert rows["traces"] == ["24000", "profile"] and rows["verify_weight"] == ["2.0", "given"]
     assert rows["rank"] == ["16", "default"] and rows["max_minutes"] == ["no limit", "default"]
     assert list(rows) == list(TrainParams.model_fields) and "None" not in str(rows)
     assert EvaluateParams().in_force()[-1][0] in EvaluateParams.model_fields
