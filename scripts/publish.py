@@ -6,9 +6,10 @@
 Copies `build/runs/SCRATCH` (and the base's rows in `SCRATCH-base`) to `results/NAME`, its
 figures to `figures/NAME`. Rows of any source but the project's own problems lose their texts
 on the way: what stays is the id, the question's hash, the answers, and the scores that only
-the text could tell; what else would show a text (figures, examples) stays behind. Rows of a base
-lose theirs for the room that they take. Metrics and rows are gzipped. Nothing else writes below `results/`; a run that is there is replaced
-only with `--replace`, whole or not at all.
+the text could tell; what else would show a text (figures, examples) stays behind. Rows of a
+base lose theirs for the room that they take. Metrics (six digits) and rows are gzipped. Nothing
+else writes below `results/`; a run that is there is replaced only with `--replace`, whole or not
+at all.
 """
 from __future__ import annotations
 
@@ -71,7 +72,9 @@ def publish(scratch: str, name: str, replace: bool = False) -> Run:
 
 def _copy(source: Run, part: Run, name: str, own: bool) -> None:
     """All of a run but its rows and figures."""
-    for file in ("environment.json", "metrics.csv", "summary.json",
+    if source.path("metrics.csv").is_file():
+        source.read_metrics().to_csv(part.path("metrics.csv"), index=False, float_format="%.6g")
+    for file in ("environment.json", "summary.json",
                  *(("examples.html",) if own else ())):
         if source.path(file).is_file():
             shutil.copyfile(source.path(file), part.path(file))
