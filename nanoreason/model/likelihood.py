@@ -84,9 +84,15 @@ def _named(pieces: list[str], scores: list[list[tuple[float, int, int]]]) -> dic
             execute += values
         if stage is Stage.VERIFY and keyword == ANSWER and answer is None:
             end = piece.find("\n", 1) % (len(piece) + 1)
-            answer = sum(value for value, start, _ in tokens if start <= end)
+            answer = _digits(sum(value for value, start, _ in tokens if start <= end))
         elif stage is Stage.VERIFY:
-            decisions += [[word[0], sum(value for value, start, end in tokens
-                                        if start < word.end() and end > word.start())]
+            decisions += [[word[0], _digits(sum(value for value, start, end in tokens
+                                                if start < word.end() and end > word.start()))]
                           for word in _WORD.finditer(piece)]
-    return {"execute_min": min(execute, default=None), "decisions": decisions, "answer": answer}
+    return {"execute_min": _digits(min(execute)) if execute else None, "decisions": decisions,
+            "answer": answer}
+
+
+def _digits(value: float) -> float:
+    """Six of them, as float32 has: more would fill a run's rows with noise."""
+    return float(f"{value:.6g}")

@@ -14,6 +14,7 @@ from nanoreason.figures.trace_view import CASES, describe, examples_page, write_
 from nanoreason.evaluation.rows import compact_row, read_row
 from nanoreason.evaluation.summary import count_cells
 from nanoreason.solution import Solution
+from nanoreason.stages import SPLITS
 
 EVIL = ('<script>alert(1)</script>"><img src=x onerror=\'f()\'>&lt;b&gt; </svg></div> '
         "javascript:x \x00\x1b[31m\u202e\ud800 \u2028 ]]>")
@@ -118,7 +119,7 @@ def test_every_case_is_counted_and_shown_with_marks(rows):
         assert len(re.findall("[^>]*, natural</div>", shown)) == min(count, 1)
     assert [h.split(" (n")[0] for h in re.findall("<h2>(.*?)</h2>", page)] == [
         "test: the model's own traces", "test: EXECUTE given, injected errors and clean",
-        "test_template: the model's own traces", "test_ood: the model's own traces"]
+        *(f"{split}: the model's own traces" for split in SPLITS[1:])]
     assert {"✓", "✗"} <= set("".join(found.texts))
 
 

@@ -53,8 +53,8 @@ def test_differences_are_drawn_for_the_base_and_for_other_runs(summary, axes):
                                  abs=1e-9)
     assert found["answer (a2)"] == [pairs[-1]["a2"]["difference"]]  # of the base by construction
     assert [label.get_text().split("\n")[0] for label in axes.get_yticklabels()] == [
-        "test, untouched base", "new situations, untouched base", "more steps, untouched base",
-        "test, other"]
+        "test, untouched base", "larger numbers, untouched base",
+        "new situations, untouched base", "more steps, untouched base", "test, other"]
 
 
 def test_no_difference_that_is_so_by_construction_is_drawn(summary, axes):
@@ -62,12 +62,12 @@ def test_no_difference_that_is_so_by_construction_is_drawn(summary, axes):
     figures.plot_differences(summary | {
         "run": "mine", "no_verify_loss": ["mine-no-verify"],
         "others": {"mine-no-verify": other, "mine, gate": other}}, axes)
-    assert [label.get_text().split("\n")[0] for label in axes.get_yticklabels()][3:] == [
+    assert [label.get_text().split("\n")[0] for label in axes.get_yticklabels()][4:] == [
         "test, without VERIFY loss", "test, gate"]
     places = {c.get_label(): [y for _, y in c.lines[0].get_xydata()] for c in axes.containers}
-    assert [round(y) for y in places["result of EXECUTE (a1)"]] == [3]
-    assert [round(y) for y in places["answer (a2)"]] == [4]
-    assert [round(y) for y in places["last number"]] == [0, 1, 2, 4]
+    assert [round(y) for y in places["result of EXECUTE (a1)"]] == [4]
+    assert [round(y) for y in places["answer (a2)"]] == [5]
+    assert [round(y) for y in places["last number"]] == [0, 1, 2, 3, 5]
 
 
 @pytest.mark.parametrize("plot, nothing", [
