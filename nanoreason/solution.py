@@ -201,7 +201,8 @@ def judge(row: Mapping, params: Mapping | None = None, least: float | None = Non
     trace, against, notes = doubts.of_text(row["text"], row["question"], params)
     asks = "|".join(SENTENCES[known]["asks"] for known in SENTENCES)
     against = [*doubts.of_question(row["question"], asks, params), *against]
-    if None not in (sure, least) and sure < least:
+    # What EXECUTE was unsure of no longer counts where VERIFY has found and mended it.
+    if None not in (sure, least) and sure < least and "repaired" not in dict(notes):
         against.append(("unsure", {"p": _rounded(math.exp(sure)),
                                    "least": _rounded(math.exp(least))}))
     failed = isinstance(trace, TraceError)
