@@ -16,7 +16,7 @@ from nanoreason.evaluation import doubts
 from nanoreason.files import parse, read_text
 from nanoreason.paths import RESULTS
 from nanoreason.runs import RunError
-from nanoreason.solution import SENTENCES, solve
+from nanoreason.solution import SENTENCES, judge, solve
 from nanoreason.trace import render_trace
 
 QUESTION = "Mia has 12 apples. She picks 9 more apples. How many apples are there now?"
@@ -83,6 +83,16 @@ def test_what_speaks_against_an_answer_and_what_does_not(trace, against, beside)
     read, found, notes = doubts.of_text(render_trace(trace), PROBLEM.question, OWN)
     assert read == trace and [key for key, _ in notes] == beside
     assert set(against) <= {key for key, _ in found} and bool(found) == bool(against)
+
+
+@pytest.mark.parametrize("trace, unsure", [
+    (TRACE, True), (replace(TRACE, **OBJECTS), True), (replace(FALSE, **OBJECTS), False)])
+def test_doubt_of_execute_is_no_warning_where_verify_has_mended_it(trace, unsure):
+    """It stays one where VERIFY agrees, and where the step that it blames was right."""
+    row = {"question": PROBLEM.question, "text": render_trace(trace),
+           "logprobs": {"execute_min": -2.0, "decisions": [], "answer": -0.1}}
+    assert ("unsure" in dict(judge(row, OWN, -1.0).against)) == unsure
+    assert "unsure" not in dict(judge(row, OWN, -3.0).against)
 
 
 DIGITS = by_columns(TRACE)

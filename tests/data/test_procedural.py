@@ -12,7 +12,7 @@ from nanoreason.arithmetic.expression import is_vietnamese
 from nanoreason.data.errors import inject
 from nanoreason.data.prepare import prepare
 from nanoreason.data.problem import Operand, Step, compute, normalise_question
-from nanoreason.data.procedural import (BASE_SCALE, OOD_STEPS, SCALE, SPLITS, TRAIN_STEPS,
+from nanoreason.data.procedural import (BASE_SCALE, LARGE, OOD_STEPS, SCALE, SPLITS, TRAIN_STEPS,
                                         hash_split, problems)
 from nanoreason.data.stories import load_words
 from nanoreason.data.verify_lines import (KINDS, by_columns, check_line, procedural_trace, slip,
@@ -231,3 +231,12 @@ def test_prepare_writes_checks_by_digits_where_asked():
         before, after = (record["trace"].partition("[VERIFY]")[0] for record in (one, other))
         assert before == after and one["trace"] != other["trace"] and " want " in other["trace"]
         assert {**one, "trace": ""} == {**other, "trace": ""}
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_only_test_999_has_numbers_above_those_that_were_learned(split):
+    largest = [max(max(s.left.value, s.right.value, s.value) for s in problem.steps)
+               for problem in problems(split, 60, 4)]
+    above = sum(value > 2 * SCALE.largest for value in largest)
+    assert above > 20 if split == "test_999" else above == 0
+    assert max(largest) <= 2 * LARGE.largest
