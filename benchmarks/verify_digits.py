@@ -169,27 +169,23 @@ def spent(runs: Sequence[Mapping]) -> list[dict]:
     once, whole = (np.mean([of(run) for run in runs]) for of in (
         lambda run: run["drawn"]["tokens"], lambda run: run["settings"]["test"]["tokens"]))
     found = []
-    for name, tokens, right in (
-            ("EXECUTE alone", once, lambda run: outcomes(run, "test")[:, 0]),
-            ("EXECUTE, the surer of two", 2 * once, surer),
-            ("VERIFY repairs", whole, lambda run: outcomes(run, "test")[:, 1]),
-            ("VERIFY repairs in doubt", whole, lambda run: behind_gate(run, "test")[:, 1])):
-        rows = np.stack([right(run) for run in runs]).astype(float)
-        less = rows - np.stack([outcomes(run, "test")[:, 0] for run in runs])
-        found.append({"way": name, "tokens": tokens, "right": rows.mean(1).tolist(),
-                      "points": 100 * less.mean(), "interval": _interval(less)})
+    for way, tokens, judged in (
+            ("EXECUTE alone", once, lambda run, name: outcomes(run, name)[:, [0, 0]]),
+            ("EXECUTE, the surer of two", 2 * once, lambda run, name: np.column_stack(
+                [outcomes(run, name)[:, 0], surer(run)])),
+            ("VERIFY repairs", whole, outcomes), ("VERIFY repairs in doubt", whole, behind_gate)):
+        points, interval = gain(runs, "test", judged)
+        found.append({"way": way, "tokens": tokens, "points": points, "interval": interval,
+                      "right": [judged(run, "test")[:, 1].mean() for run in runs]})
     return found
 
 
-def _interval(less: np.ndarray) -> list[float]:
-    low, high = crossed_bootstrap(mean, np.stack([less, np.ones_like(less)], axis=-1))
-    return [100 * low, 100 * high]
-
-
 def gain(runs: Sequence[Mapping], name: str, judged=outcomes) -> tuple[float, list[float]]:
-    """Answer less Result, in points, and its 95 % interval over seeds and problems."""
+    """What is right in the end less Result, in points, and its 95 % interval over seeds and
+    problems."""
     less = np.stack([np.diff(judged(run, name))[:, 0] for run in runs]).astype(float)
-    return 100 * less.mean(), _interval(less)
+    low, high = crossed_bootstrap(mean, np.stack([less, np.ones_like(less)], axis=-1))
+    return 100 * less.mean(), [100 * low, 100 * high]
 
 
 def ways_table(result: Mapping) -> Table:

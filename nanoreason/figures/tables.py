@@ -201,7 +201,8 @@ def claims_table(summary: Mapping) -> Table:
     difference, one half for the causal rate; see `judge`.
     """
     claims = []
-    for split, where in zip(SPLITS, ("new problems", "larger numbers", "new situations", "more steps")):
+    for split, where in zip(SPLITS, ("new problems", "larger numbers", "new situations",
+                                     "more steps")):
         # By the last number: the base cannot know the form, and form is no reasoning.
         found = _part(summary, split, "comparison", "lenient")
         score = found and {"value": found["difference"], "interval": found["interval"]}
