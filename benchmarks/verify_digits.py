@@ -5,16 +5,20 @@
 
 `write` trains profile nano in one of CONDITIONS and solves, after it, ASKED problems of `test`,
 as many of dev (for the gate's threshold) and of `test_999`, and half as many with new situations;
-behind GIVEN right EXECUTEs and as many with an error VERIFY alone is written. What the tokens of
-VERIFY could buy in its place is a second EXECUTE of `test`, drawn at TEMPERATURE. `score` counts;
-no text is kept.
+behind GIVEN right EXECUTEs and as many with an error VERIFY alone is written. In LARGER a new
+verification adapter joins the reasoning adapter of `reread`, and a third of its traces have
+numbers up to 999. What the tokens of VERIFY could buy in its place is a second EXECUTE of `test`,
+drawn at TEMPERATURE, or one of CONTROLS: a reasoning adapter alone, from right traces that end
+with EXECUTE, as it is or with its sums by digits. `score` counts; no text is kept.
 """
 from __future__ import annotations
 
 import json
+import random
 import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +28,12 @@ from verify_flags import lines
 
 from nanoreason import paths
 from nanoreason.data import load_problems, teach
+from nanoreason.data.errors import inject
+from nanoreason.data.prepare import prepare
+from nanoreason.data.problem import make_record, write_traces
+from nanoreason.data.procedural import LARGE, TRAIN_STEPS, hash_split, make_problem
+from nanoreason.data.stories import load_words
+from nanoreason.data.verify_lines import plain_steps, procedural_trace, worked
 from nanoreason.environment import describe
 from nanoreason.evaluation import generate_traces
 from nanoreason.evaluation.generate import given_rows, natural_rows
@@ -34,6 +44,7 @@ from nanoreason.files import read_text, to_json, write_json, write_text
 from nanoreason.model.nano import read_recipe
 from nanoreason.params import TrainParams
 from nanoreason.table import Table
+from nanoreason.trace import parse_trace, render_trace
 from nanoreason.training import train
 from nanoreason.training.resume import load_run
 
@@ -42,8 +53,11 @@ ASKED, GIVEN, MAX_NEW, BATCH_TOKENS = 1000, 500, 640, 131_072
 TEMPERATURE = 0.7
 CONDITIONS = {  # what differs from profile nano
     "reread": {}, "switch": {"routing": "switch"}, "rearranged checks": {"checks": "rearranged"},
-    "no right twins": {"right_twins": False},
+    "no right twins": {"right_twins": False}, "one adapter": {"routing": "single"},
 }
+LARGER = "larger numbers for VERIFY"
+CONTROLS = ("EXECUTE without VERIFY", BY_DIGITS := "EXECUTE by digits")
+SOLVED = ("test", "test_999", "test_template")  # by the controls
 SETS = ("dev", "test", "test_999", "test_template", "injected", "clean")
 
 
@@ -60,14 +74,55 @@ def asked() -> dict[str, list[dict]]:
                for setting in ("injected", "clean")}}
 
 
+def larger(count: int, seed: int) -> Iterator[dict]:
+    """Records of known situations with numbers up to 999, one in two with an error."""
+    rng, words = random.Random(f"larger/{seed}"), load_words("en")
+    known = [situation for situation in words.situations if not situation.held_out]
+    while count:
+        problem = make_problem(rng, rng.choice(known), rng.choice(TRAIN_STEPS),
+                               words.names.base + words.names.train, "train", LARGE)
+        if hash_split(problem.question) == "train":
+            trace, count = procedural_trace(problem), count - 1
+            wrong = inject(problem, trace, seed) if count % 2 else None
+            yield make_record(problem, *(wrong or (trace,)))
+
+
+def by_digits(record: dict) -> dict:
+    """The record of a right trace with the sums of its EXECUTE by digits."""
+    trace = parse_trace(record["trace"])
+    return record | {"trace": render_trace(replace(trace, execute=tuple(
+        worked(step.operator, step.left, step.right) for step in plain_steps(trace))))}
+
+
+def parameters(condition: str, seed: int, folder: Path) -> TrainParams:
+    """Of the training of a condition; traces of another making are written into the folder."""
+    name, own = condition.replace(" ", "-"), CONDITIONS.get(condition)
+    file = folder / f"{name}-{seed}.jsonl"
+    if condition in CONTROLS:
+        own = {"phase": "reasoning", "error_share": 0.0}
+    if condition == BY_DIGITS:
+        write_traces(file, map(by_digits, prepare(
+            "procedural", total=24_000, error_share=0.0, seed=seed)))
+        own["data"] = str(file)
+    if condition == LARGER:
+        records = prepare("procedural", total=16_000, seed=seed)
+        write_traces(file, [*records, *larger(8_000, seed)])
+        own = {"phase": "verification", "reasoning_run": f"digits-reread-{seed}",
+               "on_policy_share": 0.0, "data": str(file)}
+    return TrainParams(profile="nano", run=f"digits-{name}-{seed}", seed=seed, **own)
+
+
 def write(folder: Path, condition: str, seed: int) -> None:
     """Train a condition with a seed, and write what the folder lacks of its rows."""
     torch.set_num_threads(1)
     here = folder / f"{condition}-{seed}"
-    run = train(TrainParams(profile="nano", run=f"digits-{condition.replace(' ', '-')}-{seed}",
-                            seed=seed, **CONDITIONS[condition]))
+    run = train(parameters(condition, seed, folder))
     model, tokenizer, _ = load_run(run.name)
     for name, rows in asked().items():
+        if condition in CONTROLS:
+            if name in SOLVED:
+                written(here / f"{name}.json.gz", rows, model.eval(), tokenizer, 0.0, seed, stop=True)
+            continue
         file = here / f"{name}.json.gz"
         if not file.is_file():
             made = list(generate_traces(model.eval(), tokenizer, rows, MAX_NEW, BATCH_TOKENS))
@@ -75,7 +130,9 @@ def write(folder: Path, condition: str, seed: int) -> None:
                 row["tokens"] = len(tokenizer(row["text"]).input_ids)
             here.mkdir(parents=True, exist_ok=True)
             write_text(file, to_json(made))
-    written(here / "drawn.json.gz", asked()["test"], model, tokenizer, TEMPERATURE, seed, stop=True)
+    if condition not in CONTROLS:
+        written(here / "drawn.json.gz", asked()["test"], model, tokenizer, TEMPERATURE, seed,
+                stop=True)
     write_json(here / "environment.json", describe() | {
         "adapters_sha256": run.read_environment()["training"]["adapters_sha256"]})
 
