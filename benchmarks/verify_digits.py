@@ -115,24 +115,26 @@ def parameters(condition: str, seed: int, folder: Path) -> TrainParams:
 def write(folder: Path, condition: str, seed: int) -> None:
     """Train a condition with a seed, and write what the folder lacks of its rows."""
     torch.set_num_threads(1)
-    here = folder / f"{condition}-{seed}"
+    here, rows = folder / f"{condition}-{seed}", asked()
     run = train(parameters(condition, seed, folder))
     model, tokenizer, _ = load_run(run.name)
-    for name, rows in asked().items():
-        if condition in CONTROLS:
-            if name in SOLVED:
-                written(here / f"{name}.json.gz", rows, model.eval(), tokenizer, 0.0, seed, stop=True)
-            continue
-        file = here / f"{name}.json.gz"
-        if not file.is_file():
-            made = list(generate_traces(model.eval(), tokenizer, rows, MAX_NEW, BATCH_TOKENS))
-            for row in made:
-                row["tokens"] = len(tokenizer(row["text"]).input_ids)
-            here.mkdir(parents=True, exist_ok=True)
-            write_text(file, to_json(made))
-    if condition not in CONTROLS:
-        written(here / "drawn.json.gz", asked()["test"], model, tokenizer, TEMPERATURE, seed,
-                stop=True)
+    model.eval()
+    here.mkdir(parents=True, exist_ok=True)
+
+    def execute(name: str, asked: list[dict], temperature: float) -> None:
+        written(here / f"{name}.json.gz", asked, model, tokenizer, temperature, seed, stop=True)
+
+    if condition in CONTROLS:
+        for name in SOLVED:
+            execute(name, rows[name], 0.0)
+    else:
+        for name in rows:
+            if not (file := here / f"{name}.json.gz").is_file():
+                made = list(generate_traces(model, tokenizer, rows[name], MAX_NEW, BATCH_TOKENS))
+                for row in made:
+                    row["tokens"] = len(tokenizer(row["text"]).input_ids)
+                write_text(file, to_json(made))
+        execute("drawn", rows["test"], TEMPERATURE)
     write_json(here / "environment.json", describe() | {
         "adapters_sha256": run.read_environment()["training"]["adapters_sha256"]})
 
@@ -164,11 +166,11 @@ def _digits(values: Iterable[bool]) -> str:
     return "".join(str(int(value)) for value in values)
 
 
-def drawn(here: Path) -> dict:
-    """The EXECUTEs that were drawn for `test`, in order of the problems' ids: whether each is
-    right, how sure the model was, and mean tokens with the VERIFY tag."""
-    rows = {row["problem_id"]: row for row in asked()["test"]}
-    made = sorted(json.loads(read_text(here / "drawn.json.gz")), key=lambda one: one["problem_id"])
+def executed(file: Path, asked: Iterable[Mapping]) -> dict:
+    """The EXECUTEs that a file holds, in order of the problems' ids: whether each is right, how
+    sure the model was, and mean tokens with the VERIFY tag."""
+    rows = {row["problem_id"]: row for row in asked}
+    made = sorted(json.loads(read_text(file)), key=lambda one: one["problem_id"])
     return {"first": _digits(bool(ScoredRow(rows[one["problem_id"]] | {"text": one["text"]}).first)
                              for one in made),
             "surest": [round(one["surest"] or 0.0, 2) for one in made],
@@ -177,17 +179,21 @@ def drawn(here: Path) -> dict:
 
 def score(folder: Path) -> dict:
     """The counts of all that the folder holds."""
-    found = []
-    for condition in CONDITIONS:
+    found, rows = {"runs": [], "controls": []}, asked()
+    for condition in (*CONDITIONS, LARGER, *CONTROLS):
+        alone = condition in CONTROLS
         for here in sorted(folder.glob(f"{condition}-[0-9]")):
-            if (here / "environment.json").is_file():
-                found.append({
-                    "condition": condition, "seed": int(here.name[-1]),
-                    "settings": {name: counted(json.loads(read_text(here / f"{name}.json.gz")))
-                                 for name in SETS},
-                    "drawn": drawn(here),
-                    "environment": json.loads(read_text(here / "environment.json"))})
-    return {"base": read_recipe()["sha256"], "runs": found}
+            if not (here / "environment.json").is_file():
+                continue
+            one = {"condition": condition, "seed": int(here.name[-1]), "settings": {
+                name: executed(here / f"{name}.json.gz", rows[name]) if alone else
+                counted(json.loads(read_text(here / f"{name}.json.gz")))
+                for name in (SOLVED if alone else SETS)}}
+            if not alone:
+                one["drawn"] = executed(here / "drawn.json.gz", rows["test"])
+            found["controls" if alone else "runs"].append(
+                one | {"environment": json.loads(read_text(here / "environment.json"))})
+    return {"base": read_recipe()["sha256"], **found}
 
 
 def outcomes(run: Mapping, name: str) -> np.ndarray:
@@ -220,20 +226,31 @@ def surer(run: Mapping) -> np.ndarray:
         greedy["first"], greedy["surest"], other["first"], other["surest"])])
 
 
-def spent(runs: Sequence[Mapping]) -> list[dict]:
-    """Ways to spend tokens on `test`: right answers, tokens a problem, and what is gained on the
-    greedy EXECUTE, in points with a 95 % interval."""
+def spent(runs: Sequence[Mapping], controls: Sequence[Mapping] = (), name: str = "test"
+          ) -> list[dict]:
+    """Ways to spend tokens on these problems: right answers, tokens a problem, and what is gained
+    on the greedy EXECUTE of the run of the same seed, in points with a 95 % interval."""
     once, whole = (np.mean([of(run) for run in runs]) for of in (
-        lambda run: run["drawn"]["tokens"], lambda run: run["settings"]["test"]["tokens"]))
+        lambda run: run["drawn"]["tokens"], lambda run: run["settings"][name]["tokens"]))
+    ways = [("EXECUTE alone", once, lambda run, name: outcomes(run, name)[:, [0, 0]]),
+            ("VERIFY repairs", whole, outcomes), ("VERIFY repairs in doubt", whole, behind_gate)]
+    if name == "test":
+        ways.insert(1, ("EXECUTE, the surer of two", 2 * once, lambda run, name: np.column_stack(
+            [outcomes(run, name)[:, 0], surer(run)])))
+    ways = [(*way, runs) for way in ways]
+    for condition in CONTROLS:
+        own = {one["seed"]: one["settings"][name] for one in controls
+               if one["condition"] == condition}
+        if own:
+            ways.append((condition, np.mean([one["tokens"] for one in own.values()]),
+                         lambda run, name, own=own: np.column_stack(
+                             [outcomes(run, name)[:, 0], [*map(int, own[run["seed"]]["first"])]]),
+                         [run for run in runs if run["seed"] in own]))
     found = []
-    for way, tokens, judged in (
-            ("EXECUTE alone", once, lambda run, name: outcomes(run, name)[:, [0, 0]]),
-            ("EXECUTE, the surer of two", 2 * once, lambda run, name: np.column_stack(
-                [outcomes(run, name)[:, 0], surer(run)])),
-            ("VERIFY repairs", whole, outcomes), ("VERIFY repairs in doubt", whole, behind_gate)):
-        points, interval = gain(runs, "test", judged)
+    for way, tokens, judged, beside in ways:
+        points, interval = gain(beside, name, judged)
         found.append({"way": way, "tokens": tokens, "points": points, "interval": interval,
-                      "right": [judged(run, "test")[:, 1].mean() for run in runs]})
+                      "right": [judged(run, name)[:, 1].mean() for run in beside]})
     return found
 
 
@@ -252,13 +269,35 @@ def ways_table(result: Mapping) -> Table:
         (one["way"], f"{one['tokens']:.0f}", f"{100 * np.mean(one['right']):.1f} %",
          " ".join(f"{100 * right:.1f}" for right in one["right"]),
          "{:+.1f} [{:+.1f} to {:+.1f}]".format(one["points"], *one["interval"]))
-        for one in spent(runs)])
+        for one in spent(runs, result["controls"])])
+
+
+def parts_table(result: Mapping) -> Table:
+    """A row a condition, of one seed: what comes of profile nano where one part differs."""
+    rows = []
+    for run in result["runs"]:
+        if run["seed"] == 0:
+            given = np.concatenate([outcomes(run, part) for part in ("injected", "clean")])
+            found = {key: sum(run["settings"][part][key] for part in ("injected", "clean"))
+                     for key in ("objected_wrong", "objected_right", "mended")}
+            first, told = given[:, 0].sum(), found["objected_wrong"]
+            rows.append((
+                run["condition"], *(_share(column.sum(), len(column))
+                                    for column in outcomes(run, "test").T),
+                *("{:+.1f} [{:+.1f} to {:+.1f}]".format(value, *interval)
+                  for value, interval in (gain([run], "test"), gain([run], "test", behind_gate),
+                                          gain([run], "test_999"))),
+                _share(told, len(given) - first), _share(first - found["objected_right"], first),
+                _share(found["mended"], told)))
+    return Table("", ("condition", "a1 ↑", "a2 ↑", "gain ↑", "gain, gate ↑", "gain to 999 ↑",
+                      "recall, given ↑", "specificity, given ↑", "repaired of those found, given ↑"),
+                 tuple(rows))
 
 
 def table(result: Mapping) -> Table:
-    """A row a run and setting; `injected` and `clean` in one."""
+    """A row a run of profile nano and setting; `injected` and `clean` in one."""
     rows = []
-    for run in result["runs"]:
+    for run in (run for run in result["runs"] if run["condition"] == "reread"):
         for name in ("test", "test_999", "test_template", "given"):
             parts = ("injected", "clean") if name == "given" else (name,)
             both = np.concatenate([outcomes(run, part) for part in parts])
@@ -270,13 +309,13 @@ def table(result: Mapping) -> Table:
             wrong, told = len(both) - first, found["objected_wrong"]
             tokens = np.mean([run["settings"][part]["tokens"] for part in parts])
             rows.append((
-                run["condition"], str(run["seed"]), name, _share(first, len(both)),
+                str(run["seed"]), name, _share(first, len(both)),
                 _share(second, len(both)),
                 "" if name == "given" else _share(behind_gate(run, name)[:, 1].sum(), len(both)),
                 f"{sum((both == (0, 1)).all(1))} / {sum((both == (1, 0)).all(1))}",
                 _share(told, wrong), _share(first - found["objected_right"], first),
                 _share(found["mended"], told), f"{tokens:.0f}"))
-    return Table("", ("condition", "seed", "problems", "a1 ↑", "a2 ↑", "a2, gate ↑",
+    return Table("", ("seed", "problems", "a1 ↑", "a2 ↑", "a2, gate ↑",
                       "repaired / spoiled", "recall ↑", "specificity ↑",
                       "repaired of those found ↑", "tokens ↓"),
                  tuple(rows))
