@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-SECONDS = 5.0  # between two lines of progress, where it is no bar
+SECONDS, LONGEST = 5.0, 60.0  # between two lines of progress, where it is no bar
 TOKEN = "HF_TOKEN"
 COLAB, INPUT = Path("/content"), Path("/kaggle/input")  # of Colab; what is attached to Kaggle
 STORES = {"google.colab.userdata": lambda store: store.get,
@@ -43,7 +43,11 @@ class AbsentError(Told, FileNotFoundError):
 
 
 class _Lines(tqdm):
-    """Progress as whole lines, at most one every SECONDS; nothing where it is over sooner."""
+    """Progress as whole lines; nothing where it is over within SECONDS.
+
+    At most one every SECONDS, and the longer it takes the fewer, down to one in LONGEST seconds:
+    what takes an hour leaves about a hundred lines in a notebook.
+    """
 
     def __init__(self, *args, **options):
         form = "{desc}: {n_fmt}/{total_fmt} {unit}s, {elapsed} gone, {remaining} left{postfix}"
@@ -54,6 +58,11 @@ class _Lines(tqdm):
     def status_printer(file):
         """A line a status, in place of one line that is written over."""
         return lambda status: status.strip() and print(status, file=file, flush=True)
+
+    def display(self, *args, **options):
+        """A line, and how long the next one waits: a tenth of the time that is gone."""
+        self.mininterval = max(SECONDS, min(LONGEST, self.format_dict["elapsed"] / 10))
+        return super().display(*args, **options)
 
     def close(self):
         """The last line, where there were others; without tqdm's own way to leave a bar."""

@@ -9,9 +9,9 @@
 
 Each code cell keeps, as `executed_sha256` in its metadata, the hash of the source that gave
 its outputs. A test compares it with the source that stands there, so a cell that is edited
-and not executed again fails. Pictures are kept with 256 colours. Execute on a clean commit
-with TQDM_DISABLE=1 and PYTHONWARNINGS=ignore: bars and warnings belong to the machine, not
-to the result.
+and not executed again fails. Pictures are kept with 256 colours, lines of progress are not
+kept. Execute on a clean commit with PYTHONWARNINGS=ignore: progress and warnings belong to the
+machine, not to the result.
 """
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ from nanoreason import paths
 from nanoreason.figures.plots import few_colours
 
 MARK = "executed_sha256"
+PROGRESS = re.compile(r"^.+: \d+/\d+ \w+s, [\d:]+ gone, [\d:?]+ left.*\n?", re.MULTILINE)
 PLACE = re.compile(r"(?<![\w./:])/(?:home|root|tmp|usr|opt|work|mnt|var)/\w+")
 
 
@@ -83,7 +84,8 @@ def keep_outputs(executed: Path) -> Path:
 
 
 def _joined(outputs: list) -> list:
-    """The outputs with pieces of one stream that follow each other put together."""
+    """The outputs with pieces of one stream that follow each other put together, without lines
+    of progress."""
     joined: list = []
     for output in outputs:
         last = joined[-1] if joined else None
@@ -92,7 +94,10 @@ def _joined(outputs: list) -> list:
             last.text += output.text
         else:
             joined.append(output)
-    return joined
+    for output in joined:
+        if output.output_type == "stream":
+            output.text = PROGRESS.sub("", output.text)
+    return [output for output in joined if output.get("text") != ""]
 
 
 def main(arguments: list[str]) -> int:

@@ -136,18 +136,16 @@ def cost_table(costs: dict) -> str:
 def cost_sentence(costs: dict) -> str:
     """Time and memory of study and tests, with the machine they were measured on.
 
-    costs: study (what `cost` returned), install_seconds, test_seconds. A study with
-    `beside_other_work` ran on one thread of a busy machine.
+    costs: study (what `cost` returned), install_seconds, test_seconds.
     """
     study = costs["study"]
-    how = ", the study on one thread beside other work" * study.get("beside_other_work", False)
     minutes = study["total_seconds"] / 60
     with_set_up = minutes + costs["install_seconds"] / 60
     return (f"`make study` takes {minutes:.1f} minutes, {with_set_up:.1f} with the installation; "
             f"its largest process holds {study['peak_memory_bytes'] / 2**30:.1f} GiB. `make test` "
             f"takes {costs['test_seconds'] / 60:.1f} minutes after the installation. Measured on "
             f"{study['hardware']['cores']} cores of a shared machine "
-            f"({study['hardware']['cpu']}){how}, commit {study['commit'][:10]}.")
+            f"({study['hardware']['cpu']}), commit {study['commit'][:10]}.")
 
 
 def describe_outputs(run: str, executed: list[Path]) -> str:

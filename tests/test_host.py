@@ -36,6 +36,20 @@ def test_no_more_lines_than_one_every_few_seconds(monkeypatch, capsys):
     assert capsys.readouterr().out == ""  # over before the first
 
 
+@pytest.mark.parametrize("minutes, most", [(1, 12), (12, 45), (60, 90)])
+def test_what_takes_longer_is_told_of_less_often(monkeypatch, capsys, minutes, most):
+    monkeypatch.delenv("TQDM_DISABLE", raising=False)
+    bar = host.progress(total=60 * minutes, desc="long", unit="step", miniters=1)
+    began, gone = bar.start_t, 0
+    bar._time = lambda: began + gone
+    for gone in range(1, 60 * minutes + 1):
+        bar.update(1)
+    bar.close()
+    steps = [int(line.split("/")[0].split()[-1]) for line in capsys.readouterr().out.splitlines()]
+    assert 5 < len(steps) <= most and steps[-1] == 60 * minutes
+    assert max(b - a for a, b in zip(steps, steps[1:])) <= 62
+
+
 def test_one_question_has_no_progress(at_once, capsys):
     with host.progress(total=1, desc="generation", unit="trace", miniters=1) as bar:
         bar.update(1)

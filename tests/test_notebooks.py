@@ -23,7 +23,7 @@ from matplotlib import pyplot
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 from papermill.cli import papermill as papermill_command
 
-from nanoreason import paths
+from nanoreason import host, paths
 from nanoreason.files import read_text
 from nanoreason.params.validation import KINDS, ParameterError
 from nanoreason.stages import SPLITS
@@ -113,6 +113,19 @@ def test_kept_outputs_carry_the_hash_of_their_source(kept):
     assert len(cell.outputs) == 1 and not_executed(book) == []
     cell.source = "print(2)"
     assert not_executed(book) == ["one"]
+
+
+def test_lines_of_progress_are_not_kept(kept, capsys, monkeypatch):
+    monkeypatch.setattr(host, "SECONDS", 0.0)
+    monkeypatch.delenv("TQDM_DISABLE", raising=False)
+    with host.progress(total=1300, desc="tuning", unit="step", miniters=1) as bar:
+        bar.update(1299)
+        bar.set_postfix(loss="0.5", refresh=True)
+    lines = capsys.readouterr().out
+    assert lines.count("tuning: ") >= 2
+    text = "".join(output.text for output in nbformat.read(
+        keep_outputs(kept(text=[*lines.splitlines(True), "run: 3/4 steps\n"])), 4).cells[0].outputs)
+    assert text == "run: 3/4 steps\n"
 
 
 @pytest.mark.parametrize("made, sentence", [
