@@ -55,7 +55,9 @@ CONDITIONS = {  # what differs from profile nano
     "reread": {}, "switch": {"routing": "switch"}, "rearranged checks": {"checks": "rearranged"},
     "no right twins": {"right_twins": False}, "one adapter": {"routing": "single"},
 }
-LARGER = "larger numbers for VERIFY"
+# Traces of VERIFY's own training, and how many of them have numbers up to 999.
+LARGER = {"larger numbers for VERIFY": (24_000, 8_000),
+          "more of them, larger ones too": (36_000, 12_000)}
 CONTROLS = ("EXECUTE without VERIFY", BY_DIGITS := "EXECUTE by digits")
 SOLVED = ("test", "test_999", "test_template")  # by the controls
 SETS = ("dev", "test", "test_999", "test_template", "injected", "clean")
@@ -104,11 +106,12 @@ def parameters(condition: str, seed: int, folder: Path) -> TrainParams:
         write_traces(file, map(by_digits, prepare(
             "procedural", total=24_000, error_share=0.0, seed=seed)))
         own["data"] = str(file)
-    if condition == LARGER:
-        records = prepare("procedural", total=16_000, seed=seed)
-        write_traces(file, [*records, *larger(8_000, seed)])
+    if condition in LARGER:
+        count, large = LARGER[condition]
+        records = prepare("procedural", total=count - large, seed=seed)
+        write_traces(file, [*records, *larger(large, seed)])
         own = {"phase": "verification", "reasoning_run": f"digits-reread-{seed}",
-               "on_policy_share": 0.0, "data": str(file)}
+               "on_policy_share": 0.0, "traces": count, "data": str(file)}
     return TrainParams(profile="nano", run=f"digits-{name}-{seed}", seed=seed, **own)
 
 
@@ -180,7 +183,7 @@ def executed(file: Path, asked: Iterable[Mapping]) -> dict:
 def score(folder: Path) -> dict:
     """The counts of all that the folder holds."""
     found, rows = {"runs": [], "controls": []}, asked()
-    for condition in (*CONDITIONS, LARGER, *CONTROLS):
+    for condition in (*CONDITIONS, *LARGER, *CONTROLS):
         alone = condition in CONTROLS
         for here in sorted(folder.glob(f"{condition}-[0-9]")):
             if not (here / "environment.json").is_file():
