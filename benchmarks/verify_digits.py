@@ -9,7 +9,8 @@ behind GIVEN right EXECUTEs and as many with an error VERIFY alone is written. I
 verification adapter joins the reasoning adapter of `reread`, and a third of its traces have
 numbers up to 999. What the tokens of VERIFY could buy in its place is a second EXECUTE of `test`,
 drawn at TEMPERATURE, or one of CONTROLS: a reasoning adapter alone, from right traces that end
-with EXECUTE, as it is or with its sums by digits. `score` counts; no text is kept.
+with EXECUTE, as it is or with its sums by digits, or from solutions in prose without stages.
+`score` counts; no text is kept.
 """
 from __future__ import annotations
 
@@ -54,11 +55,12 @@ TEMPERATURE = 0.7
 CONDITIONS = {  # what differs from profile nano
     "reread": {}, "switch": {"routing": "switch"}, "rearranged checks": {"checks": "rearranged"},
     "no right twins": {"right_twins": False}, "one adapter": {"routing": "single"},
+    "mean over tokens": {"normalise": "token"},
 }
 # Traces of VERIFY's own training, and how many of them have numbers up to 999.
 LARGER = {"larger numbers for VERIFY": (24_000, 8_000),
           "more of them, larger ones too": (36_000, 12_000)}
-CONTROLS = ("EXECUTE without VERIFY", BY_DIGITS := "EXECUTE by digits")
+CONTROLS = ("EXECUTE without VERIFY", BY_DIGITS := "EXECUTE by digits", PROSE := "no stages")
 SOLVED = ("test", "test_999", "test_template")  # by the controls
 SETS = ("dev", "test", "test_999", "test_template", "injected", "clean")
 
@@ -101,7 +103,8 @@ def parameters(condition: str, seed: int, folder: Path) -> TrainParams:
     name, own = condition.replace(" ", "-"), CONDITIONS.get(condition)
     file = folder / f"{name}-{seed}.jsonl"
     if condition in CONTROLS:
-        own = {"phase": "reasoning", "error_share": 0.0}
+        own = {"error_share": 0.0} | ({"form": "free"} if condition == PROSE else
+                                      {"phase": "reasoning"})
     if condition == BY_DIGITS:
         write_traces(file, map(by_digits, prepare(
             "procedural", total=24_000, error_share=0.0, seed=seed)))
@@ -169,13 +172,16 @@ def _digits(values: Iterable[bool]) -> str:
     return "".join(str(int(value)) for value in values)
 
 
-def executed(file: Path, asked: Iterable[Mapping]) -> dict:
+def executed(file: Path, asked: Iterable[Mapping], of: str = "first") -> dict:
     """The EXECUTEs that a file holds, in order of the problems' ids: whether each is right, how
-    sure the model was, and mean tokens with the VERIFY tag."""
+    sure the model was, and mean tokens with the VERIFY tag.
+
+    of: "first", or "lenient" for the last number of a text without stages.
+    """
     rows = {row["problem_id"]: row for row in asked}
     made = sorted(json.loads(read_text(file)), key=lambda one: one["problem_id"])
-    return {"first": _digits(bool(ScoredRow(rows[one["problem_id"]] | {"text": one["text"]}).first)
-                             for one in made),
+    scored = (ScoredRow(rows[one["problem_id"]] | {"text": one["text"]}) for one in made)
+    return {"first": _digits(bool(getattr(row, of)) for row in scored),
             "surest": [round(one["surest"] or 0.0, 2) for one in made],
             "tokens": round(sum(one["until_verify"] for one in made) / len(made), 1)}
 
@@ -189,7 +195,8 @@ def score(folder: Path) -> dict:
             if not (here / "environment.json").is_file():
                 continue
             one = {"condition": condition, "seed": int(here.name[-1]), "settings": {
-                name: executed(here / f"{name}.json.gz", rows[name]) if alone else
+                name: executed(here / f"{name}.json.gz", rows[name],
+                               "lenient" if condition == PROSE else "first") if alone else
                 counted(json.loads(read_text(here / f"{name}.json.gz")))
                 for name in (SOLVED if alone else SETS)}}
             if not alone:
