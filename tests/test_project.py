@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tomllib
 import zipfile
+from graphlib import TopologicalSorter
 
 import nbformat
 import pytest
@@ -153,6 +154,20 @@ def test_module_raises_errors_that_a_notebook_tells_in_a_sentence(path):
             assert ast.unparse(node.exc.func) not in (
                 "ValueError", "KeyError", "OSError", "FileNotFoundError", "ConnectionError"), \
                 f"{path.name}:{node.lineno}"
+
+
+def test_modules_import_no_deeper_than_ten_and_in_no_circle():
+    """Imports inside functions counted; a circle raises `CycleError`."""
+    names = {".".join(path.relative_to(ROOT).with_suffix("").parts): path
+             for path in MODULES if path.stem != "__init__"}
+    needs = {name: {found for node in ast.walk(ast.parse(path.read_text()))
+                    if isinstance(node, ast.ImportFrom)
+                    for found in (node.module, *(f"{node.module}.{a.name}" for a in node.names))
+                    if found in names and found != name} for name, path in names.items()}
+    depth: dict[str, int] = {}
+    for name in TopologicalSorter(needs).static_order():
+        depth[name] = 1 + max((depth[other] for other in needs[name]), default=0)
+    assert 5 < max(depth.values()) <= 10, sorted(depth, key=depth.get)[-3:]
 
 
 # -- the wheel
