@@ -292,8 +292,8 @@ def parts_table(result: Mapping) -> Table:
                      for key in ("objected_wrong", "objected_right", "mended")}
             first, told = given[:, 0].sum(), found["objected_wrong"]
             rows.append((
-                run["condition"], *(_share(column.sum(), len(column))
-                                    for column in outcomes(run, "test").T),
+                run["condition"].replace("reread", "profile nano"),
+                *(_share(column.sum(), len(column)) for column in outcomes(run, "test").T),
                 *("{:+.1f} [{:+.1f} to {:+.1f}]".format(value, *interval)
                   for value, interval in (gain([run], "test"), gain([run], "test", behind_gate),
                                           gain([run], "test_999"))),

@@ -260,6 +260,7 @@ SECTIONS: Mapping[str, Callable[[], str]] = {
     "ledger": lambda: ledger("ledger"), "ledger-given": lambda: ledger("ledger_given"),
     "ledger-beside": lambda: ledger("ledger_beside"), "equations": lambda: ledger("equations"),
     "verify-digits": lambda: verify_digits.table(read_json("verify-digits.json")).markdown(False),
+    "parts": lambda: verify_digits.parts_table(read_json("verify-digits.json")).markdown(False),
     "ways": lambda: verify_digits.ways_table(read_json("verify-digits.json")).markdown(False),
     "equal-tokens": lambda: equal_tokens.table(read_json("equal-tokens.json")).markdown(False),
     "gate": gate, "sureness": sureness, "solving": solving, "alone": alone,

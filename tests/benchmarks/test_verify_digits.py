@@ -1,14 +1,22 @@
 """What the benchmark of VERIFY by digits counts, on rows and outcomes made by hand."""
 from __future__ import annotations
 
+import gzip
+import json
 import random
+import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import verify_digits
 from synthetic import make_rows
 
+from nanoreason.data.prepare import prepare
+from nanoreason.data.procedural import SCALE, hash_split
+from nanoreason.data.verify_lines import stated
 from nanoreason.evaluation import self_verification
+from nanoreason.trace import parse_trace
 
 
 def made(dev, test):
@@ -58,6 +66,49 @@ def test_what_else_the_tokens_could_buy():
     assert [one["tokens"] for one in ways.values()] == [10, 20, 20, 20]
     assert ways["VERIFY repairs"]["points"] == 25
     assert ways["EXECUTE, the surer of two"]["points"] == 0
+
+
+def test_a_control_is_compared_with_the_run_of_its_own_seed():
+    test = "0011", "0111", [-1.0] * 4
+    runs = [made(test, test) | {"seed": seed} for seed in (0, 1)]
+    for run in runs:
+        run["settings"]["test"]["tokens"] = 20
+        run["drawn"] = {"first": "0011", "tokens": 10, "surest": [-2.0] * 4}
+    control = {"condition": verify_digits.BY_DIGITS, "seed": 1, "settings": {
+        "test": {"first": "1111", "tokens": 15}}}
+    found = {one["way"]: one for one in verify_digits.spent(runs, [control])}
+    assert verify_digits.BY_DIGITS not in {one["way"] for one in verify_digits.spent(runs)}
+    found = found[verify_digits.BY_DIGITS]
+    assert (found["tokens"], found["right"], found["points"]) == (15, [1.0], 50)
+
+
+def test_larger_numbers_are_of_the_train_part_and_half_of_them_have_an_error():
+    records = list(verify_digits.larger(40, 3))
+    assert records == list(verify_digits.larger(40, 3)) != list(verify_digits.larger(40, 4))
+    assert all(hash_split(record["question"]) == "train" for record in records)
+    assert 15 <= sum(record["planted"] is not None for record in records) <= 20
+    numbers = [int(n) for record in records for n in re.findall(r"\d+", record["question"])]
+    assert max(numbers) > 2 * SCALE.largest
+
+
+def test_execute_by_digits_is_the_same_solution():
+    for record in prepare("procedural", total=20, error_share=0.0, seed=2):
+        digits = verify_digits.by_digits(record)
+        plain, trace = (parse_trace(one["trace"]) for one in (record, digits))
+        assert [line.rpartition(";")[2] for line in trace.execute] == list(plain.execute)
+        assert all(stated(line)[0] for line in trace.execute)
+        assert replace(trace, execute=plain.execute) == plain
+
+
+def test_prose_is_scored_by_its_last_number(tmp_path):
+    row = {"problem_id": "p", "setting": "natural", "language": "en", "gold": "7",
+           "question": "What is 3 + 4?"}
+    made = [{"problem_id": "p", "text": "3 + 4 = 7. The answer is 7.", "surest": None,
+             "until_verify": 12}]
+    (tmp_path / "test.json.gz").write_bytes(gzip.compress(json.dumps(made).encode()))
+    for of, right in (("lenient", "1"), ("first", "0")):
+        found = verify_digits.executed(tmp_path / "test.json.gz", [row], of)
+        assert found == {"first": right, "surest": [0.0], "tokens": 12}
 
 
 @pytest.mark.parametrize("seed", range(3))
