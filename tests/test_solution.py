@@ -70,6 +70,8 @@ OBJECTS = {"verdict": 3, "checks": TRACE.checks[:3], "repairs": (LAST,), "answer
      ["repaired_sums", "objection"], []),
     (replace(TRACE, **OBJECTS | {"verdict": 2, "checks": TRACE.checks[:2], "repairs": (
         TRACE.execute[1], LAST)}), [], ["kept"]),
+    (replace(FALSE, **OBJECTS | {"repairs": (LAST, "1 + 1 = 2")}),
+     ["steps_off_plan", "objection"], []),
     (replace(TRACE, execute=TRACE.execute[:2], result="9001", answer="9001"),
      ["steps_off_plan", "result_off_execute"], []),
     (replace(TRACE, understand=(f"{TRACE.understand[0]}; 777 more", *TRACE.understand[1:])),
