@@ -11,8 +11,9 @@
 Reasoning lies at the top, where PEFT and transformers look for an adapter; the base in a folder of
 its own, to be loaded and shared alone. Its weights are what the 4 bits of a run stand for, so that
 no 4-bit library is needed.
-Without this package nothing routes; the card shows that the verification adapter goes on with
-the keys and values that the reasoning adapter has left, which is the same function.
+Without this package nothing routes; the card shows how the verification adapter goes on where
+the reasoning adapter stops, as the run's `routing` has it: it reads all anew (`reread`), or takes
+the keys and values that the other one has left.
 
 Left out on purpose: GGUF and other formats (a merged model can be converted).
 """

@@ -128,7 +128,12 @@ class Solution:
                           "", repr(self.view)])
 
     def save(self, path: str | Path) -> Path:
-        """Write it as an HTML page of its own, which loads nothing; the page's path."""
+        """Write it as an HTML page of its own, which loads nothing; the page's path.
+
+        Folders are made. Raises ValueError where the path is a folder or no path.
+        """
+        if not isinstance(path, (str, Path)) or Path(path).is_dir():
+            raise GivenError(f"path is {path!r}; give the name of a file, such as answer.html")
         write_text(Path(path), page(self.question[:80], self.html(), self.language))
         return Path(path)
 
@@ -139,18 +144,20 @@ def solve(question: str, run: str = "nano-reference", *, base: str | None = None
     """A question answered by a run's adapters, or by a base alone; see `Solution`.
 
     base: "nano", a folder or a name of the hub: that model without adapters, asked for the four
-    stages by a prompt, as in notebook 03 (see `prompt_of`). samples: more than one are drawn at a temperature of
-    0.7, and the answer that most of them have is taken, the first of equal ones. language: "en"
-    or "vi", of what is said beside the answer; None: that of the question.
+    stages by a prompt, as in notebook 03 (see `prompt_of`). samples: more than one are drawn at
+    a temperature of 0.7, from `seed`, and the answer that most of them have is taken, the first
+    of equal ones. language: "en" or "vi", of what is said beside the answer; None: that of the
+    question. max_new_tokens: of a text, all stages together.
 
     Raises ValueError for a question or a number that is none, and RunError, with the runs that
     there are, for an unknown run.
     """
     if not isinstance(question, str) or not question.strip():
         raise GivenError(f"question is {question!r}; give the text of a word problem")
-    for name, value in (("samples", samples), ("max_new_tokens", max_new_tokens)):
-        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MOST:
-            raise GivenError(f"{name} is {value!r}; give a whole number, 1 to {MOST}")
+    for name, value, least, most in (("samples", samples, 1, MOST), ("seed", seed, 0, 2**32 - 1),
+                                     ("max_new_tokens", max_new_tokens, 1, MOST)):
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+            raise GivenError(f"{name} is {value!r}; give a whole number, {least} to {most}")
     if language not in (None, *SENTENCES):
         raise GivenError(f"language is {language!r}; give {' or '.join(SENTENCES)}, or None for "
                          "that of the question")

@@ -70,6 +70,8 @@ OBJECTS = {"verdict": 3, "checks": TRACE.checks[:3], "repairs": (LAST,), "answer
      ["repaired_sums", "objection"], []),
     (replace(TRACE, **OBJECTS | {"verdict": 2, "checks": TRACE.checks[:2], "repairs": (
         TRACE.execute[1], LAST)}), [], ["kept"]),
+    (replace(FALSE, **OBJECTS | {"repairs": (LAST, "1 + 1 = 2")}),
+     ["steps_off_plan", "objection"], []),
     (replace(TRACE, execute=TRACE.execute[:2], result="9001", answer="9001"),
      ["steps_off_plan", "result_off_execute"], []),
     (replace(TRACE, understand=(f"{TRACE.understand[0]}; 777 more", *TRACE.understand[1:])),
@@ -153,6 +155,9 @@ def test_the_readmes_question_is_answered_without_a_warning(tmp_path):
     page = one.save(tmp_path / "x.html").read_text(encoding="utf-8")
     assert one._repr_html_() in page and "default-src" in page and "[EXECUTE]" in page
     assert not {"<script", "src=", "href=", "url("} & set(page.split())
+    for no_file in (tmp_path, None):
+        with pytest.raises(ValueError, match="^path is .*; give the name of a file"):
+            one.save(no_file)
     again = solve(QUESTION, language="vi")
     assert again.text == one.text and (again.verdict, again.language) == ("đúng", "vi")
 
@@ -200,7 +205,9 @@ def test_a_base_is_asked_by_the_prompt_that_was_chosen_for_it_on_dev(workspace):
 @pytest.mark.parametrize("given, sentence", [
     ({"question": " "}, "question is ' '"), ({"samples": 0}, "samples is 0"),
     ({"samples": True}, "samples is True"),
-    ({"max_new_tokens": 0}, "max_new_tokens is 0"), ({"max_new_tokens": 5000}, "1 to 4096"), ({"language": "fr"}, "language is 'fr'")])
+    ({"max_new_tokens": 0}, "max_new_tokens is 0"), ({"max_new_tokens": 5000}, "1 to 4096"),
+    ({"seed": "5"}, "seed is '5'; give a whole number, 0 to"),
+    ({"language": "fr"}, "language is 'fr'")])
 def test_wrong_values_are_refused(given, sentence):
     with pytest.raises(ValueError, match=sentence):
         nanoreason.solve(**{"question": QUESTION} | given)

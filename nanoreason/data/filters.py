@@ -31,7 +31,7 @@ from nanoreason.arithmetic.answers import same_answer
 from nanoreason.arithmetic.equations import read_equations
 from nanoreason.arithmetic.expression import value_or_none
 from nanoreason.data.problem import Problem, Rejection
-from nanoreason.data.verify_lines import repaired
+from nanoreason.data.verify_lines import CorruptionError, repaired
 from nanoreason.graph.builder import execute_graph
 from nanoreason.trace import Trace, TraceError, parse_trace
 
@@ -112,7 +112,11 @@ def _mathematics(problem: Problem, trace: Trace) -> Iterator[tuple[str, str, str
 def consistency(problem: Problem, trace: Trace, drop_ambiguous: bool = False
                 ) -> Iterator[tuple[str, str, str]]:
     """The faults of the third layer; they need no gold answer."""
-    right = repaired(trace)
+    try:
+        right = repaired(trace)
+    except CorruptionError as error:
+        yield "consistency/steps_off_plan", "VERIFY", str(error)
+        return
     if len(right.execute) != len(right.plan):
         place, once = ("EXECUTE", "") if trace is right else ("VERIFY", " once repaired,")
         yield ("consistency/steps_off_plan", place,

@@ -231,8 +231,8 @@ def _published(source: str, part: str, revision: str | None) -> tuple[Iterable[I
     except Exception as error:  # datasets and the hub client share no base class
         raise AbsentError(
             f"{source} (revision {revision or 'main'}) cannot be read from where it is "
-            f"published: {type(error).__name__}: {error}. Without a network give path= a "
-            "local file or folder in the same layout") from error
+            f"published: {type(error).__name__}: {error}. Without a network give a "
+            "local file or folder in the same layout as -p data_path, from Python as path=") from error
 
 
 def _from_hub(source: str, part: str, revision: str | None) -> tuple[Iterable[Item], str]:

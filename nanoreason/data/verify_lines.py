@@ -35,6 +35,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import zip_longest
 
 from nanoreason.arithmetic.equations import read_equations
 from nanoreason.arithmetic.expression import (ArithmeticTextError, Binary, Node, Number, evaluate,
@@ -129,9 +130,8 @@ def digit_facts(sign: str, left: int, right: int) -> str | None:
 def digit_flags(left: str, right: str) -> str:
     """Digit beside digit, units first, and of each two whether they are the same (y) or not
     (n); `-` for a missing one: `102` and `112` give `22y 01n 11y`."""
-    width = max(len(left), len(right))
-    return " ".join(f"{a}{b}{'y' if a == b else 'n'}" for a, b in zip(
-        left[::-1].ljust(width, "-"), right[::-1].ljust(width, "-")))
+    return " ".join(f"{a or '-'}{b or '-'}{'y' if a == b else 'n'}"
+                    for a, b in zip_longest(left[::-1], right[::-1]))
 
 
 def worked(sign: str, left: Operand, right: Operand) -> str:
@@ -158,11 +158,14 @@ def column_check(step: Step, found: Fraction) -> str:
 
 def by_columns(trace: Trace) -> Trace:
     """A trace of plain steps with its VERIFY by digits, the repairs too; others as they are."""
+    checked = trace.execute[:len(trace.checks)]
     try:
         steps = plain_steps(repaired(trace))
-        found = [evaluate(line.rsplit(" = ", 1)[1]) for line in trace.execute]
+        found = [evaluate(said.right) for line in checked for said in read_equations(line)[-1:]]
     except (CorruptionError, ArithmeticTextError):
         return trace
+    if len(found) < len(checked) or len(checked) < (trace.verdict or 0):
+        return trace  # a line without a value, or none where one is blamed
     repairs = () if trace.verdict is None else tuple(
         worked(step.operator, step.left, step.right) for step in steps[trace.verdict - 1:])
     return replace(trace, repairs=repairs, checks=tuple(
@@ -186,8 +189,9 @@ def stated(line: str) -> tuple[bool | None, str]:
     if not all(equation.holds for equation in equations):
         return False, "false equation"
     by_digits, told = _WORKED.search(line), _COMPARED.search(line)
-    if by_digits and by_digits["left"].isdigit() and by_digits["right"].isdigit():
-        facts = digit_facts(by_digits["sign"], int(by_digits["left"]), int(by_digits["right"]))
+    sides = [value_or_none(by_digits[side]) for side in ("left", "right")] if by_digits else [None]
+    if all(side is not None and side.denominator == 1 for side in sides):
+        facts = digit_facts(by_digits["sign"], *map(int, sides))
         if by_digits["again"] != by_digits["head"] or facts not in (None, by_digits["facts"]):
             return False, f"not the digits of {by_digits['head']}"
     if told:
@@ -202,13 +206,15 @@ def stated(line: str) -> tuple[bool | None, str]:
 
 def repaired(trace: Trace) -> Trace:
     """What a blamed trace comes to once its repairs stand in EXECUTE, those by digits as plain
-    sums."""
+    sums. Raises `CorruptionError` where that is more steps than PLAN has."""
     if trace.verdict is None:
         return trace
     plain = (_WORKED.fullmatch(line) for line in trace.repairs)
     lines = [found["plain"] if found else line for found, line in zip(plain, trace.repairs)]
-    return replace(trace, execute=(*trace.execute[:trace.verdict - 1], *lines),
-                   result=trace.answer, verdict=None, repairs=())
+    lines = [*trace.execute[:trace.verdict - 1], *lines]
+    if len(lines) > len(trace.plan):
+        raise CorruptionError(f"{len(lines)} lines once repaired for {len(trace.plan)} steps of PLAN")
+    return replace(trace, execute=tuple(lines), result=trace.answer, verdict=None, repairs=())
 
 
 def plain_steps(trace: Trace) -> list[Step]:

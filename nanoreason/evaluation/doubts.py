@@ -32,7 +32,7 @@ from nanoreason.data.filters import consistency
 from nanoreason.data.problem import Problem
 from nanoreason.data.procedural import SCALE, TRAIN_STEPS
 from nanoreason.data.stories import load_words, sentences
-from nanoreason.data.verify_lines import repaired, stated
+from nanoreason.data.verify_lines import CorruptionError, repaired, stated
 from nanoreason.evaluation.ledger import read_lines
 from nanoreason.evaluation.rows import ScoredRow
 from nanoreason.graph.builder import dead_steps, execute_graph
@@ -128,7 +128,10 @@ def of_text(text: str, question: str, params: Mapping | None = None
         trace = parse_trace(text)
     except TraceError as error:
         return error, [("no_trace", {"what": str(error)})], []
-    against, notes = list(_unsound(trace, question)), []
+    try:
+        against, notes = list(_unsound(trace, question)), []
+    except CorruptionError:  # the repairs go on behind PLAN
+        against, notes = [("steps_off_plan", {})], []
     changed = read_answer(trace.answer) != read_answer(trace.result) or (
         read_answer(trace.answer) is None and trace.answer != trace.result)
     if of_own_problems(params) and len(trace.plan) > max(TRAIN_STEPS):

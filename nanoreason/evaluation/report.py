@@ -278,7 +278,7 @@ class Report:
                 rows.append((title, "", str(len(names)), reason, ", ".join(names[:5]) + more))
         return Table(f"n={self.n}", ("score", "", "value", "counts", "95 % interval"), tuple(rows))
 
-    def __str__(self):
+    def __repr__(self):
         return repr(self.table())
 
     def _repr_html_(self) -> str:

@@ -286,7 +286,8 @@ def plot_differences(summary: Mapping, axes: Axes) -> Axes:
         points = [(y + shift, {**result[of], "value": result[of]["difference"]})
                   for y, (_, result, fair) in enumerate(found)
                   if of in fair and result.get(of) and result[of]["n"]]
-        draw_scores(axes, points, *look, label, sideways=True)
+        if points:  # else the legend would name what is nowhere drawn
+            draw_scores(axes, points, *look, label, sideways=True)
     axes.set_yticks(range(len(found)), [f"{name}\nn={result['a1']['n']}"
                                         for name, result, _ in found], parse_math=False)
     axes.set(ylim=(len(found) - 0.5, -0.5),

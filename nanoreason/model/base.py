@@ -245,9 +245,10 @@ def load_tokenizer(base: str):
     # AutoTokenizer goes by the architecture and would put Qwen2's own splitting rule in the
     # place of the one that a tokenizer without a class of its own was trained with (transformers
     # 5.23, modeling/auto/tokenization_auto.py).
-    kind = PreTrainedTokenizerFast if get_tokenizer_config(path).get("tokenizer_class") in (
-        "TokenizersBackend", "PreTrainedTokenizerFast") else AutoTokenizer
-    tokenizer = kind.from_pretrained(path)
+    with told(base):
+        kind = PreTrainedTokenizerFast if get_tokenizer_config(path).get("tokenizer_class") in (
+            "TokenizersBackend", "PreTrainedTokenizerFast") else AutoTokenizer
+        tokenizer = kind.from_pretrained(path)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer

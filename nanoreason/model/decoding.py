@@ -30,6 +30,7 @@ from transformers.cache_utils import Cache, DynamicLayer
 from nanoreason.environment import GIB, free_memory
 from nanoreason.host import GivenError, progress
 from nanoreason.model.router import RouteState, routing_of
+from nanoreason.model.tokens import readings
 
 ROOM = 64  # columns that are kept free at least when the buffers are made anew
 
@@ -288,13 +289,20 @@ class Decoder:
                    ) -> list[int]:
         """Take what ends with its tag out of `ended`, as requests to be read by verification."""
         again = [(key, new) for key, new in ended if self.goes_on and self._at_tag(new)
-                 and not self._at_tag(requests[key].input_ids)
+                 and self._prompt_length(requests[key]) == requests[key].prompt_length
                  and len(new) < self.max_new_tokens]
         for key, new in again:
             ended.remove((key, new))
             self.before[key], old = new, requests[key]
             requests[key] = replace(old, input_ids=old.input_ids + new, seed=old.seed + 1)
         return [key for key, _ in again]
+
+    def _prompt_length(self, request: Request) -> int:
+        """Tokens before those in which the tag is searched: the question; of a text that is
+        verification's all as far as its tag."""
+        length, ids = request.prompt_length, request.input_ids
+        return len(readings(ids[:length], ids[length:], self.tag_ids,
+                            "reread" if self.rereads else None)[-1][0])
 
     def _at_tag(self, tokens: list[int]) -> bool:
         return tokens[-len(self.tag_ids):] == list(self.tag_ids)
@@ -309,8 +317,7 @@ class Decoder:
             start = width - len(request.input_ids)
             tokens[row, start:] = torch.tensor(request.input_ids)
             real[row, start:] = 1
-            if not (self.rereads and self._at_tag(request.input_ids)):
-                searched[row, start + request.prompt_length:] = True
+            searched[row, start + self._prompt_length(request):] = True
         empty = torch.zeros(len(requests), dtype=torch.long, device=device)
         written, count = torch.full((len(requests), self.max_new_tokens), self.end_id), empty.clone()
         for row, key in enumerate(requests):

@@ -24,6 +24,7 @@ from nanoreason import paths
 from nanoreason.files import set_aside, sync, to_json, write_text
 from nanoreason.model.adapters import ROUTING_FILE, adapters_sha256, load_adapters
 from nanoreason.model.base import Location, load_base, locate
+from nanoreason.model.base import told as told_of_base
 from nanoreason.params.sets import TrainParams
 from nanoreason.runs import EVALUATED, Run, RunError, find_run
 from nanoreason.training.checkpoints import (MANIFEST, Checkpoint, Checkpoints, DamagedError,
@@ -60,7 +61,8 @@ def base_version(base: Location) -> str | None:
     None where the hub's cache does not say its commit.
     """
     if base.version is None:  # not in the cache when it was looked for
-        return getattr(AutoConfig.from_pretrained(base.path), "_commit_hash", None)
+        with told_of_base(base.base):
+            return getattr(AutoConfig.from_pretrained(base.path), "_commit_hash", None)
     return base.version
 
 

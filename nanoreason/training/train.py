@@ -5,13 +5,13 @@ import hashlib
 import shutil
 import time
 from collections import Counter
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 
 from transformers import set_seed
 
 from nanoreason import environment, paths
 from nanoreason.data.prepare import prepare, with_checks
-from nanoreason.data.verify_lines import repaired
+from nanoreason.data.verify_lines import CorruptionError, repaired
 from nanoreason.environment import choose_device, choose_dtype
 from nanoreason.files import file_sha256
 from nanoreason.model.adapters import (adapter_parameters, adapters_sha256, attach_adapters,
@@ -22,7 +22,7 @@ from nanoreason.model.tokens import IGNORE, Encoded, encode, encode_free, paired
 from nanoreason.params.sets import TrainParams
 from nanoreason.runs import Run, bring, find_run
 from nanoreason.stages import GROUPS
-from nanoreason.trace import parse_trace
+from nanoreason.trace import Trace, parse_trace
 from nanoreason.training.batches import download_text, forecast_text
 from nanoreason.training.checkpoints import write_manifest
 from nanoreason.training.on_policy import (add_on_policy, find_reasoning, reasoning_file,
@@ -69,29 +69,36 @@ def encode_records(tokenizer, records: list[dict], max_length: int, form: str = 
     """Training rows of prepared records, and what there is of them.
 
     form: "staged", or "free" for `tokens.encode_free`. routing, right_twins: see
-    `tokens.paired`; the twin of a trace with an error is what its repairs make of it.
+    `tokens.paired`; the twin of a trace with an error is `right_twin`.
 
-    The counts: traces, `planted` (their EXECUTE carries no loss), too_long (left out), and
-    supervised tokens by loss group.
+    The counts: traces, `planted` (with an error: their EXECUTE carries no loss), too_long (left
+    out), and supervised tokens by loss group.
     """
     rows, counts = [], Counter(traces=len(records), planted=0, too_long=0)
     tag = tag_ids(tokenizer)
     for record in records:
         question, trace = record["question"], parse_trace(record["trace"])
-        wrong = record["planted"] is not None
+        wrong = trace.verdict is not None  # injected, on-policy, or a teacher's own
         row = (encode_free(tokenizer, question, trace, max_length) if form == "free" else
                encode(tokenizer, question, trace, max_length, wrong_execute=wrong))
         if row is None:
             counts["too_long"] += 1
             continue
         if form == "staged":
-            row = paired(row, tag, routing, encode(
-                tokenizer, question, repaired(trace), max_length) if wrong and right_twins else None)
+            twin = right_twin(trace) if wrong and right_twins else None
+            row = paired(row, tag, routing, twin and encode(tokenizer, question, twin, max_length))
         rows.append(row)
         counts["planted"] += wrong
         counts.update(f"{GROUPS[group]}_tokens" for reading in row.readings
                       for group in reading.groups if group != IGNORE)
     return rows, dict(counts)
+
+
+def right_twin(trace: Trace) -> Trace | None:
+    """What the repairs of a wrong trace make of it; None where PLAN has other steps than that."""
+    with suppress(CorruptionError):
+        twin = repaired(trace)
+        return twin if len(twin.execute) == len(twin.plan) else None
 
 
 def rows_sha256(rows: list[Encoded]) -> str:

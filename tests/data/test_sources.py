@@ -191,7 +191,7 @@ def test_published_exams_are_fetched_at_the_revision(workspace, exam_server, mon
     found = list(load_problems("vnhsge", split="test", revision="v1"))
     assert [p.id for p in found] == ["vnhsge-MET_Math_IE_2023-1", "vnhsge-MET_Math_IE_2019_2"]
     assert found[0].details["revision"].startswith("v1, sha256 ")
-    with pytest.raises(FileNotFoundError, match="give path="):
+    with pytest.raises(FileNotFoundError, match="as -p data_path, from Python as path="):
         load_problems("vnhsge", split="train", revision="v1")  # 2019 is not there
 
 

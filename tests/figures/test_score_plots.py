@@ -55,6 +55,8 @@ def test_differences_are_drawn_for_the_base_and_for_other_runs(summary, axes):
     assert [label.get_text().split("\n")[0] for label in axes.get_yticklabels()] == [
         "test, untouched base", "larger numbers, untouched base",
         "new situations, untouched base", "more steps, untouched base", "test, other"]
+    alone = figures.plot_differences(summary | {"others": {}}, axes.figure.add_subplot())
+    assert alone.get_legend_handles_labels()[1] == ["last number"]  # what is drawn, and no more
 
 
 def test_no_difference_that_is_so_by_construction_is_drawn(summary, axes):

@@ -17,6 +17,7 @@ from nanoreason.host import AbsentError, GivenError
 from nanoreason.model.base import (NANO, RECORD, WHEELS, base_name, converted_folder, load_base,
                                    load_tokenizer, locate, located)
 from nanoreason.model.tokens import prompt_ids
+from nanoreason.training.resume import base_version
 
 SMOL = "HuggingFaceTB/SmolLM2-135M-Instruct"
 WHEEL = WHEELS[SMOL]
@@ -190,3 +191,9 @@ def test_a_base_that_is_no_name_is_refused_in_a_sentence():
     for load in (load_base, load_tokenizer):
         with pytest.raises(GivenError, match="^base is 5; give nano"):
             load(5)
+
+
+def test_a_base_that_is_not_to_be_had_is_refused_in_a_sentence(nothing_there):
+    for load in (load_base, load_tokenizer, lambda base: base_version(locate(base))):
+        with pytest.raises(AbsentError, match="^base 'me/none' cannot be loaded .*; give nano"):
+            load("me/none")

@@ -113,8 +113,8 @@ def test_reread_is_one_request_to_each_adapter(setup, requests):
     tag = free[0][2:4]  # of every row that writes it too; the given rows hold it already
     again = copy.deepcopy(model)
     again.router.routing = "reread"
-    asked = [replace(r, input_ids=r.input_ids + tag) if number % 2 else r
-             for number, r in enumerate(requests)]
+    asked = [replace(r, input_ids=r.input_ids + tag + free[number][5:5 + number // 2])
+             if number % 2 else r for number, r in enumerate(requests)]  # up to the tag, and more
     decoder = Decoder(again, tag, NO_END, tokenizer.pad_token_id, 12)
     counted = []
     found = dict(pair for ended in decoder.decode(asked, 10**6, counted.append) for pair in ended)
@@ -145,7 +145,8 @@ class Recording(Decoder):
 
 
 def test_the_logits_of_reread_are_those_of_two_models_with_one_plain_adapter_each():
-    """In float32, to 1e-4, of rows that are read together, join late and begin behind the tag."""
+    """In float32, to 1e-4, of rows that are read together, join late, and begin at or behind the
+    tag."""
     generator, plain = torch.Generator().manual_seed(1), {}
     model, tokenizer = load_base("nano", "none")
     model = attach_adapters(model, rank=4, alpha=8, seed=0, routing="reread").eval()
@@ -163,7 +164,8 @@ def test_the_logits_of_reread_are_those_of_two_models_with_one_plain_adapter_eac
         first = plain["reasoning"].generate(torch.tensor([asked[0].input_ids]), max_new_tokens=4,
                                             do_sample=False, eos_token_id=NO_END)
     tag = first[0, -2:].tolist()  # what the first row writes as its third and fourth token
-    asked[1::2] = [replace(one, input_ids=one.input_ids + tag) for one in asked[1::2]]
+    asked[1::2] = [replace(one, input_ids=one.input_ids + tag + one.input_ids[:number])
+                   for number, one in enumerate(asked[1::2])]
     room = 3 * (max(len(one.input_ids) for one in asked) + 12)
     decoder = Recording(model, tag, NO_END, tokenizer.pad_token_id, 12)
     found = dict(pair for ended in decoder.decode(asked, room) for pair in ended)

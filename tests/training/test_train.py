@@ -21,11 +21,11 @@ from nanoreason.params import TrainParams
 from nanoreason.data.prepare import prepare
 from nanoreason.data.procedural import problems
 from nanoreason.data.verify_lines import procedural_trace
-from nanoreason.model.tokens import IGNORE, TRANSITION, encode, tag_end, tag_ids
+from nanoreason.model.tokens import EXECUTE, IGNORE, TRANSITION, encode, tag_end, tag_ids
 from nanoreason.training.trainer import (SKIPS, NonFiniteError, StepAwareTrainer, for_phase,
                                          rebuilt_totals, training_arguments)
 from nanoreason.training.resume import load_run
-from nanoreason.trace import parse_trace
+from nanoreason.trace import parse_trace, render_trace
 from nanoreason.training import train
 from nanoreason.training.train import encode_records
 
@@ -203,6 +203,21 @@ def test_a_right_twin_teaches_execute_and_the_wrong_trace_verify_alone(routing, 
         assert second.prompt_length == (end if routing == "reread" else whole.prompt_length)
         assert [for_phase(row, phase, tag) for phase in ("reasoning", "verification")] == [
             replace(first, second=None), second]
+
+
+def test_a_trace_in_which_a_teacher_has_mended_itself_is_no_model_of_execute():
+    """Whatever `planted` says; repairs that are not PLAN's steps make no twin of it."""
+    tokenizer, tag = load_tokenizer("nano"), tag_ids(load_tokenizer("nano"))
+    record = next(r for r in prepare("procedural", total=8, seed=3) if r["planted"]) | {"planted": None}
+    trace = parse_trace(record["trace"])
+    odd = replace(trace, repairs=(*trace.repairs, "1 + 1 = 2"))
+    short = replace(trace, repairs=("1 + 1 = 2",), plan=(*trace.plan, "Add."))
+    for one, answers in ((trace, True), (odd, False), (short, False)):
+        (row,), counts = encode_records(tokenizer, [record | {"trace": render_trace(one)}], 2000,
+                                        "staged", "reread", right_twins=True)
+        assert counts["planted"] == 1 and row.second.input_ids[-1] == tokenizer.eos_token_id
+        assert (f"Result: {record['answer']}\n" in tokenizer.decode(row.input_ids)) == answers
+        assert (EXECUTE in row.groups) == answers
 
 
 def test_under_reread_neither_adapter_learns_from_what_the_other_reads(trained):
