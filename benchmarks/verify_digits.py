@@ -59,7 +59,7 @@ CONDITIONS = {  # what differs from profile nano
 }
 # Traces of VERIFY's own training, and how many of them have numbers up to 999.
 LARGER = {"larger numbers for VERIFY": (24_000, 8_000),
-          "more of them, larger ones too": (36_000, 12_000)}
+          "more traces and larger numbers": (36_000, 12_000)}
 CONTROLS = ("EXECUTE without VERIFY", BY_DIGITS := "EXECUTE by digits", PROSE := "no stages")
 SOLVED = ("test", "test_999", "test_template")  # by the controls
 SETS = ("dev", "test", "test_999", "test_template", "injected", "clean")
