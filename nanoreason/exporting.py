@@ -163,10 +163,11 @@ def _after_tag(routing: str) -> str:
     act = 'model.base_model.set_adapter(["default", "verification"])' if routing == "stack" \
         else 'model.set_adapter("verification")'
     before, given = ("", "out.sequences") if routing == "reread" else (
-        "rest = dict(out)  # keys and values, under the name that this transformers gives them\n",
+        "    rest = dict(out)  # keys and values, under the name that this transformers gives them\n",
         'rest.pop("sequences"), **rest')
-    return f'''model.load_adapter(place, "verification", subfolder="verification")
-{act}
-rules.eos_token_id, rules.stop_strings = tokenizer.eos_token_id, None  # to the end
-{before}out = model.generate({given}, generation_config=rules)
+    return f'''if "{Stage.VERIFY.tag}\\n" in tokenizer.decode(out.sequences[0, length:]):
+    model.load_adapter(place, "verification", subfolder="verification")
+    {act}
+    rules.eos_token_id, rules.stop_strings = tokenizer.eos_token_id, None  # to the end
+{before}    out = model.generate({given}, generation_config=rules)
 '''

@@ -74,6 +74,10 @@ def test_the_snippet_of_the_card_writes_what_solve_writes(folder, solved, capsys
     code = re.findall(r"```python\n(.*?)```", (folder / "README.md").read_text(), re.DOTALL)
     exec(code[0], {})
     assert capsys.readouterr().out.strip() == solved
+    few = code[0].replace("out = ", "rules.max_new_tokens = 5\nout = ", 1)  # ends before its tag
+    exec(few, {})
+    assert capsys.readouterr().out.strip() == nanoreason.solve(
+        QUESTION, max_new_tokens=5).text.strip()
     exec(code[1], {})
     assert capsys.readouterr().out.startswith("Answer: 21\n")
 
