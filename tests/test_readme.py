@@ -245,7 +245,15 @@ def digits_quotes() -> dict:
     flags = readme.read_json("verify-flags.json")["rounds"][-1]["rows"]
     runs = [run for run in found["runs"] if run["condition"] == "reread"]
     assert f"over {('no', 'one', 'two', 'three')[len(runs)]} seeds" in README.read_text()
-    ways = {one["way"]: one for one in verify_digits.spent(runs)}
+    ways = {one["way"]: one for one in verify_digits.spent(runs, found["controls"])}
+    gated = verify_digits.behind_gate
+
+    def of(condition):
+        return [run for run in found["runs"] if run["condition"] == condition]
+
+    def gained(runs, name, judged=verify_digits.outcomes):
+        points, interval = verify_digits.gain(runs, name, judged)
+        return "{:+.1f} [{:+.1f} to {:+.1f}]".format(points, *interval)
 
     def total(name, part=None):
         sets = [run["settings"][name] for run in runs]
@@ -257,9 +265,14 @@ def digits_quotes() -> dict:
     def percent(values):
         return f"{100 * sum(values) / len(values):.1f}"
 
-    both, gated = ([judged(run, "test") for run in runs]
-                   for judged in (verify_digits.outcomes, verify_digits.behind_gate))
-    assert all(each[:, 1].sum() > each[:, 0].sum() for each in gated)  # "in each seed"
+    both, doubts = ([judged(run, "test") for run in runs]
+                    for judged in (verify_digits.outcomes, gated))
+    assert all(each[:, 1].sum() > each[:, 0].sum() for each in doubts)  # "in each seed"
+    larger = of("larger numbers for VERIFY")
+    beyond = [verify_digits.outcomes(run, "test_999") for run in larger]
+    assert {"one", "two", "three"}.intersection(
+        re.search(r"Over (\w+) seeds:", (paths.ROOT / "docs/verification.md").read_text())[1:]
+    ) == {("one", "two", "three")[len(larger) - 1]}
     alone, doubted = (ways[way]["right"] for way in ("EXECUTE alone", "VERIFY repairs in doubt"))
     far = sum(int((1 - verify_digits.outcomes(run, "test_999")[:, 0]).sum()) for run in runs)
     words = [total("test", key) for key in ("differ_right", "differ", "asked", "lines")]
@@ -268,10 +281,24 @@ def digits_quotes() -> dict:
         "results and answers": [percent(alone), percent(doubted)],
         "results alone": [percent(alone)],
         "gain behind the gate": points("VERIFY repairs in doubt"),
-        "spoiled behind the gate": [sum(int((each == (1, 0)).all(1).sum()) for each in gated),
+        "spoiled behind the gate": [sum(int((each == (1, 0)).all(1).sum()) for each in doubts),
                                     sum(int(each[:, 0].sum()) for each in both)],
         "gain without": points("VERIFY repairs"),
         "the surer of two": points("EXECUTE, the surer of two"),
+        **{way: points(way) for way in verify_digits.CONTROLS},
+        **{f"gain, {name}": gained(of(name), "test") for name in ("rearranged checks", "switch")},
+        "larger numbers, found": [sum(run["settings"]["test_999"]["objected_wrong"]
+                                      for run in larger),
+                                  sum(int((each[:, 0] == 0).sum()) for each in beyond)],
+        "larger numbers, repaired": [sum(run["settings"]["test_999"]["mended"] for run in larger)],
+        "larger numbers, spoiled": [sum(int((each == (1, 0)).all(1).sum()) for each in beyond),
+                                    sum(int(each[:, 0].sum()) for each in beyond)],
+        **{f"larger numbers, a{k + 1}": [percent([each[:, k].mean() for each in beyond])]
+           for k in (0, 1)},
+        "larger numbers, gain": gained(larger, "test_999"),
+        "larger numbers, gate": gained(larger, "test_999", gated),
+        **{f"larger numbers, {name}": f"{gained(larger, name)} {gained(larger, name, gated)}"
+           for name in ("test", "test_template")},
         "words of lines that differ": words[:2], "lines about EXECUTE's own": words[2:],
         "found to 999": [sum(each["objected_wrong"] for each in total("test_999")), far],
         "repaired to 999": [sum(each["mended"] for each in total("test_999"))],
