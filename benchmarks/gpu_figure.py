@@ -23,8 +23,8 @@ from nanoreason.figures.plots import BLACK, GREY, PAGE, save_figure, use_style
 from nanoreason.files import read_text
 from nanoreason.stages import Stage
 
-LOOKS = {"99": (Stage.UNDERSTAND.colour, "o", "default traces, base read to 99"),
-         "199": (Stage.PLAN.colour, "s", "default traces, base read to 199"),
+LOOKS = {"99": (Stage.UNDERSTAND.colour, "o", "traces as published, base read to 99"),
+         "199": (Stage.PLAN.colour, "s", "traces as published, base read to 199"),
          "columns": (Stage.VERIFY.colour, "D", "VERIFY by columns"),
          "right": (GREY, "^", "control: right traces alone"),
          "careful": (Stage.EXECUTE.colour, "v", "control: EXECUTE by columns")}

@@ -15,7 +15,7 @@ from pathlib import Path
 from nanoreason.files import write_json
 
 SIZES = ("16m", "4m", "1m")
-# recipe: the text that its base reads. `99` and `199` are tuned on the default traces, the others
+# recipe: the text that its base reads. `99` and `199` are tuned on traces as published, the others
 # on those of `gpu_columns`; `careful` and `right` are controls without errors.
 TEXTS = {"columns": "columns", "99": "99", "careful": "columns", "right": "columns",
          "199": "199"}

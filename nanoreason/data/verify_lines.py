@@ -204,6 +204,11 @@ def stated(line: str) -> tuple[bool | None, str]:
     return True, ""
 
 
+def by_digits(text: str) -> bool:
+    """Whether a line of a text compares two numbers by digits."""
+    return any(line["flags"] for line in _COMPARED.finditer(text))
+
+
 def repaired(trace: Trace) -> Trace:
     """What a blamed trace comes to once its repairs stand in EXECUTE, those by digits as plain
     sums. Raises `CorruptionError` where that is more steps than PLAN has."""

@@ -212,7 +212,7 @@ class TrainParams(_Prepares):
                  f"all of {', '.join(WEIGHTS)} are 0: at least one must be above 0"),
                 (verifies and self.routing == "single",
                  "phase='verification' trains the second adapter, which routing='single' does "
-                 "not have: take switch or stack"),
+                 "not have: take switch, stack or reread"),
                 (verifies and self.reasoning_run is None,
                  "phase='verification' builds on a reasoning adapter: name in reasoning_run a "
                  "run that was trained with phase='reasoning' (or 'joint')"),

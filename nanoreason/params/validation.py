@@ -198,11 +198,13 @@ class Params(BaseModel):
         of_profile, rows = load_profile(self.profile), []
         for name, field in type(self).model_fields.items():
             value = getattr(self, name)
-            by = ("profile" if of_profile.get(name, ...) == value else
+            by = ("profile" if name != "profile" and of_profile.get(name, ...) == value else
                   "default" if value == field.default else "given")
-            without = (field.description or "").partition("None: ")[2] or "none"
+            without, empty = ((field.description or "").partition(sign)[2]
+                              for sign in ("None: ", "empty: "))
             shown_as = ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
-            rows.append((name, without if value is None else shown_as or "all", by))
+            rows.append((name, (without or "none") if value is None else
+                         shown_as or empty or "all", by))
         return tuple(rows)
 
     def recipe(self) -> dict:

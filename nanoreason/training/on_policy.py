@@ -45,7 +45,7 @@ from nanoreason.stages import Stage
 from nanoreason.trace import Trace, TraceError, parse_trace, render_trace, render_verify
 from nanoreason.training.resume import require_finished
 
-MUST_MATCH = ("base", "routing", "rank", "alpha")
+MUST_MATCH = ("base", "routing", "form", "rank", "alpha")
 FILE = "on_policy.jsonl"
 CHUNK = 512  # texts that are sampled before it is looked whether there are enough
 BATCH_TOKENS = 32_768  # cache positions of one decoding batch
@@ -57,7 +57,7 @@ def find_reasoning(params) -> Run | None:
     """The run whose reasoning adapter `params` builds on; None outside phase verification.
 
     Raises `RunError` where there is no such run, it has no reasoning adapter, or it was
-    trained with another base, routing, rank or alpha.
+    trained with another base, routing, form, rank or alpha.
     """
     if params.phase != "verification":
         return None
@@ -66,7 +66,7 @@ def find_reasoning(params) -> Run | None:
     if not reasoning_file(run).is_file():
         raise RunError(f"run {run.name} has no reasoning adapter: finish its training first "
                        "(phase=reasoning or joint), or name another run in reasoning_run")
-    there = run.read_params()
+    there = {"form": "staged"} | run.read_params()  # an older run does not name it
     other = [f"{name}={there.get(name)!r} there and {getattr(params, name)!r} here"
              for name in MUST_MATCH if there.get(name) != getattr(params, name)]
     if other:

@@ -11,9 +11,10 @@ from transformers import set_seed
 
 from nanoreason import environment, paths
 from nanoreason.data.prepare import prepare, with_checks
-from nanoreason.data.verify_lines import CorruptionError, repaired
+from nanoreason.data.verify_lines import CorruptionError, by_digits, repaired
 from nanoreason.environment import choose_device, choose_dtype
 from nanoreason.files import file_sha256
+from nanoreason.host import GivenError
 from nanoreason.model.adapters import (adapter_parameters, adapters_sha256, attach_adapters,
                                        dequantized, save_adapters)
 from nanoreason.model.base import (Location, base_name, load_base, load_tokenizer,
@@ -51,6 +52,9 @@ def training_records(params: TrainParams, reasoning: Run | None, tokenizer, devi
     folder = Run(paths.RUNS / params.run)
     if reasoning is None:
         return with_checks(records, params.checks), facts
+    if params.checks != "digits" and any(by_digits(record["trace"]) for record in records):
+        raise GivenError(f"checks={params.checks!r}, but VERIFY in {params.data} is by digits: beside it "
+                         "the form of an on-policy one would tell the error; give checks='digits'")
     records, counts = add_on_policy(records, tokenizer, params, reasoning, folder, device)
     planted = [record["planted"] for record in records if record["planted"]]
     left = Counter(error["kind"] for error in planted if error["origin"] == "planted")
@@ -166,6 +170,9 @@ def train_here(params: TrainParams) -> Run | None:
             records, of_data = training_records(params, reasoning, tokenizer, device)
         rows, counts = encode_records(tokenizer, records, params.max_length, params.form,
                                       params.routing, params.right_twins)
+        if main and counts["too_long"]:
+            print(f"{counts['too_long']} of {counts['traces']} traces are longer than max_length="
+                  f"{params.max_length} tokens and left out")
         what["rows_sha256"] = rows_sha256(rows)
         state = gathered(open_training(params, what) if main else None)[0]
         if state.finished:

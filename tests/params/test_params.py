@@ -290,5 +290,7 @@ def test_what_is_in_force_says_what_set_it_and_what_none_comes_to():
     assert rows["rank"] == ["16", "default"] and rows["max_minutes"] == ["no limit", "default"]
     assert list(rows) == list(TrainParams.model_fields) and "None" not in str(rows)
     assert EvaluateParams().in_force()[-1][0] in EvaluateParams.model_fields
+    assert rows["profile"] == ["nano", "default"]
+    assert ("runs", "`run` alone", "default") in MetricsParams().in_force()
     needs = TrainParams(profile="t4").needs
     assert needs.startswith("one GPU of 15 GB") and "download" in needs

@@ -11,7 +11,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from nanoreason.host import GivenError
 from nanoreason.training import train
+from nanoreason.training.train import training_records
 from nanoreason import paths
 from nanoreason.data.verify_lines import check_line
 from nanoreason.data.prepare import prepare
@@ -26,7 +28,7 @@ from nanoreason.model.base import load_base, load_tokenizer
 from nanoreason.params import ParameterError, TrainParams
 from nanoreason.data.problem import Problem
 from nanoreason.data.procedural import hash_split, problems
-from nanoreason.data.problem import make_record, write_number
+from nanoreason.data.problem import make_record, write_number, write_traces
 from nanoreason.model.adapters import load_adapters
 from nanoreason.runs import Run, RunError, find_run
 from nanoreason.training.on_policy import (FILE, add_on_policy, find_reasoning, judge,
@@ -281,7 +283,18 @@ def test_a_reasoning_run_must_be_there_finished_and_alike(workspace):
     for name, value in (("rank", 8), ("alpha", 4.0), ("routing", "stack"), ("base", "other")):
         with pytest.raises(RunError, match=f"{name}=.* there and {value!r} here"):
             find_reasoning(asked(**{name: value}))
+    run.write_params(TrainParams(run="first", form="free", error_share=0))
+    with pytest.raises(RunError, match="form='free' there and 'staged' here"):
+        find_reasoning(asked())
     assert find_reasoning(TrainParams()) is None
+
+
+def test_prepared_traces_by_digits_ask_for_errors_by_digits(tmp_path):
+    """Else the form of VERIFY would say which traces hold an on-policy error."""
+    write_traces(tmp_path / "a.jsonl", prepare("procedural", total=8, seed=3, checks="digits"))
+    params = TrainParams(**SMALL | {"data": str(tmp_path / "a.jsonl"), "checks": "rearranged"})
+    with pytest.raises(GivenError, match="is by digits: .* give checks='digits'"):
+        training_records(params, find_run(STUDENT), load_tokenizer("nano"), torch.device("cpu"))
 
 
 @pytest.mark.parametrize("given, sentence", [

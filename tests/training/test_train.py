@@ -250,6 +250,12 @@ def test_what_cannot_be_trained_is_refused():
         load_run("no-such-run")
 
 
+def test_traces_that_are_left_out_are_said_before_training(trained, capsys):
+    left = facts(trained(traces=8, max_length=250, run="short"))["too_long"]
+    assert 0 < left < 8 and f"\n{left} of 8 traces are longer than max_length=250 tokens" in \
+        capsys.readouterr().out
+
+
 def test_other_weights_under_the_same_name_are_refused(trained):
     run = trained(run="other-base", traces=8)
     made_for = locate("nano").as_dict()
