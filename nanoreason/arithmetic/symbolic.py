@@ -2,7 +2,7 @@
 
 MATH answers are formulas, and comparing them takes a computer algebra system, which a
 hostile or merely odd answer can keep busy for ever (`10^{10^{10}}`). So such text never
-meets it in this process: a worker does the comparing, with a limit on its time and its
+meets it in this process: a worker does the comparing, with a limit on its processor time and its
 memory, and what is too long, has other characters than formulas have, or large exponents
 is not compared at all. Not compared means not equal, and `compare_formulas` says which it
 was, so that such answers can be counted.
@@ -24,7 +24,8 @@ from contextlib import suppress
 from multiprocessing.connection import wait
 
 MAX_CHARACTERS = 200
-SECONDS = 0.9  # for one comparison, so that an answer never costs more than a second
+SECONDS = 0.9  # of the processor, for one comparison: a score must not depend on other work
+WAITED = 20  # times as long it may take on the clock
 START_SECONDS = 60.0  # for the worker to load math-verify
 GRACE_SECONDS = 5.0  # for the worker itself to answer after the time limit
 PLACES = 40  # at which values are compared
@@ -66,7 +67,7 @@ class _Worker:
         with suppress(BrokenPipeError):
             self.process.stdin.write(json.dumps([gold, answer, seconds]) + "\n")
             self.process.stdin.flush()
-            line = self.read_line(seconds + GRACE_SECONDS)
+            line = self.read_line(WAITED * seconds + GRACE_SECONDS)
         if line:
             return json.loads(line)
         self.stop()
@@ -110,9 +111,12 @@ def _serve():
     formula = [LatexExtractionConfig(normalization_config=letters)]
 
     def equal(gold: str, answer: str) -> bool:
-        gold, answer = (parse(f"${text}$", formula) for text in (gold, answer))
+        # Its own limits are of time that passes, and an alarm ends in another answer.
+        gold, answer = (parse(f"${text}$", formula, parsing_timeout=None)
+                        for text in (gold, answer))
         # At six places, its default, 1/2^70 and 1/2^71 would be equal.
-        return bool(gold and answer and verify(gold, answer, PLACES, 2 * PLACES))
+        return bool(gold and answer and verify(gold, answer, PLACES, 2 * PLACES,
+                                               timeout_seconds=None))
 
     for pair in ((r"\frac{1}{2}+\sqrt{2}", "x^2+1"), ("(n+1)^2", "n^2+2n+1"),
                  (r"\frac{\pi}{3}", r"\pi/3")):
@@ -124,16 +128,17 @@ def _serve():
 
 
 def _forked(question, seconds: float) -> bool | str:
-    """The answer of a child process, or LATE where it has none when the time is over."""
+    """The answer of a child process, or LATE where it has used up its time without one."""
     ours, theirs = os.pipe()
     child = os.fork()
     if not child:
+        signal.setitimer(signal.ITIMER_PROF, max(seconds, 1e-3))  # whose signal ends it
         try:
             os.write(theirs, b"1" if question() else b"0")
         finally:
             os._exit(0)
     os.close(theirs)
-    found = os.read(ours, 1) if wait([ours], seconds) else b""
+    found = os.read(ours, 1) if wait([ours], WAITED * seconds) else b""
     os.close(ours)
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
