@@ -140,7 +140,8 @@ def write(folder: Path, condition: str, seed: int) -> None:
                 for row in made:
                     row["tokens"] = len(tokenizer(row["text"]).input_ids)
                 write_text(file, to_json(made))
-        execute("drawn", rows["test"], TEMPERATURE)
+        if condition == "reread":
+            execute("drawn", rows["test"], TEMPERATURE)
     write_json(here / "environment.json", describe() | {
         "adapters_sha256": run.read_environment()["training"]["adapters_sha256"]})
 
@@ -199,7 +200,7 @@ def score(folder: Path) -> dict:
                                "lenient" if condition == PROSE else "first") if alone else
                 counted(json.loads(read_text(here / f"{name}.json.gz")))
                 for name in (SOLVED if alone else SETS)}}
-            if not alone:
+            if condition == "reread":
                 one["drawn"] = executed(here / "drawn.json.gz", rows["test"])
             found["controls" if alone else "runs"].append(
                 one | {"environment": json.loads(read_text(here / "environment.json"))})
