@@ -286,6 +286,10 @@ def digits_quotes() -> dict:
         "gain without": points("VERIFY repairs"),
         "the surer of two": points("EXECUTE, the surer of two"),
         **{way: points(way) for way in verify_digits.CONTROLS},
+        "EXECUTE by digits, new situations": next(
+            "{:+.1f} [{:+.1f} to {:+.1f}]".format(one["points"], *one["interval"])
+            for one in verify_digits.spent(runs, found["controls"], "test_template")
+            if one["way"] == verify_digits.BY_DIGITS),
         **{f"gain, {name}": gained(of(name), "test")
            for name in ("rearranged checks", "switch", "one adapter")},
         "larger numbers, found": [sum(run["settings"]["test_999"]["objected_wrong"]
