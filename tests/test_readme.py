@@ -251,16 +251,18 @@ def digits_quotes() -> dict:
     def of(condition):
         return [run for run in found["runs"] if run["condition"] == condition]
 
+    def as_points(value, interval):
+        return "{:+.1f} [{:+.1f} to {:+.1f}]".format(value, *interval)
+
     def gained(runs, name, judged=verify_digits.outcomes):
-        points, interval = verify_digits.gain(runs, name, judged)
-        return "{:+.1f} [{:+.1f} to {:+.1f}]".format(points, *interval)
+        return as_points(*verify_digits.gain(runs, name, judged))
 
     def total(name, part=None):
         sets = [run["settings"][name] for run in runs]
         return sum(each["lines"][part] for each in sets) if part else sets
 
     def points(way):
-        return "{:+.1f} [{:+.1f} to {:+.1f}]".format(ways[way]["points"], *ways[way]["interval"])
+        return as_points(ways[way]["points"], ways[way]["interval"])
 
     def percent(values):
         return f"{100 * sum(values) / len(values):.1f}"
@@ -268,6 +270,7 @@ def digits_quotes() -> dict:
     both, doubts = ([judged(run, "test") for run in runs]
                     for judged in (verify_digits.outcomes, gated))
     assert all(each[:, 1].sum() > each[:, 0].sum() for each in doubts)  # "in each seed"
+    ends = [each[:, 1].mean() for each in both]
     larger = of("larger numbers for VERIFY")
     beyond = [verify_digits.outcomes(run, "test_999") for run in larger]
     told = re.search(r"Over (\w+) seeds:", (paths.ROOT / "docs/verification.md").read_text())
@@ -287,11 +290,13 @@ def digits_quotes() -> dict:
         "the surer of two": points("EXECUTE, the surer of two"),
         **{way: points(way) for way in verify_digits.CONTROLS},
         "EXECUTE by digits, new situations": next(
-            "{:+.1f} [{:+.1f} to {:+.1f}]".format(one["points"], *one["interval"])
+            as_points(one["points"], one["interval"])
             for one in verify_digits.spent(runs, found["controls"], "test_template")
             if one["way"] == verify_digits.BY_DIGITS),
         **{f"gain, {name}": gained(of(name), "test")
            for name in ("rearranged checks", "switch", "one adapter")},
+        "mean over tokens": as_points(*verify_digits.less(of("mean over tokens")[0], runs[0])),
+        "seeds apart": [f"{100 * (max(ends) - min(ends)):.1f}"],
         "larger numbers, found": [sum(run["settings"]["test_999"]["objected_wrong"]
                                       for run in larger),
                                   sum(int((each[:, 0] == 0).sum()) for each in beyond)],

@@ -82,6 +82,16 @@ def test_a_control_is_compared_with_the_run_of_its_own_seed():
     assert (found["tokens"], found["right"], found["points"]) == (15, [1.0], 50)
 
 
+def test_what_two_runs_end_with_is_compared_problem_by_problem():
+    run, other = (made(("01", "01", [-1.0] * 2), ("0110", second, [-1.0] * 4))
+                  for second in ("1110", "0111"))
+    assert verify_digits.less(run, run) == (0, [0, 0])
+    points, (low, high) = verify_digits.less(run, other)
+    assert points == 0 and low < 0 < high  # one more here, one more there
+    assert verify_digits.less(made(*[("11", "11", [-1.0] * 2)] * 2),
+                              made(*[("11", "00", [-1.0] * 2)] * 2)) == (100, [100, 100])
+
+
 def test_larger_numbers_are_of_the_train_part_and_half_of_them_have_an_error():
     records = list(verify_digits.larger(40, 3))
     assert records == list(verify_digits.larger(40, 3)) != list(verify_digits.larger(40, 4))
