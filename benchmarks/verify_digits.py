@@ -17,7 +17,6 @@ from __future__ import annotations
 import json
 import random
 import sys
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -241,21 +240,24 @@ def spent(runs: Sequence[Mapping], controls: Sequence[Mapping] = (), name: str =
           ) -> list[dict]:
     """Ways to spend tokens on these problems: right answers, tokens a problem, and what is gained
     on the greedy EXECUTE of the run of the same seed, in points with a 95 % interval."""
-    once, whole = (np.mean([of(run) for run in runs]) for of in (
-        lambda run: run["drawn"]["tokens"], lambda run: run["settings"][name]["tokens"]))
-    ways = [("EXECUTE alone", once, lambda run, name: outcomes(run, name)[:, [0, 0]]),
-            ("VERIFY repairs", whole, outcomes), ("VERIFY repairs in doubt", whole, behind_gate)]
+    whole = np.mean([run["settings"][name]["tokens"] for run in runs])
+    once = np.mean([run["drawn"]["tokens"] for run in runs])
+
+    def instead(of):
+        """EXECUTE's results, and those of another way to them."""
+        return lambda run, name: np.column_stack([outcomes(run, name)[:, 0], of(run)])
+
+    ways = [("EXECUTE alone", once, lambda run, name: outcomes(run, name)[:, [0, 0]], runs)]
     if name == "test":
-        ways.insert(1, ("EXECUTE, the surer of two", 2 * once, lambda run, name: np.column_stack(
-            [outcomes(run, name)[:, 0], surer(run)])))
-    ways = [(*way, runs) for way in ways]
+        ways.append(("EXECUTE, the surer of two", 2 * once, instead(surer), runs))
+    ways += [("VERIFY repairs", whole, outcomes, runs),
+             ("VERIFY repairs in doubt", whole, behind_gate, runs)]
     for condition in CONTROLS:
         own = {one["seed"]: one["settings"][name] for one in controls
                if one["condition"] == condition}
         if own:
             ways.append((condition, np.mean([one["tokens"] for one in own.values()]),
-                         lambda run, name, own=own: np.column_stack(
-                             [outcomes(run, name)[:, 0], [*map(int, own[run["seed"]]["first"])]]),
+                         instead(lambda run, own=own: [*map(int, own[run["seed"]]["first"])]),
                          [run for run in runs if run["seed"] in own]))
     found = []
     for way, tokens, judged, beside in ways:
@@ -286,31 +288,22 @@ def ways_table(result: Mapping) -> Table:
     return Table("", ("way", "tokens ↓", "right ↑", "by seed, %", "less EXECUTE alone, points ↑"), [
         (one["way"], f"{one['tokens']:.0f}", f"{100 * np.mean(one['right']):.1f} %",
          " ".join(f"{100 * right:.1f}" for right in one["right"]),
-         "{:+.1f} [{:+.1f} to {:+.1f}]".format(one["points"], *one["interval"]))
+         _points(one["points"], one["interval"]))
         for one in spent(runs, result["controls"])])
 
 
 def parts_table(result: Mapping) -> Table:
     """A row a condition, of one seed: what comes of profile nano where one part differs."""
-    rows, alike = [], [run for run in result["runs"] if run["seed"] == 0]
+    alike = [run for run in result["runs"] if run["seed"] == 0]
     nano = next(run for run in alike if run["condition"] == "reread")
-    for run in alike:
-        given = np.concatenate([outcomes(run, part) for part in ("injected", "clean")])
-        found = {key: sum(run["settings"][part][key] for part in ("injected", "clean"))
-                 for key in ("objected_wrong", "objected_right", "mended")}
-        first, told = given[:, 0].sum(), found["objected_wrong"]
-        rows.append((
-            run["condition"].replace("reread", "profile nano"),
-            *(_share(column.sum(), len(column)) for column in outcomes(run, "test").T),
-            *("{:+.1f} [{:+.1f} to {:+.1f}]".format(value, *interval)
-              for value, interval in (less(run, nano), gain([run], "test"),
-                                      gain([run], "test", behind_gate), gain([run], "test_999"))),
-            _share(told, len(given) - first), _share(first - found["objected_right"], first),
-            _share(found["mended"], told)))
     return Table("", ("condition", "a1 ↑", "a2 ↑", "a2 less profile nano's ↑", "gain ↑",
                       "gain, gate ↑", "gain to 999 ↑", "recall, given ↑", "specificity, given ↑",
-                      "repaired of those found, given ↑"),
-                 tuple(rows))
+                      "repaired of those found, given ↑"), [
+        (run["condition"].replace("reread", "profile nano"),
+         *(_share(column.sum(), len(column)) for column in outcomes(run, "test").T),
+         _points(*less(run, nano)), _points(*gain([run], "test")),
+         _points(*gain([run], "test", behind_gate)), _points(*gain([run], "test_999")),
+         *verify_shares(run, ("injected", "clean"))) for run in alike])
 
 
 def table(result: Mapping) -> Table:
@@ -320,24 +313,30 @@ def table(result: Mapping) -> Table:
         for name in ("test", "test_999", "test_template", "given"):
             parts = ("injected", "clean") if name == "given" else (name,)
             both = np.concatenate([outcomes(run, part) for part in parts])
-            first, second = both.sum(0)
-            found = Counter()
-            for part in parts:
-                found.update({key: run["settings"][part][key] for key in (
-                    "objected_wrong", "objected_right", "mended")})
-            wrong, told = len(both) - first, found["objected_wrong"]
             tokens = np.mean([run["settings"][part]["tokens"] for part in parts])
             rows.append((
-                str(run["seed"]), name, _share(first, len(both)),
-                _share(second, len(both)),
+                str(run["seed"]), name, *(_share(column.sum(), len(both)) for column in both.T),
                 "" if name == "given" else _share(behind_gate(run, name)[:, 1].sum(), len(both)),
                 f"{sum((both == (0, 1)).all(1))} / {sum((both == (1, 0)).all(1))}",
-                _share(told, wrong), _share(first - found["objected_right"], first),
-                _share(found["mended"], told), f"{tokens:.0f}"))
+                *verify_shares(run, parts), f"{tokens:.0f}"))
     return Table("", ("seed", "problems", "a1 ↑", "a2 ↑", "a2, gate ↑",
                       "repaired / spoiled", "recall ↑", "specificity ↑",
                       "repaired of those found ↑", "tokens ↓"),
                  tuple(rows))
+
+
+def verify_shares(run: Mapping, parts: Sequence[str]) -> tuple[str, str, str]:
+    """Recall and specificity of VERIFY over some settings together, and of the wrong results
+    that it finds those that it mends."""
+    first = np.concatenate([outcomes(run, part)[:, 0] for part in parts])
+    told, alarms, mended = (sum(run["settings"][part][key] for part in parts)
+                            for key in ("objected_wrong", "objected_right", "mended"))
+    right = first.sum()
+    return (_share(told, len(first) - right), _share(right - alarms, right), _share(mended, told))
+
+
+def _points(value: float, interval: Sequence[float]) -> str:
+    return "{:+.1f} [{:+.1f} to {:+.1f}]".format(value, *interval)
 
 
 def _share(part: int, whole: int) -> str:

@@ -188,12 +188,12 @@ def stated(line: str) -> tuple[bool | None, str]:
         return None, ""
     if not all(equation.holds for equation in equations):
         return False, "false equation"
-    by_digits, told = _WORKED.search(line), _COMPARED.search(line)
-    sides = [value_or_none(by_digits[side]) for side in ("left", "right")] if by_digits else [None]
+    column, told = _WORKED.search(line), _COMPARED.search(line)
+    sides = [value_or_none(column[side]) for side in ("left", "right")] if column else [None]
     if all(side is not None and side.denominator == 1 for side in sides):
-        facts = digit_facts(by_digits["sign"], *map(int, sides))
-        if by_digits["again"] != by_digits["head"] or facts not in (None, by_digits["facts"]):
-            return False, f"not the digits of {by_digits['head']}"
+        facts = digit_facts(column["sign"], *map(int, sides))
+        if column["again"] != column["head"] or facts not in (None, column["facts"]):
+            return False, f"not the digits of {column['head']}"
     if told:
         found, wanted = equations[-1].right, told["wanted"]
         if told["flags"] not in (None, digit_flags(found, wanted)):
