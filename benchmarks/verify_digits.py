@@ -54,6 +54,7 @@ TEMPERATURE = 0.7
 CONDITIONS = {  # what differs from profile nano
     "reread": {}, "switch": {"routing": "switch"}, "rearranged checks": {"checks": "rearranged"},
     "no right twins": {"right_twins": False}, "one adapter": {"routing": "single"},
+    "one adapter of double rank": {"routing": "single", "rank": 32, "alpha": 64.0},
     "mean over tokens": {"normalise": "token"},
 }
 # Traces of VERIFY's own training, and how many of them have numbers up to 999.
