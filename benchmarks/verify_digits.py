@@ -1,16 +1,16 @@
 """What VERIFY by digits, its second reading and right twins earn, over seeds.
 
-    python benchmarks/verify_digits.py write FOLDER CONDITION SEED   30 minutes; goes on
-    python benchmarks/verify_digits.py score FOLDER                  results/verify-digits.json
+    python benchmarks/verify_digits.py FOLDER CONDITION SEED    30 minutes; goes on
+    python benchmarks/digits_table.py FOLDER                    results/verify-digits.json.gz
 
-`write` trains profile nano in one of CONDITIONS and solves, after it, ASKED problems of `test`,
+Profile nano is trained in one of CONDITIONS and solves, after it, ASKED problems of `test`,
 as many of dev (for the gate's threshold) and of `test_999`, and half as many with new situations;
 behind GIVEN right EXECUTEs and as many with an error VERIFY alone is written. In LARGER a new
 verification adapter joins the reasoning adapter of `reread`, and a third of its traces have
 numbers up to 999. What the tokens of VERIFY could buy in its place is a second EXECUTE of `test`,
 drawn at TEMPERATURE, or one of CONTROLS: a reasoning adapter alone, from right traces that end
 with EXECUTE, as it is or with its sums by digits, or from solutions in prose without stages.
-`score` counts; no text is kept.
+`digits_table` counts; no text is kept.
 """
 from __future__ import annotations
 
@@ -146,207 +146,5 @@ def write(folder: Path, condition: str, seed: int) -> None:
         "adapters_sha256": run.read_environment()["training"]["adapters_sha256"]})
 
 
-def counted(rows: Iterable[Mapping]) -> dict:
-    """What rows of one setting come to.
-
-    first, second: a digit a problem, in order of their ids: whether Result and Answer are
-    right. objected_wrong, objected_right: verdicts against wrong and against right results;
-    mended: wrong ones that are objected to and then right. tokens: mean of a text. lines: see
-    `verify_flags.lines`.
-    """
-    rows = sorted(rows, key=lambda row: row["problem_id"])
-    scored = [ScoredRow(row) for row in rows]
-    first, second, objected = ([bool(value) for value in values] for values in zip(
-        *((row.first, row.second, row.error) for row in scored)))
-    wrong = [a and not b for a, b in zip(objected, first)]
-    return {"first": _digits(first), "second": _digits(second),
-            "surest": [round(row["logprobs"]["execute_min"] or 0.0, 2) for row in rows
-                       if "logprobs" in row],
-            "objected_wrong": sum(wrong),
-            "objected_right": sum(objected) - sum(wrong),
-            "mended": sum(a and b for a, b in zip(wrong, second)),
-            "tokens": round(sum(row["tokens"] for row in rows) / len(rows), 1),
-            "lines": next(iter(lines(rows).values()))}
-
-
-def _digits(values: Iterable[bool]) -> str:
-    return "".join(str(int(value)) for value in values)
-
-
-def executed(file: Path, asked: Iterable[Mapping], of: str = "first") -> dict:
-    """The EXECUTEs that a file holds, in order of the problems' ids: whether each is right, how
-    sure the model was, and mean tokens with the VERIFY tag.
-
-    of: "first", or "lenient" for the last number of a text without stages.
-    """
-    rows = {row["problem_id"]: row for row in asked}
-    made = sorted(json.loads(read_text(file)), key=lambda one: one["problem_id"])
-    scored = (ScoredRow(rows[one["problem_id"]] | {"text": one["text"]}) for one in made)
-    return {"first": _digits(bool(getattr(row, of)) for row in scored),
-            "surest": [round(one["surest"] or 0.0, 2) for one in made],
-            "tokens": round(sum(one["until_verify"] for one in made) / len(made), 1)}
-
-
-def score(folder: Path) -> dict:
-    """The counts of all that the folder holds."""
-    found, rows = {"runs": [], "controls": []}, asked()
-    for condition in (*CONDITIONS, *LARGER, *CONTROLS):
-        alone = condition in CONTROLS
-        for here in sorted(folder.glob(f"{condition}-[0-9]")):
-            if not (here / "environment.json").is_file():
-                continue
-            one = {"condition": condition, "seed": int(here.name[-1]), "settings": {
-                name: executed(here / f"{name}.json.gz", rows[name],
-                               "lenient" if condition == PROSE else "first") if alone else
-                counted(json.loads(read_text(here / f"{name}.json.gz")))
-                for name in (SOLVED if alone else SETS)}}
-            if condition == "reread":
-                one["drawn"] = executed(here / "drawn.json.gz", rows["test"])
-            found["controls" if alone else "runs"].append(
-                one | {"environment": json.loads(read_text(here / "environment.json"))})
-    return {"base": read_recipe()["sha256"], **found}
-
-
-def outcomes(run: Mapping, name: str) -> np.ndarray:
-    """(problems, 2): whether Result and Answer are right."""
-    found = run["settings"][name]
-    return np.array([[int(a), int(b)] for a, b in zip(found["first"], found["second"])])
-
-
-def threshold(run: Mapping) -> float:
-    """Of EXECUTE's least likely token: where an objection below it is heeded and others are not,
-    most is gained on dev, of thresholds by which LIMIT of its problems are spoiled at most."""
-    sure, less = np.array(run["settings"]["dev"]["surest"]), np.diff(outcomes(run, "dev"))[:, 0]
-    below = {limit: less[sure < limit] for limit in (-np.inf, *np.unique(sure), np.inf)}
-    return max((limit for limit, part in below.items()
-                if (part < 0).sum() <= LIMIT * len(less)), key=lambda limit: below[limit].sum())
-
-
-def behind_gate(run: Mapping, name: str) -> np.ndarray:
-    """(problems, 2): Result, and what is right where an objection is heeded in doubt alone."""
-    found, sure = outcomes(run, name), np.array(run["settings"][name]["surest"])
-    kept = sure >= threshold(run)
-    found[kept, 1] = found[kept, 0]
-    return found
-
-
-def surer(run: Mapping) -> np.ndarray:
-    """(problems,): whether the surer of the greedy EXECUTE and a drawn one is right."""
-    greedy, other = run["settings"]["test"], run["drawn"]
-    return np.array([int(b if q > p else a) for a, p, b, q in zip(
-        greedy["first"], greedy["surest"], other["first"], other["surest"])])
-
-
-def spent(runs: Sequence[Mapping], controls: Sequence[Mapping] = (), name: str = "test"
-          ) -> list[dict]:
-    """Ways to spend tokens on these problems: right answers, tokens a problem, and what is gained
-    on the greedy EXECUTE of the run of the same seed, in points with a 95 % interval."""
-    whole = np.mean([run["settings"][name]["tokens"] for run in runs])
-    once = np.mean([run["drawn"]["tokens"] for run in runs])
-
-    def instead(of):
-        """EXECUTE's results, and those of another way to them."""
-        return lambda run, name: np.column_stack([outcomes(run, name)[:, 0], of(run)])
-
-    ways = [("EXECUTE alone", once, lambda run, name: outcomes(run, name)[:, [0, 0]], runs)]
-    if name == "test":
-        ways.append(("EXECUTE, the surer of two", 2 * once, instead(surer), runs))
-    ways += [("VERIFY repairs", whole, outcomes, runs),
-             ("VERIFY repairs in doubt", whole, behind_gate, runs)]
-    for condition in CONTROLS:
-        own = {one["seed"]: one["settings"][name] for one in controls
-               if one["condition"] == condition}
-        if own:
-            ways.append((condition, np.mean([one["tokens"] for one in own.values()]),
-                         instead(lambda run, own=own: [*map(int, own[run["seed"]]["first"])]),
-                         [run for run in runs if run["seed"] in own]))
-    found = []
-    for way, tokens, judged, beside in ways:
-        points, interval = gain(beside, name, judged)
-        found.append({"way": way, "tokens": tokens, "points": points, "interval": interval,
-                      "right": [judged(run, name)[:, 1].mean() for run in beside]})
-    return found
-
-
-def gain(runs: Sequence[Mapping], name: str, judged=outcomes) -> tuple[float, list[float]]:
-    """What is right in the end less Result, in points, and its 95 % interval over seeds and
-    problems."""
-    less = np.stack([np.diff(judged(run, name))[:, 0] for run in runs]).astype(float)
-    low, high = crossed_bootstrap(mean, np.stack([less, np.ones_like(less)], axis=-1))
-    return 100 * less.mean(), [100 * low, 100 * high]
-
-
-def less(run: Mapping, other: Mapping) -> tuple[float, list[float]]:
-    """How many more of `test` are right in the end than in another run, in points, and its 95 %
-    interval over problems."""
-    return gain([run], "test", lambda run, name: np.column_stack(
-        [outcomes(other, name)[:, 1], outcomes(run, name)[:, 1]]))
-
-
-def ways_table(result: Mapping) -> Table:
-    """What the tokens of VERIFY buy, and what they would buy in its place."""
-    runs = [run for run in result["runs"] if run["condition"] == "reread"]
-    return Table("", ("way", "tokens ↓", "right ↑", "by seed, %", "less EXECUTE alone, points ↑"), [
-        (one["way"], f"{one['tokens']:.0f}", f"{100 * np.mean(one['right']):.1f} %",
-         " ".join(f"{100 * right:.1f}" for right in one["right"]),
-         _points(one["points"], one["interval"]))
-        for one in spent(runs, result["controls"])])
-
-
-def parts_table(result: Mapping) -> Table:
-    """A row a condition, of one seed: what comes of profile nano where one part differs."""
-    alike = [run for run in result["runs"] if run["seed"] == 0]
-    nano = next(run for run in alike if run["condition"] == "reread")
-    return Table("", ("condition", "a1 ↑", "a2 ↑", "a2 less profile nano's ↑", "gain ↑",
-                      "gain, gate ↑", "gain to 999 ↑", "recall, given ↑", "specificity, given ↑",
-                      "repaired of those found, given ↑"), [
-        (run["condition"].replace("reread", "profile nano"),
-         *(_share(column.sum(), len(column)) for column in outcomes(run, "test").T),
-         _points(*less(run, nano)), _points(*gain([run], "test")),
-         _points(*gain([run], "test", behind_gate)), _points(*gain([run], "test_999")),
-         *verify_shares(run, ("injected", "clean"))) for run in alike])
-
-
-def table(result: Mapping) -> Table:
-    """A row a run of profile nano and setting; `injected` and `clean` in one."""
-    rows = []
-    for run in (run for run in result["runs"] if run["condition"] == "reread"):
-        for name in ("test", "test_999", "test_template", "given"):
-            parts = ("injected", "clean") if name == "given" else (name,)
-            both = np.concatenate([outcomes(run, part) for part in parts])
-            tokens = np.mean([run["settings"][part]["tokens"] for part in parts])
-            rows.append((
-                str(run["seed"]), name, *(_share(column.sum(), len(both)) for column in both.T),
-                "" if name == "given" else _share(behind_gate(run, name)[:, 1].sum(), len(both)),
-                f"{sum((both == (0, 1)).all(1))} / {sum((both == (1, 0)).all(1))}",
-                *verify_shares(run, parts), f"{tokens:.0f}"))
-    return Table("", ("seed", "problems", "a1 ↑", "a2 ↑", "a2, gate ↑",
-                      "repaired / spoiled", "recall ↑", "specificity ↑",
-                      "repaired of those found ↑", "tokens ↓"),
-                 tuple(rows))
-
-
-def verify_shares(run: Mapping, parts: Sequence[str]) -> tuple[str, str, str]:
-    """Recall and specificity of VERIFY over some settings together, and of the wrong results
-    that it finds those that it mends."""
-    first = np.concatenate([outcomes(run, part)[:, 0] for part in parts])
-    told, alarms, mended = (sum(run["settings"][part][key] for part in parts)
-                            for key in ("objected_wrong", "objected_right", "mended"))
-    right = first.sum()
-    return (_share(told, len(first) - right), _share(right - alarms, right), _share(mended, told))
-
-
-def _points(value: float, interval: Sequence[float]) -> str:
-    return "{:+.1f} [{:+.1f} to {:+.1f}]".format(value, *interval)
-
-
-def _share(part: int, whole: int) -> str:
-    return f"{100 * part / whole:.1f} % ({part}/{whole})" if whole else "n/a (n=0)"
-
-
 if __name__ == "__main__":
-    what, folder = sys.argv[1], Path(sys.argv[2])
-    if what == "write":
-        write(folder, sys.argv[3], int(sys.argv[4]))
-    else:
-        write_text(RESULT, to_json(score(folder)) + "\n")
+    write(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]))

@@ -30,8 +30,8 @@ from study import cost_sentence, cost_table
 sys.path.append(str(paths.ROOT / "benchmarks"))
 import comparison_table  # noqa: E402
 import cost_model  # noqa: E402
+import digits_table  # noqa: E402
 import equal_tokens  # noqa: E402
-import verify_digits  # noqa: E402
 import gpu_table  # noqa: E402
 import teacher_gsm8k  # noqa: E402
 from speed_table import speed_table  # noqa: E402
@@ -95,6 +95,11 @@ def attempts(part: str) -> str:
 def ledger(name: str) -> str:
     """A table of the ledger of the run of reference."""
     return make_tables(REFERENCE.read_summary())[name].markdown()
+
+
+def digits(make: Callable[[Mapping], Table]) -> Callable[[], str]:
+    """A table of VERIFY by digits, over seeds and conditions."""
+    return lambda: make(read_json("verify-digits.json")).markdown(False)
 
 
 def gate() -> str:
@@ -259,9 +264,8 @@ SECTIONS: Mapping[str, Callable[[], str]] = {
     "verify-flags": lambda: comparison_table.flags_table(read_json("verify-flags.json")),
     "ledger": lambda: ledger("ledger"), "ledger-given": lambda: ledger("ledger_given"),
     "ledger-beside": lambda: ledger("ledger_beside"), "equations": lambda: ledger("equations"),
-    "verify-digits": lambda: verify_digits.table(read_json("verify-digits.json")).markdown(False),
-    "parts": lambda: verify_digits.parts_table(read_json("verify-digits.json")).markdown(False),
-    "ways": lambda: verify_digits.ways_table(read_json("verify-digits.json")).markdown(False),
+    "verify-digits": digits(digits_table.table), "parts": digits(digits_table.parts_table),
+    "ways": digits(digits_table.ways_table), "claims-nano": digits(digits_table.claims_table),
     "equal-tokens": lambda: equal_tokens.table(read_json("equal-tokens.json")).markdown(False),
     "gate": gate, "sureness": sureness, "solving": solving, "alone": alone,
     "original": original, "gsm8k-runs": gsm8k_runs, "foreign": foreign, "profiles": profiles,

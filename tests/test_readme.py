@@ -8,6 +8,7 @@ import re
 import pytest
 import yaml
 
+import digits_table
 import pipeline_figure
 import readme
 import verify_digits
@@ -243,40 +244,41 @@ def digits_quotes() -> dict:
     """Of README and the last part of docs/verification.md, from its result file alone."""
     found = readme.read_json("verify-digits.json")
     flags = readme.read_json("verify-flags.json")["rounds"][-1]["rows"]
-    runs = [run for run in found["runs"] if run["condition"] == "reread"]
-    assert f"over {('no', 'one', 'two', 'three')[len(runs)]} seeds" in README.read_text()
-    ways = {one["way"]: one for one in verify_digits.spent(runs, found["controls"])}
-    gated = verify_digits.behind_gate
+    count = ("no", "one", "two", "three")
+    runs = [*digits_table.of(found, "reread").values()]
+    assert f"over {count[len(runs)]} seeds" in README.read_text()
+    ways = {one["way"]: one for one in digits_table.spent(found)}
+    gated, shown = digits_table.behind_gate, digits_table.points
 
     def of(condition):
-        return [run for run in found["runs"] if run["condition"] == condition]
+        return [*digits_table.of(found, condition).values()]
 
-    def as_points(value, interval):
-        return "{:+.1f} [{:+.1f} to {:+.1f}]".format(value, *interval)
+    def gained(runs, name, judged=digits_table.outcomes):
+        return shown(*digits_table.gain(runs, name, judged))
 
-    def gained(runs, name, judged=verify_digits.outcomes):
-        return as_points(*verify_digits.gain(runs, name, judged))
-
-    def total(name, part=None):
-        sets = [run["settings"][name] for run in runs]
-        return sum(each["lines"][part] for each in sets) if part else sets
+    def total(name, part):
+        return sum(run["settings"][name]["lines"][part] for run in runs)
 
     def points(way):
-        return as_points(ways[way]["points"], ways[way]["interval"])
+        return shown(ways[way]["points"], ways[way]["interval"])
 
     def percent(values):
         return f"{100 * sum(values) / len(values):.1f}"
 
+    def spoiled(outcomes):
+        return [sum(digits_table.changed(each, (1, 0)) for each in outcomes),
+                sum(int(each[:, 0].sum()) for each in outcomes)]
+
     both, doubts = ([judged(run, "test") for run in runs]
-                    for judged in (verify_digits.outcomes, gated))
+                    for judged in (digits_table.outcomes, gated))
     assert all(each[:, 1].sum() > each[:, 0].sum() for each in doubts)  # "in each seed"
     ends = [each[:, 1].mean() for each in both]
     larger = of("larger numbers for VERIFY")
-    beyond = [verify_digits.outcomes(run, "test_999") for run in larger]
+    beyond = [digits_table.outcomes(run, "test_999") for run in larger]
     told = re.search(r"Over (\w+) seeds:", (paths.ROOT / "docs/verification.md").read_text())
-    assert told[1] == ("one", "two", "three")[len(larger) - 1]
+    assert told[1] == count[len(larger)]
     alone, doubted = (ways[way]["right"] for way in ("EXECUTE alone", "VERIFY repairs in doubt"))
-    far = sum(int((1 - verify_digits.outcomes(run, "test_999")[:, 0]).sum()) for run in runs)
+    far, far_larger = (digits_table.verify_counts(each, ["test_999"]) for each in (runs, larger))
     words = [total("test", key) for key in ("differ_right", "differ", "asked", "lines")]
     tokens = [f"{ways[way]['tokens']:.0f}" for way in ("EXECUTE alone", "VERIFY repairs")]
     return {
@@ -284,25 +286,23 @@ def digits_quotes() -> dict:
             round(sum(way) / len(way) * sum(map(len, both))) for way in (alone, doubted))],
         "results alone": [percent(alone)],
         "gain behind the gate": points("VERIFY repairs in doubt"),
-        "spoiled behind the gate": [sum(int((each == (1, 0)).all(1).sum()) for each in doubts),
-                                    sum(int(each[:, 0].sum()) for each in both)],
+        "spoiled behind the gate": spoiled(doubts),
         "gain without": points("VERIFY repairs"),
-        "the surer of two": points("EXECUTE, the surer of two"),
+        "the surer of two": points(digits_table.SURER),
         **{way: points(way) for way in verify_digits.CONTROLS},
         "EXECUTE by digits, new situations": next(
-            as_points(one["points"], one["interval"])
-            for one in verify_digits.spent(runs, found["controls"], "test_template")
+            shown(one["points"], one["interval"])
+            for one in digits_table.spent(found, "test_template")
             if one["way"] == verify_digits.BY_DIGITS),
-        **{f"gain, {name}": gained(of(name), "test")
-           for name in ("rearranged checks", "switch", "one adapter")},
-        "mean over tokens": as_points(*verify_digits.less(of("mean over tokens")[0], runs[0])),
+        **{f"gain, {name}": gained(of(name), "test") for name in verify_digits.CONDITIONS
+           if of(name)},
+        "gain, seed 0": gained(runs[:1], "test"),
+        **{f"claim, {number}": answer.cells()[4]
+           for number, answer in enumerate(digits_table.claims(found))},
         "seeds apart": [f"{100 * (max(ends) - min(ends)):.1f}"],
-        "larger numbers, found": [sum(run["settings"]["test_999"]["objected_wrong"]
-                                      for run in larger),
-                                  sum(int((each[:, 0] == 0).sum()) for each in beyond)],
-        "larger numbers, repaired": [sum(run["settings"]["test_999"]["mended"] for run in larger)],
-        "larger numbers, spoiled": [sum(int((each == (1, 0)).all(1).sum()) for each in beyond),
-                                    sum(int(each[:, 0].sum()) for each in beyond)],
+        "larger numbers, found": far_larger["recall"],
+        "larger numbers, repaired": far_larger["repaired"][:1],
+        "larger numbers, spoiled": spoiled(beyond),
         **{f"larger numbers, a{k + 1}": [percent([each[:, k].mean() for each in beyond])]
            for k in (0, 1)},
         "larger numbers, gain": gained(larger, "test_999"),
@@ -310,8 +310,7 @@ def digits_quotes() -> dict:
         **{f"larger numbers, {name}": f"{gained(larger, name)} {gained(larger, name, gated)}"
            for name in ("test", "test_template")},
         "words of lines that differ": words[:2], "lines about EXECUTE's own": words[2:],
-        "found to 999": [sum(each["objected_wrong"] for each in total("test_999")), far],
-        "repaired to 999": [sum(each["mended"] for each in total("test_999"))],
+        "found to 999": far["recall"], "repaired to 999": far["repaired"][:1],
         "numbers that are read": [SCALE.largest, LARGE.largest],
         "numbers that are written": [SCALE.largest], "largest numbers": [LARGE.largest],
         "lines by another's keys": [

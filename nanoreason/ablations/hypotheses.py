@@ -139,7 +139,14 @@ def answer(grid: Grid, hypothesis: Hypothesis, least: int = SEEDS) -> Answer:
     if tables[-1][0] != problems:
         raise GivenError(f"conditions {hypothesis.first} and {hypothesis.second} answered "
                          "different problems: run them anew under one name")
-    counts = np.concatenate([table for _, table in tables], axis=2)
+    return compared(hypothesis, seeds, [table for _, table in tables], least)
+
+
+def compared(hypothesis: Hypothesis, seeds: tuple[int, ...], tables: list[np.ndarray],
+             least: int = SEEDS) -> Answer:
+    """The answer of counts. tables: of the first condition and, where there is one, the second,
+    each (seeds, problems, columns of `count_table`)."""
+    counts = np.concatenate(tables, axis=2)
     statistic, width = STATISTICS[hypothesis.of], counts.shape[2] // len(tables)
 
     def scores(sums: np.ndarray) -> list[np.ndarray]:
@@ -153,11 +160,11 @@ def answer(grid: Grid, hypothesis: Hypothesis, least: int = SEEDS) -> Answer:
     known = not np.isnan(each).any()
     first, second = [*(None if np.isnan(v).any() else float(v.mean()) for v in values), None][:2]
     return Answer(
-        hypothesis, seeds, len(problems), first, second,
+        hypothesis, seeds, counts.shape[1], first, second,
         {seed: float(value) for seed, value in zip(seeds, each) if not np.isnan(value)},
         float(each.mean()) if known else None,
         crossed_bootstrap(difference, counts) if known else None,
-        tuple(_counts(table, hypothesis.of) for _, table in tables), least)
+        tuple(_counts(table, hypothesis.of) for table in tables), least)
 
 
 def answers(grid: Grid, least: int = SEEDS) -> list[Answer]:
