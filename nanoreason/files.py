@@ -8,7 +8,6 @@ under its plain name.
 """
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import gzip
 import json
@@ -20,7 +19,6 @@ import warnings
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from enum import Enum
 from errno import EACCES, EDQUOT, EEXIST, EFBIG, EISDIR, ENOSPC, ENOTDIR, EROFS
 from fractions import Fraction
 from itertools import count
@@ -215,7 +213,7 @@ def _holder(file: Path) -> str:
 
 
 def to_json(value: Any, indent: int | None = None) -> str:
-    """`value` as JSON: dataclasses as objects, fractions as text, numpy scalars as numbers.
+    """`value` as JSON: fractions as text, numpy scalars as numbers.
 
     Raises ValueError for nan and infinity, which JSON does not have: a rate over zero cases
     is None.
@@ -228,14 +226,8 @@ def to_json(value: Any, indent: int | None = None) -> str:
 
 
 def _plain(value: Any) -> Any:
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
     if isinstance(value, Fraction):
         return str(value)
-    if isinstance(value, Enum):
-        return value.value
-    if hasattr(value, "as_dict"):
-        return value.as_dict()
     if hasattr(value, "tolist"):  # numpy scalars and arrays, torch tensors
         return value.tolist()
     raise TypeError(f"{type(value).__name__} {value!r} has no JSON form")

@@ -51,10 +51,6 @@ class Cell:
         """The scratch run that must be finished before, None without one."""
         return self.params.reasoning_run
 
-    def recipe(self) -> dict:
-        """The effective settings: what two cells of one seed must not have in common."""
-        return self.params.recipe()
-
 
 def condition_names() -> tuple[str, ...]:
     """The conditions there are, the reference first, then in alphabetical order."""
@@ -95,7 +91,7 @@ def chosen(params: AblateParams) -> list[Condition]:
             found.setdefault(condition.name, condition)
     seen: dict[str, str] = {}
     for name, condition in found.items():
-        recipe = repr(sorted(cell_of(params, condition, 0).recipe().items()))
+        recipe = repr(sorted(cell_of(params, condition, 0).params.recipe().items()))
         if recipe in seen:
             raise ParameterError(
                 f"conditions {seen[recipe]} and {name} come to the same training: change one of "

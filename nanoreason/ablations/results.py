@@ -131,7 +131,7 @@ def find(cell: Cell, evaluated: Mapping) -> GridRun | None:
         path = place / cell.condition.name / f"seed-{cell.seed}.json"
         if stored(path).is_file():
             facts = read_mapping(path)
-            _require(path, TrainParams, facts["recipe"], cell.recipe())
+            _require(path, TrainParams, facts["recipe"], cell.params.recipe())
             _require(path, EvaluateParams, facts["evaluated"], evaluated)
             return GridRun(cell.condition.name, cell.seed, facts, path.parent)
     return None
@@ -168,7 +168,7 @@ def store(cell: Cell, evaluated: Mapping, facts: Mapping, generations: Iterable[
         add_problems(place / "problems.csv", table[PROBLEMS])
     folder = place / cell.condition.name
     write_table(folder / f"seed-{cell.seed}.csv", table[ROWS])
-    kept = {"condition": cell.condition.name, "seed": cell.seed, "recipe": cell.recipe(),
+    kept = {"condition": cell.condition.name, "seed": cell.seed, "recipe": cell.params.recipe(),
             "evaluated": dict(evaluated), **facts}
     write_json(folder / f"seed-{cell.seed}.json", kept)
     return GridRun(cell.condition.name, cell.seed, kept, folder)

@@ -25,13 +25,14 @@ from nanoreason.arithmetic.expression import (WHOLE, ArithmeticTextError, Binary
                                               is_number, is_percentage, is_vietnamese,
                                               last_place, meant, parse_expression, rounds,
                                               value_of)
-from nanoreason.arithmetic.lexer import DETERMINERS, Token, clauses, matching
+from nanoreason.arithmetic.lexer import DETERMINERS, UNITS, Token, clauses, matching
 from nanoreason.arithmetic.spans import (LOOSE, MULTIPLIERS, NOUNS, UNREADABLE, Piece,
                                          read_pieces)
 
 _EITHER = re.compile(r"[0-9][.,][0-9]{3}(?![0-9])")  # thousands to some, a fraction to others
-_PRODUCT = re.compile(r"(?<![0-9.,])([0-9]+)\.([0-9]+)(?![0-9.,])")  # `2.5` may be 2 times 5
+_PRODUCT = re.compile(r"(?<![0-9.,])([0-9]+)\.(?!0[0-9])([0-9]+)(?![0-9.,])")  # `2.5` may be 2 times 5
 _SIGN = re.compile(r"(?m)^([ \t]*)([-–−])([ \t])")  # a bullet that may be a minus
+_BLANK = re.compile(r"(?<![\w.,])([0-9]{1,3},(?= [0-9]{3}\b)|\.) (?=[0-9])")  # `12, 500`, `. 5`
 _LONE = re.compile(r"\s*(?:[0-9]+[.)] )?[0-9.,]+ *= *[0-9.,]+\s*")
 ROUNDED = "rounded"
 LINE = 300  # characters; longer texts are not remembered
@@ -104,10 +105,12 @@ def _equations(text: str) -> tuple[Equation, ...]:
     if all(e.holds is not False for e in equations):
         return tuple(equations)
     # What is wrong as it stands may be true as it was meant: `1.500 + 500 = 2.000` in
-    # Vietnamese, `3 + 4.6 = 27` with a point for times, `- 5 * 2 = -10` with a minus.
+    # Vietnamese, `3 + 4.6 = 27` with a point for times, `- 5 * 2 = -10` with a minus, `12, 500`
+    # with a blank too many.
     others = [(text, True)] if _EITHER.search(text) and not vietnamese else []
     others += [(changed, vietnamese) for changed in (
-        _PRODUCT.sub(r"\1·\2", text), _SIGN.sub(r"\1\3\2", text)) if changed != text]
+        _PRODUCT.sub(r"\1·\2", text), _SIGN.sub(r"\1\3\2", text), _BLANK.sub(r" \1", text))
+        if changed != text]
     meant = {e.span[1] for other in others for e in _of_clauses(*other) if e.holds is not False}
     return tuple(replace(e, holds=None) if e.holds is False and e.span[1] in meant else e
                  for e in equations)
@@ -149,10 +152,10 @@ def _last_piece(pieces: list[Piece], run: list[Token]) -> Piece | None:
         return piece
     place = piece.start - 1
     before = run[place]
-    while place > 0 and run[place].text in DETERMINERS | {"of"}:
+    while place > 0 and run[place].text in DETERMINERS | {"of", "("}:
         place -= 1
     changed = (
-        before.kind in ("number", "operator", "unknown")
+        before.kind in ("number", "unknown") or run[place].kind == "operator"
         or (before.kind == "close" and place in matching(run).values())
         or (run[place].text.lower() in _BEFORE and not _by_so_much(piece, run[:place + 1]))
         or (run[place].kind == "number" and run[place + 1].text == "of")
@@ -160,9 +163,20 @@ def _last_piece(pieces: list[Piece], run: list[Token]) -> Piece | None:
                                        or _calls(before, run[piece.start])))
     )
     if changed:
-        noun = piece.computes and run[place].text.lower() in NOUNS
-        piece.trust = min(piece.trust, LOOSE if noun else UNREADABLE)
+        doubtful = piece.computes and (run[place].text.lower() in NOUNS or before.text == "(")
+        piece.trust = min(piece.trust, LOOSE if doubtful else UNREADABLE)
+    elif _goes_before(run, place, piece):
+        piece.trust = min(piece.trust, LOOSE)
     return piece
+
+
+def _goes_before(run: list[Token], place: int, piece: Piece) -> bool:
+    """Whether a word in front may take a piece's first number into another one: `1 and 3/4`,
+    `day 2 * 3` (the second day's), `add 5 to the 2 * 3`."""
+    word = run[place].text.lower()
+    return (word == "and" and run[place - 1].kind == "number" and run[piece.start + 1].text == "/"
+            or UNITS.get(word, word)[0] == "time" or word in ("to", "from") and any(
+                token.text.lower().startswith(("add", "subtract")) for token in run[:place]))
 
 
 def _calls(before: Token, start: Token) -> bool:
@@ -271,8 +285,8 @@ def _link(left, right, about):
         return None if any(s.piece.converted and _unlike(s) for s in (left, right)) else True
     if LOOSE in (pieces[0].trust, pieces[1].trust):  # believed where it comes out
         return True if left.other == right.value or right.other == left.value else None
-    lone = isinstance(left.node, Number) and pieces[0].unit
-    if lone and pieces[0].unit != pieces[1].unit:  # `1 hour = 60 minutes`
+    lone = isinstance(left.node, Number) or _is_part(left) and pieces[1].unit
+    if lone and pieces[0].unit and pieces[0].unit != pieces[1].unit:  # `1 hour = 60 minutes`
         return None
     if _unlike(left, right) or grown(left.node) == right.value or any(
             p.ratio and side.value == 1 for p, side in zip(pieces, (right, left))):
@@ -284,7 +298,8 @@ def _link(left, right, about):
     inexact = about or dots or {".", "%"} & {*pieces[0].text, *pieces[1].text}
     if not inexact and abs(shown.value) < WHOLE:
         return False  # most wrong lines: whole numbers
-    percent = Fraction(100) ** (is_percentage(other.node) - is_percentage(shown.node))
+    percent = min(1, Fraction(100) ** (is_percentage(other.node) - is_percentage(shown.node)),
+                  key=lambda scale: abs(other.value * scale - shown.value))
     exact, simple = other.value * percent, meant(other.node) * percent
     gap, unit = abs(exact - shown.value), last_place(shown.node)
     if (about or dots) and (gap <= unit / 2 or (
@@ -293,6 +308,12 @@ def _link(left, right, about):
     if about:
         return None
     return ROUNDED if rounds(shown.node, exact) or rounds(shown.node, simple) else False
+
+
+def _is_part(side):
+    """Whether a side is a fraction below 1 as one word: `3/4`, not `3 / 4`."""
+    return (isinstance(side.node, Binary) and side.node.op == "/" and side.value < 1
+            and len(side.piece.tokens) == 3 and all(t.tight for t in side.piece.tokens[1:]))
 
 
 def _same_percentage(left, right):

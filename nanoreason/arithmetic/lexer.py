@@ -135,7 +135,7 @@ def clauses(text: str, vietnamese: bool = False) -> list[list[Token]]:
         if prose and kind in ("open", "close"):
             prose += 1 if kind == "open" else -1
             prose = 0 if prose < 2 else prose
-        token.tight = tight
+        token.tight = tight and not (prose and kind == "open")
         if math and not prose:
             token.math = True
         if unit:
@@ -157,6 +157,7 @@ def _token(match, before, vietnamese, latex):
         if "," in text or "." in text or "\\" in text:
             text, doubtful = _in_digits(text, vietnamese)
             doubtful = doubtful and (latex or (last is not None and last.kind == "open"))
+        doubtful = doubtful or text[0] == "0" and text[1:2].isdigit()  # "0730" may be a time
         if latex and last and last.text == "^" and last.end == start and len(text) > 1:
             doubtful = True  # LaTeX raises the first digit alone
         text += "%" if match["percent"] else ""

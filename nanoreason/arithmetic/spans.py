@@ -93,7 +93,7 @@ class _RunReader:
         place, strict, groups, words = start, [], [], 0
         trust, scale = READABLE, ""
         expecting, computes, divided_tightly = True, False, False
-        last, end = start, start + 1  # the last operand's token, the piece's end
+        last, end, taken = start, start + 1, False  # the last operand's token, the piece's end
         numbers, names = [], []  # the places in `strict`, each with its unit; units' names
         while place < len(self.run):
             token, operator, width, units = self.run[place], None, 1, 0
@@ -121,8 +121,12 @@ class _RunReader:
                         self.kind(place - 1) == "word"):  # "4 to get x + 10"
                     trust = UNREADABLE
                 # "6 days would be -25000 + 3000", "8 pens/3 minutes", "= 1/8 of 24"
-                if words and (self.signs(place) or operator == "/" and tight) or token.text in ("of", "của") and not self.first:
+                # "20% of the 3 + 4": of both, or of the 3.
+                if (words and (self.signs(place) or operator == "/" and tight)
+                        or token.text in ("of", "của") and not self.first
+                        or taken and operator in "+-"):
                     trust = min(trust, LOOSE)
+                taken = taken or token.text == "of" and width > 1
                 divided_tightly = tight
                 strict.append(f" {operator} ")
                 expecting = computes = True
@@ -134,9 +138,9 @@ class _RunReader:
                     if numbers and set(strict[numbers[-1][0] + 1:]) <= {")"}:
                         numbers[-1] = (numbers[-1][0], name)
                 if token.text == "^" or token.text in ("/", "per"):
-                    numbers = []
-                if token.text in RELATIVE_WORDS or (
-                        not words and token.text in ("of", "của")):  # "3/4 of the class"
+                    numbers = [number for number in numbers if number[1] == "$"]
+                if token.text in RELATIVE_WORDS or not words and (  # "3/4 of the class", "3(boys)"
+                        token.text in ("of", "của") or token.kind == "open" and token.tight):
                     trust = min(trust, LOOSE)
                 if not self.harmless(place, words):
                     scale, noun = token.text, token.text in NOUNS and not token.tight

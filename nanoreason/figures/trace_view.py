@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from nanoreason import paths
 from nanoreason.arithmetic.answers import same_answer
 from nanoreason.data.verify_lines import stated
 from nanoreason.evaluation.report import SEED, SMOKE_BELOW
@@ -217,21 +218,8 @@ CASES = {  # (a1 right, verdict an error, a2 right)
     (False, False, True): "missed, yet right in the end", (False, False, False): "missed",
     (True, True, True): "false alarm, no harm done", (True, True, False): "spoiled",
     (True, False, True): "confirmed and kept", (True, False, False): "confirmed, then lost"}
-PAGE = """<!DOCTYPE html>
-<html lang="{language}"><head><meta charset="utf-8"><meta name="viewport" \
-content="width=device-width"><meta http-equiv="Content-Security-Policy" \
-content="default-src &#x27;none&#x27;; style-src &#x27;unsafe-inline&#x27;">\
-<title>{title}</title></head>
-<body style="font:14px/1.5 sans-serif;max-width:60em;margin:1em auto;padding:0 1em;\
-color:#222222;background:#ffffff">
-{body}
-</body></html>
-"""
-HEAD = """<h1>{smoke}Example traces of the run {run}</h1>
-<p>Each case of a1 (EXECUTE's result), verdict and a2 (the final answer), with {each} of its
-traces drawn by seed {seed}. ✓ and ✗ are the program's marks, not the model's: whether a line's
-equations are true, a result or an answer equals the right one, a verdict is the right one. Rows
-whose source keeps the rights to their text are counted and not shown.</p>"""
+PAGE, HEAD = (paths.asset(name).read_text(encoding="utf-8")
+              for name in ("page.html", "examples.html"))
 
 
 def page(title: str, body: str, language: str = "en") -> str:
@@ -260,7 +248,8 @@ def examples_page(rows: Iterable[Mapping], run: str, seed: int = SEED, each: int
     sizes = {part: sum(map(len, cases.values())) for part, cases in parts.items()}
     small = max((n for (_, what), n in sizes.items() if what == WHAT["natural"]),
                 default=0) < SMOKE_BELOW
-    body = [HEAD.format(run=safe(run), seed=seed, each=each, smoke="SMOKE run. " * small)]
+    body = [HEAD.rstrip("\n").format(run=safe(run), seed=seed, each=each,
+                                     smoke="SMOKE run. " * small)]
     for part in sorted(parts, key=lambda part: ([*SPLITS, part[0]].index(part[0]), part[0],
                                                 part[1] != WHAT["natural"])):
         body.append(f"<h2>{safe(part[0])}: {part[1]} (n={sizes[part]})</h2>")

@@ -27,10 +27,10 @@ def own(tmp_path, monkeypatch):
 
 def test_every_condition_differs_from_the_reference_by_its_file_alone():
     params = AblateParams(profile="nano-switch")
-    reference = cell_of(params, load_condition(REFERENCE), 3).recipe()
+    reference = cell_of(params, load_condition(REFERENCE), 3).params.recipe()
     for condition in chosen(params):
         cell = cell_of(params, condition, 3)
-        differing = {name for name, value in cell.recipe().items() if value != reference[name]}
+        differing = {name for name, value in cell.params.recipe().items() if value != reference[name]}
         assert differing <= set(condition.values), condition.name
         assert condition.about, condition.name
         assert condition.name == REFERENCE or differing, condition.name
