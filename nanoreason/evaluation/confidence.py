@@ -135,8 +135,9 @@ def gated(rows: Iterable[ScoredRow], gate: Gate) -> Iterator[dict]:
 def choose(rows: Iterable[ScoredRow], agree: Iterable[int] = (0,), limit: float = LIMIT) -> Gate:
     """The gate with the largest gain a2 - a1 on these rows (of dev) that spoils at most `limit`.
 
-    agree: what may be tried. Of equal gates that which heeds least. A threshold lies half way
-    between the neighbouring rows; -inf, heeding nothing, where no gate gains.
+    agree: what may be tried. Of equal gates the first of `agree`, of these that which heeds
+    least. A threshold lies half way between the neighbouring rows; -inf, heeding nothing, where
+    no gate gains.
     """
     rows = sorted(rows, key=lambda row: SIGNALS["execute"](row))
     best, chosen = 0, Gate(-math.inf)

@@ -189,12 +189,17 @@ def rate_of(counted: Sequence[bool], problems: Sequence[Hashable]) -> Score:
 
     counted, problems: of each case, whether it counts and the problem it is of. Several cases
     of one problem are not independent; where every problem has one, Wilson's interval stands.
+    It stands for problems in place of cases where all cases count or none does: there nothing
+    varies between resamples, and a bootstrap would be certain.
     """
     counts = sum(map(bool, counted)), len(counted)
 
     def interval() -> Interval:
-        if len(set(problems)) == len(problems):
+        n = len(set(problems))
+        if n == len(problems):
             return wilson(*counts)
+        if counts[0] in (0, counts[1]):
+            return wilson(n * (counts[0] > 0), n)
         return bootstrap(mean, with_ones(counted), problems)
     return Score(rate(counts), counts, cache(interval))
 

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from nanoreason.evaluation.report import (bootstrap, crossed_bootstrap, harmonic_mean,
-                                              mcnemar, paired_bootstrap, ratio, wilson)
+                                              mcnemar, paired_bootstrap, rate_of, ratio, wilson)
 
 
 def mean(sums):
@@ -24,6 +24,15 @@ def test_wilson_of_nothing_is_none_and_impossible_counts_are_refused():
     assert wilson(0, 0) is None
     with pytest.raises(ValueError, match="k = 3 of n = 2"):
         wilson(3, 2)
+
+
+def test_a_share_without_exception_is_as_sure_as_its_problems_allow():
+    problems = [number // 4 for number in range(40)]  # ten problems, four cases each
+    for value, k in ((True, 10), (False, 0)):
+        interval = rate_of([value] * 40, problems).to_dict()["interval"]
+        assert interval == wilson(k, 10) and interval[1] - interval[0] > 0.27
+    assert rate_of([True] + [False] * 39, problems).to_dict()["interval"] == pytest.approx(
+        (0, 0.075), abs=0.01)  # one problem in ten varies: resampled, as ever
 
 
 def test_harmonic_mean_is_zero_when_either_is():
