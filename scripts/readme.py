@@ -76,9 +76,17 @@ def results() -> str:
 
 
 def claims() -> str:
-    """Each claim of the original card beside the comparison that decides it."""
-    rows = ablation_rows("claims")
-    return Table("", tuple(rows[0]), tuple(tuple(row.values()) for row in rows)).markdown(False)
+    """Each claim of the original card, as published and in the design that works."""
+    published = {row["claim"]: row for row in ablation_rows("claims")}
+    here, rows = digits_table.claims_table(read_json("verify-digits.json")), []
+    for row in (dict(zip(here.columns, row)) for row in here.rows):
+        old, other = published.pop(row["claim"], {}), row["comparison"].partition(" against ")[2]
+        rows.append((row["claim"], row["score"].removesuffix(", natural"),
+                     old.get("difference", ""), old.get("word", ""),
+                     f"{other.replace('zero', '') and f'{other}: '}{row['difference']}",
+                     row["seeds x problems"], row["word"]))
+    return Table("", ("claim", "score", "as published", "word", "in the design that works, against",
+                      "seeds x problems", "word"), rows).markdown(False)
 
 
 def attempts(part: str) -> str:

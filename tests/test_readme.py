@@ -273,7 +273,9 @@ def digits_quotes() -> dict:
                     for judged in (digits_table.outcomes, gated))
     assert all(each[:, 1].sum() > each[:, 0].sum() for each in doubts)  # "in each seed"
     ends = [each[:, 1].mean() for each in both]
-    larger = of("larger numbers for VERIFY")
+    larger, in_place = of(digits_table.MORE), of("larger numbers for VERIFY")
+    assert all(each[:, 1].sum() > each[:, 0].sum() for each in (  # "in each seed", once more
+        digits_table.outcomes(run, "test") for run in larger))
     beyond = [digits_table.outcomes(run, "test_999") for run in larger]
     told = re.search(r"Over (\w+) seeds:", (paths.ROOT / "docs/verification.md").read_text())
     assert told[1] == count[len(larger)]
@@ -305,6 +307,11 @@ def digits_quotes() -> dict:
         "larger numbers, spoiled": spoiled(beyond),
         **{f"larger numbers, a{k + 1}": [percent([each[:, k].mean() for each in beyond])]
            for k in (0, 1)},
+        "larger numbers, in place of others": gained(in_place, "test"),
+        "traces of larger numbers": [f"{number:,}" for condition in verify_digits.LARGER.values()
+                                     for number in condition],
+        "without right twins": [percent([digits_table.outcomes(run, "test")[:, 0].mean() for run in part])
+                                for part in (of("no right twins"), runs[:1])],
         "larger numbers, gain": gained(larger, "test_999"),
         "larger numbers, gate": gained(larger, "test_999", gated),
         **{f"larger numbers, {name}": f"{gained(larger, name)} {gained(larger, name, gated)}"
