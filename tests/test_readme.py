@@ -296,11 +296,11 @@ def digits_quotes() -> dict:
             shown(one["points"], one["interval"])
             for one in digits_table.spent(found, "test_template")
             if one["way"] == verify_digits.BY_DIGITS),
-        **{f"gain, {name}": gained(of(name), "test") for name in verify_digits.CONDITIONS
-           if of(name)},
+        **{f"gain, {name}": gained(of(name), "test") for name in (
+            "rearranged checks", "switch", "one adapter", "no right twins")},
         "gain, seed 0": gained(runs[:1], "test"),
-        **{f"claim, {number}": answer.cells()[4]
-           for number, answer in enumerate(digits_table.claims(found))},
+        "mean over tokens": shown(*digits_table.less(
+            *(digits_table.of(found, name) for name in ("mean over tokens", "reread")))),
         "seeds apart": [f"{100 * (max(ends) - min(ends)):.1f}"],
         "larger numbers, found": far_larger["recall"],
         "larger numbers, repaired": far_larger["repaired"][:1],
@@ -308,14 +308,14 @@ def digits_quotes() -> dict:
         **{f"larger numbers, a{k + 1}": [percent([each[:, k].mean() for each in beyond])]
            for k in (0, 1)},
         "larger numbers, in place of others": gained(in_place, "test"),
-        "traces of larger numbers": [f"{number:,}" for condition in verify_digits.LARGER.values()
-                                     for number in condition],
+        **{f"traces, {condition}": sorted(verify_digits.LARGER[condition], reverse=more)
+           for condition, more in ((digits_table.MORE, True), ("larger numbers for VERIFY", False))},
         "without right twins": [percent([digits_table.outcomes(run, "test")[:, 0].mean() for run in part])
                                 for part in (of("no right twins"), runs[:1])],
         "larger numbers, gain": gained(larger, "test_999"),
         "larger numbers, gate": gained(larger, "test_999", gated),
-        **{f"larger numbers, {name}": f"{gained(larger, name)} {gained(larger, name, gated)}"
-           for name in ("test", "test_template")},
+        **{f"larger numbers, {name}, {judged.__name__}": gained(larger, name, judged)
+           for name in ("test", "test_template") for judged in (digits_table.outcomes, gated)},
         "words of lines that differ": words[:2], "lines about EXECUTE's own": words[2:],
         "found to 999": far["recall"], "repaired to 999": far["repaired"][:1],
         "numbers that are read": [SCALE.largest, LARGE.largest],
