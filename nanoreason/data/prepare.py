@@ -33,7 +33,7 @@ from nanoreason.data.problem import (Entry, Problem, Rejection, make_record, nor
 from nanoreason.data.sources import load_problems
 from nanoreason.data.teachers import teach
 from nanoreason.data.verify_lines import by_columns
-from nanoreason.host import GivenError, Told
+from nanoreason.host import GivenError, Told, check_number
 from nanoreason.trace import Trace, parse_trace, render_trace
 
 WORDS = 13
@@ -82,8 +82,7 @@ def prepare(data: str, teacher="rules", total: int | None = None,
     """
     if not 0 <= error_share <= 1:
         raise GivenError(f"error_share must lie between 0 and 1, not {error_share!r}")
-    if total is not None and total < 1:
-        raise GivenError(f"total must be None or at least 1, not {total!r}")
+    check_number(int, 1, total=1 if total is None else total)
     check_mix(kinds)
     report = {} if report is None else report
     entries = read_mixture(data)
