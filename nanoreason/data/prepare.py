@@ -185,9 +185,8 @@ class Part:
 def _summed(parts: list[Part]) -> dict:
     """What `prepare` reports of all parts together."""
     rejected = [rejection for part in parts for rejection in part.rejected]
-    kept, planted = sum(len(part.kept) for part in parts), Counter()
-    for part in parts:
-        planted.update(part.counts["planted"])
+    kept = sum(len(part.kept) for part in parts)
+    planted = sum((Counter(part.counts["planted"]) for part in parts), Counter())
     return {"read": kept + len(rejected), "kept": kept, "rejected": rejected,
             "reasons": reasons(rejected), "planted": dict(sorted(planted.items())),
             "no_kind_fits": sum(part.counts["no_kind_fits"] for part in parts)}
