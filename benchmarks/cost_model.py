@@ -13,7 +13,7 @@ No run: an estimate from what was measured elsewhere, in two steps.
   where small batches left the card waiting; SHARE is what well-fed cards reach. Two cards are
   taken to be twice one. NF4's dequantisation is left out.
 - Memory: the forecast that notebook 02 prints before it trains (`batches.memory_parts`). Its
-  row for the H200 stands beside what was measured there.
+  row for the H200 stands beside what was measured there, without gradient checkpointing.
 
 Left out on purpose: evaluation, which at this size has run nowhere, and the download.
 """
@@ -56,6 +56,8 @@ MACHINES = (Machine("2 × T4", "kaggle-2xt4", 65, 15, 0.0, 2), Machine(
     "L4", "gpu-bf16", 121, 24, 0.8, given={"gradient_checkpointing": True}), Machine(
     "H100", "gpu-bf16", 989, 80, 3.99))
 MEASURED = Machine("H200", "gpu-bf16", 989, 141, 0.0)
+MEASURED_RUN = TrainParams(profile=MEASURED.profile, micro_batch_size=16,
+                           micro_batch_tokens=16 * 1024, gradient_checkpointing=False)
 
 
 def model():
@@ -92,10 +94,9 @@ def table() -> str:
                      " to ".join(f"{machine.dollars * each:.2f}" for each in hours[::-1])
                      if machine.dollars else "none",
                      f"{memory(made, params, params.max_length) / GIB:.0f} of {machine.memory}"))
-    run = TrainParams(profile=MEASURED.profile, micro_batch_size=16, micro_batch_tokens=16 * 1024)
     longest = speed["traces"]["longest"]
     rows.append(("H200, the run of docs/gpu.md", "", "", "", "",
-                 f"{memory(made, run, longest) / GIB:.0f}; measured "
+                 f"{memory(made, MEASURED_RUN, longest) / GIB:.0f}; measured "
                  f"{ours['peak_bytes']['median'] / GIB:.0f}"))
     return Table("", ("machine", "profile", f"hours at {100 * reached:.0f} % of the peak ↓",
                       f"at {100 * SHARE:.0f} % ↓", "dollars ↓", "GiB a GPU ↓"),

@@ -96,13 +96,12 @@ def main(out: Path = paths.CHECKOUT / "results" / "lost-node.json") -> None:
         watcher.join()
     left = [sum(raylet == node for tries in starts.values() for raylet in tries.values())
             for node in raylets]
-    write_json(out, {
+    print(write_json(out, {
         "asked": ASKED, "nodes": 2, "cores_a_node": 1, "lost": lost,
         "run_twice": sorted(cell for cell, tries in starts.items() if len(tries) > 1),
         "begun_on_node": left, **same(alone, grid),
         "ray": version("ray"), "joblib": version("joblib"),
-        "environment": environment.describe()})
-    print(out.read_text())
+        "environment": environment.describe()}).read_text())
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ from threading import Event, Lock
 
 from nanoreason import paths
 from nanoreason.files import write_text
-from nanoreason.host import GivenError, Told
+from nanoreason.host import GivenError, Told, check_number
 
 HUB = "https://router.huggingface.co/v1"  # the hub's providers, in OpenAI's form
 SECONDS = 300.0  # of a try, from the connection to the last byte
@@ -87,9 +87,9 @@ class Client:
     _ended: Event = field(default_factory=Event, init=False, repr=False)
 
     def __post_init__(self):
-        for name, least in (("parallel", 1), ("retries", 0)):
-            if getattr(self, name) < least:
-                raise GivenError(f"{name} must be {least} or more, not {getattr(self, name)!r}")
+        check_number(int, 1, parallel=self.parallel)
+        check_number(int, 0, retries=self.retries)
+        check_number(float, 0, wait=self.wait)
 
     def map(self, work: Callable, items: Iterable) -> Iterator:
         """`work` of each item, which may `ask`, in order; twice `parallel` are read ahead.

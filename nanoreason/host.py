@@ -6,17 +6,20 @@ secret is kept. (Which folder outlives a session is said in `paths`.)
 """
 from __future__ import annotations
 
+import math
 import os
 import sys
 from collections.abc import Iterator
 from importlib import import_module
 from importlib.util import find_spec
+from numbers import Integral, Real
 from pathlib import Path
 
 from tqdm import tqdm
 
 SECONDS, LONGEST = 5.0, 60.0  # between two lines of progress, where it is no bar
 TOKEN = "HF_TOKEN"
+SEEDS = 2**32  # of numpy's older generators: a seed is below
 COLAB, INPUT = Path("/content"), Path("/kaggle/input")  # of Colab; what is attached to Kaggle
 STORES = {"google.colab.userdata": lambda store: store.get,
           "kaggle_secrets": lambda store: store.UserSecretsClient().get_secret}
@@ -40,6 +43,19 @@ class GivenError(Told, ValueError):
 
 class AbsentError(Told, FileNotFoundError):
     """A file or folder that is not there, in one sentence that says where it comes from."""
+
+
+def check_number(kind: type, least: float, below: float = math.inf, **given) -> None:
+    """Refuse the first of the values, given by their names, that is no number in the range.
+
+    kind: int, or float, which takes whole numbers too; neither takes a truth value. least <=
+    value < below. Raises GivenError with the name, the value and the range.
+    """
+    wanted, what = (Integral, "whole number") if kind is int else (Real, "number")
+    to = "or more" if below == math.inf else f"to {below - 1}" if kind is int else f"to below {below}"
+    for name, value in given.items():
+        if isinstance(value, bool) or not isinstance(value, wanted) or not least <= value < below:
+            raise GivenError(f"{name} is {value!r}; give a {what}, {least} {to}")
 
 
 class _Lines(tqdm):

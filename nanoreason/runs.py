@@ -39,6 +39,7 @@ FULL = ("question", "teachers", "text", "planted", "intervention")
 EVALUATED = "evaluate.yaml"  # what the rows were made of
 # What an evaluation leaves, and what is made of its rows.
 OF_ROWS = ("summary.json", "tables", "figures", "examples.html", "generations.jsonl", EVALUATED)
+BESIDE = ("-base", "-gate", "-prompted")  # how the names of rows that stand beside a run's end
 SCORED = ("question_sha256", "a1", "v", "a2")  # rows without the texts of others
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -411,12 +412,16 @@ def find_run(name: str) -> Run:
                    f"{paths.relative(paths.RESULTS)}: there are {there}")
 
 
-def list_runs() -> list[str]:
-    """The names of all runs, scratch, attached and reference, in alphabetical order."""
-    folders = [folder for parent in (paths.RUNS, *host.attached(), paths.RESULTS)
-               for folder in parent.glob("*")]
-    return sorted({folder.name for folder in folders
-                   if any(map(Run(folder).has, FILES))})
+def list_runs(beside: bool = False) -> list[str]:
+    """The names of all runs, scratch, attached and reference, in alphabetical order.
+
+    beside: also the rows of an untrained base, of a gate and of a prompt, which stand beside a
+    run's own (see BESIDE) and are none to choose.
+    """
+    runs = [Run(folder) for parent in (paths.RUNS, *host.attached(), paths.RESULTS)
+            for folder in parent.glob("*")]
+    return sorted({run.name for run in runs if any(map(run.has, FILES)) and (
+        beside or run.has("metrics.csv") or not run.name.endswith(BESIDE))})
 
 
 def _made(folder: Path) -> Path:

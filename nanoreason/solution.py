@@ -23,7 +23,7 @@ from nanoreason.evaluation.generate import generate_traces, load_writer
 from nanoreason.evaluation.prompting import candidates, complete
 from nanoreason.figures.trace_view import MARK_COLOURS, TraceView, box, page, safe, visible
 from nanoreason.files import write_text
-from nanoreason.host import GivenError
+from nanoreason.host import SEEDS, GivenError, check_number
 from nanoreason.model.base import load_base
 from nanoreason.runs import RunError, find_run, list_runs
 from nanoreason.stages import RESULT, Stage
@@ -154,10 +154,8 @@ def solve(question: str, run: str = "nano-reference", *, base: str | None = None
     """
     if not isinstance(question, str) or not question.strip():
         raise GivenError(f"question is {question!r}; give the text of a word problem")
-    for name, value, least, most in (("samples", samples, 1, MOST), ("seed", seed, 0, 2**32 - 1),
-                                     ("max_new_tokens", max_new_tokens, 1, MOST)):
-        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-            raise GivenError(f"{name} is {value!r}; give a whole number, {least} to {most}")
+    check_number(int, 1, MOST + 1, samples=samples, max_new_tokens=max_new_tokens)
+    check_number(int, 0, SEEDS, seed=seed)
     if language not in (None, *SENTENCES):
         raise GivenError(f"language is {language!r}; give {' or '.join(SENTENCES)}, or None for "
                          "that of the question")
@@ -181,7 +179,8 @@ def solve(question: str, run: str = "nano-reference", *, base: str | None = None
 
 def prompt_of(base: str) -> str:
     """The prompt that a run `…-prompted` has chosen on dev for this base, else PROMPT."""
-    chosen = (find_run(name).read_params() for name in list_runs() if name.endswith("-prompted"))
+    chosen = (find_run(name).read_params() for name in list_runs(beside=True)
+              if name.endswith("-prompted"))
     return next((params["prompt"] for params in chosen if params.get("base") == base
                  and params.get("prompt") in candidates()), PROMPT)
 

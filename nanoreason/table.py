@@ -4,7 +4,7 @@ from __future__ import annotations
 import csv
 import html
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,8 +31,8 @@ class Table:
 
     @classmethod
     def of(cls, title: str, columns: Iterable[str], rows: Iterable[Iterable]) -> Table:
-        """A table whose cells are the text of what stands in the rows."""
-        return cls(title, tuple(columns), tuple(tuple(map(str, row)) for row in rows))
+        """A table whose cells say what stands in the rows, names with their values too."""
+        return cls(title, tuple(columns), tuple(tuple(map(_told, row)) for row in rows))
 
     def markdown(self, title: bool = True) -> str:
         """The table in Markdown, without a line break at its end.
@@ -73,6 +73,22 @@ class Table:
                              for cell in cells)
             return f"<tr>{inside}</tr>"
 
-        return (f'<table><caption style="text-align: left; font-weight: bold">'
+        # In a box of its own, so that a wide table scrolls and not the page around it.
+        return (f'<div style="overflow-x: auto"><table><caption style="text-align: left; font-weight: bold">'
                 f"{html.escape(self.title)}</caption><thead>{row(self.columns, 'th')}</thead>"
-                f"<tbody>{''.join(row(cells, 'td') for cells in self.rows)}</tbody></table>")
+                f"<tbody>{''.join(row(cells, 'td') for cells in self.rows)}</tbody></table></div>")
+
+
+def _told(value, inside: bool = False) -> str:
+    """What a cell says of a value: six digits of a number, `name value, name value` of a mapping.
+
+    inside: of another one, which puts brackets around what has parts.
+    """
+    if isinstance(value, Mapping):
+        parts = [f"{name} {_told(part, True)}" for name, part in value.items()]
+    elif isinstance(value, (list, tuple)):
+        parts = [_told(part, True) for part in value]
+    else:
+        return "none" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
+    told = ", ".join(parts) or "none"
+    return f"({told})" if inside and len(parts) > 1 else told

@@ -14,7 +14,7 @@ import pytest
 from synthetic import new_run
 
 from nanoreason import environment, paths
-from nanoreason.files import read_text, to_json, write_text
+from nanoreason.files import read_text, to_json, write_json, write_text
 from nanoreason.params import TrainParams
 from nanoreason.runs import Run, RunError, find_run, list_runs, row_fault, writable
 
@@ -303,6 +303,23 @@ def test_scratch_is_found_before_reference(workspace):
     assert list_runs() == ["both"]
     with pytest.raises(RunError, match="no run 'neither' .* there are both"):
         find_run("neither")
+    for name in ("both-base", "both-gate", "both-prompted"):  # beside a run: none to choose
+        new_run(name).write_params({})
+    new_run("own-base").write_metrics([{"loss": 1.0}])  # a training that is called so
+    assert list_runs() == ["both", "own-base"] and len(list_runs(beside=True)) == 5
+    with pytest.raises(RunError, match="there are both, own-base$"):
+        find_run("neither")
+
+
+def test_no_result_is_written_without_its_commit(workspace, monkeypatch, capsys):
+    monkeypatch.setattr(paths, "CHECKOUT", workspace)
+    for commit, where in (("a" * 40, "results"), (None, "build")):
+        found = write_json(workspace / "results" / "a.json", {"environment": {"commit": commit}})
+        assert found == workspace / where / "a.json" and found.is_file()
+        assert ("git tells none here" in capsys.readouterr().out) == (commit is None)
+    assert "a" * 40 in (workspace / "results" / "a.json").read_text()  # what was there stays
+    own = write_json(workspace / "build" / "b.json", {"commit": None})
+    assert own == workspace / "build" / "b.json"
 
 
 def test_absent_and_broken_files_are_named(workspace):

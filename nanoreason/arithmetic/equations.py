@@ -24,7 +24,7 @@ from functools import lru_cache
 from nanoreason.arithmetic.expression import (WHOLE, ArithmeticTextError, Binary, Number, grown,
                                               is_number, is_percentage, is_vietnamese,
                                               last_place, meant, parse_expression, rounds,
-                                              value_of)
+                                              value_of, value_or_none)
 from nanoreason.arithmetic.lexer import DETERMINERS, UNITS, Token, clauses, matching
 from nanoreason.arithmetic.spans import (LOOSE, MULTIPLIERS, NOUNS, UNREADABLE, Piece,
                                          read_pieces)
@@ -33,6 +33,8 @@ _EITHER = re.compile(r"[0-9][.,][0-9]{3}(?![0-9])")  # thousands to some, a frac
 _PRODUCT = re.compile(r"(?<![0-9.,])([0-9]+)\.(?!0[0-9])([0-9]+)(?![0-9.,])")  # `2.5` may be 2 times 5
 _SIGN = re.compile(r"(?m)^([ \t]*)([-–−])([ \t])")  # a bullet that may be a minus
 _BLANK = re.compile(r"(?<![\w.,])([0-9]{1,3},(?= [0-9]{3}\b)|\.) (?=[0-9])")  # `12, 500`, `. 5`
+_OF_ALL = re.compile(r"(/\s*100)%")  # divided by one: the sign is a word there
+_REST = re.compile(r"[^.\n=]{0,80}?\b([0-9]{1,9}) (?:\w+ ){0,2}(?:remain\w*|left)\b")
 _LONE = re.compile(r"\s*(?:[0-9]+[.)] )?[0-9.,]+ *= *[0-9.,]+\s*")
 ROUNDED = "rounded"
 LINE = 300  # characters; longer texts are not remembered
@@ -109,11 +111,22 @@ def _equations(text: str) -> tuple[Equation, ...]:
     # with a blank too many.
     others = [(text, True)] if _EITHER.search(text) and not vietnamese else []
     others += [(changed, vietnamese) for changed in (
-        _PRODUCT.sub(r"\1·\2", text), _SIGN.sub(r"\1\3\2", text), _BLANK.sub(r" \1", text))
-        if changed != text]
+        _PRODUCT.sub(r"\1·\2", text), _SIGN.sub(r"\1\3\2", text), _BLANK.sub(r" \1", text),
+        _OF_ALL.sub(r"\1 ", text)) if changed != text]
     meant = {e.span[1] for other in others for e in _of_clauses(*other) if e.holds is not False}
-    return tuple(replace(e, holds=None) if e.holds is False and e.span[1] in meant else e
-                 for e in equations)
+    return tuple(replace(e, holds=None) if e.holds is False and (
+        e.span[1] in meant or _rest_is_told(text, e)) else e for e in equations)
+
+
+def _rest_is_told(text: str, equation: Equation) -> bool:
+    """Whether the remainder of a whole quotient stands behind it: `100 / 3 = 33 pens, 1 left`."""
+    told, node = _REST.match(text, equation.span[1]), None
+    if told and len(equation.sides) == 2:
+        node, quotient = parse_expression(equation.left), value_or_none(equation.right)
+    if not isinstance(node, Binary) or node.op != "/":
+        return False
+    whole, divisor, rest = value_of(node.left), value_of(node.right), int(told[1])
+    return rest < divisor and quotient * divisor + rest == whole
 
 
 def _of_clauses(text, vietnamese):
@@ -288,7 +301,9 @@ def _link(left, right, about):
     lone = isinstance(left.node, Number) or _is_part(left) and pieces[1].unit
     if lone and pieces[0].unit and pieces[0].unit != pieces[1].unit:  # `1 hour = 60 minutes`
         return None
-    if _unlike(left, right) or grown(left.node) == right.value or any(
+    # `48 = 100% + 20%` says how many the per cent are.
+    told = lone and left.value.denominator == 1 and right.computes and is_percentage(right.node)
+    if told or _unlike(left, right) or grown(left.node) == right.value or any(
             p.ratio and side.value == 1 for p, side in zip(pieces, (right, left))):
         return None  # `60 minutes / 1 hour = 1`
     shown, other = (right, left) if is_number(right.node) else (left, right)

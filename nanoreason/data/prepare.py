@@ -33,7 +33,7 @@ from nanoreason.data.problem import (Entry, Problem, Rejection, make_record, nor
 from nanoreason.data.sources import load_problems
 from nanoreason.data.teachers import teach
 from nanoreason.data.verify_lines import by_columns
-from nanoreason.host import GivenError, Told
+from nanoreason.host import GivenError, Told, check_number
 from nanoreason.trace import Trace, parse_trace, render_trace
 
 WORDS = 13
@@ -82,8 +82,7 @@ def prepare(data: str, teacher="rules", total: int | None = None,
     """
     if not 0 <= error_share <= 1:
         raise GivenError(f"error_share must lie between 0 and 1, not {error_share!r}")
-    if total is not None and total < 1:
-        raise GivenError(f"total must be None or at least 1, not {total!r}")
+    check_number(int, 1, total=1 if total is None else total)
     check_mix(kinds)
     report = {} if report is None else report
     entries = read_mixture(data)
@@ -186,9 +185,8 @@ class Part:
 def _summed(parts: list[Part]) -> dict:
     """What `prepare` reports of all parts together."""
     rejected = [rejection for part in parts for rejection in part.rejected]
-    kept, planted = sum(len(part.kept) for part in parts), Counter()
-    for part in parts:
-        planted.update(part.counts["planted"])
+    kept = sum(len(part.kept) for part in parts)
+    planted = sum((Counter(part.counts["planted"]) for part in parts), Counter())
     return {"read": kept + len(rejected), "kept": kept, "rejected": rejected,
             "reasons": reasons(rejected), "planted": dict(sorted(planted.items())),
             "no_kind_fits": sum(part.counts["no_kind_fits"] for part in parts)}

@@ -25,7 +25,7 @@ from nanoreason.arithmetic.answers import boxed_answer
 from nanoreason.data import procedural
 from nanoreason.data.columns import check_columns, read_problem
 from nanoreason.data.problem import Problem, Rejection, read_json, read_records
-from nanoreason.host import AbsentError, GivenError
+from nanoreason.host import SEEDS, AbsentError, GivenError, check_number
 
 FILE_SPLITS = ("train", "dev", "train+dev", "test")
 MAX_QUESTION = 20_000  # characters; the longest of the three data sets has about 4,000
@@ -60,9 +60,11 @@ def load_problems(source: str, path: str | Path | None = None, split: str = "tra
         that `columns.guessed` tells.
 
     An id that comes twice and a question of more than MAX_QUESTION characters are
-    rejections. Raises, before the first problem: `ValueError` for an unknown source or split,
+    rejections. Raises, before the first problem: `ValueError` for an unknown source or split or a count below 1,
     `FileNotFoundError` for a missing file, and where what is published cannot be reached.
     """
+    check_number(int, 1, count=count)
+    check_number(int, 0, SEEDS, seed=seed)
     columns = check_columns(columns)
     name, _, at = source.partition("@")
     if at and name in READERS:

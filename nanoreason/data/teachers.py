@@ -27,7 +27,7 @@ from nanoreason.data.problem import Problem, Rejection, question_sha256, read_js
 from nanoreason.data.verify_lines import procedural_trace, with_rule_checks
 from nanoreason.endpoint import (MAX_BYTES, SECONDS, Client, Unavailable, endpoint,
                                  request_sha256, text_of)
-from nanoreason.host import GivenError, progress
+from nanoreason.host import GivenError, check_number, progress
 from nanoreason.stages import ANSWER, RESULT, VERDICT, Stage
 from nanoreason.trace import Trace, TraceError, cut_sections, parse_trace
 
@@ -79,9 +79,7 @@ class LlmTeacher:
     prompt: str = field(init=False, repr=False)
 
     def __post_init__(self):
-        for name in ("attempts", "max_tokens"):
-            if getattr(self, name) < 1:
-                raise GivenError(f"{name} must be 1 or more, not {getattr(self, name)!r}")
+        check_number(int, 1, attempts=self.attempts, max_tokens=self.max_tokens)
         self.prompt = paths.asset(PROMPT).read_text(encoding="utf-8")
 
     def teach(self, problems: Iterable[Problem | Rejection]) -> Iterator[Trace | Rejection]:

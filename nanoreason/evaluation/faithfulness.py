@@ -17,7 +17,7 @@ from nanoreason.evaluation.interventions import followed
 from nanoreason.evaluation.report import (SEED, Report, Score, composite, harmonic_mean, mean,
                                           rate, rate_of, ratio, with_ones)
 from nanoreason.evaluation.rows import ScoredRow, ScoredRows, by_reason, read_row, read_rows
-from nanoreason.host import GivenError
+from nanoreason.host import SEEDS, GivenError, check_number
 from nanoreason.stages import GIVEN
 
 
@@ -62,6 +62,7 @@ def faithfulness(rows: Iterable[Mapping] | ScoredRows, seed: int = SEED) -> Fait
     left out, and named, without one, or where the parent's line has no dependent.
     Raises ValueError for injected or clean rows: their EXECUTE is not the model's.
     """
+    check_number(int, 0, SEEDS, seed=seed)
     table = read_rows(rows)
     given = [row.name for row in table if row.setting in GIVEN]
     if given:

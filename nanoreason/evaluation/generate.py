@@ -27,6 +27,7 @@ from nanoreason.endpoint import Client
 from nanoreason.evaluation.interventions import choose_intervention, intervene
 from nanoreason.evaluation.server import open_server, served
 from nanoreason.files import write_text
+from nanoreason.host import SEEDS, check_number
 from nanoreason.model.adapters import (adapters_sha256, dequantized, dequantized_bytes,
                                        dequantized_fits)
 from nanoreason.model.base import load_base, locate
@@ -100,6 +101,7 @@ def generate_traces(model, tokenizer, rows: Sequence[dict], max_new_tokens: int,
     client: of a server that writes in the model's place, see `server`. Natural rows get
     `logprobs`, see `model.likelihood`.
     """
+    check_number(int, 0, SEEDS, seed=seed)
     seeds = [random.Random(f"{seed}/{row['problem_id']}/{row['sample']}").getrandbits(60)
              for row in rows]
     if client:

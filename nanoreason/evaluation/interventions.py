@@ -11,6 +11,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from fractions import Fraction
+from itertools import groupby
+from operator import itemgetter
 
 import networkx as nx
 
@@ -19,6 +21,7 @@ from nanoreason.arithmetic.equations import read_equations
 from nanoreason.arithmetic.expression import Binary, Negative, Node, Number, value_or_none
 from nanoreason.data.problem import write_number
 from nanoreason.graph.builder import execute_graph
+from nanoreason.graph.matching import steps_of
 from nanoreason.graph.quantities import quantities
 from nanoreason.host import GivenError
 from nanoreason.stages import MARKER, NUMBERED, Stage
@@ -207,8 +210,4 @@ def followed(parent: nx.DiGraph, child: nx.DiGraph, intervention: dict) -> bool 
 
 def _lines(graph: nx.DiGraph) -> dict[int, list[tuple]]:
     """The step nodes of each line, in order."""
-    lines: dict[int, list[tuple]] = {}
-    for node, kind in graph.nodes(data="kind"):
-        if kind == "step":
-            lines.setdefault(node[1], []).append(node)
-    return lines
+    return {line: list(nodes) for line, nodes in groupby(steps_of(graph), itemgetter(1))}

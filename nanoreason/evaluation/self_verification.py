@@ -31,7 +31,7 @@ from nanoreason.evaluation.report import (SEED, Report, Score, Statistic, compos
                                           harmonic_mean, rate_of, ratio)
 from nanoreason.evaluation.rows import ScoredRow, ScoredRows, closest, name_of, read_row, read_rows
 from nanoreason.graph.matching import first_wrong_step, steps_of
-from nanoreason.host import GivenError
+from nanoreason.host import SEEDS, GivenError, check_number
 from nanoreason.stages import GIVEN, MARKER, Stage
 from nanoreason.trace import render_verify
 
@@ -87,6 +87,7 @@ def self_verification(rows: Iterable[Mapping] | ScoredRows, seed: int = SEED) ->
     Raises ValueError for any other mixture of settings: rates of natural errors and of
     injected ones do not pool, and injected errors alone say nothing of what is kept.
     """
+    check_number(int, 0, SEEDS, seed=seed)
     table = read_rows(rows).pooled()
     problems, counts = [row.problem for row in table], count_table(table)
     repaired, kept, caught, agreed, wrong, right, second, _ = map(int, counts.sum(axis=0))

@@ -7,6 +7,8 @@ import statistics
 from collections import Counter
 from collections.abc import Mapping
 
+import networkx as nx
+
 from nanoreason.data.problem import FIELDS
 from nanoreason.graph.builder import dependency_graph
 from nanoreason.model.tokens import encode
@@ -16,36 +18,34 @@ from nanoreason.trace import parse_trace
 SOURCES = ("given", "step", "constant", "unknown")
 
 
-def operand_sources(records: list[dict], shift: int = 0) -> dict[str, float]:
-    """Share of the operands of EXECUTE by kind of source, over all traces.
+def clean_graphs(records: list[dict], shift: int = 0) -> list[nx.DiGraph]:
+    """The graphs of all traces but those with an injected error, whose operands may be wrong on
+    purpose.
 
-    Traces with an injected error are left out: their operands may be wrong on purpose.
     shift: match each trace against the question of the trace so many places on; matching is
-    by value, so shift=1 measures how much of it is chance (the null). Denominator: all
-    operands.
+    by value, so shift=1 measures how much of it is chance (the null).
     """
-    right = [record for record in records if record["planted"] is None]
-    counts: Counter[str] = Counter()
-    for i, record in enumerate(right):
-        question = right[(i + shift) % len(right)]["question"]
-        graph = dependency_graph(parse_trace(record["trace"]), question)
-        for _, data in graph.nodes(data=True):
-            counts.update(source[0] for _, source in data.get("operands", ()))
-    whole = sum(counts.values())
-    return {kind: counts[kind] / whole if whole else 0.0 for kind in SOURCES}
+    clean = [record for record in records if record["planted"] is None]
+    return [dependency_graph(parse_trace(record["trace"]), asked["question"])
+            for record, asked in zip(clean, clean[shift:] + clean[:shift])]
 
 
-def ambiguous_operands(records: list[dict]) -> dict[str, int]:
+def operand_sources(graphs: list[nx.DiGraph]) -> dict[str, float]:
+    """Share of the operands of EXECUTE by kind of source, of all operands."""
+    counts = Counter(source[0] for graph in graphs for _, operands in graph.nodes(data="operands")
+                     for _, source in operands or ())
+    return {kind: counts[kind] / (counts.total() or 1) for kind in SOURCES}
+
+
+def ambiguous_operands(graphs: list[nx.DiGraph]) -> dict[str, int]:
     """How many operands of the clean traces have several possible sources, and no name in PLAN.
 
     `operands`, `of` (all operands), `traces` (that hold one), `of_traces` (all clean ones).
     """
-    found = [(len(graph.graph["ambiguous"]),
-              sum(len(operands or ()) for _, operands in graph.nodes(data="operands")))
-             for graph in (dependency_graph(parse_trace(record["trace"]), record["question"])
-                           for record in records if record["planted"] is None)]
-    return {"operands": sum(count for count, _ in found), "of": sum(whole for _, whole in found),
-            "traces": sum(count > 0 for count, _ in found), "of_traces": len(found)}
+    found = [len(graph.graph["ambiguous"]) for graph in graphs]
+    return {"operands": sum(found), "of": sum(
+        len(operands or ()) for graph in graphs for _, operands in graph.nodes(data="operands")),
+        "traces": sum(map(bool, found)), "of_traces": len(found)}
 
 
 def data_card(records: list[dict], report: Mapping, tokenizer) -> dict:
@@ -56,7 +56,7 @@ def data_card(records: list[dict], report: Mapping, tokenizer) -> dict:
     together. `sha256` is that of the records, in order.
     """
     clean = [record for record in records if record["planted"] is None]
-    traces = [parse_trace(record["trace"]) for record in clean]
+    traces, graphs = [parse_trace(record["trace"]) for record in clean], clean_graphs(records)
     rows = [encode(tokenizer, record["question"], trace, 10**9)
             for record, trace in zip(clean, traces)]
     by_source = report.get("by_source") or _one_source(records, report)
@@ -73,8 +73,9 @@ def data_card(records: list[dict], report: Mapping, tokenizer) -> dict:
         "tokens": {**{group: _spread([row.groups.count(i) for row in rows])
                       for i, group in enumerate(GROUPS)},
                    "question and trace": _spread([len(row) for row in rows])},
-        "operands": operand_sources(records), "operands_null": operand_sources(records, 1),
-        "ambiguous": ambiguous_operands(records),
+        "operands": operand_sources(graphs),
+        "operands_null": operand_sources(clean_graphs(records, 1)),
+        "ambiguous": ambiguous_operands(graphs),
         "sha256": digest.hexdigest()}
 
 

@@ -40,7 +40,7 @@ from peft.tuners.lora import LoraLayer
 from torch.nn.functional import linear
 
 from nanoreason.environment import free_memory
-from nanoreason.host import AbsentError, GivenError
+from nanoreason.host import SEEDS, AbsentError, GivenError, check_number
 from nanoreason.model.router import NAMES, Router, check_routing
 
 ROUTING_FILE = "routing.json"
@@ -62,8 +62,12 @@ def attach_adapters(model, rank=8, alpha=16, dropout=0.0, seed=0, routing="switc
     if isinstance(model, PeftModel):
         raise GivenError(f"the model already has the adapters {list(model.peft_config)}; "
                          "attach to the base model")
-    if rank < 1:
-        raise GivenError(f"rank is {rank}; give 1 or more")
+    check_number(int, 1, rank=rank)
+    check_number(int, 0, SEEDS, seed=seed)
+    check_number(float, 0, 1, dropout=dropout)
+    check_number(float, 0, alpha=alpha)
+    if not alpha:
+        raise GivenError("alpha is 0, so the adapters would do nothing; give a number above 0")
     names = NAMES[:1] if routing == "single" else NAMES
     # Only the CPU's generator: the adapters are drawn there, and torch.manual_seed would
     # also change the generators of all GPUs.

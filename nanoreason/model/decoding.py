@@ -28,7 +28,7 @@ from transformers import Qwen2ForCausalLM
 from transformers.cache_utils import Cache, DynamicLayer
 
 from nanoreason.environment import GIB, free_memory
-from nanoreason.host import GivenError, progress
+from nanoreason.host import GivenError, check_number, progress
 from nanoreason.model.router import RouteState, routing_of
 from nanoreason.model.tokens import readings
 
@@ -159,8 +159,8 @@ class Decoder:
 
     def __init__(self, model, tag_ids: list[int], end_id: int, pad_id: int,
                  max_new_tokens: int, temperature: float = 0.0, stop_at_tag: bool = False):
-        if temperature < 0:
-            raise GivenError(f"temperature is {temperature}; give 0 (greedy) or more")
+        check_number(float, 0, temperature=temperature)
+        check_number(int, 1, max_new_tokens=max_new_tokens)
         self.router = getattr(model, "router", None)
         if stop_at_tag and (self.router is None or self.router.routing == "single"):
             raise GivenError("stop_at_tag needs a model whose second adapter takes over at "
@@ -243,6 +243,7 @@ class Decoder:
         The end token is left out. batch_tokens: cache positions that may be held at once
         (memory), new tokens included. report: called with the number that has just ended.
         """
+        check_number(int, 1, batch_tokens=batch_tokens)
         requests, self.before = list(requests), {}
         lengths = [len(request.input_ids) for request in requests]
         self._check_room(lengths, batch_tokens)

@@ -46,6 +46,9 @@ def route(input_ids, attention_mask, prompt_lengths, tag_ids, routing="switch"):
         raise GivenError(f"prompt_lengths has {len(lengths)} entries for a batch of "
                          f"{len(input_ids)} rows; give one per row, or one int for all")
     order = real.cumsum(1)
+    if lengths.is_floating_point() or bool(((lengths < 0) | (lengths > order[:, -1:])).any()):
+        raise GivenError(f"prompt_lengths is {lengths.flatten().tolist()}; give whole numbers, from 0 to "
+                         f"the rows' real tokens, {order[:, -1].tolist()}")
     if routing == "reread":
         tag = torch.as_tensor(tag_ids, device=input_ids.device)
         return _ends_with(tag, input_ids, real & (order <= lengths))[:, None].repeat(
@@ -243,7 +246,8 @@ class Router:
             if not torch.is_grad_enabled():
                 return result
             # Of no elements: 0, and still joined to the adapter's parameters.
-            return result + layer.lora_B[name](layer.lora_A[name](x[:, :0])).sum()
+            none = x.new_zeros(0, x.shape[-1])  # no slice, which would keep all of x
+            return result + layer.lora_B[name](layer.lora_A[name](none)).sum()
         low = layer.lora_A[name](self._dropped(layer, name, x))  # (B, T, rank)
         if acting is not True:
             if acting.device != low.device:  # once per forward, then kept
@@ -274,8 +278,9 @@ class Router:
         if (any(where is True or where is False for where in acting) or len(types) > 1
                 or len({layer.scaling[name] for name in self.names}) > 1
                 or torch.is_autocast_enabled(x.device.type)):
+            x = x.to(layer.lora_A[self.names[0]].weight.dtype)  # once: `_dropped` shares by identity
             for name in self.names:
-                result = self.add(layer, name, x.to(layer.lora_A[name].weight.dtype), result)
+                result = self.add(layer, name, x, result)
             return result
         together = self._route[1].get(self.names)  # once per forward, then kept
         if together is None:

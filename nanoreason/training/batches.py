@@ -192,23 +192,36 @@ def memory_parts(model, params, longest: int) -> dict[str, int]:
     """Estimated bytes on one device: base, adapters, optimiser, activations.
 
     adapters: float32 weights and gradients. optimiser: two moments of each number, one byte
-    each with adamw_8bit. activations: what a micro-batch keeps for backward (about twelve
-    hidden widths and four of the feed-forward a layer and token; with gradient
-    checkpointing one width, and one layer whole), with one chunk of logits. longest: tokens
-    of the longest row.
+    each with adamw_8bit. activations: what a micro-batch keeps for backward (with gradient
+    checkpointing a width a layer, and one layer whole), with one chunk of logits. longest:
+    tokens of the longest row.
+
+    Of a layer and token backward keeps: the inputs of both norms, in float32; queries, keys,
+    values and what attention comes to; gate, its SiLU and up; and what the adapters of its
+    seven maps read and make. In half precision each adapter that acts has a copy of its own of
+    what a map reads; in float32 they share it, and without dropout maps that read the same do.
+    Dropout keeps a mask of each map's input, a byte on a GPU and a float32 on a CPU.
     """
     trained = sum(p.numel() for name in model.router.names
                   for _, p in adapter_parameters(model, name))
     every = sum(p.numel() * p.element_size() for p in model.parameters())
-    config, layers = model.config, model.config.num_hidden_layers
+    config, layers, size = model.config, model.config.num_hidden_layers, model.dtype.itemsize
+    hidden, inner = config.hidden_size, config.intermediate_size
+    keys = hidden // config.num_attention_heads * config.num_key_value_heads
+    acting = 2 if model.router.routing in ("switch", "stack") else 1  # in one forward
+    mask = bool(params.dropout) * (4 if model.device.type == "cpu" else 1)
+    read = (6 * hidden + inner) * (mask + (4 if size == 4 else size * acting))
+    if size == 4 and not mask:
+        read = 4 * (2 * hidden + inner)
+    layer = 8 * hidden + read + size * (2 * hidden + 2 * keys + 3 * inner
+                                        + 7 * acting * params.rank)
     tokens = max(longest, min(params.micro_batch_tokens, params.micro_batch_size * longest))
-    layer = 12 * config.hidden_size + 4 * config.intermediate_size
-    kept = layers * config.hidden_size + layer if params.gradient_checkpointing \
-        else layers * layer
+    kept = layers * hidden * size + layer if params.gradient_checkpointing else layers * layer
+    copies = trained * (size if size < 4 else 4 * params.unpack)  # of the adapters, in products
     logits = min(tokens * config.vocab_size, CHUNK_LOGITS)
     return {"base": every - 4 * trained, "adapters": 8 * trained,
             "optimiser": trained * (2 if params.optimiser == "adamw_8bit" else 8),
-            "activations": tokens * kept * model.dtype.itemsize + 3 * 4 * logits}
+            "activations": tokens * kept + copies + 3 * 4 * logits}
 
 
 def seconds_per_token(trainer, batches: list[MicroBatch]) -> float:

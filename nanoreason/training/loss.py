@@ -25,7 +25,7 @@ from dataclasses import dataclass
 import torch
 from torch.utils.checkpoint import checkpoint
 
-from nanoreason.host import GivenError
+from nanoreason.host import GivenError, check_number
 from nanoreason.model.tokens import IGNORE
 from nanoreason.stages import GROUPS
 
@@ -145,6 +145,7 @@ def step_aware_loss(predictions, labels, groups, weights, normalise="stage", *, 
         raise GivenError(
             f"shapes {tuple(shape)}, labels {tuple(labels.shape)}, groups "
             f"{tuple(groups.shape)}; expected (B, T, features), (B, T), (B, T)")
+    check_number(int, 1, processes=processes, chunk=1 if chunk is None else chunk)
     if processes > 1 and counts is None:
         raise GivenError(f"processes is {processes} but counts is None; give the "
                          "group_counts of all processes, summed")
@@ -153,9 +154,9 @@ def step_aware_loss(predictions, labels, groups, weights, normalise="stage", *, 
     group = groups[rows, columns + 1]  # (n,)
     local = _count(group)
     whole = local if counts is None else torch.as_tensor(counts).to(local.device)
-    if bool((whole < local).any()):
-        raise GivenError(f"counts {whole.tolist()} are below this micro-batch's own "
-                         f"{local.tolist()}; count the whole optimiser step")
+    if whole.shape != local.shape or bool((whole < local).any()):
+        raise GivenError(f"counts {whole.tolist()} are no {len(GROUPS)} numbers or below this "
+                         f"micro-batch's own {local.tolist()}; count the whole optimiser step")
     share = coefficients(whole, weights, normalise, multipliers) * processes
     picked = predictions[rows, columns]  # (n, H), or (n, V) without a head
     sums, correct = picked[:0].float().sum(), torch.zeros_like(local)

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import sys
 import time
 from collections import Counter
 from contextlib import nullcontext, suppress
@@ -33,6 +34,8 @@ from nanoreason.training.processes import (first_before_others, gathered, proces
 from nanoreason.training.resume import (TrainingState, check_base, identity, make_way,
                                         open_training)
 from nanoreason.training.trainer import StepAwareTrainer, check_logger, tune
+
+MOST_LOST = 0.1  # of the traces, to max_length: beyond it what is learned is another mixture
 
 
 def training_records(params: TrainParams, reasoning: Run | None, tokenizer, device
@@ -76,17 +79,19 @@ def encode_records(tokenizer, records: list[dict], max_length: int, form: str = 
     `tokens.paired`; the twin of a trace with an error is `right_twin`.
 
     The counts: traces, `planted` (with an error: their EXECUTE carries no loss), too_long (left
-    out), and supervised tokens by loss group.
+    out), the tokens of the longest of these, and supervised tokens by loss group.
     """
     rows, counts = [], Counter(traces=len(records), planted=0, too_long=0)
     tag = tag_ids(tokenizer)
     for record in records:
         question, trace = record["question"], parse_trace(record["trace"])
         wrong = trace.verdict is not None  # injected, on-policy, or a teacher's own
-        row = (encode_free(tokenizer, question, trace, max_length) if form == "free" else
-               encode(tokenizer, question, trace, max_length, wrong_execute=wrong))
-        if row is None:
+        row = (encode_free(tokenizer, question, trace, sys.maxsize) if form == "free" else
+               encode(tokenizer, question, trace, sys.maxsize, wrong_execute=wrong))
+        length = len(row.input_ids)
+        if length > max_length:
             counts["too_long"] += 1
+            counts["longest"] = max(counts["longest"], length)
             continue
         if form == "staged":
             twin = right_twin(trace) if wrong and right_twins else None
@@ -170,9 +175,13 @@ def train_here(params: TrainParams) -> Run | None:
             records, of_data = training_records(params, reasoning, tokenizer, device)
         rows, counts = encode_records(tokenizer, records, params.max_length, params.form,
                                       params.routing, params.right_twins)
-        if main and counts["too_long"]:
-            print(f"{counts['too_long']} of {counts['traces']} traces are longer than max_length="
-                  f"{params.max_length} tokens and left out")
+        if counts["too_long"]:
+            said = (f"{counts['too_long']} of {counts['traces']} traces are longer than max_length="
+                    f"{params.max_length} tokens: max_length={counts['longest']} takes them all")
+            if counts["too_long"] > MOST_LOST * counts["traces"] and not params.allow_fewer:
+                raise GivenError(f"{said}, allow_fewer=True trains without them")
+            if main:
+                print(f"{said}; they are left out")
         what["rows_sha256"] = rows_sha256(rows)
         state = gathered(open_training(params, what) if main else None)[0]
         if state.finished:

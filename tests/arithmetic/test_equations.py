@@ -157,6 +157,9 @@ READ = [
     ("4(pens) + 2(pens) = 6", ("4 + 2", "6"), True), ("Total - (3 + 4 = 7)", ("3 + 4", "7"), True),
     ("$0.40/page x 20 pages = $9", ("0.40 * 20", "9"), False), ("3/12 = 4", ("3 / 12", "4"), False),
     ("In rooms 4, 500 / 90 = 6", ("500 / 90", "6"), False), ("Monday 3 * 2 = 7", ("3 * 2", "7"), False),
+    ("65 / 4 = 15, with 5 left", ("65 / 4", "15"), False), ("6 * 4 = 23, 1 left", ("6 * 4", "23"), False),
+    ("65 / 4 = 16, with 2 left", ("65 / 4", "16"), False), ("0.8 = 100% - 30%", ("0.8", "100% - 30%"), False),
+    ("90 = 50 / 100%", ("90", "50 / 100%"), False),
     ("20% of the 30 + 50 = 56", ("20% * 30 + 50", "56"), True), ("08 + 01 = 9", ("08 + 01", "9"), True),
 ]
 
@@ -194,6 +197,8 @@ def test_an_equation_is_read(text, sides, holds):
     "$0.40/page x 20 pages = 800 cents", "1/3 cup = 5 spoons", "pay 20% of the $30 + $50 = $80",
     "in week 3 * 2 = 12", "from 30 girls + her 2 cousins + 1 baby = 33", "So .5 + . 25 + .75 = 1.5",
     "They share 13, 500 / 90 = 150",
+    "Each gets 65 / 4 = 16 pens, with 1 pen left", "65 / 4 = 16 and 1 remains", "70 = 100% + 40%",
+    "It costs 15/100%*$60=$9 less",
 ])
 def test_what_cannot_be_trusted_is_unreadable_not_false(text):
     assert [equation.holds for equation in read_equations(text)] == [None]

@@ -12,7 +12,7 @@ from nanoreason.data.prepare import prepare
 from nanoreason.data.problem import (Problem, RecordError, Rejection, read_traces,
                                      write_rejected, write_traces)
 from nanoreason.data.procedural import hash_split
-from nanoreason.figures.data_card import ambiguous_operands
+from nanoreason.figures.data_card import ambiguous_operands, clean_graphs
 from nanoreason.trace import Trace, parse_trace
 
 
@@ -192,14 +192,14 @@ def test_rejections_reach_the_report_and_rejected_jsonl(file, tmp_path):
 def test_traces_with_an_ambiguous_operand_are_counted_and_left_out_where_asked(file):
     """On one farm there are as many white hens as a hen lays eggs."""
     records = prepare(str(file), error_share=0, split="train+dev")
-    assert ambiguous_operands(records) == {
+    assert ambiguous_operands(clean_graphs(records)) == {
         "operands": 2, "of": 240, "traces": 1, "of_traces": 60}
     for data, path in ((str(file), None), ("gsm8k", file)):  # alone, and as part of a mixture
         report = {}
         left = prepare(data, error_share=0, split="train+dev", path=path, total=60,
                        allow_fewer=True, drop_ambiguous=True, report=report)
         assert len(left) == 59 and report["reasons"] == {"consistency/ambiguous_operand": 1}
-        assert ambiguous_operands(left)["operands"] == 0
+        assert ambiguous_operands(clean_graphs(left))["operands"] == 0
 
 
 @pytest.mark.parametrize("change, words", [

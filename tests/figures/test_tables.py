@@ -85,6 +85,9 @@ def test_a_score_is_written_with_counts_interval_and_null():
 
 
 def test_a_table_is_html_in_a_notebook_and_aligned_text_in_a_terminal():
+    facts = {"read": 3, "reasons": {}, "planted": {"slip": 1, "skip": 2}, "at": [1.23456789, None]}
+    (cell,), = Table.of("", ("fact",), [(facts,)]).rows
+    assert cell == "read 3, reasons none, planted (slip 1, skip 2), at (1.23457, none)"
     table = Table.of("What <b>is</b> it?", ("name", "n"), [("a <script>", 1), ("bb", 20)])
     shown = table._repr_html_()
     assert "<script>" not in shown and "&lt;script&gt;" in shown and "<b>" not in shown

@@ -251,9 +251,18 @@ def test_what_cannot_be_trained_is_refused():
 
 
 def test_traces_that_are_left_out_are_said_before_training(trained, capsys):
-    left = facts(trained(traces=8, max_length=250, run="short"))["too_long"]
-    assert 0 < left < 8 and f"\n{left} of 8 traces are longer than max_length=250 tokens" in \
-        capsys.readouterr().out
+    short = dict(traces=8, max_length=250, run="short")
+    told = r"(\d) of 8 traces are longer than max_length=250 tokens: max_length=(\d+) takes them all"
+    with pytest.raises(ValueError, match=told + ", allow_fewer=True trains without them$") as refused:
+        trained(**short)  # more than a tenth
+    left, longest = map(int, re.match(told, str(refused.value)).groups())
+    assert 0 < left < 8
+    found = facts(trained(**short, allow_fewer=True))
+    assert (found["too_long"], found["longest"]) == (left, longest)
+    assert re.search(f"\n{told}; they are left out\n", capsys.readouterr().out)
+    assert facts(trained(**short | {"max_length": longest, "run": "whole"}))["too_long"] == 0
+    one_less = trained(**short | {"max_length": longest - 1, "run": "near"}, allow_fewer=True)
+    assert facts(one_less)["too_long"] == 1
 
 
 def test_other_weights_under_the_same_name_are_refused(trained):
