@@ -187,11 +187,26 @@ def gain(runs: Iterable[Mapping], name: str, judged: Judged = outcomes
     return 100 * less.mean(), [100 * low, 100 * high]
 
 
-def less(runs: Mapping[int, Mapping], others: Mapping[int, Mapping]) -> tuple[float, list[float]]:
-    """How many more of `test` are right in the end than in other runs of the same seeds, in
-    points, and its 95 % interval over seeds and problems."""
-    return gain(runs.values(), "test", lambda run, name: np.column_stack(
-        [outcomes(others[run["seed"]], name)[:, 1], outcomes(run, name)[:, 1]]))
+def less(result: Mapping, first: str, second: str, name: str = "test",
+         judged: Judged = outcomes, other: Judged = outcomes) -> tuple[float, list[float]]:
+    """How many more are right in the end under the first condition than under the second, over
+    the seeds that both have, in points, and its 95 % interval over seeds and problems."""
+    runs, others = of(result, first), of(result, second)
+    return gain([run for seed, run in runs.items() if seed in others], name,
+                lambda run, name: np.column_stack([other(others[run["seed"]], name)[:, 1],
+                                                   judged(run, name)[:, 1]]))
+
+
+def less_gain(result: Mapping, first: str, second: str, name: str, judged: Judged
+              ) -> tuple[float, list[float]]:
+    """As `less`, of what VERIFY gains."""
+    def gains(run: Mapping, name: str) -> np.ndarray:
+        return np.diff(judged(run, name).astype(int))[:, 0]
+
+    runs, others = of(result, first), of(result, second)
+    return gain([run for seed, run in runs.items() if seed in others], name,
+                lambda run, name: np.column_stack([gains(others[run["seed"]], name),
+                                                   gains(run, name)]))
 
 
 def claims(result: Mapping) -> list[Answer]:
@@ -228,7 +243,6 @@ def ways_table(result: Mapping) -> Table:
 
 def parts_table(result: Mapping) -> Table:
     """A row a condition: what comes of profile nano where one part differs."""
-    nano = of(result, NANO)
     rows = []
     for condition in (*CONDITIONS, *LARGER):
         if own := of(result, condition):
@@ -237,7 +251,7 @@ def parts_table(result: Mapping) -> Table:
                 called(condition), str(len(own)),
                 *(_share(column.sum(), len(column)) for column in np.concatenate(
                     [outcomes(run, "test") for run in runs]).T),
-                points(*less(own, nano)), points(*gain(runs, "test")),
+                points(*less(result, condition, NANO)), points(*gain(runs, "test")),
                 points(*gain(runs, "test", behind_gate)), points(*gain(runs, "test_999")),
                 *verify_shares(runs, ("injected", "clean"))))
     return Table("", ("condition", "seeds", "a1 ↑", "a2 ↑", "a2 less profile nano's ↑", "gain ↑",

@@ -243,7 +243,6 @@ def quotes(summary, grid):
 def digits_quotes() -> dict:
     """Of README and the last part of docs/verification.md, from its result file alone."""
     found = readme.read_json("verify-digits.json")
-    flags = readme.read_json("verify-flags.json")["rounds"][-1]["rows"]
     count = ("no", "one", "two", "three")
     runs = [*digits_table.of(found, "reread").values()]
     assert f"over {count[len(runs)]} seeds" in README.read_text()
@@ -255,6 +254,11 @@ def digits_quotes() -> dict:
 
     def gained(runs, name, judged=digits_table.outcomes):
         return shown(*digits_table.gain(runs, name, judged))
+
+    def less(first, second, name="test", judged=digits_table.outcomes, other=None):
+        return shown(*digits_table.less(found, first, second, name, judged, other or judged))
+
+    answers = {row["comparison"]: row for row in readme.ablation_rows("answers")}
 
     def total(name, part):
         return sum(run["settings"][name]["lines"][part] for run in runs)
@@ -299,8 +303,7 @@ def digits_quotes() -> dict:
         **{f"gain, {name}": gained(of(name), "test") for name in (
             "rearranged checks", "switch", "one adapter", "no right twins")},
         "gain, seed 0": gained(runs[:1], "test"),
-        "mean over tokens": shown(*digits_table.less(
-            *(digits_table.of(found, name) for name in ("mean over tokens", "reread")))),
+        "mean over tokens": less("mean over tokens", "reread"),
         "seeds apart": [f"{100 * (max(ends) - min(ends)):.1f}"],
         "larger numbers, found": far_larger["recall"],
         "larger numbers, repaired": far_larger["repaired"][:1],
@@ -308,6 +311,16 @@ def digits_quotes() -> dict:
         **{f"larger numbers, a{k + 1}": [percent([each[:, k].mean() for each in beyond])]
            for k in (0, 1)},
         "larger numbers, in place of others": gained(in_place, "test"),
+        "in place of others, answers": less("larger numbers for VERIFY", "reread"),
+        "taught more, new situations, answers": less(digits_table.MORE, "reread", "test_template"),
+        **{f"prose less EXECUTE alone, {name}": less(verify_digits.PROSE, "EXECUTE without VERIFY", name)
+           for name in ("test", "test_template")},
+        "in doubt less EXECUTE by digits": less("reread", verify_digits.BY_DIGITS, "test", gated,
+                                                digits_table.outcomes),
+        **{f"behind the gate, {name}": shown(*digits_table.less_gain(
+            found, name, "reread", "test", gated)) for name in (
+                "switch", "one adapter", "mean over tokens", "rearranged checks")},
+        "published stages": [answers["errors_0 against free"]["difference"].split()[0].lstrip("-")],
         **{f"traces, {condition}": sorted(verify_digits.LARGER[condition], reverse=more)
            for condition, more in ((digits_table.MORE, True), ("larger numbers for VERIFY", False))},
         "without right twins": [percent([digits_table.outcomes(run, "test")[:, 0].mean() for run in part])
@@ -320,8 +333,8 @@ def digits_quotes() -> dict:
         "found to 999": far["recall"], "repaired to 999": far["repaired"][:1],
         "numbers that are read": [SCALE.largest, LARGE.largest],
         "numbers that are written": [SCALE.largest], "largest numbers": [LARGE.largest],
-        "lines by another's keys": [
-            verify_flags.lines(flags)["natural"][key] for key in ("asked", "lines")],
+        "lines of switch": [of("switch")[0]["settings"]["test"]["lines"][key]
+                            for key in ("asked", "lines")],
         "traces by digits": [REFERENCE.read_params()["traces"]],
         "steps of reading on": [RECIPE["then"]["steps"]],
         "problems of dev": [len(runs[0]["settings"]["dev"]["first"])],

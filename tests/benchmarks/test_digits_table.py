@@ -86,16 +86,19 @@ def test_a_control_is_compared_with_the_run_of_its_own_seed():
 
 
 def test_what_runs_end_with_is_compared_problem_by_problem_and_seed_by_seed():
-    def runs(*ends):
-        return {seed: made(("01", "01", [-1.0] * 2), ("0110", end, [-1.0] * 4), seed=seed)
-                for seed, end in enumerate(ends)}
+    def less(own, others, first="0110", of=digits_table.less, **more):
+        runs = [made(("01", "01", [-1.0] * 2), (first, end, [-1.0] * 4), name, seed)
+                for name, ends in (("a", own), ("b", others)) for seed, end in enumerate(ends)]
+        return of(result(*runs), "a", "b", **more)
 
-    own = runs("1110", "0111")
-    assert digits_table.less(own, own) == (0, [0, 0])
-    points, (low, high) = digits_table.less(runs("1110"), runs("0111", "0000"))
+    assert less(("1110", "0111"), ("1110", "0111")) == (0, [0, 0])
+    points, (low, high) = less(("1110",), ("0111", "0000"))
     assert points == 0 and low < 0 < high  # one more here, one more there
-    assert digits_table.less(runs("1111", "1111"), runs("0000", "0000")) == (100, [100, 100])
-    assert digits_table.less(runs("1111", "0000"), runs("0000", "0000"))[0] == 50
+    assert less(("1111", "1111"), ("0000", "0000", "1111")) == (100, [100, 100])
+    assert less(("1111", "0000"), ("0000", "0000"))[0] == 50
+    gains = {"of": digits_table.less_gain, "name": "test", "judged": digits_table.outcomes}
+    assert less(("1111",), ("0111",), "0111", **gains)[0] == 25
+    assert less(("1111",), ("1111",), "0000", **gains) == (0, [0, 0])
 
 
 @pytest.fixture
