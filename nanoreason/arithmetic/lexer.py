@@ -31,6 +31,7 @@ UNITS = {name: (kind, amount) for kind, table in WORDS["units"].items()
 # `1.500` is fifteen hundred and `1,500` one and a half is so in a Vietnamese text alone.
 _COMMA = r"(?:0|[1-9][0-9]{0,2}(?:\.[0-9]{3})+|[0-9]+(?=,[0-9]{1,2}(?![0-9]))),[0-9]+"
 _COMMA_NUMBER = re.compile(_COMMA)
+_HOURS = re.compile("0[0-9][0-5][0-9]")  # `0730` may be a time; `06` is a number, badly written
 _COMMAND = re.compile(r"\\[A-Za-z]")
 _GROUPS = re.compile(r"\{,(?:\\!)?\}|,?\\[!,]")  # as LaTeX parts thousands
 _THOUSANDS_POINTS = re.compile(r"[1-9][0-9]{0,2}(?:\.[0-9]{3})+")
@@ -157,7 +158,7 @@ def _token(match, before, vietnamese, latex):
         if "," in text or "." in text or "\\" in text:
             text, doubtful = _in_digits(text, vietnamese)
             doubtful = doubtful and (latex or (last is not None and last.kind == "open"))
-        doubtful = doubtful or text[0] == "0" and text[1:2].isdigit()  # "0730" may be a time
+        doubtful |= _HOURS.fullmatch(text) is not None
         if latex and last and last.text == "^" and last.end == start and len(text) > 1:
             doubtful = True  # LaTeX raises the first digit alone
         text += "%" if match["percent"] else ""

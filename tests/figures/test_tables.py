@@ -91,6 +91,7 @@ def test_a_table_is_html_in_a_notebook_and_aligned_text_in_a_terminal():
     table = Table.of("What <b>is</b> it?", ("name", "n"), [("a <script>", 1), ("bb", 20)])
     shown = table._repr_html_()
     assert "<script>" not in shown and "&lt;script&gt;" in shown and "<b>" not in shown
+    assert shown.startswith('<div style="overflow-x: auto"><table>')  # it scrolls, not the page
     assert [shown.count(f"<{tag}") for tag in ("table", "caption", "th ", "tr", "td")] == [
         1, 1, 2, 3, 4]
     assert repr(table).splitlines() == [
