@@ -35,8 +35,8 @@ SEEDS = 3  # that a word on a claim needs
 DOUBT = "VERIFY corrects, heeded in doubt"
 CLAIMS = (Hypothesis("four stages help", True, NANO, PROSE, "lenient", NATURAL),
           Hypothesis("the step-aware loss helps", True, NANO, "mean over tokens", "a2", NATURAL),
-          Hypothesis("the second adapter helps", True, NANO, "one adapter of double rank", "svr", GIVEN),
-          Hypothesis("the second adapter helps", True, NANO, "one adapter of double rank", "a2", NATURAL),
+          Hypothesis("the second adapter helps", True, NANO, "one adapter", "svr", GIVEN),
+          Hypothesis("the second adapter helps", True, NANO, "one adapter", "a2", NATURAL),
           Hypothesis("VERIFY corrects", True, NANO, None, "delta", NATURAL),
           Hypothesis(DOUBT, True, NANO, None, "delta", NATURAL),
           Hypothesis("VERIFY corrects, taught more", True, MORE, None, "delta", NATURAL))

@@ -107,7 +107,7 @@ def of_claims():
     the right ones is spoiled where EXECUTE was sure, and others that end with less."""
     first, second = "0" * 10 + "1" * 30, "1" * 5 + "0" * 5 + "1" * 27 + "0" * 3
     surest = [-2.0] * 10 + [-0.1] * 30
-    names = ("reread", "mean over tokens", "one adapter of double rank")
+    names = ("reread", "mean over tokens", "one adapter")
     runs = [made((first, end, surest), (first, end, surest), name, seed)
             for name, end in zip(names, (second, first, "0" * 40)) for seed in range(3)]
     for run in runs:
