@@ -325,6 +325,8 @@ def digits_quotes() -> dict:
            for condition, more in ((digits_table.MORE, True), ("larger numbers for VERIFY", False))},
         "without right twins": [percent([digits_table.outcomes(run, "test")[:, 0].mean() for run in part])
                                 for part in (of("no right twins"), runs[:1])],
+        "double rank": [percent([digits_table.outcomes(run, "test")[:, k].mean() for run in
+                                 of("one adapter of double rank")]) for k in (0, 1)],
         "larger numbers, gain": gained(larger, "test_999"),
         "larger numbers, gate": gained(larger, "test_999", gated),
         **{f"larger numbers, {name}, {judged.__name__}": gained(larger, name, judged)
