@@ -27,7 +27,7 @@ from ray.cluster_utils import Cluster  # noqa: E402
 from nanoreason import environment, paths  # noqa: E402
 from nanoreason.ablations.grid import run_grid  # noqa: E402
 from nanoreason.ablations.results import Grid  # noqa: E402
-from nanoreason.files import write_json  # noqa: E402
+from nanoreason.files import to_json, write_json  # noqa: E402
 from nanoreason.params import AblateParams  # noqa: E402
 
 ASKED = {"profile": "nano-switch", "conditions": ["staged", "reasoning", "phases", "free"], "seeds": 2,
@@ -96,12 +96,14 @@ def main(out: Path = paths.CHECKOUT / "results" / "lost-node.json") -> None:
         watcher.join()
     left = [sum(raylet == node for tries in starts.values() for raylet in tries.values())
             for node in raylets]
-    print(write_json(out, {
+    result = {
         "asked": ASKED, "nodes": 2, "cores_a_node": 1, "lost": lost,
         "run_twice": sorted(cell for cell, tries in starts.items() if len(tries) > 1),
         "begun_on_node": left, **same(alone, grid),
         "ray": version("ray"), "joblib": version("joblib"),
-        "environment": environment.describe()}).read_text())
+        "environment": environment.describe()}
+    write_json(out, result)
+    print(to_json(result, indent=2))
 
 
 if __name__ == "__main__":

@@ -234,8 +234,8 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} {value!r} has no JSON form")
 
 
-def write_json(path: Path, value: Any) -> Path:
-    """Write `value` as indented JSON with a last newline, all or nothing; where it stands.
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` as indented JSON with a last newline, all or nothing.
 
     What is for the checkout's results/ and names no commit, because it was made in a copy
     without git, is kept below build/ in its place, and that is said.
@@ -246,7 +246,6 @@ def write_json(path: Path, value: Any) -> Path:
         path = paths.BUILD / path.name
         print(f"results name the commit that made them, and git tells none here: see {path}")
     write_text(path, text)
-    return path
 
 
 def shown(value: Any) -> str:

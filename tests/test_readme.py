@@ -315,6 +315,10 @@ def digits_quotes() -> dict:
         "taught more, new situations, answers": less(digits_table.MORE, "reread", "test_template"),
         **{f"prose less EXECUTE alone, {name}": less(verify_digits.PROSE, "EXECUTE without VERIFY", name)
            for name in ("test", "test_template")},
+        "prose, new situations": next(
+            shown(one["points"], one["interval"])
+            for one in digits_table.spent(found, "test_template")
+            if one["way"] == verify_digits.PROSE),
         "in doubt less EXECUTE by digits": less("reread", verify_digits.BY_DIGITS, "test", gated,
                                                 digits_table.outcomes),
         **{f"behind the gate, {name}": shown(*digits_table.less_gain(

@@ -108,7 +108,7 @@ def test_a_server_writes_the_rows_of_the_own_decoder(routing, url, trained, work
     asked = {"engine": "server", "server_url": url, "server_parallel": 4, "baseline": base}
     found = rows_of("served", trained, **asked)
     assert {row["setting"] for row in found} == {"natural", "injected", "clean", "intervened"}
-    assert any("Answer:" in row["text"] for row in found if row["setting"] == "natural")
+    assert base or any("Answer:" in row["text"] for row in found if row["setting"] == "natural")
     for one, two in zip(own, found, strict=True):
         assert one | {"logprobs": None} == two | {"logprobs": None}
         if "logprobs" in one:
