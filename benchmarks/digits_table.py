@@ -212,14 +212,14 @@ def less_gain(result: Mapping, first: str, second: str, name: str, judged: Judge
 def claims(result: Mapping) -> list[Answer]:
     """What the runs say of CLAIMS, over the seeds that both conditions have."""
     found = []
-    for asked in CLAIMS:
-        runs = [of(result, name) for name in (asked.first, asked.second) if name]
+    for question in CLAIMS:
+        runs = [of(result, name) for name in (question.first, question.second) if name]
         seeds = tuple(sorted(set.intersection(*map(set, runs))))
-        names = ("test",) if asked.setting == NATURAL else ("injected", "clean")
-        tables = [np.stack([table_of(each[seed], names, threshold(each[seed]) if asked.claim == DOUBT
+        names = ("test",) if question.setting == NATURAL else ("injected", "clean")
+        tables = [np.stack([table_of(each[seed], names, threshold(each[seed]) if question.claim == DOUBT
                                      else np.inf) for seed in seeds]) for each in runs if seeds]
-        asked = replace(asked, first=called(asked.first))
-        found.append(compared(asked, seeds, tables, SEEDS) if seeds else Answer(asked))
+        question = replace(question, first=called(question.first))
+        found.append(compared(question, seeds, tables, SEEDS) if seeds else Answer(question))
     return found
 
 

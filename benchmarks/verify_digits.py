@@ -14,19 +14,15 @@ with EXECUTE, as it is or with its sums by digits, or from solutions in prose wi
 """
 from __future__ import annotations
 
-import json
 import random
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import torch
 from equal_tokens import written
-from verify_flags import lines
 
-from nanoreason import paths
 from nanoreason.data import load_problems, teach
 from nanoreason.data.errors import inject
 from nanoreason.data.prepare import prepare
@@ -37,18 +33,12 @@ from nanoreason.data.verify_lines import plain_steps, procedural_trace, worked
 from nanoreason.environment import describe
 from nanoreason.evaluation import generate_traces
 from nanoreason.evaluation.generate import given_rows, natural_rows
-from nanoreason.evaluation.confidence import LIMIT
-from nanoreason.evaluation.report import crossed_bootstrap, mean
-from nanoreason.evaluation.rows import ScoredRow
-from nanoreason.files import read_text, to_json, write_json, write_text
-from nanoreason.model.nano import read_recipe
+from nanoreason.files import to_json, write_json, write_text
 from nanoreason.params import TrainParams
-from nanoreason.table import Table
 from nanoreason.trace import parse_trace, render_trace
 from nanoreason.training import train
 from nanoreason.training.resume import load_run
 
-RESULT = paths.RESULTS / "verify-digits.json"
 ASKED, GIVEN, MAX_NEW, BATCH_TOKENS = 1000, 500, 640, 131_072
 TEMPERATURE = 0.7
 CONDITIONS = {  # what differs from profile nano
