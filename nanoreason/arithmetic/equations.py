@@ -25,7 +25,8 @@ from nanoreason.arithmetic.expression import (WHOLE, ArithmeticTextError, Binary
                                               is_number, is_percentage, is_vietnamese,
                                               last_place, meant, parse_expression, rounds,
                                               value_of, value_or_none)
-from nanoreason.arithmetic.lexer import DETERMINERS, UNITS, Token, clauses, matching
+from nanoreason.arithmetic.lexer import (DETERMINERS, UNITS, WORDS, Token, clauses,
+                                         matching)
 from nanoreason.arithmetic.spans import (LOOSE, MULTIPLIERS, NOUNS, UNREADABLE, Piece,
                                          read_pieces)
 
@@ -186,10 +187,18 @@ def _last_piece(pieces: list[Piece], run: list[Token]) -> Piece | None:
 def _goes_before(run: list[Token], place: int, piece: Piece) -> bool:
     """Whether a word in front may take a piece's first number into another one: `1 and 3/4`,
     `day 2 * 3` (the second day's), `add 5 to the 2 * 3`."""
-    word = run[place].text.lower()
-    return (word == "and" and run[place - 1].kind == "number" and run[piece.start + 1].text == "/"
-            or UNITS.get(word, word)[0] == "time" or word in ("to", "from") and any(
-                token.text.lower().startswith(("add", "subtract")) for token in run[:place]))
+    word, before = run[place].text.lower(), [token.text.lower() for token in run[:place]]
+    if word in ("to", "from"):
+        added = [k for k, text in enumerate(before) if text.startswith(("add", "subtract"))]
+        between = before[added[-1]:] if added else []
+        return bool(added) and not {"to", "up", "total"} & {*between} and not any(
+            text.startswith(("bring", "brought")) for text in between)
+    if word == "and":
+        return bool(before) and run[place - 1].kind == "number" and run[piece.start + 1].text == "/"
+    # The second day's: not what each day has, nor in two days.
+    return (UNITS.get(word, word)[0] == "time" and not word.endswith("s")
+            and not {*before[-2:]} & {*DETERMINERS, *WORDS["ordinals"].split(), "that", "/"}
+            and not any(token.kind == "number" for token in run[max(place - 2, 0):place]))
 
 
 def _calls(before: Token, start: Token) -> bool:

@@ -139,8 +139,12 @@ class _RunReader:
                         numbers[-1] = (numbers[-1][0], name)
                 if token.text == "^" or token.text in ("/", "per"):
                     numbers = [number for number in numbers if number[1] == "$"]
-                if token.text in RELATIVE_WORDS or not words and (  # "3/4 of the class", "3(boys)"
-                        token.text in ("of", "của") or token.kind == "open" and token.tight):
+                # "3/4 of the class" and "3(boys)", but not "= 96 of the items"
+                counted = not self.first and strict[0].isdigit() and len(strict) == 1
+                counted = counted and int(strict[0]) > 1 and self.text(place + 1) in DETERMINERS
+                if token.text in RELATIVE_WORDS or not words and (
+                        token.text in ("of", "của") and not counted
+                        or token.kind == "open" and token.tight):
                     trust = min(trust, LOOSE)
                 if not self.harmless(place, words):
                     scale, noun = token.text, token.text in NOUNS and not token.tight

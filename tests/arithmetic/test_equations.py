@@ -301,6 +301,22 @@ def test_what_was_not_to_be_believed_still_is_not(text):
     assert not any(e.holds for e in read_equations(text))
 
 
+@pytest.mark.parametrize("text", [
+    "Each day 7 * 8 = 57 trains stop", "On the third day 7 * 8 = 57 trains stop",
+    "In 3 days 7 * 8 = 57 trains stop", "And 7 * 8 = 57", "They add up to 7 * 8 = 57 trains",
+    "Adding 8 trains brings the total to 7 * 8 = 57 trains", "So 7 * 8 = 57 of the trains stop",
+    "The bags weigh 7 * 8 = 57kgs"])
+def test_a_word_in_front_or_behind_that_takes_no_number_leaves_a_false_line_false(text):
+    assert [e.holds for e in read_equations(text)] == [False]
+    assert [e.holds for e in read_equations(text.replace("57", "56"))] == [True]
+
+
+@pytest.mark.parametrize("text", ["On day 7 * 8 = 57 trains stop", "Add 3 to the 7 * 8 = 57",
+                                  "1 and 7/8 = 57", "7 * 8 = 1 of the trains"])
+def test_a_word_that_may_take_a_number_leaves_it_open(text):
+    assert not any(e.holds is False for e in read_equations(text))
+
+
 @given(st.integers(0, 10**9 - 1), st.sampled_from("+-*/"), st.integers(1, 10**9 - 1),
        st.one_of(st.none(), st.integers(0, 10**9 - 1)))
 def test_a_plain_line_is_read_as_it_would_be_in_any_text(left, operator, right, claimed):
