@@ -23,7 +23,7 @@ from nanoreason.evaluation.confidence import LIMIT
 from nanoreason.evaluation.report import crossed_bootstrap, mean
 from nanoreason.evaluation.rows import ScoredRow
 from nanoreason.evaluation.self_verification import count_table
-from nanoreason.files import read_text, to_json, write_text
+from nanoreason.files import read_text, write_json
 from nanoreason.model.nano import read_recipe
 from nanoreason.table import Table
 
@@ -201,12 +201,10 @@ def less_gain(result: Mapping, first: str, second: str, name: str, judged: Judge
               ) -> tuple[float, list[float]]:
     """As `less`, of what VERIFY gains."""
     def gains(run: Mapping, name: str) -> np.ndarray:
-        return np.diff(judged(run, name).astype(int))[:, 0]
+        """(problems, 2): Result, and what is right in the end less Result."""
+        return np.diff(judged(run, name).astype(int), prepend=0)
 
-    runs, others = of(result, first), of(result, second)
-    return gain([run for seed, run in runs.items() if seed in others], name,
-                lambda run, name: np.column_stack([gains(others[run["seed"]], name),
-                                                   gains(run, name)]))
+    return less(result, first, second, name, gains, gains)
 
 
 def claims(result: Mapping) -> list[Answer]:
@@ -307,4 +305,4 @@ def _share(part: int, whole: int) -> str:
 
 
 if __name__ == "__main__":
-    write_text(RESULT, to_json(score(Path(sys.argv[1]))) + "\n")
+    write_json(RESULT, score(Path(sys.argv[1])))

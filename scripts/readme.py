@@ -19,6 +19,7 @@ import yaml
 
 import pipeline_figure
 from nanoreason import paths
+from nanoreason.ablations.hypotheses import ANSWER_COLUMNS
 from nanoreason.evaluation import accuracy
 from nanoreason.evaluation.report import wilson
 from nanoreason.figures.tables import NAMES, Table, arrow, make_tables, results_table, show
@@ -78,13 +79,14 @@ def results() -> str:
 def claims() -> str:
     """Each claim of the original card, as published and in the design that works."""
     published = {row["claim"]: row for row in ablation_rows("claims")}
-    here, rows = digits_table.claims_table(read_json("verify-digits.json")), []
-    for row in (dict(zip(here.columns, row)) for row in here.rows):
-        old, other = published.pop(row["claim"], {}), row["comparison"].partition(" against ")[2]
-        rows.append((row["claim"], row["score"].removesuffix(", natural"),
+    rows = []
+    for answer in digits_table.claims(read_json("verify-digits.json")):
+        here, other = dict(zip(ANSWER_COLUMNS, answer.cells())), answer.hypothesis.second
+        old = published.pop(here["claim"], {})  # a claim's first comparison decides it
+        rows.append((here["claim"], here["score"].removesuffix(", natural"),
                      old.get("difference", ""), old.get("word", ""),
-                     f"{other.replace('zero', '') and f'{other}: '}{row['difference']}",
-                     row["seeds x problems"], row["word"]))
+                     f"{other}: {here['difference']}" if other else here["difference"],
+                     here["seeds x problems"], here["word"]))
     return Table("", ("claim", "score", "as published", "word", "in the design that works, against",
                       "seeds x problems", "word"), rows).markdown(False)
 

@@ -246,7 +246,8 @@ def digits_quotes() -> dict:
     count = ("no", "one", "two", "three")
     runs = [*digits_table.of(found, "reread").values()]
     assert f"over {count[len(runs)]} seeds" in README.read_text()
-    ways = {one["way"]: one for one in digits_table.spent(found)}
+    ways, beyond_known = ({one["way"]: one for one in digits_table.spent(found, name)}
+                          for name in ("test", "test_template"))
     gated, shown = digits_table.behind_gate, digits_table.points
 
     def of(condition):
@@ -263,7 +264,7 @@ def digits_quotes() -> dict:
     def total(name, part):
         return sum(run["settings"][name]["lines"][part] for run in runs)
 
-    def points(way):
+    def points(way, ways=ways):
         return shown(ways[way]["points"], ways[way]["interval"])
 
     def percent(values):
@@ -296,10 +297,8 @@ def digits_quotes() -> dict:
         "gain without": points("VERIFY repairs"),
         "the surer of two": points(digits_table.SURER),
         **{way: points(way) for way in verify_digits.CONTROLS},
-        "EXECUTE by digits, new situations": next(
-            shown(one["points"], one["interval"])
-            for one in digits_table.spent(found, "test_template")
-            if one["way"] == verify_digits.BY_DIGITS),
+        **{f"{way}, new situations": points(way, beyond_known)
+           for way in (verify_digits.BY_DIGITS, verify_digits.PROSE)},
         **{f"gain, {name}": gained(of(name), "test") for name in (
             "rearranged checks", "switch", "one adapter", "no right twins")},
         "gain, seed 0": gained(runs[:1], "test"),
@@ -315,10 +314,6 @@ def digits_quotes() -> dict:
         "taught more, new situations, answers": less(digits_table.MORE, "reread", "test_template"),
         **{f"prose less EXECUTE alone, {name}": less(verify_digits.PROSE, "EXECUTE without VERIFY", name)
            for name in ("test", "test_template")},
-        "prose, new situations": next(
-            shown(one["points"], one["interval"])
-            for one in digits_table.spent(found, "test_template")
-            if one["way"] == verify_digits.PROSE),
         "in doubt less EXECUTE by digits": less("reread", verify_digits.BY_DIGITS, "test", gated,
                                                 digits_table.outcomes),
         **{f"behind the gate, {name}": shown(*digits_table.less_gain(
@@ -359,8 +354,7 @@ def equal_tokens_quotes() -> dict:
 
     def less(recipe, method):
         value = of[recipe, method]["against"]
-        return "{:+.1f} [{:+.1f} to {:+.1f}]".format(
-            *(100 * each for each in (value["points"], *value["interval"])))
+        return digits_table.points(100 * value["points"], [100 * v for v in value["interval"]])
 
     def changed(recipe):
         counts, = found["verdicts"][recipe]  # one seed, as the page says
@@ -388,8 +382,7 @@ def gate_quotes() -> dict:
 
     def gain(name):
         delta = found["gates"][name]["test"]["delta"]
-        return "{:+.1f} [{:+.1f} to {:+.1f}]".format(
-            *(100 * value for value in (delta["value"], *delta["interval"])))
+        return digits_table.points(100 * delta["value"], [100 * v for v in delta["interval"]])
 
     return {"the gate": gain("gate"), "the gate and agreement": gain("gate and agreement")}
 

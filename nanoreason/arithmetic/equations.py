@@ -36,6 +36,8 @@ _SIGN = re.compile(r"(?m)^([ \t]*)([-–−])([ \t])")  # a bullet that may be a
 _BLANK = re.compile(r"(?<![\w.,])([0-9]{1,3},(?= [0-9]{3}\b)|\.) (?=[0-9])")  # `12, 500`, `. 5`
 _OF_ALL = re.compile(r"(/\s*100)%")  # divided by one: the sign is a word there
 _REST = re.compile(r"[^.\n=]{0,80}?\b([0-9]{1,9}) (?:\w+ ){0,2}(?:remain\w*|left)\b")
+_ADDED_TO = {"to", "up", "total"}  # between `add` and `to`: what is added to is told there
+_NO_LABEL = {*DETERMINERS, *WORDS["ordinals"].split(), "that", "/"}  # `each day`, `the third day`
 _LONE = re.compile(r"\s*(?:[0-9]+[.)] )?[0-9.,]+ *= *[0-9.,]+\s*")
 ROUNDED = "rounded"
 LINE = 300  # characters; longer texts are not remembered
@@ -191,13 +193,13 @@ def _goes_before(run: list[Token], place: int, piece: Piece) -> bool:
     if word in ("to", "from"):
         added = [k for k, text in enumerate(before) if text.startswith(("add", "subtract"))]
         between = before[added[-1]:] if added else []
-        return bool(added) and not {"to", "up", "total"} & {*between} and not any(
-            text.startswith(("bring", "brought")) for text in between)
+        return bool(added) and not any(
+            text in _ADDED_TO or text.startswith(("bring", "brought")) for text in between)
     if word == "and":
         return bool(before) and run[place - 1].kind == "number" and run[piece.start + 1].text == "/"
     # The second day's: not what each day has, nor in two days.
     return (UNITS.get(word, word)[0] == "time" and not word.endswith("s")
-            and not {*before[-2:]} & {*DETERMINERS, *WORDS["ordinals"].split(), "that", "/"}
+            and _NO_LABEL.isdisjoint(before[-2:])
             and not any(token.kind == "number" for token in run[max(place - 2, 0):place]))
 
 

@@ -139,11 +139,8 @@ class _RunReader:
                         numbers[-1] = (numbers[-1][0], name)
                 if token.text == "^" or token.text in ("/", "per"):
                     numbers = [number for number in numbers if number[1] == "$"]
-                # "3/4 of the class" and "3(boys)", but not "= 96 of the items"
-                counted = not self.first and strict[0].isdigit() and len(strict) == 1
-                counted = counted and int(strict[0]) > 1 and self.text(place + 1) in DETERMINERS
-                if token.text in RELATIVE_WORDS or not words and (
-                        token.text in ("of", "của") and not counted
+                if token.text in RELATIVE_WORDS or not words and (  # "3/4 of the class", "3(boys)"
+                        token.text in ("of", "của") and not self.counts(strict, place)
                         or token.kind == "open" and token.tight):
                     trust = min(trust, LOOSE)
                 if not self.harmless(place, words):
@@ -278,6 +275,12 @@ class _RunReader:
 
     def kind(self, place):
         return self.run[place].kind if place < len(self.run) else "end"
+
+    def counts(self, strict, place):
+        """Whether an `of` behind a result leaves it the whole number that it is: `= 96 of the
+        items`, but not `= 1 of the halves`."""
+        return (not self.first and len(strict) == 1 and strict[0].isdigit()
+                and int(strict[0]) > 1 and self.text(place + 1) in DETERMINERS)
 
     def text(self, place):
         return self.run[place].text if place < len(self.run) else ""

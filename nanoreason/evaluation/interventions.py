@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
 from fractions import Fraction
 from itertools import groupby
 from operator import itemgetter
@@ -67,9 +66,11 @@ def choose_intervention(text: str, question: str, rng) -> dict | None:
 def _can_change(text: str, step: int, old: Fraction) -> bool:
     """Whether the line writes its value as the number that it is (`= 20 %` does not)."""
     value = write_number(old)
-    with suppress(ValueError):
-        return bool(intervene(text, {"step": step, "old": value, "new": value}))
-    return False
+    try:
+        intervene(text, {"step": step, "old": value, "new": value})
+    except ValueError:
+        return False
+    return True
 
 
 def _later_dependents(graph: nx.DiGraph, node: tuple) -> set[int]:

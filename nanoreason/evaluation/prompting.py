@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
 from functools import lru_cache
 
 from nanoreason import paths
@@ -90,14 +89,17 @@ def choose_prompt(write: Writer, problems: Sequence[Problem]) -> tuple[str, dict
         raise GivenError("no dev problems to choose a prompt on: give at least one")
     tried = {}
     for name, ask in candidates().items():
-        rows, whole = list(complete(write, natural_rows(problems), ask, f"prompt: {name}")), 0
-        for row in rows:
-            with suppress(TraceError):
-                parse_trace(row["text"])
-                whole += 1
-        tried[name] = {"right": sum(row.second for row in read_rows(rows)), "whole": whole,
-                       "n": len(rows)}
+        rows = list(complete(write, natural_rows(problems), ask, f"prompt: {name}"))
+        tried[name] = {"right": sum(row.second for row in read_rows(rows)),
+                       "whole": sum(_is_trace(row["text"]) for row in rows), "n": len(rows)}
     return max(tried, key=lambda name: (tried[name]["right"], tried[name]["whole"])), tried
+
+
+def _is_trace(text: str) -> bool:
+    try:
+        return parse_trace(text) is not None
+    except TraceError:
+        return False
 
 
 def dev_problems(params: EvaluateParams) -> list[Problem]:

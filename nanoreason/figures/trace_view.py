@@ -218,13 +218,16 @@ CASES = {  # (a1 right, verdict an error, a2 right)
     (False, False, True): "missed, yet right in the end", (False, False, False): "missed",
     (True, True, True): "false alarm, no harm done", (True, True, False): "spoiled",
     (True, False, True): "confirmed and kept", (True, False, False): "confirmed, then lost"}
-PAGE, HEAD = (paths.asset(name).read_text(encoding="utf-8")
-              for name in ("page.html", "examples.html"))
 
 
 def page(title: str, body: str, language: str = "en") -> str:
     """A whole HTML page that loads nothing. body: HTML already safe."""
-    return PAGE.format(language=language, title=safe(title), body=body)
+    return _filled("page.html", language=language, title=safe(title), body=body)
+
+
+def _filled(asset: str, **given: object) -> str:
+    """The text of an asset with what is given in its places."""
+    return paths.asset(asset).read_text(encoding="utf-8").format(**given)
 
 
 def write_examples(run: Run, seed: int = SEED, each: int = 1) -> Path:
@@ -248,8 +251,8 @@ def examples_page(rows: Iterable[Mapping], run: str, seed: int = SEED, each: int
     sizes = {part: sum(map(len, cases.values())) for part, cases in parts.items()}
     small = max((n for (_, what), n in sizes.items() if what == WHAT["natural"]),
                 default=0) < SMOKE_BELOW
-    body = [HEAD.rstrip("\n").format(run=safe(run), seed=seed, each=each,
-                                     smoke="SMOKE run. " * small)]
+    body = [_filled("examples.html", run=safe(run), seed=seed, each=each,
+                    smoke="SMOKE run. " * small).rstrip("\n")]
     for part in sorted(parts, key=lambda part: ([*SPLITS, part[0]].index(part[0]), part[0],
                                                 part[1] != WHAT["natural"])):
         body.append(f"<h2>{safe(part[0])}: {part[1]} (n={sizes[part]})</h2>")
