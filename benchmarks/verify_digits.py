@@ -3,9 +3,9 @@
     python benchmarks/verify_digits.py FOLDER CONDITION SEED    30 minutes; goes on
     python benchmarks/digits_table.py FOLDER                    results/verify-digits.json.gz
 
-Profile nano is trained in one of CONDITIONS and solves, after it, ASKED problems of `test`,
-as many of dev (for the gate's threshold) and of `test_999`, and half as many with new situations;
-behind GIVEN right EXECUTEs and as many with an error VERIFY alone is written. In LARGER a new
+Profile nano, or what differs from it in one of CONDITIONS, is trained and solves, after it,
+ASKED problems of `test`, as many of dev (for the gate's threshold) and of `test_999`, and half as
+many with new situations; behind GIVEN right EXECUTEs and as many with an error VERIFY alone is written. In LARGER a new
 verification adapter joins the reasoning adapter of `reread`, and a third of its traces have
 numbers up to 999. What the tokens of VERIFY could buy in its place is a second EXECUTE of `test`,
 drawn at TEMPERATURE, or one of CONTROLS: a reasoning adapter alone, from right traces that end
@@ -41,11 +41,12 @@ from nanoreason.training.resume import load_run
 
 ASKED, GIVEN, MAX_NEW, BATCH_TOKENS = 1000, 500, 640, 131_072
 TEMPERATURE = 0.7
-CONDITIONS = {  # what differs from profile nano
+USUAL = {"traces": 24_000, "larger_share": 0.0}  # of every condition but the profile's own
+CONDITIONS = {  # what differs from profile nano with these
     "reread": {}, "switch": {"routing": "switch"}, "rearranged checks": {"checks": "rearranged"},
     "no right twins": {"right_twins": False}, "one adapter": {"routing": "single"},
     "one adapter of double rank": {"routing": "single", "rank": 32, "alpha": 64.0},
-    "mean over tokens": {"normalise": "token"},
+    "mean over tokens": {"normalise": "token"}, (SHIPPED := "profile nano"): {},
 }
 # Traces of VERIFY's own training, and how many of them have numbers up to 999.
 LARGER = {"larger numbers for VERIFY": (24_000, 8_000),
@@ -105,7 +106,8 @@ def parameters(condition: str, seed: int, folder: Path) -> TrainParams:
         write_traces(file, [*records, *larger(large, seed)])
         own = {"phase": "verification", "reasoning_run": f"digits-reread-{seed}",
                "on_policy_share": 0.0, "traces": count, "data": str(file)}
-    return TrainParams(profile="nano", run=f"digits-{name}-{seed}", seed=seed, **own)
+    return TrainParams(profile="nano", run=f"digits-{name}-{seed}", seed=seed,
+                       **(own if condition == SHIPPED else USUAL | own))
 
 
 def write(folder: Path, condition: str, seed: int) -> None:

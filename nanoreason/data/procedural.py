@@ -7,7 +7,8 @@ steps.
 
 Splits. A hash of the question decides between train, dev and test, so no seed can put
 the same question into two of them; the base model's own text is drawn from the train
-part alone. `test` uses names that training never shows, `test_999` numbers up to 999,
+part alone. `test` uses names that training never shows, `test_999` numbers up to 999 (as
+`train_999` does, from which VERIFY alone is learned),
 `test_template` situations that it never shows, and `test_ood` one step more than training has.
 """
 from __future__ import annotations
@@ -22,7 +23,7 @@ from nanoreason.data.stories import RejectedStory, Scale, Situation, Story, load
 from nanoreason.host import GivenError
 from nanoreason.stages import LANGUAGES, SPLITS as SCORED_SPLITS
 
-SPLITS = ("train", "dev", *SCORED_SPLITS)
+SPLITS = ("train", "train_999", "dev", *SCORED_SPLITS)
 TRAIN_STEPS = (1, 2, 3, 4, 5)
 OOD_STEPS = 6
 # Tuning and tests go beyond the numbers of the base's stories: sums go wrong now and then,
@@ -229,7 +230,7 @@ def problems(split: str, count: int, seed: int, steps: tuple[int, ...] | None = 
 
 def _problems(split: str, count: int, rng: random.Random, steps: tuple[int, ...],
               languages: list[str]) -> Iterator[Problem]:
-    wanted = split if split in ("train", "dev") else "test"
+    wanted = split.removesuffix("_999") if split in ("train", "train_999", "dev") else "test"
     seen: set[str] = set()
     while len(seen) < count:
         language = languages[0] if len(languages) == 1 else rng.choice(languages)
@@ -237,7 +238,7 @@ def _problems(split: str, count: int, rng: random.Random, steps: tuple[int, ...]
         situations = [s for s in words.situations if s.held_out == (split == "test_template")]
         names = words.names.test if wanted == "test" else words.names.base + words.names.train
         problem = make_problem(rng, rng.choice(situations), rng.choice(steps), names, split,
-                               LARGE if split == "test_999" else SCALE, language)
+                               LARGE if split.endswith("_999") else SCALE, language)
         if problem.id not in seen and hash_split(problem.question) == wanted:
             seen.add(problem.id)
             yield problem

@@ -132,7 +132,7 @@ class TrainParams(_Prepares):
         "checkpoint_minutes", "checkpoint_gigabytes")
     by_content: ClassVar[tuple[str, ...]] = (
         "data", "data_path", "columns", "language", "error_kinds", "drop_ambiguous",
-        "checks", "right_twins", "max_length", "base", "reasoning_run")
+        "checks", "right_twins", "larger_share", "max_length", "base", "reasoning_run")
     run: Name | None = Field(None, description="text of letters, digits, dots, _ and -; None: "
                              "the name is made of what differs from the profile")
     base: Base = "nano"
@@ -151,6 +151,9 @@ class TrainParams(_Prepares):
 
     routing: Literal["switch", "stack", "single", "reread"] = "switch"
     right_twins: bool = False
+    larger_share: Share = Field(
+        0.0, description="the share of traces whose VERIFY is learned from another problem, with "
+        "numbers up to 999, 0 to 1; of procedural data only")
     form: Literal["staged", "free"] = Field(
         "staged", description="staged or free (one stage, in prose; the control)")
     phase: Literal["joint", "reasoning", "verification"] = "joint"
@@ -185,6 +188,11 @@ class TrainParams(_Prepares):
         10.0, description="minutes between checkpoints, 0 for one after each step")
     checkpoint_gigabytes: Positive = Field(
         3.0, description="a number above 0, of all checkpoints that are kept together")
+
+    @classmethod
+    def _holds(cls, name: str, given: Mapping) -> bool:
+        return name != "larger_share" or (given.get("data", "procedural") == "procedural"
+                                          and given.get("form", "staged") == "staged")
 
     def _made_name(self, of_profile: Mapping, given: Iterable[str]) -> str:
         usual = {name: of_profile.get(name, field.default)
@@ -223,6 +231,9 @@ class TrainParams(_Prepares):
                    f"{name}={getattr(self, name)!r} is of phase=verification, but "
                    f"phase={self.phase!r}; leave it out")
                   for name in ("reasoning_run", "on_policy_share")),
+                (self.larger_share and (free or self.data != "procedural"),
+                 f"larger_share={self.larger_share!r} is of data='procedural' with "
+                 f"form='staged', but data={self.data!r}, form={self.form!r}; leave it out"),
                 (free and self.error_share,
                  "form='free' has no VERIFY that could find an error, but "
                  f"error_share={self.error_share!r}: give error_share=0"),

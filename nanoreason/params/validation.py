@@ -152,7 +152,7 @@ class Params(BaseModel):
             if not owners(name):
                 raise ParameterError(f"params/{profile}.yaml: {unknown(name, type(self))}")
         values = {name: value for name, value in of_profile.items()
-                  if name in type(self).model_fields} | given
+                  if name in type(self).model_fields and self._holds(name, given)} | given
         named = values.get("run", type(self).model_fields["run"].default)
         values |= {"profile": profile, "run": "unnamed" if named is None else named}
         try:
@@ -168,6 +168,11 @@ class Params(BaseModel):
         self._profile_reason = reason
         if named is None:  # made of values that have been found to be good
             vars(self)["run"] = self._made_name(of_profile, given)
+
+    @classmethod
+    def _holds(cls, name: str, given: Mapping) -> bool:
+        """Whether the profile's value of a parameter has a meaning beside what is given."""
+        return True
 
     def _made_name(self, of_profile: Mapping, given: Iterable[str]) -> str:
         """The name of a run that was given none: the profile's."""

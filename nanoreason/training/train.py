@@ -6,6 +6,7 @@ import shutil
 import sys
 import time
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import nullcontext, suppress
 
 from transformers import set_seed
@@ -70,34 +71,51 @@ def training_records(params: TrainParams, reasoning: Run | None, tokenizer, devi
     return with_checks(records, params.checks), facts
 
 
+def larger_records(params: TrainParams) -> list[dict]:
+    """Records with larger numbers, as many as `larger_share` says, from which the verification
+    adapter alone learns: it has to check and mend what the other one cannot do."""
+    count = round(params.larger_share * params.traces)
+    return prepare(params.data, total=count, error_share=params.error_share, seed=params.seed,
+                   split="train_999", kinds=params.error_kinds, language=params.language,
+                   checks=params.checks) if count else []
+
+
 def encode_records(tokenizer, records: list[dict], max_length: int, form: str = "staged",
-                   routing: str = "switch", right_twins: bool = False
-                   ) -> tuple[list[Encoded], dict]:
+                   routing: str = "switch", right_twins: bool = False,
+                   larger: Sequence[dict] = ()) -> tuple[list[Encoded], dict]:
     """Training rows of prepared records, and what there is of them.
 
     form: "staged", or "free" for `tokens.encode_free`. routing, right_twins: see
-    `tokens.paired`; the twin of a trace with an error is `right_twin`.
+    `tokens.paired`; the twin of a trace with an error is `right_twin`. larger: records from
+    which VERIFY is learned in place of as many of the others, evenly spread.
 
-    The counts: traces, `planted` (with an error: their EXECUTE carries no loss), too_long (left
-    out), the tokens of the longest of these, and supervised tokens by loss group.
+    The counts: traces, `planted` (with an error: their EXECUTE carries no loss), larger (used in
+    another's place), too_long (left out), the tokens of the longest of these, and supervised
+    tokens by loss group.
     """
-    rows, counts = [], Counter(traces=len(records), planted=0, too_long=0)
+    rows, counts = [], Counter(traces=len(records), planted=0, larger=0, too_long=0)
     tag = tag_ids(tokenizer)
-    for record in records:
+    for number, own in enumerate(records):
+        done, due = (n * len(larger) // len(records) for n in (number, number + 1))
+        record = larger[done] if done < due else own
         question, trace = record["question"], parse_trace(record["trace"])
         wrong = trace.verdict is not None  # injected, on-policy, or a teacher's own
         row = (encode_free(tokenizer, question, trace, sys.maxsize) if form == "free" else
                encode(tokenizer, question, trace, sys.maxsize, wrong_execute=wrong))
-        length = len(row.input_ids)
+        twin = None
+        if form == "staged" and (record is not own or wrong and right_twins):
+            twin = right_twin(parse_trace(own["trace"]))
+            twin = twin and encode(tokenizer, own["question"], twin, sys.maxsize)
+        length = max(len(each.input_ids) for each in (row, twin) if each)
         if length > max_length:
             counts["too_long"] += 1
             counts["longest"] = max(counts["longest"], length)
             continue
         if form == "staged":
-            twin = right_twin(trace) if wrong and right_twins else None
-            row = paired(row, tag, routing, twin and encode(tokenizer, question, twin, max_length))
+            row = paired(row, tag, routing, twin)
         rows.append(row)
         counts["planted"] += wrong
+        counts["larger"] += record is not own
         counts.update(f"{GROUPS[group]}_tokens" for reading in row.readings
                       for group in reading.groups if group != IGNORE)
     return rows, dict(counts)
@@ -174,7 +192,8 @@ def train_here(params: TrainParams) -> Run | None:
             tokenizer = load_tokenizer(params.base)
             records, of_data = training_records(params, reasoning, tokenizer, device)
         rows, counts = encode_records(tokenizer, records, params.max_length, params.form,
-                                      params.routing, params.right_twins)
+                                      params.routing, params.right_twins,
+                                      larger_records(params))
         if counts["too_long"]:
             said = (f"{counts['too_long']} of {counts['traces']} traces are longer than max_length="
                     f"{params.max_length} tokens: max_length={counts['longest']} takes them all")

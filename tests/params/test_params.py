@@ -22,6 +22,17 @@ A10 = Gpu("NVIDIA A10G", int(22.3 * GIB), (8, 6))
 PROFILES = ("gpu-bf16", "kaggle-2xt4", "nano", "nano-switch", "smollm2", "t4")
 
 
+def test_larger_numbers_are_of_procedural_traces_in_stages():
+    """The profile's share stands aside for other data; a given one is refused."""
+    assert TrainParams(profile="nano").larger_share == load_profile("nano")["larger_share"] > 0
+    for others in ({"data": "gsm8k"}, {"form": "free", "error_share": 0.0}):
+        params = TrainParams(profile="nano", **others)
+        assert params.larger_share == 0
+        assert ("larger_share", "0.0", "default") in params.in_force()
+        with pytest.raises(ParameterError, match="larger_share=0.5 is of data='procedural'"):
+            TrainParams(profile="nano", larger_share=0.5, **others)
+
+
 def test_given_beats_profile_beats_default():
     default = TrainParams.model_fields["max_length"].default
     assert load_profile("nano")["max_length"] != default
@@ -286,7 +297,7 @@ def test_the_parts_of_a_study_are_the_sets_of_its_notebooks():
 
 def test_what_is_in_force_says_what_set_it_and_what_none_comes_to():
     rows = {name: rest for name, *rest in TrainParams(verify_weight=2.0).in_force()}
-    assert rows["traces"] == ["24000", "profile"] and rows["verify_weight"] == ["2.0", "given"]
+    assert rows["traces"] == ["36000", "profile"] and rows["verify_weight"] == ["2.0", "given"]
     assert rows["rank"] == ["16", "default"] and rows["max_minutes"] == ["no limit", "default"]
     assert list(rows) == list(TrainParams.model_fields) and "None" not in str(rows)
     assert EvaluateParams().in_force()[-1][0] in EvaluateParams.model_fields

@@ -19,7 +19,7 @@ from nanoreason.training.batches import StepBatches
 from nanoreason.model.base import load_base, load_tokenizer, locate
 from nanoreason.params import TrainParams
 from nanoreason.data.prepare import prepare
-from nanoreason.data.procedural import problems
+from nanoreason.data.procedural import SCALE, problems
 from nanoreason.data.verify_lines import procedural_trace
 from nanoreason.model.tokens import EXECUTE, IGNORE, TRANSITION, encode, tag_end, tag_ids
 from nanoreason.training.trainer import (SKIPS, NonFiniteError, StepAwareTrainer, for_phase,
@@ -27,7 +27,7 @@ from nanoreason.training.trainer import (SKIPS, NonFiniteError, StepAwareTrainer
 from nanoreason.training.resume import load_run
 from nanoreason.trace import parse_trace, render_trace
 from nanoreason.training import train
-from nanoreason.training.train import encode_records
+from nanoreason.training.train import encode_records, larger_records
 
 SMALL = {"profile": "nano", "traces": 64, "epochs": 1, "batch_size": 16, "micro_batch_size": 16,
          "seed": 5}
@@ -218,6 +218,30 @@ def test_a_trace_in_which_a_teacher_has_mended_itself_is_no_model_of_execute():
         assert counts["planted"] == 1 and row.second.input_ids[-1] == tokenizer.eos_token_id
         assert (f"Result: {record['answer']}\n" in tokenizer.decode(row.input_ids)) == answers
         assert (EXECUTE in row.groups) == answers
+
+
+@pytest.mark.parametrize("routing", ["switch", "reread"])
+def test_verify_is_learned_from_larger_numbers_and_nothing_else_is(routing):
+    tokenizer = load_tokenizer("nano")
+    params = TrainParams(profile="nano", traces=12, larger_share=0.25, seed=3)
+    records, larger = prepare("procedural", total=12, seed=3, checks="digits"), larger_records(params)
+    rows, counts = encode_records(tokenizer, records, 1000, "staged", routing, True, larger)
+    assert len(rows) == 12 and len(larger) == 3 and counts["too_long"] == 0
+    questions = [[tokenizer.decode(reading.input_ids).partition("\n")[0]
+                  for reading in row.readings] for row in rows]
+    assert all(record["question"] in asked[0] for record, asked in zip(records, questions))
+    others = [asked[-1] for record, asked in zip(records, questions)
+              if record["question"] not in asked[-1]]
+    assert len(others) == 3 and all(r["question"] in o for r, o in zip(larger, others))
+    for row in rows:
+        for reading in row.readings:
+            learned = "".join(tokenizer.decode([i]) for i, group in zip(
+                reading.input_ids, reading.groups) if group in (0, 1, 2))
+            assert max(map(int, re.findall(r"\d+", learned)), default=0) <= 2 * SCALE.largest
+    # A twin that is too long leaves its row out: nothing else of it may be learned.
+    short = sorted(len(row.readings[0].input_ids) for row in rows)[-1]
+    cut, counts = encode_records(tokenizer, records, short - 1, "staged", routing, True, larger)
+    assert counts["too_long"] == 12 - len(cut) > 0
 
 
 def test_under_reread_neither_adapter_learns_from_what_the_other_reads(trained):
