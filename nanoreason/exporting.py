@@ -39,7 +39,7 @@ from nanoreason.runs import Run, find_run
 from nanoreason.stages import Stage
 from nanoreason.training.resume import check_adapters
 
-MAX_NEW_TOKENS = 512
+MAX_NEW_TOKENS = 640
 MERGED = "merged"
 SCORES = {"a2": ("accuracy", "right answer after VERIFY"),
           "svr": ("self_verification_rate", "SVR, the model's own answers")}

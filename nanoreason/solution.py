@@ -139,7 +139,7 @@ class Solution:
 
 
 def solve(question: str, run: str = "nano-reference", *, base: str | None = None,
-          samples: int = 1, language: str | None = None, max_new_tokens: int = 512,
+          samples: int = 1, language: str | None = None, max_new_tokens: int = 640,
           seed: int = 0) -> Solution:
     """A question answered by a run's adapters, or by a base alone; see `Solution`.
 
