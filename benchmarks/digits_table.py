@@ -28,17 +28,18 @@ from nanoreason.model.nano import read_recipe
 from nanoreason.table import Table
 
 RESULT = paths.RESULTS / "verify-digits.json.gz"
-NANO, SURER = "reread", "EXECUTE, the surer of two"
+# Profile nano with fewer traces, none of larger numbers: what the parts are held against.
+FEWER, SURER = "reread", "EXECUTE, the surer of two"
 MORE = "more traces and larger numbers"
 SEEDS = 3  # that a word on a claim needs
-# What is asked of profile nano, as `hypotheses.csv` asks it of the design as published.
+# What is asked of it, as `hypotheses.csv` asks it of the design as published.
 DOUBT = "VERIFY corrects, heeded in doubt"
-CLAIMS = (Hypothesis("four stages help", True, NANO, PROSE, "lenient", NATURAL),
-          Hypothesis("the step-aware loss helps", True, NANO, "mean over tokens", "a2", NATURAL),
-          Hypothesis("the second adapter helps", True, NANO, "one adapter", "svr", GIVEN),
-          Hypothesis("the second adapter helps", True, NANO, "one adapter", "a2", NATURAL),
-          Hypothesis("VERIFY corrects", True, NANO, None, "delta", NATURAL),
-          Hypothesis(DOUBT, True, NANO, None, "delta", NATURAL),
+CLAIMS = (Hypothesis("four stages help", True, FEWER, PROSE, "lenient", NATURAL),
+          Hypothesis("the step-aware loss helps", True, FEWER, "mean over tokens", "a2", NATURAL),
+          Hypothesis("the second adapter helps", True, FEWER, "one adapter", "svr", GIVEN),
+          Hypothesis("the second adapter helps", True, FEWER, "one adapter", "a2", NATURAL),
+          Hypothesis("VERIFY corrects", True, FEWER, None, "delta", NATURAL),
+          Hypothesis(DOUBT, True, FEWER, None, "delta", NATURAL),
           Hypothesis("VERIFY corrects, taught more", True, MORE, None, "delta", NATURAL))
 TOLD = ("first", "second", "error", "readable")  # of a row; see `ScoredRow`
 Row = namedtuple("Row", (*TOLD, "lenient"))
@@ -92,7 +93,7 @@ def score(folder: Path) -> dict:
                                "lenient" if condition == PROSE else "first") if alone else
                 counted(json.loads(read_text(here / f"{name}.json.gz")))
                 for name in (SOLVED if alone else SETS)}}
-            if condition == NANO:
+            if condition == FEWER:
                 one["drawn"] = executed(here / "drawn.json.gz", rows["test"])
             found["controls" if alone else "runs"].append(
                 one | {"environment": json.loads(read_text(here / "environment.json"))})
@@ -150,7 +151,7 @@ def surer(run: Mapping) -> np.ndarray:
 def spent(result: Mapping, name: str = "test") -> list[dict]:
     """Ways to spend tokens on these problems: right answers, tokens a problem, and what is gained
     on the greedy EXECUTE of the run of the same seed, in points with a 95 % interval."""
-    runs = of(result, NANO)
+    runs = of(result, FEWER)
     whole = np.mean([run["settings"][name]["tokens"] for run in runs.values()])
     once = np.mean([run["drawn"]["tokens"] for run in runs.values()])
 
@@ -223,7 +224,7 @@ def claims(result: Mapping) -> list[Answer]:
 
 def called(condition: str) -> str:
     """The condition as tables name it."""
-    return "profile nano" if condition == NANO else condition
+    return "24,000 traces" if condition == FEWER else condition
 
 
 def claims_table(result: Mapping) -> Table:
@@ -240,7 +241,7 @@ def ways_table(result: Mapping) -> Table:
 
 
 def parts_table(result: Mapping) -> Table:
-    """A row a condition: what comes of profile nano where one part differs."""
+    """A row a condition: what comes of it where one part differs from FEWER."""
     rows = []
     for condition in (*CONDITIONS, *LARGER):
         if own := of(result, condition):
@@ -249,18 +250,18 @@ def parts_table(result: Mapping) -> Table:
                 called(condition), str(len(own)),
                 *(_share(column.sum(), len(column)) for column in np.concatenate(
                     [outcomes(run, "test") for run in runs]).T),
-                points(*less(result, condition, NANO)), points(*gain(runs, "test")),
+                points(*less(result, condition, FEWER)), points(*gain(runs, "test")),
                 points(*gain(runs, "test", behind_gate)), points(*gain(runs, "test_999")),
                 *verify_shares(runs, ("injected", "clean"))))
-    return Table("", ("condition", "seeds", "a1 ↑", "a2 ↑", "a2 less profile nano's ↑", "gain ↑",
+    return Table("", ("condition", "seeds", "a1 ↑", "a2 ↑", "a2 less the first row's ↑", "gain ↑",
                       "gain, gate ↑", "gain to 999 ↑", "recall, given ↑", "specificity, given ↑",
                       "repaired of those found, given ↑"), rows)
 
 
 def table(result: Mapping) -> Table:
-    """A row a run of profile nano and setting; `injected` and `clean` in one."""
+    """A row a run of FEWER and setting; `injected` and `clean` in one."""
     rows = []
-    for run in of(result, NANO).values():
+    for run in of(result, FEWER).values():
         for name in ("test", "test_999", "test_template", "given"):
             parts = ("injected", "clean") if name == "given" else (name,)
             both = np.concatenate([outcomes(run, part) for part in parts])
