@@ -279,8 +279,8 @@ def digits_quotes() -> dict:
     assert all(each[:, 1].sum() > each[:, 0].sum() for each in doubts)  # "in each seed"
     ends = [each[:, 1].mean() for each in both]
     larger, in_place = of(digits_table.MORE), of("larger numbers for VERIFY")
-    assert all(each[:, 1].sum() > each[:, 0].sum() for each in (  # "in each seed", once more
-        digits_table.outcomes(run, "test") for run in larger))
+    taught = [digits_table.outcomes(run, "test") for run in larger]
+    assert all(each[:, 1].sum() > each[:, 0].sum() for each in taught)  # "in each seed", again
     beyond = [digits_table.outcomes(run, "test_999") for run in larger]
     told = re.search(r"Over (\w+) seeds:", (paths.ROOT / "docs/verification.md").read_text())
     assert told[1] == count[len(larger)]
@@ -289,8 +289,9 @@ def digits_quotes() -> dict:
     words = [total("test", key) for key in ("differ_right", "differ", "asked", "lines")]
     tokens = [f"{ways[way]['tokens']:.0f}" for way in ("EXECUTE alone", "VERIFY repairs")]
     return {
-        "results and answers": [sum(map(len, both)), *(
-            round(sum(way) / len(way) * sum(map(len, both))) for way in (alone, doubted))],
+        "results and answers": [sum(int(each[:, 0].sum()) for each in taught),
+                                sum(map(len, taught)),
+                                sum(int(each[:, 1].sum()) for each in taught)],
         "results alone": [percent(alone)],
         "gain behind the gate": points("VERIFY repairs in doubt"),
         "spoiled behind the gate": spoiled(doubts),
@@ -336,7 +337,7 @@ def digits_quotes() -> dict:
         "numbers that are written": [SCALE.largest], "largest numbers": [LARGE.largest],
         "lines of switch": [of("switch")[0]["settings"]["test"]["lines"][key]
                             for key in ("asked", "lines")],
-        "traces by digits": [REFERENCE.read_params()["traces"]],
+        "traces by digits": [verify_digits.USUAL["traces"]],
         "steps of reading on": [RECIPE["then"]["steps"]],
         "problems of dev": [len(runs[0]["settings"]["dev"]["first"])],
         "tokens by digits": tokens,
