@@ -29,7 +29,7 @@ LOOKS = {"99": (Stage.UNDERSTAND.colour, "o", "traces as published, base read to
          "right": (GREY, "^", "control: right traces alone"),
          "careful": (Stage.EXECUTE.colour, "v", "control: EXECUTE by columns")}
 CONTROLS = ("right", "careful")  # never shown an error: they have no VERIFY to speak of
-PANELS = {"accuracy_a1": "EXECUTE right (a1) ↑", "delta": "gain of VERIFY (a2 less a1) ↑",
+PANELS = {"accuracy_a1": "EXECUTE right (a1) ↑", "delta": "gain of VERIFY (a2 less a1), points ↑",
           "recall": "recall of the verdict ↑", "specificity": "specificity of the verdict ↑"}
 
 
@@ -59,7 +59,8 @@ def plot_against_size(result: Mapping, axes: Axes, score: str) -> Axes:
     axes.set_xlim(ticks[0] / 1.5, ticks[-1] * 1.5)
     axes.set_xticks(ticks, [f"{count / 1e6:.1f}M" for count in ticks])
     axes.minorticks_off()
-    axes.yaxis.set_major_formatter("{x:.0%}")
+    axes.yaxis.set_major_formatter("{x:.0%}" if score != "delta" else
+                                   lambda value, _: f"{100 * value:+.0f}" if value else "0")
     axes.set_title(PANELS[score])
     return axes
 

@@ -7,6 +7,7 @@ README shows as text. Its ground is white and opaque, so that a page may be ligh
 """
 from __future__ import annotations
 
+import re
 import sys
 import textwrap
 from collections.abc import Mapping
@@ -29,7 +30,7 @@ HEIGHT = 4.4  # inches
 # Left edge and width of the stages' boxes, in hundredths of the page's width.
 BOXES = {Stage.UNDERSTAND: (1.0, 19.5), Stage.PLAN: (21.5, 14.5), Stage.EXECUTE: (37.0, 16.0),
          Stage.VERIFY: (54.0, 45.0)}
-LETTERS = {Stage.UNDERSTAND: 21, Stage.PLAN: 15, Stage.EXECUTE: 17, Stage.VERIFY: 46}  # a line
+LETTERS = {Stage.UNDERSTAND: 21, Stage.PLAN: 15, Stage.EXECUTE: 17, Stage.VERIFY: 52}  # a line
 SCORES = (
     (Stage.EXECUTE, 1.0, 41.0, "RFS: does each number come from where the\n"
      "teacher's does (edge F1), and do later lines\nfollow a changed value (causal rate)?"),
@@ -96,9 +97,11 @@ def _stage(axes, stage: Stage, left: float, width: float, lines: list[str]) -> N
     _box(axes, (left, 37), (width, 33), stage.colour, "white")
     axes.text(left + 1.2, 66, stage.tag, va="center", fontsize=8, weight="bold",
               color=stage.colour)
+    if stage is Stage.VERIFY:  # a sum stays whole: lines break behind `;` and `,` alone
+        lines = [re.sub("(?<![;,]) ", "\xa0", line.replace(";", "; ")) for line in lines]
     broken = [part for line in lines if line.strip() for part in
               textwrap.wrap(line, LETTERS[stage], subsequent_indent="   ")]
-    axes.text(left + 1.2, 62.2, "\n".join(broken), va="top", fontsize=7.2, linespacing=1.35,
+    axes.text(left + 1.2, 63, "\n".join(broken), va="top", fontsize=7.2, linespacing=1.3,
               parse_math=False)
 
 

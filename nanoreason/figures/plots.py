@@ -83,8 +83,7 @@ def plot_loss(metrics, axes: Axes) -> Axes:
     metrics: the DataFrame of metrics.csv. Thin: each step; thick: running mean of 20.
     """
     _plot_groups(metrics, axes, "loss", "loss (nats per token)")
-    axes.set_yscale("log")  # tags start above 10 nats, copied tokens end below 0.1
-    axes.yaxis.set_major_formatter("{x:g}")
+    axes.set_yscale("log")  # tags start above 10 nats, copied tokens end below 0.001
     return axes
 
 
@@ -94,8 +93,9 @@ def plot_token_accuracy(metrics, axes: Axes) -> Axes:
     _plot_groups(metrics, axes, "accuracy", "tokens predicted right")
     if "objection_accuracy" in metrics and metrics["objection_accuracy"].notna().any():
         mean = metrics["objection_accuracy"].rolling(SMOOTHED, min_periods=1, center=True).mean()
-        axes.plot(metrics["step"], mean, color=Stage.VERIFY.colour, linestyle=":",
-                  label="objections of VERIFY")
+        dotted = axes.plot(metrics["step"], mean, color=Stage.VERIFY.colour, linestyle=":",
+                           label="objections of VERIFY")
+        axes.legend(handles=dotted, loc="lower right")  # the groups share one outside
     axes.set_ylim(0, 1.02)
     axes.yaxis.set_major_formatter("{x:.0%}")
     return axes
@@ -158,7 +158,7 @@ def plot_verdicts(section: Mapping | None, axes: Axes, title: str = "") -> Axes:
     axes.set(xlim=(0, 2), ylim=(4, 0))
     axes.set_xticks((0.5, 1.5), ["a2 right", "a2 wrong"])
     axes.set_yticks((0.5, 1.5, 2.5, 3.5), [
-        f"a1 {'right' if first else 'wrong'},\nverdict {'error' if error else 'correct'}"
+        f"a1 {'right' if first else 'wrong'},\nVERIFY {'objects' if error else 'agrees'}"
         for first, error in rows])
     axes.tick_params(length=0)
     axes.grid(False)
@@ -276,7 +276,8 @@ def plot_differences(summary: Mapping, axes: Axes) -> Axes:
     gate = f"{summary.get('run')}, "  # before the words for what a gate leaves of this run
     for name, result in summary["others"].items():
         blind = name in summary.get("no_verify_loss", ())
-        found.append((f"test, {NO_VERIFY_LOSS if blind else name.removeprefix(gate)}", result,
+        label = NO_VERIFY_LOSS if blind else name.replace(gate, "itself behind a ")
+        found.append((f"test, {label}", result,
                       ("a1",) if blind else ("a2", "lenient") if name.startswith(gate) else ANSWERS))
     found = [(name, result, fair) for name, result, fair in found if result]
     if not found:

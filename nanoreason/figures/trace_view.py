@@ -265,6 +265,6 @@ def examples_page(rows: Iterable[Mapping], run: str, seed: int = SEED, each: int
 
 
 def describe(first: bool, error: bool, second: bool) -> str:
-    """A case in words: `a1 wrong, verdict error, a2 right (found and repaired)`."""
-    return (f"a1 {'right' if first else 'wrong'}, verdict {'error' if error else 'correct'}, "
+    """A case in words: `a1 wrong, VERIFY objects, a2 right (found and repaired)`."""
+    return (f"a1 {'right' if first else 'wrong'}, VERIFY {'objects' if error else 'agrees'}, "
             f"a2 {'right' if second else 'wrong'} ({CASES[first, error, second]})")

@@ -34,7 +34,7 @@ def test_kinds_are_drawn_with_counts_and_intervals(summary, axes):
     kinds = summary["splits"]["test"]["given"]["kinds"]
     figures.plot_kinds(kinds, axes)
     found, seen = drawn(axes, 1), {k: v for k, v in kinds.items() if v["detected"]["counts"][1]}
-    for score, label in (("detected", "verdict is an error"), ("located", "right step blamed"),
+    for score, label in (("detected", "VERIFY objects"), ("located", "right step blamed"),
                          ("repaired", "answer repaired")):
         assert found[label] == [scores[score]["value"] for scores in seen.values()]
     labels = [label.get_text() for label in axes.get_xticklabels()]
@@ -65,7 +65,7 @@ def test_no_difference_that_is_so_by_construction_is_drawn(summary, axes):
         "run": "mine", "no_verify_loss": ["mine-no-verify"],
         "others": {"mine-no-verify": other, "mine, gate": other}}, axes)
     assert [label.get_text().split("\n")[0] for label in axes.get_yticklabels()][4:] == [
-        "test, without VERIFY loss", "test, gate"]
+        "test, without VERIFY loss", "test, itself behind a gate"]
     places = {c.get_label(): [y for _, y in c.lines[0].get_xydata()] for c in axes.containers}
     assert [round(y) for y in places["result of EXECUTE (a1)"]] == [4]
     assert [round(y) for y in places["answer (a2)"]] == [5]
