@@ -284,7 +284,7 @@ def digits_quotes() -> dict:
     beyond = [digits_table.outcomes(run, "test_999") for run in larger]
     told = re.search(r"Over (\w+) seeds:", (paths.ROOT / "docs/verification.md").read_text())
     assert told[1] == count[len(larger)]
-    alone, doubted = (ways[way]["right"] for way in ("EXECUTE alone", "VERIFY repairs in doubt"))
+    alone = ways["EXECUTE alone"]["right"]
     far, far_larger = (digits_table.verify_counts(each, ["test_999"]) for each in (runs, larger))
     words = [total("test", key) for key in ("differ_right", "differ", "asked", "lines")]
     tokens = [f"{ways[way]['tokens']:.0f}" for way in ("EXECUTE alone", "VERIFY repairs")]
