@@ -28,7 +28,7 @@ $(STAMP): requirements.lock requirements-cuda.lock pyproject.toml
 	@$(PIP) check
 	@touch $@
 
-study: $(STAMP) ## the whole study: notebooks 00 to 05, into build/
+study: $(STAMP) ## the whole study: notebooks 00 to 05, into build/; PROFILE=, RUN= for another
 	@$(BIN)/python scripts/study.py --profile $(PROFILE) $(if $(RUN),--run $(RUN))
 
 test: $(STAMP) ## all tests but the slow ones

@@ -23,6 +23,7 @@ from nanoreason.evaluation.generate import generate_traces, natural_rows
 from nanoreason.evaluation.rows import compact_row, read_row, read_rows
 from nanoreason.evaluation.self_verification import before_verify, verification
 from nanoreason.files import set_aside, write_json
+from nanoreason.model.adapters import adapters_sha256
 from nanoreason.runs import Run, find_run
 from nanoreason.stages import Stage
 
@@ -38,7 +39,10 @@ def read_lines(path: Path) -> list[dict]:
 
 
 def written(path: Path, rows: list[dict], model, tokenizer, temperature: float) -> list[dict]:
-    """The rows completed, in their order; those that the file holds are not written again."""
+    """The rows completed, in their order; those that a file of the same adapters holds are not
+    written again."""
+    path = path.with_name(f"{path.stem}-{adapters_sha256(model)[:16]}.jsonl")
+
     def key(row):
         return row["problem_id"], row["sample"]
 
@@ -84,7 +88,7 @@ def generate(name: str, folder: Path) -> None:
     run.pack()
     run.write_params({"run": name, "data": "procedural", "splits": ["dev", "test"], "n": N,
                       "seed": SEED, "samples": SAMPLES, "temperature": TEMPERATURE,
-                      "below": DOUBT})
+                      "below": DOUBT, "adapters_sha256": adapters_sha256(model)})
     run.write_environment(environment.describe())
 
 

@@ -1,4 +1,10 @@
-"""NanoReason: four-stage reasoning with two LoRA adapters and a step-aware loss."""
+"""NanoReason: four-stage reasoning with two LoRA adapters and a step-aware loss.
+
+`solve` answers a question, `export` writes a run's adapters for use without this package. All
+else is in the rooms, in the order of the data: `trace`, `arithmetic`, `graph`, `data`, `params`,
+`model`, `training`, `evaluation`, `figures`, `ablations`. docs/method.md explains the words and
+says where each part is.
+"""
 from __future__ import annotations
 
 from nanoreason.environment import VERSION as __version__

@@ -62,7 +62,8 @@ def export(run: str, folder: str | Path, base: str | None = None, merged: str | 
     """
     found, folder = find_run(run), Path(folder)
     check_adapters(found)
-    params, source = found.read_params(), found.path("adapters")
+    params = found.read_params("base", "quantisation", "data", "language", "traces")
+    source = found.path("adapters")
     routing = json.loads((source / ROUTING_FILE).read_text(encoding="utf-8"))
     first, *others = routing["adapters"]
     if merged not in (None, *routing["adapters"]):

@@ -18,8 +18,9 @@ import json
 import re
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -211,9 +212,13 @@ class Run:
 
     # -- reading
 
-    def read_params(self) -> dict[str, Any]:
-        """What params.yaml holds: name to value."""
-        return self.read_mapping("params.yaml")
+    def read_params(self, *needed: str) -> dict[str, Any]:
+        """What params.yaml holds: name to value. Raises RunError where it lacks a needed one."""
+        found = self.read_mapping("params.yaml")
+        if lacking := [name for name in needed if name not in found]:
+            raise RunError(f"{paths.relative(self.path('params.yaml'))} is not whole, it lacks "
+                           f"{', '.join(lacking)}: bring it back, or train again (-p fresh True)")
+        return found
 
     def read_environment(self) -> dict[str, Any]:
         """What environment.json holds."""
@@ -229,6 +234,20 @@ class Run:
         Raises RunError, in one line that names the file, where it is absent or damaged.
         """
         return files.read_mapping(self._there(name))
+
+    def recorded(self, key: str, *files: str) -> str | None:
+        """A hash of what made the run's files, `adapters_sha256` or `base_version`, as the first
+        of these files that names it has it; None where none does.
+
+        files: "training" (of environment.json), EVALUATED, params.yaml; without any, all.
+        """
+        for file in files or ("training", EVALUATED, "params.yaml"):
+            source = "environment.json" if file == "training" else file
+            found = self.read_mapping(source) if self.has(source) else {}
+            found = found.get("training") if file == "training" else found
+            if isinstance(found, Mapping) and found.get(key):
+                return str(found[key])
+        return None
 
     def read_metrics(self):
         """metrics.csv as a pandas DataFrame, a row per logged step; empty fields are NaN."""
@@ -401,15 +420,28 @@ def _copied(source: Path, target: Path) -> None:
 def find_run(name: str) -> Run:
     """The run of this name: a scratch run if there is one, else attached, else of reference.
 
-    Raises RunError, with the names that there are, if there is none.
+    One that hides a run of reference with other adapters, such as a copy of the one before, is
+    told of. Raises RunError, with the names that there are, if there is none.
     """
     name = str(name)
     for parent in (paths.RUNS, *host.attached(), paths.RESULTS):
         if _NAME.fullmatch(name) and (parent / name).is_dir():
+            _tell_apart(parent / name, paths.RESULTS / name)
             return Run(parent / name)
     there = ", ".join(list_runs()) or "none yet"
     raise RunError(f"no run {name!r} in {paths.relative(paths.RUNS)} or "
                    f"{paths.relative(paths.RESULTS)}: there are {there}")
+
+
+@lru_cache
+def _tell_apart(found: Path, committed: Path) -> None:
+    """Say once that a run hides one of reference that was trained to other adapters."""
+    with suppress(RunError):
+        here, there = (Run(of).recorded("adapters_sha256", "training") for of in (found, committed))
+        if here and there and here != there:
+            print(f"run {found.name}: {paths.relative(found)} is read ({here[:12]}), and "
+                  f"{paths.relative(committed)} is another ({there[:12]}): rename the first to "
+                  "read that")
 
 
 def list_runs(beside: bool = False) -> list[str]:

@@ -21,11 +21,13 @@ from nanoreason.environment import choose_device
 from nanoreason.evaluation import doubts
 from nanoreason.evaluation.generate import generate_traces, load_writer
 from nanoreason.evaluation.prompting import candidates, complete
+from nanoreason.evaluation.summary import find_gate
 from nanoreason.figures.trace_view import MARK_COLOURS, TraceView, box, page, safe, visible
-from nanoreason.files import write_text
+from nanoreason.files import shown, write_text
 from nanoreason.host import SEEDS, GivenError, check_number
 from nanoreason.model.base import load_base
-from nanoreason.runs import RunError, find_run, list_runs
+from nanoreason.model.tokens import prompt_ids
+from nanoreason.runs import find_run, list_runs
 from nanoreason.stages import RESULT, Stage
 from nanoreason.trace import Claims, Trace, TraceError, read_claims
 
@@ -149,11 +151,14 @@ def solve(question: str, run: str = "nano-reference", *, base: str | None = None
     of equal ones. language: "en" or "vi", of what is said beside the answer; None: that of the
     question. max_new_tokens: of a text, all stages together.
 
-    Raises ValueError for a question or a number that is none, and RunError, with the runs that
-    there are, for an unknown run.
+    Raises ValueError for a question or a number that is none, or a question that fills what the
+    base can read, and RunError, with the runs that there are, for an unknown run.
     """
     if not isinstance(question, str) or not question.strip():
-        raise GivenError(f"question is {question!r}; give the text of a word problem")
+        raise GivenError(f"question is {shown(question)}; give the text of a word problem")
+    if any("\ud800" <= sign <= "\udfff" for sign in question):
+        raise GivenError(f"question is {shown(question)}, which holds half of a surrogate pair: "
+                         "give it in whole characters")
     check_number(int, 1, MOST + 1, samples=samples, max_new_tokens=max_new_tokens)
     check_number(int, 0, SEEDS, seed=seed)
     if language not in (None, *SENTENCES):
@@ -168,7 +173,12 @@ def solve(question: str, run: str = "nano-reference", *, base: str | None = None
         (model, tokenizer), params = load_base(base, quantisation), None
 
     def write(rows: Iterable[dict], label: str = "solve") -> Iterator[dict]:
-        return generate_traces(model, tokenizer, list(rows), max_new_tokens, BATCH_TOKENS,
+        rows, most = list(rows), model.config.max_position_embeddings
+        tokens = len(prompt_ids(tokenizer, rows[0]["question"]))
+        if tokens >= most:
+            raise GivenError(f"question is {tokens} tokens long as it is asked, and the base reads "
+                             f"{most} with its answer: give a shorter one")
+        return generate_traces(model, tokenizer, rows, max_new_tokens, BATCH_TOKENS,
                                TEMPERATURE if samples > 1 else 0.0, seed, label)
 
     done = write(rows) if base is None else complete(write, rows, candidates()[prompt_of(base)])
@@ -185,17 +195,13 @@ def prompt_of(base: str) -> str:
                  and params.get("prompt") in candidates()), PROMPT)
 
 
-@lru_cache
 def threshold(run: str) -> float | None:
     """The log-probability below which a gate doubts EXECUTE, chosen on dev (`<run>-gate`).
 
-    None for a run of which it has not been chosen.
+    None for a run of whose adapters it has not been chosen.
     """
-    try:
-        gate = find_run(f"{run}-gate")
-    except RunError:
-        return None
-    return gate.read_mapping("gate.json")["gates"]["gate"]["threshold"]
+    gate = find_gate(find_run(run))
+    return gate and gate.read_mapping("gate.json")["gates"]["gate"]["threshold"]
 
 
 def judge(row: Mapping, params: Mapping | None = None, least: float | None = None,

@@ -27,6 +27,7 @@ from nanoreason.ablations.results import (PROBLEMS, ROWS, GridRun, add_problems,
                                           read_table, write_table)
 from nanoreason.evaluation.faithfulness import trace_scores
 from nanoreason.evaluation.rows import compact_row, read_row
+from nanoreason.evaluation.summary import check_whole
 from nanoreason.files import to_json, write_text
 from nanoreason.params import AblateParams
 from nanoreason.runs import EVALUATED, Run, RunError
@@ -35,8 +36,8 @@ from nanoreason.runs import EVALUATED, Run, RunError
 def publish(scratch: str, name: str, replace: bool = False) -> Run:
     """Copy a scratch run to results; returns the run of reference.
 
-    Raises `RunError` if the scratch run is not there, not evaluated or has bad rows, or if
-    `name` exists and `replace` is False.
+    Raises `RunError` if the scratch run is not there, not evaluated or has bad rows, if its
+    rows, adapters and summary do not belong together, or if `name` exists and `replace` is False.
     """
     source, into = Run(paths.RUNS / scratch), Run(paths.RESULTS / name)
     if not source.path(EVALUATED).is_file():
@@ -51,6 +52,7 @@ def publish(scratch: str, name: str, replace: bool = False) -> Run:
         if faults:
             raise RunError(f"run {scratch} has {len(faults)} bad rows ({faults[0]}): run "
                            "notebook 03_evaluate with it, which writes them again")
+        check_whole(source)
         part = Run(into.folder.with_name(f".{name}.part"))
         shutil.rmtree(part.folder, ignore_errors=True)
         part.folder.mkdir(parents=True)

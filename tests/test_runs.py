@@ -311,6 +311,21 @@ def test_scratch_is_found_before_reference(workspace):
         find_run("neither")
 
 
+def test_a_run_that_hides_another_one_of_reference_is_told_of_once(workspace, capsys):
+    new_run("odd").write_environment({"training": {"adapters_sha256": 5}})
+    assert new_run("odd").recorded("adapters_sha256") == "5"
+    for parent, adapters in ((paths.RESULTS, "b"), (paths.RUNS, "a")):
+        for name, own in (("same", "b"), ("other", adapters)):
+            new_run(name, parent).write_environment({"training": {"adapters_sha256": own * 64}})
+        (parent / "damaged").mkdir()
+        (parent / "damaged" / "environment.json").write_text("{")
+    for name in ("same", "other", "other", "damaged"):
+        assert find_run(name).folder == paths.RUNS / name
+    assert capsys.readouterr().out == (
+        "run other: build/runs/other is read (aaaaaaaaaaaa), and results/other is another "
+        "(bbbbbbbbbbbb): rename the first to read that\n")
+
+
 def test_no_result_is_written_without_its_commit(workspace, monkeypatch, capsys):
     monkeypatch.setattr(paths, "CHECKOUT", workspace)
     for commit, where in (("a" * 40, "results"), (None, "build")):

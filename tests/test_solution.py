@@ -203,7 +203,11 @@ def test_a_base_is_asked_by_the_prompt_that_was_chosen_for_it_on_dev(workspace):
 
 
 @pytest.mark.parametrize("given, sentence", [
-    ({"question": " "}, "question is ' '"), ({"samples": 0}, "samples is 0"),
+    ({"question": " "}, "question is ' '"),
+    ({"question": "How many? " * 500}, "question is 1506 tokens long as it is asked, and the base reads 1024"),
+    ({"question": "How many? " * 300, "base": "nano"}, "tokens long as it is asked, .* reads 1024"),
+    ({"question": "\ud800 has 5 apples?"}, "question is .* holds half of a surrogate pair"),
+    ({"samples": 0}, "samples is 0"),
     ({"samples": True}, "samples is True"),
     ({"max_new_tokens": 0}, "max_new_tokens is 0"), ({"max_new_tokens": 5000}, "1 to 4096"),
     ({"seed": "5"}, "seed is '5'; give a whole number, 0 to"),

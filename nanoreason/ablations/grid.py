@@ -21,7 +21,7 @@ import os
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 
 import psutil
@@ -32,14 +32,15 @@ from nanoreason.ablations.conditions import Cell, cells, run_name
 from nanoreason.ablations.results import Grid, GridRun, find, folders, store
 from nanoreason.environment import check_processes, cores
 from nanoreason.host import Told, progress
-from nanoreason.params.sets import AblateParams, EvaluateParams
+from nanoreason.params.sets import AblateParams, EvaluateParams, TrainParams
 from nanoreason.runs import Run
 from nanoreason.stages import GIVEN, GROUPS
 
 TRIES = 3  # of a cell whose process was killed
-# Settings that change what is trained on, or in which steps.
+# Settings that change what is trained on, or in which steps; and see `_data`.
 DATA = ("error_share", "error_kinds", "traces", "data", "language", "form", "on_policy_share",
-        "base", "max_length", "batch_size")
+        "base", "max_length", "batch_size", "checks", "right_twins", "larger_share",
+        "drop_ambiguous")
 
 
 class GridError(Told, RuntimeError):
@@ -223,6 +224,13 @@ def effective(run: Run, epochs: int) -> dict:
             "trained_parameters": sum(made["parameters"][name] for name in moved)}
 
 
+def _data(recipe: Mapping) -> tuple:
+    """The settings by which two runs of a seed are trained on the same rows, or on others: of
+    the routings `reread` alone has rows of two readings."""
+    known = {name: field.default for name, field in TrainParams.model_fields.items()} | recipe
+    return (*(repr(known[name]) for name in DATA), known["routing"] == "reread")
+
+
 def check(runs: Iterable[GridRun]) -> None:
     """Refuse runs whose comparison would mislead.
 
@@ -234,8 +242,7 @@ def check(runs: Iterable[GridRun]) -> None:
     for run in runs:
         first, made = first or run, run.facts["training"]
         twin = adapters.setdefault((run.seed, made["adapters_sha256"]), run)
-        settings = tuple(repr(run.facts["recipe"].get(name)) for name in DATA)
-        other = data.setdefault((run.seed, settings), run)
+        other = data.setdefault((run.seed, _data(run.facts["recipe"])), run)
         where = f"{run.condition}, seed {run.seed},"
         for wrong, fault in (
                 (twin.condition != run.condition,

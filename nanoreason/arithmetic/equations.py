@@ -90,7 +90,10 @@ class Equation:
 
 
 def read_equations(text: str) -> tuple[Equation, ...]:
-    """All equations of a text in order; never raises, linear in the text's length."""
+    """All equations of a text in order, each with whether it holds (see `Equation`).
+
+    Never raises; its time is linear in the text's length.
+    """
     if not _EQUALS.search(text):
         return ()
     return (_equations if len(text) <= LINE else _equations.__wrapped__)(text)

@@ -65,7 +65,11 @@ _HUNDRED_PER_CENT = Number(Fraction(1), "100%", percent=True)
 
 
 def evaluate(text: str) -> Fraction:
-    """The exact value of an arithmetic text; ArithmeticTextError where it is refused."""
+    """The exact value of an arithmetic text such as `3 * (4 + 1/2)`, as a Fraction.
+
+    Digits, decimals, percentages, + - * / ^ and parentheses are read, nothing is run. Raises
+    ArithmeticTextError, with the reason, for anything else and beyond the bounds of this module.
+    """
     return value_of(parse_expression(text))
 
 

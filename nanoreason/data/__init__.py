@@ -1,8 +1,8 @@
 """From a source to training records: problems, teachers, filter, errors, mixture.
 
 `load_problems` reads a source, `teach` makes a trace of each problem, `filter_traces` keeps
-the good ones, `corrupt` injects an error into a right one. Each is loaded when it is asked
-for: the parameters need this room's names, and a wrong one is refused before scipy is there.
+the good ones, `corrupt` injects an error into a right one. Each is loaded when it is first
+used, so that reading parameters, which needs names of this room alone, stays fast.
 """
 from importlib import import_module
 

@@ -1,7 +1,7 @@
 """How sure the model is, what that is worth, and a gate that heeds VERIFY only in doubt.
 
-The likelihood of EXECUTE's least likely token tells wrong results from right ones better than
-the verdict does. Three uses: how well a signal ranks the right results above the wrong ones
+The likelihood of EXECUTE's least likely token tells wrong results from right ones before VERIFY
+begins. Three uses: how well a signal ranks the right results above the wrong ones
 (AUC), how right the results are of which the model is surest (accuracy against coverage, and
 the area of its errors, AURC), and the gate, which keeps EXECUTE's result where the model was
 sure of it. In doubt a gate heeds the row's own VERIFY, or an answer that enough of several

@@ -219,13 +219,19 @@ def _others(before: Mapping, asked: Mapping, rows: Mapping[tuple, Mapping],
             planned: Iterable[Mapping]) -> dict[str, tuple]:
     """What tells the rows of a run from those that are asked for: name to (old, new).
 
-    A hash that the record does not name is unknown, and tells nothing.
+    A hash that the record does not name is unknown, and tells nothing. Data are told by their
+    problems, since a file may change under its name: those of a split are the first n, so the
+    fewer of two calls are all among the others.
     """
     free = {*EvaluateParams.recorded, *EvaluateParams.by_content, *EvaluateParams.extending}
     found = {name: (before.get(name, asked[name]), asked[name]) for name in asked if name not in free}
-    known = [row for row in planned if row_key(row) in rows]
-    if any(_asks(rows[row_key(row)]) != _asks(row) for row in known) or not known:
-        found["data"] = before.get("data"), asked["data"]
+    planned = {row_key(row): row for row in planned}
+    problems, parts = {key[:3] for key in planned}, {key[:2] for key in planned}
+    there = {key[:3] for key in rows if key[:2] in parts}
+    odd = not there & problems or (asked["n"] >= before["n"] and there - problems)
+    if odd or any(_asks(rows[key]) != _asks(planned[key]) for key in rows.keys() & planned.keys()):
+        old, new = before.get("data"), asked["data"]
+        found["data"] = f"{old} with other problems" if there and old == new else old, new
     return {name: both for name, both in found.items() if both[0] != both[1]}
 
 
@@ -268,7 +274,7 @@ def evaluate(params: EvaluateParams, model, tokenizer) -> Run:
     """
     run, planned = writable(find_run(params.run)), list(planned_rows(params))
     every = [row for _, rows in planned for row in rows]
-    name, write = run.read_params()["base"], writer(model, tokenizer, params, run=run)
+    name, write = run.read_params("base")["base"], writer(model, tokenizer, params, run=run)
     base = beside(run, "base") if params.baseline else None
     with run.held("evaluation"):
         begin(run, params, every, adapters_sha256=adapters_sha256(model),

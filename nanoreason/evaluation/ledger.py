@@ -1,4 +1,4 @@
-"""The ledger: where self-correction dies, by line of VERIFY and by trace.
+"""The ledger: where self-correction is lost, by line of VERIFY and by trace.
 
 An error is corrected if VERIFY checks its step with the right numbers, works the check out,
 sees that it does not come to what it should, blames the step and repairs the answer; a right
@@ -155,7 +155,7 @@ def _read_line(row: ScoredRow, number: int, text: str) -> Line:
 
 
 def ledger(rows: Iterable[Mapping] | ScoredRows) -> Report:
-    """Where self-correction dies, over rows of one setting, or injected and clean ones together.
+    """Where self-correction is lost, over rows of one setting, or injected and clean ones together.
 
     Every share is of the cases that the share before it counts:
     wrong_checked, wrong_operands, wrong_sum, wrong_comparison, wrong_blamed, wrong_repaired:

@@ -133,7 +133,7 @@ def prompt_base(params: EvaluateParams) -> Run:
     They stand in `<run>-prompted`, which is returned; the run itself stays as it is.
     """
     run = writable(find_run(params.run))
-    base, rows = run.read_params()["base"], [
+    base, rows = run.read_params("base")["base"], [
         row for label, found in planned_rows(params) if label.startswith("natural")
         for row in found]
     prompted = beside(run, "prompted")

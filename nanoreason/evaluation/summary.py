@@ -25,6 +25,8 @@ from nanoreason.evaluation.self_verification import (accuracy, by_kind, by_steps
 from nanoreason.files import to_json
 from nanoreason.runs import EVALUATED, Run, RunError, find_run, writable
 from nanoreason.stages import GIVEN, SPLITS
+from nanoreason.training.checkpoints import DamagedError, read_manifest
+from nanoreason.training.resume import FINISHED
 
 MAKERS = {"params.yaml": "02_train", "environment.json": "02_train",
           "metrics.csv": "02_train", "generations.jsonl": "03_evaluate",
@@ -47,14 +49,30 @@ def open_run(name: str, *files: str) -> Run:
             raise RunError(f"{paths.relative(run.folder)} has no {file}: run notebook "
                            f"{MAKERS[file]} with run = {name!r} first")
     with run.held("metrics"):  # nothing is being written while it is read
-        trained, wrote = (found.get("adapters_sha256") for found in (
-            run.read_environment().get("training", {}) if run.has("environment.json") else {},
-            run.read_mapping(EVALUATED) if run.has(EVALUATED) else {}))
-    if trained and wrote and trained != wrote:
-        raise RunError(f"the rows of run {name} were written by other adapters ({wrote[:12]}) "
-                       f"than it holds ({trained[:12]}): run notebook 03_evaluate with run = "
-                       f"{name!r}, which sets them aside")
+        check_whole(run, scored="summary.json" in files)
     return run
+
+
+def check_whole(run: Run, scored: bool = True) -> None:
+    """Raise RunError where the files of a finished training are not as they were written, a run's
+    rows are not of its adapters, or (scored) its summary.json is not of its rows, as after rows
+    were added to them."""
+    try:
+        if run.has(FINISHED):
+            read_manifest(run.folder, FINISHED)
+    except DamagedError as error:
+        raise RunError(f"{paths.relative(run.folder)}: {error}; bring it back, or train again "
+                       "(-p fresh True)") from None
+    trained, wrote = (run.recorded("adapters_sha256", of) for of in ("training", EVALUATED))
+    if trained and wrote and trained != wrote:
+        raise RunError(f"the rows of run {run.name} were written by other adapters ({wrote[:12]}) "
+                       f"than it holds ({trained[:12]}): run notebook 03_evaluate with run = "
+                       f"{run.name!r}, which sets them aside")
+    if scored and run.has("summary.json") and run.has("generations.jsonl"):
+        then, now = run.read_summary().get("n_rows"), len(run.scan_generations()[0])
+        if then not in (None, now):
+            raise RunError(f"summary.json of run {run.name} is of {then} rows, but there are {now}: "
+                           f"run notebook 04_metrics with run = {run.name!r} again")
 
 
 def _with_rows(name: str) -> Run | None:
@@ -63,23 +81,41 @@ def _with_rows(name: str) -> Run | None:
         return found if found.has("generations.jsonl") else None
 
 
+def _beside(run: Run, name: str, key: str) -> Run | None:
+    """The run of this name with rows that go with those of `run`, or None.
+
+    key: `adapters_sha256` or `base_version`, of what wrote them. Where both runs record it and
+    it differs, as after a new training of the same name, they are left out, and that is said.
+    """
+    found = _with_rows(name)
+    if found is None:
+        return None
+    own, there = (of.recorded(key) for of in (run, found))
+    if None in (own, there) or own == there:
+        return found
+    print(f"run {name} is of other weights ({key} {there[:12]}) than run {run.name} ({own[:12]}) "
+          "and is left out")
+    return None
+
+
 def find_base(run: Run) -> Run | None:
     """The run with the rows of the untouched base that `run` was tuned from, or None.
 
     Its name is that of the run with `-base`, or that of its base, e.g. "nano-base".
     """
     base = str(run.read_params().get("base", "nano")).rsplit("/", 1)[-1].lower()
-    return _with_rows(f"{run.name}-base") or _with_rows(f"{base}-base")
+    return (_beside(run, f"{run.name}-base", "base_version")
+            or _beside(run, f"{base}-base", "base_version"))
 
 
 def find_prompted(run: Run) -> Run | None:
     """The run with the rows of the base under a four-stage prompt, `<run>-prompted`, or None."""
-    return _with_rows(f"{run.name}-prompted")
+    return _beside(run, f"{run.name}-prompted", "base_version")
 
 
 def find_gate(run: Run) -> Run | None:
     """The run with rows of dev and test that say how sure they are, `<run>-gate`, or None."""
-    return _with_rows(f"{run.name}-gate")
+    return _beside(run, f"{run.name}-gate", "adapters_sha256")
 
 
 def find_others(run: Run, names: Iterable[str] = ()) -> list[Run]:

@@ -50,8 +50,8 @@ class Exercise:
                  for number, row in enumerate(self.rows, 1)]
         key = "".join(f"<p>{number}. {safe(line)}</p>"
                       for number, line in enumerate(self.key(), 1))
-        return box(f"<p>{safe(self.words['task'])}</p>{''.join(parts)}"
-                   f"<h3>{safe(self.words['answers'])}</h3>{key}")
+        head = f'<h3 style="break-before:page">{safe(self.words["answers"])}</h3>'  # own sheet
+        return box(f"<p>{safe(self.words['task'])}</p>{''.join(parts)}{head}{key}")
 
     _repr_html_ = html
 

@@ -211,7 +211,11 @@ def sources_of(graph: nx.DiGraph) -> list[list[tuple]]:
 
 
 def dependency_graph(trace, question: str) -> nx.DiGraph:
-    """The dependency graph of a `Trace` or of the `Claims` of a model's text."""
+    """The dependency graph of EXECUTE; nodes and attributes are described at the module's head.
+
+    trace: a `Trace`, or the `Claims` that `read_claims` takes from a model's text. question: the
+    text in which operands that are no earlier result are looked for.
+    """
     result = trace.result if isinstance(trace, Trace) else trace.a1
     return execute_graph(trace.execute, question, result, trace.plan)
 

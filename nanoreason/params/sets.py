@@ -44,6 +44,14 @@ Minutes = Annotated[Positive | None, Field(
     description="a number above 0, in minutes; None: no limit")]
 
 
+OF_VERIFY = ("data", "form", "phase")  # on which it hangs whether larger_share has a meaning
+
+
+def _learns_verify(data: str, form: str, phase: str) -> bool:
+    """Whether VERIFY is learned, from problems that can be made with larger numbers too."""
+    return (data, form) == ("procedural", "staged") and phase != "reasoning"
+
+
 def _as_names(value: Any) -> Any:
     """A list of names given as list, or as text with commas (papermill -p), as a tuple."""
     if isinstance(value, str):
@@ -151,7 +159,7 @@ class TrainParams(_Prepares):
 
     routing: Literal["switch", "stack", "single", "reread"] = "switch"
     right_twins: bool = False
-    larger_share: Share = Field(
+    larger_share: Share = Field(  # by the one adapter under routing=single
         0.0, description="the share of traces whose VERIFY is learned from another problem, with "
         "numbers up to 999, 0 to 1; of procedural data only")
     form: Literal["staged", "free"] = Field(
@@ -191,8 +199,8 @@ class TrainParams(_Prepares):
 
     @classmethod
     def _holds(cls, name: str, given: Mapping) -> bool:
-        return name != "larger_share" or (given.get("data", "procedural") == "procedural"
-                                          and given.get("form", "staged") == "staged")
+        return name != "larger_share" or _learns_verify(
+            *(str(given.get(other, cls.model_fields[other].default)) for other in OF_VERIFY))
 
     def _made_name(self, of_profile: Mapping, given: Iterable[str]) -> str:
         usual = {name: of_profile.get(name, field.default)
@@ -231,9 +239,10 @@ class TrainParams(_Prepares):
                    f"{name}={getattr(self, name)!r} is of phase=verification, but "
                    f"phase={self.phase!r}; leave it out")
                   for name in ("reasoning_run", "on_policy_share")),
-                (self.larger_share and (free or self.data != "procedural"),
-                 f"larger_share={self.larger_share!r} is of data='procedural' with "
-                 f"form='staged', but data={self.data!r}, form={self.form!r}; leave it out"),
+                (self.larger_share and not _learns_verify(self.data, self.form, self.phase),
+                 f"larger_share={self.larger_share!r} is of data='procedural', form='staged' and a "
+                 "phase that learns VERIFY, but "
+                 f"{', '.join(f'{name}={getattr(self, name)!r}' for name in OF_VERIFY)}; leave it out"),
                 (free and self.error_share,
                  "form='free' has no VERIFY that could find an error, but "
                  f"error_share={self.error_share!r}: give error_share=0"),
@@ -353,7 +362,8 @@ def read_parameters(kind: str | type[Params], namespace: Mapping[str, Any]) -> P
     """The resolved parameters of a notebook, from its `globals()`.
 
     kind: a key of `KINDS` or a set. Names of other notebooks are let pass only if they come
-    with a profile's own value, as `papermill -f params/<profile>.yaml` brings them.
+    with a profile's own value, as `papermill -f params/<profile>.yaml` brings them; such a value
+    also stands aside where it has no meaning, as if the profile alone had been named.
     Raises ParameterError for a name that nothing knows, a wrong type or a value out of range.
     """
     set_ = KINDS.get(kind) if isinstance(kind, str) else kind
@@ -367,7 +377,8 @@ def read_parameters(kind: str | type[Params], namespace: Mapping[str, Any]) -> P
     for name in given_names(namespace):
         value = namespace[name]
         if name in set_.model_fields:
-            given[name] = value
+            given |= {} if value is None else {name: value}
         elif not (owners(name) and name in of_profile and of_profile[name] == value):
             raise ParameterError(unknown(name, set_))
-    return set_(**given)
+    return set_(**{name: value for name, value in given.items() if set_._holds(name, given)
+                   or of_profile.get(name) != value})

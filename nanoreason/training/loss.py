@@ -131,9 +131,11 @@ def step_aware_loss(predictions, labels, groups, weights, normalise="stage", *, 
     head: maps (n, H) to (n, V) logits and is all that stands between them,
         `model.get_output_embeddings()`; trainable parameters of it get gradients. Nothing of
         size B * T * V is made then.
-    multipliers: (5,) c_s. counts: (5,) N_s of the whole optimiser step, `group_counts` summed
-        over its micro-batches and processes; None: this batch is the step. processes: P; the
-        total is P times this micro-batch's share, because DDP averages gradients.
+    multipliers: (5,), a factor of each weight (c_s above), None: all 1. counts: (5,), the
+        supervised tokens of each group in the whole optimiser step (N_s above): `group_counts`
+        summed over its micro-batches and processes; None: this batch is the step. processes:
+        how many share the step; the total is so many times this micro-batch's share, because
+        DDP averages gradients.
     chunk: supervised positions whose float32 logits exist at one time; None: as many as
         make CHUNK_LOGITS logits. Where one chunk holds them all, nothing is recomputed.
     word: token ids of what ends a line of VERIFY whose two numbers differ.

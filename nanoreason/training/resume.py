@@ -78,7 +78,7 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, 
     hashes = {name: (before[name], now[name]) for name in now.keys() & before.keys()
               - {"parameters", "recorded", "recipe"}}
     found["recipe"] = before.get("recipe", 1), now["recipe"]
-    named = {name: (_recorded(before).get(name), value)
+    named = {name: (_recorded(before).get(name, fields[name].default), value)
              for name, value in _recorded(now).items() if name in TrainParams.by_content}
     if len(set(hashes.get("rows_sha256", ()))) > 1:
         del hashes["rows_sha256"]
@@ -259,22 +259,13 @@ def load_run(name: str):
     """
     run = find_run(name)
     check_adapters(run)
-    params, folder = run.read_params(), run.path("adapters")
+    params, folder = run.read_params("base", "quantisation", "data"), run.path("adapters")
     check_base(run, locate(params["base"]))
     model, tokenizer = load_base(params["base"], params["quantisation"])
     model = load_adapters(model, folder)
-    trained, found = trained_adapters(run), adapters_sha256(model)
+    trained, found = run.recorded("adapters_sha256", "training", EVALUATED), adapters_sha256(model)
     if trained not in (None, found):
         raise RunError(f"{paths.relative(folder)} holds other adapters ({found[:12]}) than run "
                        f"{run.name} was trained to ({trained[:12]}): bring them back, or train "
                        "again (-p fresh True)")
     return model, tokenizer, params
-
-
-def trained_adapters(run: Run) -> str | None:
-    """The hash of the adapters that a run's training ended with, else of those that wrote its
-    rows, see `adapters.adapters_sha256`; None where neither is recorded."""
-    made = run.read_environment() if run.has("environment.json") else {}
-    if "training" in made or not run.has(EVALUATED):
-        return made.get("training", {}).get("adapters_sha256")
-    return run.read_mapping(EVALUATED).get("adapters_sha256")

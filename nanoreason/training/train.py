@@ -72,12 +72,14 @@ def training_records(params: TrainParams, reasoning: Run | None, tokenizer, devi
 
 
 def larger_records(params: TrainParams) -> list[dict]:
-    """Records with larger numbers, as many as `larger_share` says, from which the verification
-    adapter alone learns: it has to check and mend what the other one cannot do."""
+    """Records with larger numbers, as many as `larger_share` says, from which VERIFY alone is
+    learned: it has to check and mend what EXECUTE cannot do. Under `reread` the reasoning adapter
+    takes nothing from them; under `switch` and `stack` the loss of VERIFY reaches it through its
+    keys and values, and under `single` it is the adapter that learns VERIFY."""
     count = round(params.larger_share * params.traces)
     return prepare(params.data, total=count, error_share=params.error_share, seed=params.seed,
                    split="train_999", kinds=params.error_kinds, language=params.language,
-                   checks=params.checks) if count else []
+                   drop_ambiguous=params.drop_ambiguous, checks=params.checks) if count else []
 
 
 def encode_records(tokenizer, records: list[dict], max_length: int, form: str = "staged",
@@ -87,7 +89,8 @@ def encode_records(tokenizer, records: list[dict], max_length: int, form: str = 
 
     form: "staged", or "free" for `tokens.encode_free`. routing, right_twins: see
     `tokens.paired`; the twin of a trace with an error is `right_twin`. larger: records from
-    which VERIFY is learned in place of as many of the others, evenly spread.
+    which VERIFY is learned in place of as many of the others, evenly spread; all else is
+    learned as it is without them.
 
     The counts: traces, `planted` (with an error: their EXECUTE carries no loss), larger (used in
     another's place), too_long (left out), the tokens of the longest of these, and supervised
@@ -104,8 +107,10 @@ def encode_records(tokenizer, records: list[dict], max_length: int, form: str = 
                encode(tokenizer, question, trace, sys.maxsize, wrong_execute=wrong))
         twin = None
         if form == "staged" and (record is not own or wrong and right_twins):
-            twin = right_twin(parse_trace(own["trace"]))
-            twin = twin and encode(tokenizer, own["question"], twin, sys.maxsize)
+            first = parse_trace(own["trace"])
+            twin = right_twins and right_twin(first) or (first if record is not own else None)
+            twin = twin and encode(tokenizer, own["question"], twin, sys.maxsize,
+                                   wrong_execute=twin.verdict is not None)
         length = max(len(each.input_ids) for each in (row, twin) if each)
         if length > max_length:
             counts["too_long"] += 1

@@ -14,8 +14,11 @@ from publish import publish_grid
 
 from nanoreason.ablations.conditions import cells
 from nanoreason.ablations.grid import Grid, GridError, check, open_grid, run_grid, to_run
-from nanoreason.ablations.results import find, store
-from nanoreason.params import AblateParams
+from nanoreason.ablations.results import GridRun, find, store
+from nanoreason.data.prepare import prepare
+from nanoreason.model.base import load_tokenizer
+from nanoreason.params import AblateParams, TrainParams
+from nanoreason.training.train import encode_records, larger_records, rows_sha256
 from nanoreason.evaluation.rows import compact_row
 from nanoreason.files import read_mapping
 from nanoreason.runs import Run, RunError
@@ -186,6 +189,30 @@ def test_equal_adapters_and_other_data_stop_the_grid(done):
             check([first, with_training(twin, **{name: "1"})])
     with pytest.raises(GridError, match="differ in base_version: a grid is of one base"):
         check([first, with_training(twin, base_version="1")])
+
+
+@pytest.mark.parametrize("profile", ["nano", "nano-switch"])
+def test_conditions_have_the_same_rows_where_no_setting_of_the_data_differs(profile):
+    """Under both profiles, whatever a condition changes; a run that does not know a setting yet
+    has its default."""
+    tokenizer = load_tokenizer("nano")
+    runs = []
+    for cell in cells(asked(profile=profile, train_traces=4, conditions=[])):
+        records = prepare("procedural", total=4, error_share=cell.params.error_share,
+                          checks=cell.params.checks)
+        rows, _ = encode_records(tokenizer, records, 2000, cell.params.form, cell.params.routing,
+                                 cell.params.right_twins, larger_records(cell.params))
+        known = {name: value for name, value in cell.params.recipe().items()
+                 if value != TrainParams.model_fields[name].default}
+        runs.append(GridRun(cell.condition.name, 0, {"recipe": known, "training": {
+            "adapters_sha256": cell.name, "base_version": "", "order_sha256": "",
+            "rows_sha256": rows_sha256(rows)}}, Path()))
+    check(runs)
+    other = dataclasses.replace(runs[-1], condition="other", facts={
+        **runs[-1].facts, "training": runs[-1].facts["training"] | {
+            "adapters_sha256": "other", "rows_sha256": "other"}})
+    with pytest.raises(GridError, match="same data, but their rows differ"):
+        check([*runs, other])
 
 
 def test_adapters_of_another_run_are_not_built_on(done):

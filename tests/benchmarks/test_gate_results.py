@@ -6,7 +6,11 @@ import pytest
 from nanoreason.evaluation import self_verification
 from nanoreason.evaluation.confidence import GATES, Gate, choose, gated
 from nanoreason.evaluation.rows import read_rows
+from nanoreason.evaluation.generate import natural_rows
+from nanoreason.data.procedural import problems
+from nanoreason.model.adapters import adapter_parameters
 from nanoreason.runs import find_run
+from nanoreason.training.resume import load_run
 
 
 @pytest.fixture(scope="module")
@@ -48,3 +52,23 @@ def test_gates_know_dev_alone(committed, table):
             other = self_verification(list(gated(dev, Gate(chosen.threshold + shift,
                                                            chosen.agree))))
             assert other.delta <= on_dev.delta or other.c_to_i > committed["spoils_at_most"]
+
+
+def test_rows_of_other_adapters_are_not_taken_up(gate, tmp_path, monkeypatch):
+    monkeypatch.setattr(gate, "MAX_NEW_TOKENS", 30)
+    model, tokenizer, _ = load_run("nano-reference")
+    rows = natural_rows(problems("dev", 2, 0))
+
+    def texts():
+        return [row["text"] for row in gate.written(tmp_path / "dev.jsonl", rows, model, tokenizer,
+                                                    0.0)]
+
+    first = texts()
+    turned = [weight for name, weight in adapter_parameters(model, "reasoning") if "lora_B" in name]
+    for weight in turned:
+        weight.data.neg_()
+    assert texts() != first
+    for weight in turned:
+        weight.data.neg_()
+    monkeypatch.setattr(gate, "generate_traces", lambda model, tokenizer, rows, *_: rows)
+    assert texts() == first  # all are there

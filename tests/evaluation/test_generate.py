@@ -106,7 +106,14 @@ def test_other_rows_are_set_aside_with_all_that_was_made_of_them(pair, workspace
     for number, (changes, said) in enumerate((
             ({"seed": 1}, "seed was 0 and is 1 now"),
             ({"max_new_tokens": 5, "seed": 1}, "max_new_tokens was 6 and is 5 now"),
-            ({"data": str(other), "max_new_tokens": 5, "seed": 1}, "data was procedural")), 1):
+            ({"data": str(other), "max_new_tokens": 5, "seed": 1}, "data was procedural"),
+            ({"data": str(other)}, "other.jsonl with other problems and is"),
+            ({"data": str(other)}, "other.jsonl with other problems and is"),
+            ({"data": str(other), "n": 1}, "other.jsonl with other problems and is")), 1):
+        if number > 3:  # the file changes under its name: its questions, then its ids too, twice
+            text = other.read_text()
+            other.write_text(text.replace("+", "+ 0 +") if number == 4 else text.replace('"p', '"pp'))
+            changes |= {"max_new_tokens": 5, "seed": 1}
         evaluated(pair, "one", **short | changes)
         printed = capsys.readouterr().out
         assert said in printed and f"they are kept as run one.{number}, and new ones" in printed

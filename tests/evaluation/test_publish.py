@@ -14,8 +14,11 @@ from publish import publish
 from nanoreason.files import read_text
 from nanoreason.runs import EVALUATED, RunError
 from nanoreason.evaluation import accuracy, faithfulness
+from nanoreason.evaluation.summary import open_run, summarise
 from nanoreason.data.verify_lines import procedural_trace
 from nanoreason.trace import render_trace
+from nanoreason.training.checkpoints import write_manifest
+from nanoreason.training.resume import FINISHED
 
 
 @pytest.fixture
@@ -62,3 +65,31 @@ def test_what_cannot_be_published_is_refused(scratch):
     publish("tried", "reference")
     with pytest.raises(RunError, match="holds a run already"):
         publish("tried", "reference")
+
+
+def test_what_does_not_belong_together_is_neither_published_nor_drawn(scratch):
+    """Files of a training that are not whole, rows that came after the summary, rows of other
+    adapters."""
+    run = scratch("procedural")
+    run.write_metrics([{"step": 1}, {"step": 2}])
+    write_manifest(run.folder, {}, {}, FINISHED, [run.path("metrics.csv")])
+    run.write_summary(summarise(run.read_generations()))
+    drawn = "metrics.csv", "summary.json", "generations.jsonl"
+    open_run("tried", *drawn)
+    publish("tried", "whole")
+    whole = run.path("metrics.csv").read_bytes()
+    run.path("metrics.csv").write_bytes(whole[:-3])  # a copy that was cut off
+    for refused in (lambda: publish("tried", "cut"), lambda: open_run("tried", *drawn)):
+        with pytest.raises(RunError, match="metrics.csv has .* bytes in place of .*bring it back"):
+            refused()
+    run.path("metrics.csv").write_bytes(whole)
+    run.append_generations(make_row(p, "natural", None) for p in problems("test_ood", 2, 0))
+    for refused in (lambda: publish("tried", "more"), lambda: open_run("tried", *drawn)):
+        with pytest.raises(RunError, match="summary.json of run tried is of 5 rows, but there are 7"):
+            refused()
+    open_run("tried", "generations.jsonl")  # to be scored again
+    run.write_environment({"training": {"adapters_sha256": "a" * 64}})
+    run.path(EVALUATED).write_text(yaml.safe_dump({"data": "procedural", "adapters_sha256": "b" * 64}))
+    with pytest.raises(RunError, match="rows of run tried were written by other adapters"):
+        publish("tried", "other")
+    assert [path.name for path in paths.RESULTS.iterdir()] == ["whole"]

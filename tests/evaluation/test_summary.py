@@ -6,9 +6,10 @@ from nanoreason.data.errors import KINDS
 from nanoreason.runs import RunError
 from nanoreason.evaluation import self_verification
 from nanoreason.evaluation.report import harmonic_mean, wilson
-from nanoreason.evaluation.summary import (count_kinds, find_base, find_others, find_prompted,
-                                           lacks_verify_loss, open_run, summarise)
+from nanoreason.evaluation.summary import (count_kinds, find_base, find_gate, find_others,
+                                           find_prompted, lacks_verify_loss, open_run, summarise)
 from nanoreason.figures.tables import make_tables
+from nanoreason.solution import threshold
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +116,22 @@ def test_a_run_without_the_loss_of_verify_is_known_by_its_parameters(workspace):
     assert find_prompted(run) is None
     make_run("half-prompted", n=2)
     assert find_prompted(run).name == "half-prompted"
+
+
+def test_rows_beside_a_run_are_of_its_weights(workspace, capsys):
+    """What stands beside the first training of a name is not that of the next one."""
+    run = make_run("half", n=2)
+    for find, what in ((find_gate, "gate"), (find_prompted, "prompted"), (find_base, "base")):
+        found, key = make_run(f"half-{what}", n=2, base=True), {
+            find_gate: "adapters_sha256"}.get(find, "base_version")
+        assert find(run) == found  # nothing is recorded
+        found.write_params({"base": "nano", key: "a" * 64})
+        for own, known in (("a", True), ("b", False)):
+            run.write_environment({"training": {key: own * 64}})
+            assert (find(run) == found) is known
+            assert (f"half-{what} is of other weights" in capsys.readouterr().out) is not known
+        if what == "gate":
+            assert threshold("half") is None
 
 
 def test_the_control_without_the_loss_of_verify_is_found_by_its_name(workspace):

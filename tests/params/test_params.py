@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import nbformat
+import numpy as np
 import papermill
 import pytest
 import yaml
@@ -23,14 +24,26 @@ PROFILES = ("gpu-bf16", "kaggle-2xt4", "nano", "nano-switch", "smollm2", "t4")
 
 
 def test_larger_numbers_are_of_procedural_traces_in_stages():
-    """The profile's share stands aside for other data; a given one is refused."""
-    assert TrainParams(profile="nano").larger_share == load_profile("nano")["larger_share"] > 0
-    for others in ({"data": "gsm8k"}, {"form": "free", "error_share": 0.0}):
+    """The profile's share stands aside where no VERIFY is learned from such problems, also as
+    papermill -f brings it; a given one is refused."""
+    profile = load_profile("nano")
+    assert TrainParams(profile="nano").larger_share == profile["larger_share"] > 0
+    for others in ({"data": "gsm8k"}, {"form": "free", "error_share": 0.0}, {"phase": "reasoning"}):
         params = TrainParams(profile="nano", **others)
         assert params.larger_share == 0
         assert ("larger_share", "0.0", "default") in params.in_force()
+        unasked = dict.fromkeys(TrainParams.model_fields)
+        for kind in ("train", "study"):
+            brought = read_parameters(kind, unasked | profile | others)
+            assert (brought.larger_share, brought.run) == (0, params.run)
         with pytest.raises(ParameterError, match="larger_share=0.5 is of data='procedural'"):
             TrainParams(profile="nano", larger_share=0.5, **others)
+        with pytest.raises(ParameterError, match="larger_share=0.5 is of data='procedural'"):
+            read_parameters("train", unasked | profile | others | {"larger_share": 0.5})
+    assert read_parameters("train", unasked | profile) == TrainParams(profile="nano")
+    for odd in (np.array(["procedural", "x"]), 5):
+        with pytest.raises(ParameterError, match="data=.* is refused"):
+            TrainParams(profile="nano", data=odd)
 
 
 def test_given_beats_profile_beats_default():

@@ -10,6 +10,7 @@ from nanoreason.data.prepare import prepare
 from nanoreason.data.problem import write_traces
 from nanoreason.training import resume, train
 from nanoreason import paths
+from nanoreason.exporting import export
 from nanoreason.training.checkpoints import PARTIAL, Checkpoints, Clock
 from nanoreason.model.base import Location, locate
 from nanoreason.params import TrainParams
@@ -207,6 +208,10 @@ def test_a_finished_run_with_damaged_files_is_kept_and_trained_again(runs, capsy
     assert "run spoiled is not whole: it is kept as" in said
     assert facts(run)["adapters_sha256"] == wanted
     assert Run(runs / "spoiled.1").path(weights).read_bytes() == bytes(content)
+    run.path("params.yaml").write_text("profile: nano\nbase: nano\n")  # a copy that was cut off
+    for read in (load_run, lambda name: export(name, runs / "exported")):
+        with pytest.raises(RunError, match="spoiled/params.yaml is not whole, it lacks quantisation, data"):
+            read("spoiled")
 
 
 def test_a_damaged_record_is_named_and_set_aside(unbroken, monkeypatch, capsys):
@@ -277,6 +282,11 @@ def test_the_identity_is_all_that_reaches_the_adapters():
               "rows_sha256": "one", "device": "cuda", "version": "0.0.1"}  # as it once was
     del before["parameters"]["form"]
     assert resume.told(resume.differences(before, same)) == "seed was 1 and is 0 now"
+    before = identity({"data": "gsm8k", "larger_share": 0.0}, rows_sha256="two")
+    del before["recorded"]["larger_share"]  # as it once was
+    for share, said in ((0.0, ""), (0.5, "; larger_share was 0.0 and is 0.5 now")):
+        assert resume.told(resume.differences(before, identity({"larger_share": share}))) == \
+            f"data was gsm8k and is procedural now{said}"
 
 
 def test_a_base_in_a_folder_is_known_by_every_file_that_is_read(tmp_path):

@@ -21,7 +21,8 @@ from nanoreason.params import TrainParams
 from nanoreason.data.prepare import prepare
 from nanoreason.data.procedural import SCALE, problems
 from nanoreason.data.verify_lines import procedural_trace
-from nanoreason.model.tokens import EXECUTE, IGNORE, TRANSITION, encode, tag_end, tag_ids
+from nanoreason.model.tokens import (EXECUTE, IGNORE, TRANSITION, encode, tag_end, tag_ids,
+                                     until_tag)
 from nanoreason.training.trainer import (SKIPS, NonFiniteError, StepAwareTrainer, for_phase,
                                          rebuilt_totals, training_arguments)
 from nanoreason.training.resume import load_run
@@ -238,6 +239,13 @@ def test_verify_is_learned_from_larger_numbers_and_nothing_else_is(routing):
             learned = "".join(tokenizer.decode([i]) for i, group in zip(
                 reading.input_ids, reading.groups) if group in (0, 1, 2))
             assert max(map(int, re.findall(r"\d+", learned)), default=0) <= 2 * SCALE.largest
+    tag = tag_ids(tokenizer)  # what is not VERIFY is learned as without them, and of a trace
+    unmended = [record | {"trace": render_trace(replace(trace, plan=(*trace.plan, "Add.")))}
+                for record in records for trace in [parse_trace(record["trace"])]]  # without a twin
+    for some, twins in ((records, True), (records, False), (unmended, True)):
+        plain, mixed = ([until_tag(for_phase(row, "reasoning", tag), tag) for row in encode_records(
+            tokenizer, some, 1000, "staged", routing, twins, more)[0]] for more in ((), larger))
+        assert plain == mixed
     # A twin that is too long leaves its row out: nothing else of it may be learned.
     short = sorted(len(row.readings[0].input_ids) for row in rows)[-1]
     cut, counts = encode_records(tokenizer, records, short - 1, "staged", routing, True, larger)
