@@ -58,6 +58,16 @@ def check_number(kind: type, least: float, below: float = math.inf, **given) -> 
             raise GivenError(f"{name} is {value!r}; give a {what}, {least} {to}")
 
 
+def check_type(kind: type | tuple[type, ...], what: str, **given) -> None:
+    """Refuse the first of the values, given by their names, that is of another type.
+
+    what: to give, in words. Raises GivenError with the name, the value and its type.
+    """
+    for name, value in given.items():
+        if not isinstance(value, kind):
+            raise GivenError(f"{name} is {value!r:.80}, of type {type(value).__name__}; give {what}")
+
+
 class _Lines(tqdm):
     """Progress as whole lines; nothing where it is over within SECONDS.
 

@@ -42,7 +42,7 @@ EVALUATED = "evaluate.yaml"  # what the rows were made of
 OF_ROWS = ("summary.json", "tables", "figures", "examples.html", "generations.jsonl", EVALUATED)
 BESIDE = ("-base", "-gate", "-prompted")  # how the names of rows that stand beside a run's end
 SCORED = ("question_sha256", "a1", "v", "a2")  # rows without the texts of others
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")  # what a folder's name may be
 
 
 Text = Annotated[str, Field(max_length=10**8)]  # with a limit, halves of surrogate pairs are found
@@ -429,7 +429,7 @@ def find_run(name: str) -> Run:
             _tell_apart(parent / name, paths.RESULTS / name)
             return Run(parent / name)
     there = ", ".join(list_runs()) or "none yet"
-    raise RunError(f"no run {name!r} in {paths.relative(paths.RUNS)} or "
+    raise RunError(f"no run {name!r:.80} in {paths.relative(paths.RUNS)} or "
                    f"{paths.relative(paths.RESULTS)}: there are {there}")
 
 

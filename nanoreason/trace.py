@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from nanoreason.host import Told
+from nanoreason.host import Told, check_type
 from nanoreason.stages import (ANSWER, CLOSINGS, MARKER, NUMBERED, RESULT, VERDICT, VERDICT_TEXT,
                                Stage)
 
@@ -241,6 +241,7 @@ def _require_content(stage, name, text, lines=True):
 
 def render_trace(trace: Trace) -> str:
     """The text form of a trace, without a line break at its end."""
+    check_type(Trace, "a Trace, as parse_trace reads it from a text", trace=trace)
     return "\n".join([
         Stage.UNDERSTAND.tag, *trace.understand,
         Stage.PLAN.tag, *_number(trace.plan),
@@ -275,6 +276,7 @@ def parse_trace(text: str) -> Trace:
     Accepted are `[STAGE]` tags, `#### STAGE ####` headers and `<STAGE>...</STAGE>`
     elements, one form throughout. Blank lines between steps do not matter.
     """
+    check_type(str, "the text of a trace", text=text)
     sections, problems = cut_sections(text)
     found = [section.stage for section in sections]
     for stage in Stage:

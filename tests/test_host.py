@@ -1,5 +1,6 @@
 """Where a program runs: progress without a terminal, what a platform lends, what is attached."""
 import os
+import random
 import sys
 import types
 
@@ -7,7 +8,13 @@ import pytest
 from synthetic import new_run
 
 from nanoreason import host, paths
-from nanoreason.runs import bring, find_run, list_runs, writable
+from nanoreason.arithmetic import read_equations
+from nanoreason.data import corrupt, load_problems
+from nanoreason.evaluation import accuracy
+from nanoreason.graph import dependency_graph, edge_f1
+from nanoreason.runs import RunError, bring, find_run, list_runs, writable
+from nanoreason.trace import parse_trace, render_trace
+from nanoreason.training import train
 
 
 @pytest.fixture
@@ -98,3 +105,32 @@ def test_an_attached_run_is_read_and_a_copy_of_it_written(monkeypatch, tmp_path,
     bring("mine")  # what is here already stays
     assert find_run("mine").read_params() == {"base": "other"}
     assert (attached / "mine" / "params.yaml").read_text() == "base: nano\n"
+
+
+def test_a_value_of_another_type_is_named_with_what_to_give():
+    """A text in place of a trace, nothing in place of rows, a path's object in place of a name."""
+    trace = parse_trace("[UNDERSTAND]\nGiven: 2\n[PLAN]\n1. Add.\n[EXECUTE]\n1. 2 + 3 = 5\n"
+                        "Result: 5\n[VERIFY]\n1. 5 - 3 = 2\nVerdict: correct\nAnswer: 5")
+    for call, said in (
+            (lambda: parse_trace(None), "text is None, of type NoneType; give the text of a trace"),
+            (lambda: render_trace("[PLAN]"), r"trace is '\[PLAN\]', of type str; give a Trace"),
+            (lambda: read_equations(b"1 = 1"), "text is b'1 = 1', of type bytes; give a text"),
+            (lambda: dependency_graph("[PLAN]", "?"), "trace is .*; give a Trace"),
+            (lambda: dependency_graph(trace, None), "question is None"),
+            (lambda: edge_f1(trace, trace), "student is Trace.*; give a graph that dependency_graph"),
+            (lambda: corrupt("[PLAN]", "skipped_step", random.Random(0)), "trace is .*; give a Trace"),
+            (lambda: corrupt(trace, "skipped_step", 0), "rng is 0, of type int; give a random.Random"),
+            (lambda: accuracy(None), "rows is None, of type NoneType; give the rows"),
+            (lambda: train({"profile": "nano"}), "params is .*, of type dict; give a TrainParams"),
+            (lambda: load_problems(None), "source 'None' is unknown"),
+            (lambda: load_problems("9" * 5000), "source '9{50,90} is unknown")):
+        with pytest.raises(host.GivenError, match=f"^{said}"):
+            call()
+    with pytest.raises(RunError, match="^no run '9{50,90} in "):
+        find_run("9" * 5000)
+
+
+def test_a_file_of_problems_may_be_named_by_a_path(tmp_path):
+    (tmp_path / "own.jsonl").write_text('{"question": "What is 1 + 1?", "answer": "2"}\n')
+    for place in (str(tmp_path / "own.jsonl"), tmp_path / "own.jsonl"):
+        assert [problem.id for problem in load_problems(place, split="test")] == ["own-test-1"]

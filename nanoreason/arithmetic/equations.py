@@ -29,6 +29,7 @@ from nanoreason.arithmetic.lexer import (DETERMINERS, UNITS, WORDS, Token, claus
                                          matching)
 from nanoreason.arithmetic.spans import (LOOSE, MULTIPLIERS, NOUNS, UNREADABLE, Piece,
                                          read_pieces)
+from nanoreason.host import check_type
 
 _EITHER = re.compile(r"[0-9][.,][0-9]{3}(?![0-9])")  # thousands to some, a fraction to others
 _PRODUCT = re.compile(r"(?<![0-9.,])([0-9]+)\.(?!0[0-9])([0-9]+)(?![0-9.,])")  # `2.5` may be 2 times 5
@@ -92,8 +93,9 @@ class Equation:
 def read_equations(text: str) -> tuple[Equation, ...]:
     """All equations of a text in order, each with whether it holds (see `Equation`).
 
-    Never raises; its time is linear in the text's length.
+    No text is refused; its time is linear in the text's length.
     """
+    check_type(str, "a text", text=text)
     if not _EQUALS.search(text):
         return ()
     return (_equations if len(text) <= LINE else _equations.__wrapped__)(text)

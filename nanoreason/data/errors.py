@@ -32,7 +32,7 @@ from nanoreason.data.verify_lines import (TOKEN, Claim, CorruptionError, check_k
                                           value_of_token)
 from nanoreason.graph.builder import dependency_graph, sources_of
 from nanoreason.graph.quantities import quantities
-from nanoreason.host import GivenError
+from nanoreason.host import GivenError, check_type
 from nanoreason.stages import ERRORS as KINDS
 from nanoreason.trace import Trace
 
@@ -142,6 +142,8 @@ def corrupt(trace: Trace, kind: str, rng: random.Random, question: str = "") -> 
     `CorruptionError` where the trace gives no room for this kind, and `ValueError` for an
     unknown kind.
     """
+    check_type(Trace, "a Trace, as parse_trace reads it from a text", trace=trace)
+    check_type(random.Random, "a random.Random", rng=rng)
     if kind not in KINDS:
         raise GivenError(f"error kind {kind!r} is unknown; choose one of {', '.join(KINDS)}")
     if trace.verdict is not None:

@@ -13,6 +13,7 @@ place. The data sets are read from local files in their original layouts or, thr
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
@@ -66,6 +67,7 @@ def load_problems(source: str, path: str | Path | None = None, split: str = "tra
     check_number(int, 1, count=count)
     check_number(int, 0, SEEDS, seed=seed)
     columns = check_columns(columns)
+    source = str(source)  # of a Path, too
     name, _, at = source.partition("@")
     if at and name in READERS:
         source, revision = name, revision or at
@@ -80,9 +82,9 @@ def load_problems(source: str, path: str | Path | None = None, split: str = "tra
     part, resolved = "test" if split == "test" else "train", None
     if source not in READERS:
         path = Path(path or source)
-        if not path.is_file():
+        if not os.path.isfile(path):  # a name may be too long to be looked for
             raise GivenError(
-                f"source {source!r} is unknown and no file; choose one of procedural, "
+                f"source {source!r:.80} is unknown and no file; choose one of procedural, "
                 f"{', '.join(READERS)}, or the path of a file of problems (JSON, CSV, Parquet)")
         # `source` names the problems: a path is shortened to the file's name.
         source = Path(Path(source).name.removesuffix(".gz")).stem

@@ -27,7 +27,7 @@ from nanoreason.files import shown
 from nanoreason.graph.builder import dead_share, execute_graph
 from nanoreason.graph.matching import edge_f1, first_wrong_step, flatten, rewired_edge_f1
 from nanoreason.graph.quantities import quantities
-from nanoreason.host import GivenError
+from nanoreason.host import GivenError, check_type
 from nanoreason.runs import row_fault
 from nanoreason.stages import GIVEN
 from nanoreason.trace import Claims, read_claims
@@ -262,6 +262,7 @@ def read_rows(rows: Iterable[Mapping] | ScoredRows, texts: Texts | None = None) 
     """
     if isinstance(rows, ScoredRows):
         return rows
+    check_type(Iterable, "the rows of a generations.jsonl", rows=rows)
     texts, good, faults = texts or Texts(), [], []
     for row in rows:
         fault = row_fault(row, whole=False)

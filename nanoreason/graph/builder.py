@@ -34,7 +34,8 @@ from nanoreason.arithmetic.expression import (ArithmeticTextError, Binary, Negat
 from nanoreason.graph.matching import Form, combine, negate, steps_of
 from nanoreason.graph.provenance import constants_of, named_sources, possible_sources
 from nanoreason.graph.quantities import quantities
-from nanoreason.trace import Trace
+from nanoreason.host import check_type
+from nanoreason.trace import Claims, Trace
 
 
 def _sides(equation: Equation) -> tuple[Node, Fraction] | None:
@@ -216,6 +217,8 @@ def dependency_graph(trace, question: str) -> nx.DiGraph:
     trace: a `Trace`, or the `Claims` that `read_claims` takes from a model's text. question: the
     text in which operands that are no earlier result are looked for.
     """
+    check_type((Trace, Claims), "a Trace, as parse_trace reads it from a text", trace=trace)
+    check_type(str, "the question's text", question=question)
     result = trace.result if isinstance(trace, Trace) else trace.a1
     return execute_graph(trace.execute, question, result, trace.plan)
 

@@ -21,6 +21,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from nanoreason.arithmetic.expression import Negative, Node, Number, value_or_none
+from nanoreason.host import check_type
 
 LONGEST_KEY = 200  # characters; a longer key is hashed
 SAME_EXPRESSION, SAME_VALUE = 2, 1  # what a pair of nodes weighs
@@ -166,6 +167,7 @@ def edge_f1(student: nx.DiGraph, teacher: nx.DiGraph, flat: bool = True) -> floa
     flat: of the flattened graphs; False: of the graphs as they are. 0 where either graph is
     marked unreadable, and where neither has an edge.
     """
+    check_type(nx.DiGraph, "a graph that dependency_graph made", student=student, teacher=teacher)
     if student.graph.get("unreadable") or teacher.graph.get("unreadable"):
         return 0.0
     if flat:

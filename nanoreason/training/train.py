@@ -16,7 +16,7 @@ from nanoreason.data.prepare import prepare, with_checks
 from nanoreason.data.verify_lines import CorruptionError, by_digits, repaired
 from nanoreason.environment import choose_device, choose_dtype
 from nanoreason.files import file_sha256
-from nanoreason.host import GivenError
+from nanoreason.host import GivenError, check_type
 from nanoreason.model.adapters import (adapter_parameters, adapters_sha256, attach_adapters,
                                        dequantized, save_adapters)
 from nanoreason.model.base import (Location, base_name, load_base, load_tokenizer,
@@ -153,6 +153,7 @@ def train(params: TrainParams) -> Run:
     process that failed, `RunError` where another process writes into this run, another
     training of its name is finished, or the disk is full.
     """
+    check_type(TrainParams, "a TrainParams, such as TrainParams(profile='nano')", params=params)
     bring(params.run)
     processes = process_count(params.processes)
     if processes == 1:
