@@ -168,7 +168,8 @@ class TrainParams(_Prepares):
     reasoning_run: Name | None = Field(
         None, description="the name of a finished run, in phase verification only")
     on_policy_share: Share = Field(
-        0.0, description="a share of the wrong traces, 0 to 1; in phase verification only")
+        0.0, description="a share of the wrong traces (of larger_share: of the others), 0 to 1; "
+        "in phase verification only")
     on_policy_temperature: Positive = 1.0
     on_policy_samples: Count = Field(4, description="texts a problem at most, 1 or more")
     rank: Count = 16
