@@ -97,7 +97,10 @@ def _drawn(grid: str) -> list[Path]:
 
 
 def _without_texts(row: dict) -> dict:
-    """A row in its compact form; a natural one with the scores of its graph."""
+    """A row in its compact form, which one of a published run has already; a natural one with
+    the scores of its graph."""
+    if "text" not in row:
+        return row
     scored = read_row(row)
     return compact_row(scored, **(trace_scores(scored) if scored.setting == "natural" else {}))
 

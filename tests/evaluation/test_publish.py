@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 import yaml
@@ -56,6 +57,8 @@ def test_rows_of_other_sources_lose_their_texts_and_keep_their_scores(scratch):
     for name in ("edge_f1", "edge_f1_null", "plan_infeasible", "dead_step_share"):
         assert getattr(kept, name) == getattr(full, name) is not None
     assert "somewhere" not in json.dumps(run.read_params()) + run.path(EVALUATED).read_text()
+    shutil.copytree(run.folder, paths.RUNS / "real")  # as one that goes on from it does
+    assert publish("real", "real", replace=True).read_generations() == run.read_generations()
 
 
 def test_what_cannot_be_published_is_refused(scratch):
