@@ -10,9 +10,8 @@ from pathlib import Path
 
 import torch
 from comparison_forms import WORDS, ids_of_words
+from result import write_result
 
-from nanoreason.environment import describe
-from nanoreason.files import write_json
 from nanoreason.model.base import load_base
 from nanoreason.model.base_text import documents
 from nanoreason.model.nano import RESERVED
@@ -53,4 +52,4 @@ def shipped(count: int) -> dict[str, dict]:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    write_json(Path(sys.argv[1]), shipped(COUNT) | {"environment": describe()})
+    write_result(Path(sys.argv[1]), shipped(COUNT))

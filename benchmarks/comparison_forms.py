@@ -37,11 +37,11 @@ from pathlib import Path
 import torch
 from gpu_columns import checked
 from peft import LoraConfig, get_peft_model
+from result import write_result
 
 from nanoreason.data.problem import Step
 from nanoreason.data.verify_lines import equation, slip
 from nanoreason.environment import describe
-from nanoreason.files import write_json
 from nanoreason.model import nano
 from nanoreason.model.base import load_base, load_tokenizer
 from nanoreason.model.base_text import drawn_step, largest_number
@@ -173,7 +173,7 @@ def main() -> None:
             "recipe": SETTINGS, "bar": BAR, "runs": []}  # read again: others write to it too
         kept["runs"] = [run for run in kept["runs"]
                         if any(run[key] != value for key, value in which.items())] + [found]
-        write_json(options.file, kept)
+        write_result(options.file, kept, recorded=True)
 
     run(which, options.lines, write)
 

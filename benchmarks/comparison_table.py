@@ -17,7 +17,7 @@ SIDES = ("differ", "equal")
 
 def share(cell: Mapping, name: str) -> str:
     """A share of the lines of one side, with its counts."""
-    return f"{100 * cell[name] / cell['lines']:.1f} % ({cell[name]}/{cell['lines']})"
+    return show(name, {"value": cell[name] / cell["lines"], "counts": (cell[name], cell["lines"])})
 
 
 def learned(run: Mapping, bar: float) -> Mapping | None:

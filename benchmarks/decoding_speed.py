@@ -30,10 +30,10 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import torch
-
+from result import write_result
 from scripted import Script
 from speed import (PeakMemory, arguments, base_label, judged, load, measure_one, median, ratio,
-                   run_rounds, surroundings, wait_for, write_result)
+                   run_rounds, surroundings, wait_for)
 from training_loops import ALPHA, RANK, plain_adapter
 
 from nanoreason.data import filter_traces, load_problems, teach
@@ -201,13 +201,13 @@ def main(options) -> None:
               "settings": settings, "whole_work": work, **summarise(rounds, work),
               "rounds": rounds, "seconds": round(time.perf_counter() - began, 1),
               "environment": surroundings(options.device)}
-    print(write_result(options.out, "decoding-speed", result))
+    print(write_result(options.out, result))
     for name, value in result["ours_to_other"].items():
         print(f"{name}: {value['median']:.2f} of {', '.join(f'{v:.2f}' for v in value['rounds'])}")
 
 
 if __name__ == "__main__":
-    parser = arguments("decoding and a whole evaluation beside plain generate")
+    parser = arguments("decoding-speed", "decoding and a whole evaluation beside plain generate")
     parser.add_argument("--rows", type=int, default=16)
     parser.add_argument("--new-tokens", type=int, default=96)
     parser.add_argument("--questions", type=int, default=64)

@@ -31,6 +31,7 @@ import torch
 from gpu_columns import worked
 from gpu_loops import tune_adapters
 from matplotlib.figure import Figure
+from result import write_result
 from safetensors.torch import load_file, save_file
 
 from nanoreason import paths
@@ -44,7 +45,7 @@ from nanoreason.evaluation.report import crossed_bootstrap, mean
 from nanoreason.evaluation.rows import ScoredRow, Texts
 from nanoreason.evaluation.self_verification import before_verify
 from nanoreason.figures.plots import GREY, PAGE, save_figure, use_style
-from nanoreason.figures.tables import Table
+from nanoreason.figures.tables import Table, show
 from nanoreason.files import read_text, write_json, write_text
 from nanoreason.model.adapters import adapter_parameters, attach_adapters
 from nanoreason.model.base import load_base
@@ -389,10 +390,9 @@ def table(result: dict) -> Table:
     for found in sorted(result["methods"], key=lambda found: (
             RECIPES.index(found["recipe"]), found["tokens"])):
         right, asked = sum(found["right"]), result["n"] * len(found["right"])
-        low, high = (100 * limit for limit in found["interval"])
         points, (least, most) = found["against"]["points"], found["against"]["interval"]
         rows.append((found["recipe"], found["method"], f"{found['tokens']:.0f}",
-                     f"{100 * right / asked:.1f} % ({right}/{asked}) [{low:.1f}–{high:.1f}]",
+                     show("right", found | {"value": right / asked, "counts": (right, asked)}),
                      " ".join(f"{100 * each / result['n']:.1f}" for each in found["right"]),
                      f"{100 * points:+.1f} [{100 * least:+.1f} to {100 * most:+.1f}]"))
     return Table("", ("recipe", "method", "tokens ↓", "right ↑", "by seed, %",
@@ -426,7 +426,7 @@ if __name__ == "__main__":
         seeds = [int(one) for one in sys.argv[3:] if one not in RECIPES] or SEEDS
         write(folder, seeds, [one for one in sys.argv[3:] if one in RECIPES] or RECIPES)
     elif what == "score":
-        write_json(RESULT, score(folder))
+        write_result(RESULT, score(folder))
     else:
         use_style()
         save_figure(draw(json.loads(read_text(RESULT))), paths.FIGURES / "equal-tokens",

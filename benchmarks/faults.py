@@ -31,8 +31,10 @@ from contextlib import redirect_stderr, redirect_stdout
 from functools import partial
 from pathlib import Path
 
+from result import write_result
+
 from nanoreason import environment, paths
-from nanoreason.files import read_mapping, to_json, write_json
+from nanoreason.files import read_mapping, to_json
 from nanoreason.runs import Run, RunError, row_key
 
 SEED = 0
@@ -377,7 +379,7 @@ def main(arguments: list[str]) -> None:
     found = read_mapping(out) if out.exists() else {}
     for part in arguments[1:] or [part for part in COUNTS if part not in found]:
         found[part] = measure(part)
-        write_json(out, found | {"seed": SEED, "train": TRAIN, "evaluate": EVALUATE})
+        write_result(out, found | {"seed": SEED, "train": TRAIN, "evaluate": EVALUATE}, True)
         print(part, to_json({name: value for name, value in (found[part] or {}).items()
                              if name != "environment" and not isinstance(value, list)}), flush=True)
 

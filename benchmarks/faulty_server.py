@@ -22,13 +22,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from socket import SO_LINGER, SOL_SOCKET
 
+from result import write_result
+
 from nanoreason import paths
 from nanoreason.data.teachers import LlmTeacher
 from nanoreason.data.problem import Rejection
 from nanoreason.data.procedural import problems
 from nanoreason.data.verify_lines import procedural_trace
 from nanoreason.endpoint import FAILED, Client, endpoint
-from nanoreason.files import write_json
 from nanoreason.trace import render_trace
 
 SECONDS, MAX_BYTES = 3.0, 2**20  # of a try
@@ -274,8 +275,8 @@ def main(arguments: list[str]) -> int:
     wrong = [mode for mode, row in found.items() if row["outcome"] != row["expected"]
              or not row["others_answered"] or not row["all_kept"]]
     path = Path(arguments[0]) if arguments else paths.RESULTS / "faulty-server.json"
-    write_json(path, {"seconds_of_a_try": SECONDS, "max_bytes": MAX_BYTES, "retries": RETRIES,
-                      "modes": found})
+    path = write_result(path, {"seconds_of_a_try": SECONDS, "max_bytes": MAX_BYTES,
+                               "retries": RETRIES, "modes": found})
     print(f"{len(found)} modes, {len(found) - len(wrong)} as expected; longest "
           f"{max(row['seconds'] for row in found.values())} s: {paths.relative(path)}")
     print(*(f"not as expected: {mode}: {found[mode]}" for mode in wrong), sep="\n")

@@ -15,6 +15,8 @@ import json
 import sys
 from pathlib import Path
 
+from result import write_result
+
 from nanoreason import environment, paths
 from nanoreason.data.sources import load_problems
 from nanoreason.evaluation.confidence import (GATES, LIMIT, choose, confidence, coverage,
@@ -22,7 +24,7 @@ from nanoreason.evaluation.confidence import (GATES, LIMIT, choose, confidence, 
 from nanoreason.evaluation.generate import generate_traces, natural_rows
 from nanoreason.evaluation.rows import compact_row, read_row, read_rows
 from nanoreason.evaluation.self_verification import before_verify, verification
-from nanoreason.files import set_aside, write_json
+from nanoreason.files import set_aside
 from nanoreason.model.adapters import adapters_sha256
 from nanoreason.runs import Run, find_run
 from nanoreason.stages import Stage
@@ -119,4 +121,4 @@ if __name__ == "__main__":
     what, name = sys.argv[1:3]
     if what == "generate":
         generate(name, Path(sys.argv[3]) if sys.argv[3:] else paths.BUILD / "gate")
-    write_json(find_run(f"{name}-gate").path("gate.json"), score(name))
+    write_result(find_run(f"{name}-gate").path("gate.json"), score(name), recorded=True)

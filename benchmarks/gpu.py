@@ -28,8 +28,9 @@ import time
 from pathlib import Path
 
 from gpu_jobs import Job, Jobs, shared_gpu, size_jobs
+from result import write_result
 
-from nanoreason.environment import git_commit
+from nanoreason.environment import describe, git_commit
 from nanoreason.files import write_json
 
 FULL = {"steps": 3000, "documents_per_step": 64, "warmup_steps": 100, "text_parts": 42,
@@ -66,9 +67,8 @@ def collect(out: Path, work: Path, jobs: Jobs, facts: dict, commit: str | None) 
     surroundings = [one.pop("environment") for one in found.values() if "environment" in one]
     parts = {title: {name: one for name, one in found.items() if name.split("-")[0] == kind}
              for title, kind in KINDS.items()}
-    environment = surroundings[0] | {"commit": commit} if surroundings else None
-    write_json(out / "gpu.json", facts | {
-        "workers": jobs.workers, "environment": environment,
+    write_result(out / "gpu.json", facts | {
+        "workers": jobs.workers, "environment": (surroundings or [describe()])[0] | {"commit": commit},
         "not_done": {name: why for name, why in jobs.failed.items() if name not in found},
         "seconds_by_job": jobs.seconds, **parts})
 

@@ -23,11 +23,12 @@ HOME = os.environ.setdefault("NANOREASON_HOME", tempfile.mkdtemp(prefix="grid-")
 
 import psutil  # noqa: E402  the package reads the folder when it is imported
 from ray.cluster_utils import Cluster  # noqa: E402
+from result import write_result  # noqa: E402
 
-from nanoreason import environment, paths  # noqa: E402
+from nanoreason import paths  # noqa: E402
 from nanoreason.ablations.grid import run_grid  # noqa: E402
 from nanoreason.ablations.results import Grid  # noqa: E402
-from nanoreason.files import to_json, write_json  # noqa: E402
+from nanoreason.files import to_json  # noqa: E402
 from nanoreason.params import AblateParams  # noqa: E402
 
 ASKED = {"profile": "nano-switch", "conditions": ["staged", "reasoning", "phases", "free"], "seeds": 2,
@@ -100,9 +101,8 @@ def main(out: Path = paths.CHECKOUT / "results" / "lost-node.json") -> None:
         "asked": ASKED, "nodes": 2, "cores_a_node": 1, "lost": lost,
         "run_twice": sorted(cell for cell, tries in starts.items() if len(tries) > 1),
         "begun_on_node": left, **same(alone, grid),
-        "ray": version("ray"), "joblib": version("joblib"),
-        "environment": environment.describe()}
-    write_json(out, result)
+        "ray": version("ray"), "joblib": version("joblib")}
+    write_result(out, result)
     print(to_json(result, indent=2))
 
 

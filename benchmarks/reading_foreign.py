@@ -54,6 +54,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
+from result import write_result
 
 from nanoreason import paths
 from nanoreason.arithmetic import read_equations
@@ -65,8 +66,7 @@ from nanoreason.data.filters import reasons
 from nanoreason.data.prepare import TestSets
 from nanoreason.data.problem import Problem, question_sha256
 from nanoreason.data.verify_lines import with_rule_checks
-from nanoreason.environment import describe
-from nanoreason.files import write_json
+from nanoreason.environment import git_commit
 from nanoreason.graph import dependency_graph, edge_f1
 from nanoreason.graph.builder import execute_graph
 from nanoreason.graph.matching import rewired_edge_f1, steps_of
@@ -428,8 +428,8 @@ def main() -> None:
     path = paths.RESULTS / "reading-foreign.json"
     kept = json.loads(path.read_text()) if path.exists() else {}
     counts["commits"] = kept.get(options.name, {}).get("commits", {}) | dict.fromkeys(
-        counts, describe()["commit"])
-    write_json(path, kept | {options.name: kept.get(options.name, {}) | counts})
+        counts, git_commit()[0])
+    write_result(path, kept | {options.name: kept.get(options.name, {}) | counts}, recorded=True)
 
 
 if __name__ == "__main__":

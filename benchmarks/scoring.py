@@ -18,12 +18,12 @@ from itertools import cycle, islice
 from pathlib import Path
 
 import numpy as np
+from result import write_result
 
-from nanoreason import environment, paths
+from nanoreason import paths
 from nanoreason.evaluation.self_verification import by_steps
 from nanoreason.evaluation.report import compare
 from nanoreason.evaluation import accuracy, faithfulness, self_verification
-from nanoreason.files import write_json
 from nanoreason.graph.matching import align
 from nanoreason.evaluation.rows import read_rows
 from nanoreason.evaluation.report import RESAMPLES, bootstrap, ratio
@@ -73,13 +73,12 @@ def measure(run: str = "nano-reference") -> dict:
         "resamples": RESAMPLES,
         "bootstrap_seconds": seconds(lambda: bootstrap(
             lambda sums: ratio(sums[:, 0], sums[:, 1]), counts, list(range(GENERATIONS)))),
-        "environment": environment.describe(),
     }
 
 
 if __name__ == "__main__":
     out = Path(sys.argv[1]) if sys.argv[1:] else paths.RESULTS / "scoring-speed.json"
     result = measure()
-    write_json(out, result)
+    write_result(out, result)
     for name in ("all_scores_seconds", "alignment_seconds", "bootstrap_seconds", "seconds"):
         print(f"{name:20} {result[name]}")

@@ -17,13 +17,14 @@ from collections import Counter
 from itertools import islice
 
 from gate import written
-from nanoreason import environment, paths
+from result import write_result
+
+from nanoreason import paths
 from nanoreason.arithmetic.answers import same_answer
 from nanoreason.data.problem import Problem
 from nanoreason.data.sources import load_problems
 from nanoreason.evaluation.generate import natural_rows
 from nanoreason.evaluation.report import share
-from nanoreason.files import write_json
 from nanoreason.solution import Solution, judge, threshold
 from nanoreason.training.resume import load_run
 
@@ -58,9 +59,8 @@ def measure(gsm8k: str | None) -> dict:
         rows = written(folder / f"{name}.jsonl", natural_rows(problems), model, tokenizer, 0.0)
         found[name] = count(problems, [judge(row, params, least) for row in rows])
         print(name, {key: found[name][key] for key in ("right", "wrong")}, flush=True)
-    return {"run": RUN, "seeds": SEEDS, "threshold": least, **found,
-            "environment": environment.describe()}
+    return {"run": RUN, "seeds": SEEDS, "threshold": least, **found}
 
 
 if __name__ == "__main__":
-    write_json(paths.RESULTS / "solving.json", measure(*sys.argv[1:2] or [None]))
+    write_result(paths.RESULTS / "solving.json", measure(*sys.argv[1:2] or [None]))

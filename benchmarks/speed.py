@@ -79,7 +79,7 @@ def wait_for(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def arguments(description: str) -> argparse.ArgumentParser:
+def arguments(name: str, description: str) -> argparse.ArgumentParser:
     """What both benchmarks take; `--measure` is how they start their own processes."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("data", help="a GSM8K file, gzipped or not")
@@ -87,7 +87,7 @@ def arguments(description: str) -> argparse.ArgumentParser:
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, help="the JSON file to write")
+    parser.add_argument("--out", type=Path, default=paths.RESULTS / f"{name}.json", help="to write")
     parser.add_argument("--measure", help=argparse.SUPPRESS)
     return parser
 
@@ -151,10 +151,3 @@ def surroundings(device: str, *packages: str) -> dict:
 def base_label(base: str) -> str:
     """A base's name without owner or the place where it lies."""
     return base.rstrip("/").rpartition("/")[2]
-
-
-def write_result(out: Path | None, name: str, result: dict) -> Path:
-    """Write the result, by default to `results/<name>.json`; returns where."""
-    place = out or paths.RESULTS / f"{name}.json"
-    write_json(place, result)
-    return place

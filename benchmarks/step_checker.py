@@ -16,12 +16,13 @@ import sys
 import time
 from pathlib import Path
 
-from nanoreason import environment, paths
+from result import write_result
+
+from nanoreason import paths
 from nanoreason.arithmetic.equations import Equation
 from nanoreason.arithmetic import read_equations
 from nanoreason.data.verify_lines import slip
 from nanoreason.arithmetic.lexer import NUMBER
-from nanoreason.files import write_json
 from nanoreason.data.problem import read_json_lines
 from nanoreason.evaluation.report import share
 from nanoreason.data.gsm8k.algebra import ANNOTATION
@@ -67,14 +68,13 @@ def measure(folder: Path) -> dict:
     return {"data": "GSM8K train and test", "seed": SEED,
             "read": share(len(read), len(lines)), "judged_true": share(len(true), len(read)),
             "slips_judged_false": share(caught, len(slips)),
-            "seconds": round(time.perf_counter() - began, 1),
-            "environment": environment.describe()}
+            "seconds": round(time.perf_counter() - began, 1)}
 
 
 if __name__ == "__main__":
     out = Path(sys.argv[2]) if sys.argv[2:] else paths.RESULTS / "step-checker.json"
     result = measure(Path(sys.argv[1]))
-    write_json(out, result)
+    write_result(out, result)
     for name in ("read", "judged_true", "slips_judged_false"):
         count, of = result[name]["counts"]
         print(f"{name:20} {count:,} of {of:,} = {100 * result[name]['value']:.2f} %")

@@ -29,13 +29,15 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 
+from result import write_result
+
 from nanoreason import paths
 from nanoreason.data import filter_traces, load_problems, teach
 from nanoreason.data.filters import reasons
 from nanoreason.data.gsm8k import teacher
-from nanoreason.environment import describe, peak_memory
+from nanoreason.environment import peak_memory
 from nanoreason.evaluation.report import share
-from nanoreason.files import write_json, write_text
+from nanoreason.files import write_text
 from nanoreason.graph import dependency_graph
 from nanoreason.graph.builder import sources_of
 from nanoreason.trace import render_trace
@@ -140,15 +142,14 @@ def main(folder: str) -> None:
     refused = sum(not entry["operand"] for entry in entries)
     result["table"] |= {"operands": len(entries) - refused, "refused": refused}
     result |= {"null": null(kept), "seconds": round(seconds, 1),
-               "peak_memory_bytes": peak_memory(), "test": measured(folder, "test")[0],
-               "environment": describe()}
-    write_json(paths.RESULTS / "teacher-gsm8k.json", result)
+               "peak_memory_bytes": peak_memory(), "test": measured(folder, "test")[0]}
+    write_result(paths.RESULTS / "teacher-gsm8k.json", result)
     page = paths.ROOT / "docs" / "gsm8k.md"
     if page.is_file():
         readings = json.loads((paths.RESULTS / "teacher-gsm8k-readings.json").read_text())
         before, rest = page.read_text().split(BEGIN)
         write_text(page, f"{before}{BEGIN}\n{table(result, readings)}\n{END}{rest.split(END)[1]}")
-    print(json.dumps({k: v for k, v in result.items() if k != "environment"}, indent=1))
+    print(json.dumps(result, indent=1))
 
 
 if __name__ == "__main__":

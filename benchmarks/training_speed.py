@@ -27,9 +27,9 @@ import time
 from pathlib import Path
 
 import torch
-
+from result import write_result
 from speed import (PeakMemory, arguments, base_label, judged, load, measure_one, median, ratio,
-                   run_rounds, surroundings, wait_for, write_result)
+                   run_rounds, surroundings, wait_for)
 from training_loops import ALPHA, DROPOUT, PADDED, RANK, original, ours, trl
 
 from nanoreason.data.prepare import prepare
@@ -129,14 +129,14 @@ def main(options) -> None:
               "settings": settings, **summarise(rounds), "rounds": rounds,
               "seconds": round(time.perf_counter() - began, 1),
               "environment": surroundings(options.device, "trl")}
-    print(write_result(options.out, "training-speed", result))
+    print(write_result(options.out, result))
     for other, fields in result["ours_to_other"].items():
         print(f"ours / {other}: " + ", ".join(
             f"{field} {value['median']:.2f}" for field, value in fields.items()))
 
 
 if __name__ == "__main__":
-    parser = arguments("training beside the original's loop and TRL")
+    parser = arguments("training-speed", "training beside the original's loop and TRL")
     parser.add_argument("--traces", type=int, default=16)
     parser.add_argument("--warm", type=int, default=4)
     parser.add_argument("--padded-traces", type=int, default=8)

@@ -26,16 +26,15 @@ import torch
 from comparison_forms import line
 from gpu_columns import CLAIMS, claims, rewritten, short_row
 from gpu_loops import tune_adapters
+from result import write_result
 
 from nanoreason.arithmetic import read_equations
 from nanoreason.data import load_problems, teach
 from nanoreason.data.errors import inject
 from nanoreason.data.procedural import problems
 from nanoreason.data.verify_lines import procedural_trace
-from nanoreason.environment import describe
 from nanoreason.evaluation import generate_traces
 from nanoreason.evaluation.generate import given_rows, natural_rows
-from nanoreason.files import to_json, write_text
 from nanoreason.model.adapters import adapter_parameters, attach_adapters
 from nanoreason.model.base import load_base
 from nanoreason.model.tokens import encode, tag_ids, until_tag
@@ -163,13 +162,13 @@ def main(file: Path) -> None:
             parameter.requires_grad_(trains)
     test = list(load_problems("procedural", None, "test", count=ASKED, seed=0))
     asked = natural_rows(test) + given_rows([*zip(test, teach(test))][:GIVEN], 0)
-    found = {"form": FORM, "right": RIGHT, "rounds": [], "environment": describe()}
+    found = {"form": FORM, "right": RIGHT, "rounds": []}
     for settings in ROUNDS:
         tune(verification_rows(tokenizer, **settings))
         model.eval()
         rows = list(generate_traces(model, tokenizer, asked, 340, 16_384))
         found["rounds"].append(settings | {"rows": rows})
-        write_text(file, to_json(found) + "\n")
+        write_result(file, found)
         print(json.dumps(lines(rows)), flush=True)
 
 

@@ -28,7 +28,6 @@ from typing import Any
 import yaml
 from filelock import FileLock, Timeout
 
-from nanoreason import paths
 from nanoreason.host import GivenError, Told
 
 SHOWN = 120  # characters of a value in a message
@@ -235,17 +234,8 @@ def _plain(value: Any) -> Any:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write `value` as indented JSON with a last newline, all or nothing.
-
-    What is for the checkout's results/ and names no commit, because it was made in a copy
-    without git, is kept below build/ in its place, and that is said.
-    """
-    text = to_json(value, indent=2) + "\n"
-    results = paths.CHECKOUT and paths.CHECKOUT / "results"
-    if results and results in path.resolve().parents and '"commit": null' in text:
-        path = paths.BUILD / path.name
-        print(f"results name the commit that made them, and git tells none here: see {path}")
-    write_text(path, text)
+    """Write `value` as indented JSON with a last newline, all or nothing."""
+    write_text(path, to_json(value, indent=2) + "\n")
 
 
 def shown(value: Any) -> str:

@@ -48,13 +48,16 @@ class AbsentError(Told, FileNotFoundError):
 def check_number(kind: type, least: float, below: float = math.inf, **given) -> None:
     """Refuse the first of the values, given by their names, that is no number in the range.
 
-    kind: int, or float, which takes whole numbers too; neither takes a truth value. least <=
-    value < below. Raises GivenError with the name, the value and the range.
+    kind: int, or float, which takes whole numbers too, or `int | None`, `float | None`, which
+    take None as well; none takes a truth value. least <= value < below. Raises GivenError with
+    the name, the value and the range.
     """
-    wanted, what = (Integral, "whole number") if kind is int else (Real, "number")
-    to = "or more" if below == math.inf else f"to {below - 1}" if kind is int else f"to below {below}"
+    whole = issubclass(int, kind)
+    wanted, what = (Integral, "whole number") if whole else (Real, "number")
+    to = "or more" if below == math.inf else f"to {below - 1}" if whole else f"to below {below}"
     for name, value in given.items():
-        if isinstance(value, bool) or not isinstance(value, wanted) or not least <= value < below:
+        fits = isinstance(value, wanted) and not isinstance(value, bool) and least <= value < below
+        if not fits and not (value is None and isinstance(None, kind)):
             raise GivenError(f"{name} is {value!r}; give a {what}, {least} {to}")
 
 

@@ -12,7 +12,7 @@ from nanoreason.data.teachers import LlmTeacher
 from nanoreason.endpoint import Client
 from nanoreason.evaluation import faithfulness, generate_traces, self_verification
 from nanoreason.evaluation.generate import load_writer
-from nanoreason.host import GivenError
+from nanoreason.host import GivenError, check_number
 from nanoreason.training import attach_adapters, route, step_aware_loss
 
 IDS = torch.arange(8)[None]
@@ -69,3 +69,17 @@ def test_a_number_out_of_range_is_refused_with_its_name_and_the_range(call):
         told = str(refused.value)
         shown = str(value.tolist()) if isinstance(value, torch.Tensor) else repr(value)
         assert name in told and shown.strip("[]") in told and "\n" not in told, (value, told)
+
+
+def test_none_is_taken_where_the_kind_has_it_and_nowhere_else():
+    for kind, good in ((int, 2), (float, 2.5)):
+        check_number(kind | None, 1, a=None, b=good)
+        check_number(kind, 1, a=good)
+        for asked, wrong in ((kind, (None, 0, True, "2", nan)), (kind | None, (0, True, "2", nan))):
+            for value in wrong:
+                with pytest.raises(GivenError, match=f"^b is {value!r}; give a .*number, 1 or more$"):
+                    check_number(asked, 1, a=good, b=value)
+    with pytest.raises(GivenError, match="a is 9; give a whole number, 1 to 4"):
+        check_number(int | None, 1, 5, a=9)
+    with pytest.raises(GivenError, match="a is 9; give a number, 1 to below 5"):
+        check_number(float | None, 1, 5, a=9)

@@ -14,7 +14,7 @@ import pytest
 from synthetic import new_run
 
 from nanoreason import environment, paths
-from nanoreason.files import read_text, to_json, write_json, write_text
+from nanoreason.files import read_text, to_json, write_text
 from nanoreason.params import TrainParams
 from nanoreason.runs import Run, RunError, find_run, list_runs, row_fault, writable
 
@@ -324,17 +324,6 @@ def test_a_run_that_hides_another_one_of_reference_is_told_of_once(workspace, ca
     assert capsys.readouterr().out == (
         "run other: build/runs/other is read (aaaaaaaaaaaa), and results/other is another "
         "(bbbbbbbbbbbb): rename the first to read that\n")
-
-
-def test_no_result_is_written_without_its_commit(workspace, monkeypatch, capsys):
-    monkeypatch.setattr(paths, "CHECKOUT", workspace)
-    for commit, where in (("a" * 40, "results"), (None, "build")):
-        write_json(workspace / "results" / "a.json", {"environment": {"commit": commit}})
-        assert str(commit) in (workspace / where / "a.json").read_text().replace("null", "None")
-        assert ("git tells none here" in capsys.readouterr().out) == (commit is None)
-    assert "a" * 40 in (workspace / "results" / "a.json").read_text()  # what was there stays
-    write_json(workspace / "build" / "b.json", {"commit": None})
-    assert (workspace / "build" / "b.json").is_file()
 
 
 def test_absent_and_broken_files_are_named(workspace):

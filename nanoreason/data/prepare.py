@@ -82,7 +82,7 @@ def prepare(data: str, teacher="rules", total: int | None = None,
     """
     if not 0 <= error_share <= 1:
         raise GivenError(f"error_share must lie between 0 and 1, not {error_share!r}")
-    check_number(int, 1, total=1 if total is None else total)
+    check_number(int | None, 1, total=total)
     check_mix(kinds)
     report = {} if report is None else report
     entries = read_mixture(data)

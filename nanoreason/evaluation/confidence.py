@@ -135,13 +135,14 @@ def gated(rows: Iterable[ScoredRow], gate: Gate) -> Iterator[dict]:
 def choose(rows: Iterable[ScoredRow], agree: Iterable[int] = (0,), limit: float = LIMIT) -> Gate:
     """The gate with the largest gain a2 - a1 on these rows (of dev) that spoils at most `limit`.
 
-    agree: what may be tried. Of equal gates the first of `agree`, of these that which heeds
-    least. A threshold lies half way between the neighbouring rows; -inf, heeding nothing, where
-    no gate gains.
+    agree: what may be tried, in any order. Of gates that gain alike it is the one that asks the
+    fewest VERIFYs to agree (the row's own, 0, asks none), and of these the one with the lowest
+    threshold. A threshold lies half way between the neighbouring rows; -inf, heeding nothing,
+    where no gate gains.
     """
     rows = sorted(rows, key=lambda row: SIGNALS["execute"](row))
     best, chosen = 0, Gate(-math.inf)
-    for need in agree:
+    for need in sorted(agree):
         gain = spoiled = 0
         for row, after in zip(rows, [*rows[1:], None]):
             heeded = in_doubt(row, need)

@@ -98,8 +98,9 @@ def generate_traces(model, tokenizer, rows: Sequence[dict], max_new_tokens: int,
 
     What stands in `text` is given and is continued. temperature 0 is greedy; else every
     sample has a seed of its own. max_new_tokens, batch_tokens: see `model.decoding.Decoder`.
-    client: of a server that writes in the model's place, see `server`. Natural rows get
-    `logprobs`, see `model.likelihood`.
+    client: of a server that writes in the model's place, see `server`. `cut` says whether a
+    text came to max_new_tokens before its end. Natural rows get `logprobs`, see
+    `model.likelihood`.
     """
     check_number(int, 0, SEEDS, seed=seed)
     seeds = [random.Random(f"{seed}/{row['problem_id']}/{row['sample']}").getrandbits(60)
@@ -110,13 +111,13 @@ def generate_traces(model, tokenizer, rows: Sequence[dict], max_new_tokens: int,
         requests = [Request(partial_ids(tokenizer, row["question"], row["text"]),
                             len(prompt_ids(tokenizer, row["question"])), own)
                     for row, own in zip(rows, seeds)]
-        batches = ([(index, tokenizer.decode(new, skip_special_tokens=True))
-                    for index, new in batch] for batch in generate(
+        batches = ([(index, tokenizer.decode(new, skip_special_tokens=True),
+                     len(new) >= max_new_tokens) for index, new in batch] for batch in generate(
             model, tokenizer, requests, tag_ids(tokenizer), max_new_tokens, batch_tokens,
             temperature, label))
     for batch in batches:
-        done = [rows[index] | {"text": (rows[index]["text"] + new).rstrip("\n")}
-                for index, new in batch]
+        done = [rows[index] | {"text": (rows[index]["text"] + new).rstrip("\n"), "cut": cut}
+                for index, new, cut in batch]
         own = [row for row in done if row.get("setting") == "natural"]
         for row, found in zip(own, likelihoods(model, tokenizer, own)):
             row["logprobs"] = found

@@ -65,8 +65,8 @@ def complete(write: Writer, rows: Iterable[dict], ask: Callable[[str], str],
     """Natural rows written under a prompt, each cut after its first answer."""
     asked = [row | {"question": ask(row["question"]), "asked": row["question"]} for row in rows]
     for row in write(asked, label):
-        question = row.pop("asked")
-        yield row | {"question": question, "text": until_answer(row["text"])}
+        question, text = row.pop("asked"), until_answer(row["text"])
+        yield row | {"question": question, "text": text, "cut": row["cut"] and text == row["text"]}
 
 
 def until_answer(text: str) -> str:

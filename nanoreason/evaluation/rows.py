@@ -379,15 +379,15 @@ def infeasible_step(
 def compact_row(row: Mapping | ScoredRow, **scores) -> dict:
     """A row without its texts: what may be committed for sources that keep their rights.
 
-    Holds id, question_sha256, sample, setting, gold, a1, v, a2, planted, intervention and
-    parent_sample, and under `scores` what only the text could tell; `scores` adds to it.
+    Holds id, question_sha256, sample, setting, gold, a1, v, a2, planted, intervention,
+    parent_sample and cut, and under `scores` what only the text could tell; `scores` adds to it.
     """
     scored = read_row(row)
     row, claims = scored.row, scored.claims
     verdict = "unreadable"
     if claims.verdict_readable:
         verdict = f"step {claims.verdict} is wrong" if claims.verdict else "correct"
-    kept = ("sample", "setting", "split", "gold", "planted", "intervention", "parent_sample")
+    kept = ("sample", "setting", "split", "gold", "planted", "intervention", "parent_sample", "cut")
     return {
         "problem_id": scored.problem,
         "question_sha256": question_sha256(row["question"]),

@@ -46,15 +46,15 @@ def open_server(params: EvaluateParams, model, answers: Path) -> Client:
 
 
 def served(client: Client, model, tokenizer, rows: Sequence[Mapping], seeds: Sequence[int],
-           max_new_tokens: int, temperature: float, label: str) -> Iterator[list[tuple[int, str]]]:
-    """Yield [(index of the row, what goes on behind its text), ...], in order.
+           max_new_tokens: int, temperature: float, label: str) -> Iterator[list[tuple[int, str, bool]]]:
+    """Yield [(index of the row, what goes on behind its text, whether it was cut), ...], in order.
 
     seeds: one a row, for a temperature above 0. max_new_tokens: of both requests together.
     Raises EndpointError for the first row that gets no answer; those before it are kept.
     """
     routing, tag = routing_of(model), tag_ids(tokenizer)
 
-    def ask(name: str, ids: list[int], most: int, seed: int, **more) -> dict:
+    def ask(name: str, ids: list[int], most: int, seed: int, **more) -> tuple[str, dict]:
         text = tokenizer.decode(ids)
         if list(tokenizer(text).input_ids) != ids:  # its tokens alone say what is meant
             text = ids
@@ -70,34 +70,34 @@ def served(client: Client, model, tokenizer, rows: Sequence[Mapping], seeds: Seq
                 f"{client.name}, model {name!r} reads a prompt as {read} tokens that training "
                 f"reads as {len(ids)}: it loads another tokenizer than the run's, see "
                 "docs/scale.md")
-        return answer
+        return text_of(answer), answer["choices"][0]
 
-    def write(index: int) -> tuple[int, str]:
+    def write(index: int) -> tuple[int, str, dict]:
         row, seed, new = rows[index], seeds[index], ""
         begun = partial_ids(tokenizer, row["question"], row["text"])
         if routing != "reread":
-            name = "reasoning" if routing else "base"
-            return index, text_of(ask(name, begun, max_new_tokens, seed))
+            return index, *ask("reasoning" if routing else "base", begun, max_new_tokens, seed)
         if TAG not in row["text"]:
-            answer = ask("reasoning", begun, max_new_tokens, seed, stop=[TAG])
-            new, found, _ = text_of(answer).partition(TAG)
-            choice = answer["choices"][0]
+            text, choice = ask("reasoning", begun, max_new_tokens, seed, stop=[TAG])
+            new, found, _ = text.partition(TAG)
             if not found and choice.get("finish_reason") == "length":
-                return index, new
+                return index, new, choice
             if not found and "stop_reason" in choice:  # vLLM takes the tag off and says so
                 found = choice["stop_reason"] in (TAG, tag[-1])
             elif not found:  # was it taken off, or has the text come to its end?
                 ids = partial_ids(tokenizer, row["question"], row["text"] + new)
-                found = text_of(ask("reasoning", ids, len(tag), seed, temperature=0.0)) \
-                    .startswith(TAG)
+                found = ask("reasoning", ids, len(tag), seed, temperature=0.0)[0].startswith(TAG)
             if not found:
-                return index, new
+                return index, new, choice
             new += TAG
         ids = partial_ids(tokenizer, row["question"], row["text"] + new)
         left = max_new_tokens - (len(ids) - len(begun))
-        return index, new + (text_of(ask("verification", ids, left, seed + 1)) if left > 0 else "")
+        text, choice = "", {"finish_reason": "length"}  # as a server says that it cut a text
+        if left > 0:
+            text, choice = ask("verification", ids, left, seed + 1)
+        return index, new + text, choice
 
     made = iter(progress(client.map(write, range(len(rows))), total=len(rows), desc=label,
                          unit="trace"))
     while some := list(islice(made, TOGETHER)):
-        yield some
+        yield [(index, new, choice.get("finish_reason") == "length") for index, new, choice in some]

@@ -231,8 +231,10 @@ def judge(score: Mapping | None, nothing: float | None) -> str:
 
 
 def rows_table(rows: Iterable[Mapping]) -> Table:
-    """How many rows of each setting there are in each split."""
-    counts = Counter((row.get("split") or "test", row["setting"]) for row in rows)
-    return Table("Rows of the run", ("split", *SETTINGS), tuple(
-        (split, *(str(counts[split, setting] or NOT_RUN) for setting in SETTINGS))
-        for split in SPLITS))
+    """How many rows of each setting there are in each split, and how many of them were cut."""
+    rows = [(row.get("split") or "test", row["setting"], row.get("cut")) for row in rows]
+    counts, cut = (Counter(row[:2] for row in some) for some in (rows, [r for r in rows if r[2]]))
+    return Table("Rows of the run", ("split", *SETTINGS), tuple((split, *(
+        str(counts[split, setting] or NOT_RUN)
+        + f" ({cut[split, setting]} cut at max_new_tokens)" * (cut[split, setting] > 0)
+        for setting in SETTINGS)) for split in SPLITS))

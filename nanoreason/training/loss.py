@@ -147,7 +147,8 @@ def step_aware_loss(predictions, labels, groups, weights, normalise="stage", *, 
         raise GivenError(
             f"shapes {tuple(shape)}, labels {tuple(labels.shape)}, groups "
             f"{tuple(groups.shape)}; expected (B, T, features), (B, T), (B, T)")
-    check_number(int, 1, processes=processes, chunk=1 if chunk is None else chunk)
+    check_number(int, 1, processes=processes)
+    check_number(int | None, 1, chunk=chunk)
     if processes > 1 and counts is None:
         raise GivenError(f"processes is {processes} but counts is None; give the "
                          "group_counts of all processes, summed")

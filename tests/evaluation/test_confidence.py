@@ -76,6 +76,17 @@ def test_the_gate_is_the_one_that_gains_most_within_the_limit():
     assert choose(hard, limit=0.1) == Gate(-math.inf)
 
 
+def test_of_gates_that_gain_alike_the_order_in_which_they_are_tried_decides_nothing():
+    table = read_rows(ROWS)
+    for need in (1, 2, 3):  # each gains the one right answer of row a
+        assert choose(table, (need,)) == Gate((-2.0 - 1.5) / 2, need)
+    for tried in ((1, 2, 3), (3, 2, 1), (2, 3, 1)):
+        assert choose(table, tried) == Gate((-2.0 - 1.5) / 2, 1)
+    assert choose(table, (3, 2)) == Gate((-2.0 - 1.5) / 2, 2)
+    # Row e gains nothing and loses nothing: the lower threshold stands.
+    assert choose(read_rows([*ROWS[:2], ROWS[4]])) == Gate((-1.5 - 0.2) / 2)
+
+
 def test_gated_rows_are_scored_as_others_are_and_need_no_texts():
     table = read_rows(ROWS)
     bare = read_rows([compact_row(one) | {name: one.row[name] for name in ("logprobs", "verifies")}

@@ -8,8 +8,11 @@ import torch
 from synthetic import new_run
 
 from nanoreason import paths
+from nanoreason.data import load_problems
+from nanoreason.data.verify_lines import procedural_trace
 from nanoreason.evaluation import generate as evaluation
 from nanoreason.evaluation import accuracy
+from nanoreason.evaluation.rows import compact_row
 from nanoreason.files import to_json
 from nanoreason.model import adapters
 from nanoreason.model.adapters import adapters_sha256
@@ -181,6 +184,26 @@ def test_what_the_base_writes_goes_into_no_training(pair, workspace):
     with pytest.raises(RunError, match="run one-base is a training, and .*-p baseline False"):
         evaluated(pair, "one", baseline=True)
     assert own.read_params()["seed"] == 7 and not find_run("one").has("generations.jsonl")
+
+
+def test_a_row_says_whether_its_text_was_cut():
+    model, tokenizer, _ = evaluation.load_writer("nano-reference")
+    problem = next(iter(load_problems("procedural", None, "test", count=1, seed=0)))
+    given = evaluation.given_rows([(problem, procedural_trace(problem))], 0)[0]
+
+    def written(most):
+        row = next(evaluation.generate_traces(model, tokenizer, [given], most, 2000))
+        return row["text"], row["cut"], "cut" in compact_row(row)
+
+    whole, cut, _ = written(200)
+    assert not cut and whole.startswith(given["text"]) and "Answer: " in whole
+    length = len(tokenizer(whole[len(given["text"]):], add_special_tokens=False).input_ids)
+    # Only the end token after a text says that it is whole, and that wants a step of its own.
+    found = [written(most) for most in range(length - 1, length + 3)]
+    assert all(whole.startswith(text) and kept for text, _, kept in found)
+    cuts = [cut for _, cut, _ in found]
+    assert cuts == sorted(cuts, reverse=True) and 0 < sum(cuts) < len(cuts)
+    assert all(cut or text == whole for text, cut, _ in found) and found[0][0] != whole
 
 
 def test_samples_differ_by_their_seed_and_not_by_the_batch_they_land_in(pair, workspace):

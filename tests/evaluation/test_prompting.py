@@ -20,7 +20,8 @@ def scripted(answer):
     """A stand-in for generation: `answer(prompt, question)` is what the base writes."""
     def write(rows, label):
         for row in reversed(list(rows)):
-            yield row | {"text": answer(row["question"], row["question"].split("Problem: ")[-1])}
+            text = answer(row["question"], row["question"].split("Problem: ")[-1])
+            yield row | {"text": text, "cut": True}  # a base goes on to the last token
     return write
 
 
@@ -60,6 +61,10 @@ def test_rows_keep_their_question_and_end_with_their_answer():
     assert {row["question"] for row in rows} == set(TRACES)
     assert all(row["text"] == TRACES[row["question"]] and "asked" not in row for row in rows)
     assert all(read_row(row).second and read_row(row).lenient for row in rows)
+    # Nothing of an answer is lacking where the text behind it was cut; else all of it may be.
+    assert not any(row["cut"] for row in rows)
+    assert all(row["cut"] for row in complete(
+        scripted(lambda *_: "[VERIFY]\n1."), natural_rows(DEV), candidates()["the form, told"]))
 
 
 @pytest.mark.parametrize("text, kept", [

@@ -75,6 +75,7 @@ def test_the_words_that_object_have_a_curve_where_they_were_counted(metrics, axe
     figures.plot_token_accuracy(told, axes)
     curve = axes.get_lines()[-1]
     assert curve.get_label() == "objections of VERIFY"
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == [curve.get_label()]
     assert np.corrcoef(curve.get_ydata(), told["objection_accuracy"])[0, 1] > 0.99
     figures.plot_token_accuracy(metrics.assign(objection_accuracy=np.nan), axes)
     assert axes.get_lines()[-1].get_label() != "objections of VERIFY"

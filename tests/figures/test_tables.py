@@ -8,7 +8,7 @@ from synthetic import make_rows, make_run
 from nanoreason.evaluation.report import wilson
 from nanoreason.evaluation.summary import summarise
 from nanoreason.figures.tables import (Table, claims_table, judge, make_tables, results_table,
-                                       show, write_tables)
+                                       rows_table, show, write_tables)
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +51,21 @@ def test_every_number_of_the_readme_table_is_in_the_summary(summary):
                   section["given"]["verification"]["svr"]):
         assert f"{100 * score['value']:.1f} %" in text
         assert f"{100 * score['interval'][0]:.1f}–{100 * score['interval'][1]:.1f}" in text
+
+
+def test_the_rows_of_a_run_are_counted_and_those_of_them_that_were_cut():
+    counts = {("test", "natural", True): 2, (None, "natural", False): 3, ("test", "clean", False): 4,
+              ("test_ood", "natural", True): 1}
+    made = [{"split": split, "setting": setting, "cut": cut}
+            for (split, setting, cut), count in counts.items() for _ in range(count)]
+    made += [{"setting": "injected"}]  # of before it was noted
+    table = rows_table(iter(made))
+    cells = {(row[0], name): cell for row in table.rows
+             for name, cell in zip(table.columns[1:], row[1:])}
+    said = {place: cell for place, cell in cells.items() if cell != "not run"}
+    assert said == {("test", "natural"): "5 (2 cut at max_new_tokens)", ("test", "clean"): "4",
+                    ("test", "injected"): "1",
+                    ("test_ood", "natural"): "1 (1 cut at max_new_tokens)"}
 
 
 def test_claims_follow_from_the_intervals():
