@@ -139,6 +139,9 @@ def quotes(summary, grid):
     def counts(name, score):
         return show(name, score).split(" [")[0]
 
+    def shown(delta):
+        return digits_table.points(100 * delta["value"], [100 * end for end in delta["interval"]])
+
     def times(part):
         return len(part.get("kills", ())) or part.get("pairs") or part.get("stopped") or part["count"]
 
@@ -174,8 +177,7 @@ def quotes(summary, grid):
         "repaired, spoiled": [own["i_to_c"]["counts"][0], own["c_to_i"]["counts"][0],
                               own["i_to_c"]["counts"][1]],
         "repaired of wrong": own["svr"]["counts"][0][:2],
-        "gain of VERIFY": show("delta", own["delta"]).replace(
-            counts("delta", own["delta"]), "{:+.1f}".format(100 * own["delta"]["value"])),
+        "gain of VERIFY": shown(own["delta"]),
         "recall": counts("recall", given["recall"]),
         "recall, interval": show("recall", given["recall"]),
         "specificity": counts("specificity", given["specificity"]),
@@ -185,8 +187,12 @@ def quotes(summary, grid):
         "bars": bars,
         "step checker, natural": [percent(rules), percent(own["svr"])],
         "step checker, given": [percent(rules_given), percent(given["svr"])],
-        "other problems": [LARGE.largest, *(percent(summary["splits"][split]["accuracy"]["a1"])
-                                            for split in ("test_999", "test_template", "test_ood"))],
+        "other problems": [percent(summary["splits"][split]["accuracy"]["a1"])
+                           for split in ("test_template", "test_ood")],
+        "the run of reference": [percent(summary["splits"][split]["accuracy"][score])
+                                 for split in ("test", "test_999") for score in ("a1", "a2")],
+        "arithmetic alone": shown(summary["verifiers"]["natural"]["step checker"]["delta"]),
+        "arithmetic and VERIFY": [percent(rules_given), percent(given["svr"])],
         "attacks": [len(audit)],
         "a1, ablations": difference("staged against reasoning"),
         "seeds": [seeds], "problems": [problems], "conditions": [forms],
@@ -195,7 +201,6 @@ def quotes(summary, grid):
         "a1 over seeds": [f"{min(a1):.1f}", f"{max(a1):.1f}"],
         "traces of the ablations": [recipe["traces"]],
         "SmolLM2's traces": [traces],
-        "loss of the base": [f"{loss:.4f}" for loss in ended],
         "base again": [f"{remade['seconds'] / 60:.0f}"],
         "base again, steps": ["0.0001", "200", *(f"{loss:.4f}" for loss in ended)],
         "equations read": [percent(checker["read"]), checker["read"]["counts"][1]],
