@@ -22,7 +22,7 @@ from nanoreason.runs import Run
 from nanoreason.stages import Stage
 from nanoreason.trace import cut_sections
 
-RUN, EXAMPLE = "nano-reference", "procedural-c82a6afde02a"
+RUN, EXAMPLE = "nano-reference", "procedural-327dc92e6df3"
 CAPTION = (f"One question on its way, from run {RUN}, problem {EXAMPLE}: one frozen base, the "
            "second adapter reads all of it anew at the tag [VERIFY], and three statements are "
            "scored apart.")
