@@ -15,7 +15,8 @@ from nanoreason.model.tokens import encode
 from nanoreason.stages import GROUPS, Stage
 from nanoreason.trace import parse_trace
 
-SOURCES = ("given", "step", "constant", "unknown")
+SOURCES = {"given": "question", "step": "earlier step",  # kind of source: what it is called
+           "constant": "constant", "unknown": "unknown"}
 
 
 def clean_graphs(records: list[dict], shift: int = 0) -> list[nx.DiGraph]:
@@ -124,7 +125,7 @@ def draw_card(card: Mapping):
             ("operands_null", "#BBBBBB", "another question (null)"))):
         operands.barh([i + 0.4 * offset for i in range(len(SOURCES))],
                       [100 * card[key][kind] for kind in SOURCES], 0.4, color=colour, label=label)
-    operands.set(yticks=[i + 0.2 for i in range(len(SOURCES))], yticklabels=SOURCES,
+    operands.set(yticks=[i + 0.2 for i in range(len(SOURCES))], yticklabels=SOURCES.values(),
                  xlabel="% of the operands, by source")
     operands.invert_yaxis()
     operands.legend(fontsize=7, frameon=False, ncols=2, loc="lower left",

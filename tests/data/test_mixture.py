@@ -124,6 +124,8 @@ def test_the_card_counts_what_there_is_and_holds_no_text():
     assert [axes.get_xlabel() for axes in figure.axes][0] == "problems"
     widths = [patch.get_width() for patch in figure.axes[0].patches]
     assert widths[0] == 80
+    assert [text.get_text() for text in figure.axes[2].get_yticklabels()] == [
+        "question", "earlier step", "constant", "unknown"]
 
 
 def test_the_choice_of_a_teacher_names_what_is_missing(folder):
