@@ -45,7 +45,7 @@ from nanoreason.evaluation.report import crossed_bootstrap, mean
 from nanoreason.evaluation.rows import ScoredRow, Texts
 from nanoreason.evaluation.self_verification import before_verify
 from nanoreason.figures.plots import GREY, PAGE, save_figure, use_style
-from nanoreason.figures.tables import Table, show
+from nanoreason.figures.tables import Table
 from nanoreason.files import read_text, write_json, write_text
 from nanoreason.model.adapters import adapter_parameters, attach_adapters
 from nanoreason.model.base import load_base
@@ -390,9 +390,10 @@ def table(result: dict) -> Table:
     for found in sorted(result["methods"], key=lambda found: (
             RECIPES.index(found["recipe"]), found["tokens"])):
         right, asked = sum(found["right"]), result["n"] * len(found["right"])
+        low, high = (100 * limit for limit in found["interval"])
         points, (least, most) = found["against"]["points"], found["against"]["interval"]
         rows.append((found["recipe"], found["method"], f"{found['tokens']:.0f}",
-                     show("right", found | {"value": right / asked, "counts": (right, asked)}),
+                     f"{100 * right / asked:.1f} % ({right}/{asked}) [{low:.1f}–{high:.1f}]",
                      " ".join(f"{100 * each / result['n']:.1f}" for each in found["right"]),
                      f"{100 * points:+.1f} [{100 * least:+.1f} to {100 * most:+.1f}]"))
     return Table("", ("recipe", "method", "tokens ↓", "right ↑", "by seed, %",
