@@ -13,6 +13,7 @@ from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
+from result import write_result
 from verify_digits import CONDITIONS, CONTROLS, LARGER, PROSE, SETS, SOLVED, asked
 from verify_flags import lines
 
@@ -23,7 +24,7 @@ from nanoreason.evaluation.confidence import LIMIT
 from nanoreason.evaluation.report import crossed_bootstrap, mean
 from nanoreason.evaluation.rows import ScoredRow
 from nanoreason.evaluation.self_verification import count_table
-from nanoreason.files import read_text, write_json
+from nanoreason.files import read_text
 from nanoreason.model.nano import read_recipe
 from nanoreason.table import Table
 
@@ -306,4 +307,4 @@ def _share(part: int, whole: int) -> str:
 
 
 if __name__ == "__main__":
-    write_json(RESULT, score(Path(sys.argv[1])))
+    write_result(RESULT, score(Path(sys.argv[1])), recorded=True)
