@@ -208,7 +208,6 @@ def test_a_right_twin_teaches_execute_and_the_wrong_trace_verify_alone(routing, 
 
 def test_a_trace_in_which_a_teacher_has_mended_itself_is_no_model_of_execute():
     """Whatever `planted` says; repairs that are not PLAN's steps make no twin of it."""
-    tokenizer, tag = load_tokenizer("nano"), tag_ids(load_tokenizer("nano"))
     record = next(r for r in prepare("procedural", total=8, seed=3) if r["planted"]) | {"planted": None}
     trace = parse_trace(record["trace"])
     odd = replace(trace, repairs=(*trace.repairs, "1 + 1 = 2"))
