@@ -309,6 +309,7 @@ def digits_quotes() -> dict:
             "rearranged checks", "switch", "one adapter", "no right twins")},
         "gain, seed 0": gained(runs[:1], "test"),
         "mean over tokens": less("mean over tokens", "reread"),
+        "one adapter": less("one adapter", "reread"),
         "seeds apart": [f"{100 * (max(ends) - min(ends)):.1f}"],
         "larger numbers, found": far_larger["recall"],
         "larger numbers, repaired": far_larger["repaired"][:1],
