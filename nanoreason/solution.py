@@ -35,6 +35,7 @@ SENTENCES = yaml.safe_load(paths.asset("solution.yaml").read_text(encoding="utf-
 PROMPT = "told, two examples"  # of a base for which none has been chosen, see `prompt_of`
 TEMPERATURE = 0.7  # of several samples
 BATCH_TOKENS = 65536
+DOUBT = -0.5  # of the run of reference: on dev no wrong answer above it is without a warning
 MOST = 4096  # samples, and tokens of one
 load_base = lru_cache(maxsize=1)(load_base)
 
@@ -196,12 +197,13 @@ def prompt_of(base: str) -> str:
 
 
 def threshold(run: str) -> float | None:
-    """The log-probability below which a gate doubts EXECUTE, chosen on dev (`<run>-gate`).
+    """The log-probability below which EXECUTE is doubted: that of the run's gate (`<run>-gate`,
+    chosen on dev for what VERIFY gains), or DOUBT where that is less.
 
-    None for a run of whose adapters it has not been chosen.
+    None for a run of whose adapters no gate has been chosen.
     """
     gate = find_gate(find_run(run))
-    return gate and gate.read_mapping("gate.json")["gates"]["gate"]["threshold"]
+    return gate and min(DOUBT, gate.read_mapping("gate.json")["gates"]["gate"]["threshold"])
 
 
 def judge(row: Mapping, params: Mapping | None = None, least: float | None = None,

@@ -152,7 +152,7 @@ def test_the_cards_numbers_intervals_and_licence_come_from_the_run(folder):
                         ("self_verification_rate", test["verification"]["svr"])):
         assert shown[name].metric_value == pytest.approx(score["value"], abs=1e-4)
         assert shown[name].metric_args["interval_95"] == pytest.approx(score["interval"], abs=1e-4)
-    assert "97.6 % (976/1000) [96.5–98.4]" in read.text and "24000 traces" in read.text
+    assert "97.9 % (979/1000) [96.8–98.6]" in read.text and "36000 traces" in read.text
     other = {"base": "Qwen/Qwen2.5-3B-Instruct", "data": "gsm8k", "traces": 1,
              "quantisation": "nf4"}
     scratch = Run(paths.RESULTS / "smollm2-gsm8k")

@@ -40,7 +40,7 @@ from nanoreason.trace import parse_trace
 
 STUDENT = "nano-reference"  # the committed run: about a quarter of its EXECUTEs are wrong
 SMALL = {"profile": "nano", "phase": "verification", "reasoning_run": STUDENT, "run": "second",
-         "traces": 48, "batch_size": 16, "micro_batch_size": 16, "seed": 5,
+         "traces": 48, "larger_share": 0.0, "batch_size": 16, "micro_batch_size": 16, "seed": 5,
          "on_policy_samples": 2, "on_policy_share": 0.5}
 
 

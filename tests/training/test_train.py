@@ -209,7 +209,7 @@ def test_a_right_twin_teaches_execute_and_the_wrong_trace_verify_alone(routing, 
 def test_a_trace_in_which_a_teacher_has_mended_itself_is_no_model_of_execute():
     """Whatever `planted` says; repairs that are not PLAN's steps make no twin of it."""
     record = next(r for r in prepare("procedural", total=8, seed=3) if r["planted"]) | {"planted": None}
-    trace = parse_trace(record["trace"])
+    trace, tokenizer = parse_trace(record["trace"]), load_tokenizer("nano")
     odd = replace(trace, repairs=(*trace.repairs, "1 + 1 = 2"))
     short = replace(trace, repairs=("1 + 1 = 2",), plan=(*trace.plan, "Add."))
     for one, answers in ((trace, True), (odd, False), (short, False)):
