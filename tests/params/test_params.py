@@ -47,12 +47,12 @@ def test_larger_numbers_are_of_procedural_traces_in_stages():
 
 
 def test_given_beats_profile_beats_default():
-    default = TrainParams.model_fields["max_length"].default
-    assert load_profile("nano")["max_length"] != default
-    assert "max_length" not in load_profile("t4")
-    assert TrainParams(profile="t4").max_length == default
-    assert TrainParams(profile="nano").max_length == load_profile("nano")["max_length"]
-    assert TrainParams(profile="nano", max_length=99).max_length == 99
+    default = TrainParams.model_fields["learning_rate"].default
+    assert load_profile("nano")["learning_rate"] != default
+    assert "learning_rate" not in load_profile("t4")
+    assert TrainParams(profile="t4").learning_rate == default
+    assert TrainParams(profile="nano").learning_rate == load_profile("nano")["learning_rate"]
+    assert TrainParams(profile="nano", learning_rate=99).learning_rate == 99
 
 
 def test_none_is_not_given():
