@@ -307,7 +307,7 @@ def mutated(content: bytes, rng: random.Random) -> bytes:
 def readers(run: Run) -> dict[str, Callable[[], object]]:
     """How each file of a run is read."""
     from nanoreason.evaluation.generate import recorded
-    from nanoreason.training.checkpoints import read_manifest
+    from nanoreason.files import read_manifest
     from nanoreason.training.resume import FINISHED
 
     return {"params.yaml": run.read_params, "environment.json": run.read_environment,

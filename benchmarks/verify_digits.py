@@ -5,9 +5,9 @@
 
 Profile nano, or what differs from it in one of CONDITIONS, is trained and solves, after it,
 ASKED problems of `test`, as many of dev (for the gate's threshold) and of `test_999`, and half as
-many with new situations; behind GIVEN right EXECUTEs and as many with an error VERIFY alone is written. In LARGER a new
-verification adapter joins the reasoning adapter of `reread`, and a third of its traces have
-numbers up to 999. What the tokens of VERIFY could buy in its place is a second EXECUTE of `test`,
+many with new situations; behind GIVEN right EXECUTEs and as many with an error VERIFY alone is
+written. In LARGER a new verification adapter joins the reasoning adapter of `reread`, and a third
+of its traces have numbers up to 999. What the tokens of VERIFY could buy in its place is a second EXECUTE of `test`,
 drawn at TEMPERATURE, or one of CONTROLS: a reasoning adapter alone, from right traces that end
 with EXECUTE, as it is or with its sums by digits, or from solutions in prose without stages.
 `digits_table` counts; no text is kept.

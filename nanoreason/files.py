@@ -17,7 +17,7 @@ import socket
 import time
 import warnings
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from errno import EACCES, EDQUOT, EEXIST, EFBIG, EISDIR, ENOSPC, ENOTDIR, EROFS
 from fractions import Fraction
@@ -30,7 +30,7 @@ from filelock import FileLock, Timeout
 
 from nanoreason.host import GivenError, Told
 
-SHOWN = 120  # characters of a value in a message
+MANIFEST = "manifest.json"
 PATIENCE = 3.0  # seconds that a process waits for one that is about to end
 FULL = {ENOSPC: "the disk is full", EDQUOT: "the quota of the disk is used up",
         EFBIG: "a file may not grow any more", EROFS: "the disk is read-only",
@@ -40,6 +40,10 @@ FULL = {ENOSPC: "the disk is full", EDQUOT: "the quota of the disk is used up",
 
 class RunError(Told):
     """A run that is not there or held, or a file that cannot be read as what it should be."""
+
+
+class DamagedError(RunError):
+    """Files that are not what their manifest says; the message names the first of them."""
 
 
 def write_text(path: Path, text: str) -> None:
@@ -238,19 +242,56 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, to_json(value, indent=2) + "\n")
 
 
-def shown(value: Any) -> str:
-    """A value as a message quotes it: its `repr`, cut where that is long."""
-    try:
-        text = repr(value)
-    except (ValueError, RecursionError) as error:  # thousands of digits; lists in lists in lists
-        return f"<{type(value).__name__}: {error}>"
-    return text if len(text) <= SHOWN else f"{text[:SHOWN]}... ({len(text)} characters)"
-
-
 def file_sha256(path: Path) -> str:
     """Hexadecimal sha256 of a file's bytes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_manifest(folder: Path, identity: Mapping[str, Any], facts: Mapping[str, Any],
+                   name: str = MANIFEST, files: list[Path] | None = None) -> None:
+    """Write the hashes of `files` (None: of all that `folder` holds) beside them.
+
+    identity, facts: JSON values that are kept with the hashes.
+    """
+    if files is None:
+        files = [path for path in folder.rglob("*") if path.is_file()]
+    content = {"identity": json.loads(to_json(identity)), **facts,
+               "files": {path.relative_to(folder).as_posix():
+                         {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
+                         for path in sorted(files)}}
+    write_text(folder / name, to_json({"sha256": _digest(content), **content}, indent=1) + "\n")
+
+
+def read_manifest(folder: Path, name: str = MANIFEST) -> dict[str, Any]:
+    """The manifest of `folder`, after every file in it was found as it says.
+
+    Raises DamagedError for a manifest or file that is missing or not as it was written.
+    """
+    try:
+        manifest = parse((folder / name).read_bytes())
+        content = {key: value for key, value in manifest.items() if key != "sha256"}
+        files = content["files"].items()
+        right = manifest["sha256"] == _digest(content)
+    except FileNotFoundError:
+        raise DamagedError(f"{name} is missing") from None
+    except (RunError, OSError, KeyError, AttributeError, TypeError):
+        right = False
+    if not right:
+        raise DamagedError(f"{name} is not as it was written")
+    for file, facts in files:
+        if not (folder / file).is_file():
+            raise DamagedError(f"{file} is missing")
+        size = (folder / file).stat().st_size
+        if size != facts["bytes"]:
+            raise DamagedError(f"{file} has {size} bytes in place of {facts['bytes']}")
+        if file_sha256(folder / file) != facts["sha256"]:
+            raise DamagedError(f"the sha256 of {file} is not as it was written")
+    return content
+
+
+def _digest(content: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def drop_half_line(path: Path) -> None:

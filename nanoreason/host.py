@@ -14,11 +14,13 @@ from importlib import import_module
 from importlib.util import find_spec
 from numbers import Integral, Real
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
 SECONDS, LONGEST = 5.0, 60.0  # between two lines of progress, where it is no bar
 TOKEN = "HF_TOKEN"
+SHOWN = 120  # characters of a value in a message
 SEEDS = 2**32  # of numpy's older generators: a seed is below
 COLAB, INPUT = Path("/content"), Path("/kaggle/input")  # of Colab; what is attached to Kaggle
 STORES = {"google.colab.userdata": lambda store: store.get,
@@ -45,6 +47,15 @@ class AbsentError(Told, FileNotFoundError):
     """A file or folder that is not there, in one sentence that says where it comes from."""
 
 
+def shown(value: Any) -> str:
+    """A value as a message quotes it: its `repr`, cut where that is long."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError) as error:  # thousands of digits; lists in lists in lists
+        return f"<{type(value).__name__}: {error}>"
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}... ({len(text)} characters)"
+
+
 def check_number(kind: type, least: float, below: float = math.inf, **given) -> None:
     """Refuse the first of the values, given by their names, that is no number in the range.
 
@@ -58,7 +69,7 @@ def check_number(kind: type, least: float, below: float = math.inf, **given) -> 
     for name, value in given.items():
         fits = isinstance(value, wanted) and not isinstance(value, bool) and least <= value < below
         if not fits and not (value is None and isinstance(None, kind)):
-            raise GivenError(f"{name} is {value!r}; give a {what}, {least} {to}")
+            raise GivenError(f"{name} is {shown(value)}; give a {what}, {least} {to}")
 
 
 def check_type(kind: type | tuple[type, ...], what: str, **given) -> None:
@@ -68,7 +79,7 @@ def check_type(kind: type | tuple[type, ...], what: str, **given) -> None:
     """
     for name, value in given.items():
         if not isinstance(value, kind):
-            raise GivenError(f"{name} is {value!r:.80}, of type {type(value).__name__}; give {what}")
+            raise GivenError(f"{name} is {shown(value)}, of type {type(value).__name__}; give {what}")
 
 
 class _Lines(tqdm):
@@ -108,13 +119,13 @@ def progress(*args, **options) -> tqdm:
 
     args, options: those of tqdm.
     """
-    shown, kernel = _Lines, sys.modules.get("IPython")
+    bar, kernel = _Lines, sys.modules.get("IPython")
     if sys.stderr.isatty():
-        shown = tqdm
+        bar = tqdm
     elif kernel and "IPKernelApp" in getattr(kernel.get_ipython(), "config", ()) \
             and find_spec("ipywidgets"):
-        shown = import_module("tqdm.notebook").tqdm
-    return shown(*args, **({"disable": True} if options.get("total") == 1 else {}), **options)
+        bar = import_module("tqdm.notebook").tqdm
+    return bar(*args, **({"disable": True} if options.get("total") == 1 else {}), **options)
 
 
 def attached() -> list[Path]:

@@ -29,8 +29,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from nanoreason import files, host, paths
 from nanoreason.files import (PATIENCE, RunError, drop_half_line, free_name, parse, read_bytes,
-                              read_text, set_aside, shown, stored, to_json, write_json,
-                              write_text)
+                              read_text, set_aside, stored, to_json, write_json, write_text)
+from nanoreason.host import shown
 from nanoreason.stages import SETTINGS
 
 FILES = ("params.yaml", "environment.json", "metrics.csv", "generations.jsonl", "summary.json")
@@ -38,6 +38,7 @@ PACKED = ("metrics.csv", "generations.jsonl")  # gzipped in a run of reference
 ALWAYS = ("problem_id", "sample", "setting", "gold")
 FULL = ("question", "teachers", "text", "planted", "intervention")
 EVALUATED = "evaluate.yaml"  # what the rows were made of
+FINISHED = "finished.json"  # the seal of a training: the hashes of its files
 # What an evaluation leaves, and what is made of its rows.
 OF_ROWS = ("summary.json", "tables", "figures", "examples.html", "generations.jsonl", EVALUATED)
 BESIDE = ("-base", "-gate", "-prompted")  # how the names of rows that stand beside a run's end
@@ -436,12 +437,24 @@ def find_run(name: str) -> Run:
 @lru_cache
 def _tell_apart(found: Path, committed: Path) -> None:
     """Say once that a run hides one of reference that was trained to other adapters."""
+    if found == committed:
+        return
     with suppress(RunError):
         here, there = (Run(of).recorded("adapters_sha256", "training") for of in (found, committed))
         if here and there and here != there:
             print(f"run {found.name}: {paths.relative(found)} is read ({here[:12]}), and "
                   f"{paths.relative(committed)} is another ({there[:12]}): rename the first to "
                   "read that")
+
+
+def check_manifest(folder: Path, name: str = files.MANIFEST) -> None:
+    """Raise RunError where files are not as the manifest of a folder says; nothing without one."""
+    try:
+        if (folder / name).exists():
+            files.read_manifest(folder, name)
+    except files.DamagedError as error:
+        raise RunError(f"{paths.relative(folder)}: {error}; bring it back, or train again "
+                       "(-p fresh True)") from None
 
 
 def list_runs(beside: bool = False) -> list[str]:

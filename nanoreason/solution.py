@@ -23,8 +23,8 @@ from nanoreason.evaluation.generate import generate_traces, load_writer
 from nanoreason.evaluation.prompting import candidates, complete
 from nanoreason.evaluation.summary import find_gate
 from nanoreason.figures.trace_view import MARK_COLOURS, TraceView, box, page, safe, visible
-from nanoreason.files import shown, write_text
-from nanoreason.host import SEEDS, GivenError, check_number
+from nanoreason.files import write_text
+from nanoreason.host import SEEDS, GivenError, check_number, shown
 from nanoreason.model.base import load_base
 from nanoreason.model.tokens import prompt_ids
 from nanoreason.runs import find_run, list_runs

@@ -7,9 +7,9 @@ steps.
 
 Splits. A hash of the question decides between train, dev and test, so no seed can put
 the same question into two of them; the base model's own text is drawn from the train
-part alone. `test` uses names that training never shows, `test_999` numbers up to 999 (as
-`train_999` does, from which VERIFY alone is learned),
-`test_template` situations that it never shows, and `test_ood` one step more than training has.
+part alone. `test` uses names that training never shows, `test_999` numbers up to 999 (as does
+`train_999`, from which VERIFY alone is learned), `test_template` situations that it never shows,
+and `test_ood` one step more than training has.
 """
 from __future__ import annotations
 
@@ -230,7 +230,8 @@ def problems(split: str, count: int, seed: int, steps: tuple[int, ...] | None = 
 
 def _problems(split: str, count: int, rng: random.Random, steps: tuple[int, ...],
               languages: list[str]) -> Iterator[Problem]:
-    wanted = split.removesuffix("_999") if split in ("train", "train_999", "dev") else "test"
+    part = split.removesuffix("_999")
+    wanted = part if part in ("train", "dev") else "test"
     seen: set[str] = set()
     while len(seen) < count:
         language = languages[0] if len(languages) == 1 else rng.choice(languages)

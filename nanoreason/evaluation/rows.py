@@ -23,11 +23,10 @@ from nanoreason.arithmetic.answers import (Grade, grade, last_answer, numbers_in
 from nanoreason.arithmetic.equations import Equation, read_equations
 from nanoreason.arithmetic.expression import is_vietnamese
 from nanoreason.data.problem import normalise_question, question_sha256
-from nanoreason.files import shown
 from nanoreason.graph.builder import dead_share, execute_graph
 from nanoreason.graph.matching import edge_f1, first_wrong_step, flatten, rewired_edge_f1
 from nanoreason.graph.quantities import quantities
-from nanoreason.host import GivenError, check_type
+from nanoreason.host import GivenError, check_type, shown
 from nanoreason.runs import row_fault
 from nanoreason.stages import GIVEN
 from nanoreason.trace import Claims, read_claims

@@ -23,10 +23,9 @@ from nanoreason.evaluation.rows import ScoredRow, ScoredRows, read_rows
 from nanoreason.evaluation.self_verification import (accuracy, by_kind, by_steps, by_verifier,
                                                      self_verification, verification)
 from nanoreason.files import to_json
-from nanoreason.runs import EVALUATED, Run, RunError, find_run, writable
+from nanoreason.runs import (EVALUATED, FINISHED, Run, RunError, check_manifest, find_run,
+                             writable)
 from nanoreason.stages import GIVEN, SPLITS
-from nanoreason.training.checkpoints import DamagedError, read_manifest
-from nanoreason.training.resume import FINISHED
 
 MAKERS = {"params.yaml": "02_train", "environment.json": "02_train",
           "metrics.csv": "02_train", "generations.jsonl": "03_evaluate",
@@ -57,12 +56,7 @@ def check_whole(run: Run, scored: bool = True) -> None:
     """Raise RunError where the files of a finished training are not as they were written, a run's
     rows are not of its adapters, or (scored) its summary.json is not of its rows, as after rows
     were added to them."""
-    try:
-        if run.has(FINISHED):
-            read_manifest(run.folder, FINISHED)
-    except DamagedError as error:
-        raise RunError(f"{paths.relative(run.folder)}: {error}; bring it back, or train again "
-                       "(-p fresh True)") from None
+    check_manifest(run.folder, FINISHED)
     trained, wrote = (run.recorded("adapters_sha256", of) for of in ("training", EVALUATED))
     if trained and wrote and trained != wrote:
         raise RunError(f"the rows of run {run.name} were written by other adapters ({wrote[:12]}) "

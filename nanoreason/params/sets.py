@@ -20,7 +20,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from nanoreason.data.columns import ROLES, check_columns
 from nanoreason.data.problem import read_mixture
 from nanoreason.endpoint import MAX_BYTES, SECONDS
-from nanoreason.files import shown
+from nanoreason.host import shown
 from nanoreason.params.validation import (KINDS, Name, ParameterError, Params, Seed, bad_value,
                                           given_names, load_profile, name_of, owners,
                                           profile_names, unknown)

@@ -25,8 +25,8 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 from pydantic.fields import FieldInfo
 
 from nanoreason import paths
-from nanoreason.files import load_yaml, shown
-from nanoreason.host import GivenError
+from nanoreason.files import load_yaml
+from nanoreason.host import GivenError, shown
 
 GIB = 2**30
 LITERALS = (bool, int, float, str, list, tuple, dict, type(None))

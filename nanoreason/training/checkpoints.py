@@ -14,8 +14,6 @@ all. What the files hold is the trainer's affair.
 """
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import re
 import shutil
@@ -28,18 +26,12 @@ from typing import Any
 import torch
 from transformers import TrainerCallback
 
-from nanoreason.files import (RunError, file_sha256, parse, set_aside, sync, to_json,
-                              write_text)
+from nanoreason.files import DamagedError, read_manifest, set_aside, sync, write_manifest
 
-MANIFEST = "manifest.json"
 PARTIAL = "partial"
 KEPT = 3  # whole checkpoints at most: the newest, and two to fall back to
 GIGABYTE = 10**9  # bytes
 _NAME = re.compile(r"checkpoint-(\d+)")
-
-
-class DamagedError(RunError):
-    """Files that are not what their manifest says; the message names the first of them."""
 
 
 @dataclass(frozen=True)
@@ -123,57 +115,6 @@ class Checkpoints:
             sync(left[max(gone, len(left) - 2)])
         for folder in left[:gone]:
             _drop(folder)
-
-
-def write_manifest(folder: Path, identity: Mapping[str, Any], facts: Mapping[str, Any],
-                   name: str = MANIFEST, files: list[Path] | None = None) -> None:
-    """Write the hashes of `files` (None: of all that `folder` holds) beside them.
-
-    identity, facts: JSON values that are kept with the hashes.
-    """
-    if files is None:
-        files = [path for path in folder.rglob("*") if path.is_file()]
-    content = {"identity": _plain(identity), **facts,
-               "files": {path.relative_to(folder).as_posix():
-                         {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
-                         for path in sorted(files)}}
-    write_text(folder / name, to_json({"sha256": _digest(content), **content}, indent=1) + "\n")
-
-
-def read_manifest(folder: Path, name: str = MANIFEST) -> dict[str, Any]:
-    """The manifest of `folder`, after every file in it was found as it says.
-
-    Raises DamagedError for a manifest or file that is missing or not as it was written.
-    """
-    try:
-        manifest = parse((folder / name).read_bytes())
-        content = {key: value for key, value in manifest.items() if key != "sha256"}
-        files = content["files"].items()
-        right = manifest["sha256"] == _digest(content)
-    except FileNotFoundError:
-        raise DamagedError(f"{name} is missing") from None
-    except (RunError, OSError, KeyError, AttributeError, TypeError):
-        right = False
-    if not right:
-        raise DamagedError(f"{name} is not as it was written")
-    for file, facts in files:
-        if not (folder / file).is_file():
-            raise DamagedError(f"{file} is missing")
-        size = (folder / file).stat().st_size
-        if size != facts["bytes"]:
-            raise DamagedError(f"{file} has {size} bytes in place of {facts['bytes']}")
-        if file_sha256(folder / file) != facts["sha256"]:
-            raise DamagedError(f"the sha256 of {file} is not as it was written")
-    return content
-
-
-def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    """As it comes back from JSON, tuples as lists."""
-    return json.loads(to_json(values))
-
-
-def _digest(content: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _bytes(folder: Path) -> int:

@@ -21,19 +21,18 @@ from typing import Any
 from transformers import AutoConfig
 
 from nanoreason import paths
-from nanoreason.files import set_aside, sync, to_json, write_text
+from nanoreason.files import (DamagedError, read_manifest, set_aside, sync, to_json,
+                              write_manifest, write_text)
 from nanoreason.model.adapters import ROUTING_FILE, adapters_sha256, load_adapters
 from nanoreason.model.base import Location, load_base, locate
 from nanoreason.model.base import told as told_of_base
 from nanoreason.params.sets import TrainParams
-from nanoreason.runs import EVALUATED, Run, RunError, find_run
-from nanoreason.training.checkpoints import (MANIFEST, Checkpoint, Checkpoints, DamagedError,
-                                             read_manifest, write_manifest)
+from nanoreason.runs import EVALUATED, FINISHED, Run, RunError, check_manifest, find_run
+from nanoreason.training.checkpoints import Checkpoint, Checkpoints
 
 RECIPE = 1  # raised where a change of the code makes other adapters of the same rows
 BITS = ("micro_batch_size", "micro_batch_tokens", "gradient_checkpointing", "unpack", "device",
         "dtype", "processes")  # of a step that is computed in another order
-FINISHED = "finished.json"
 CHECKPOINTS = "checkpoints"
 STARTS = "starts.txt"  # a line for every session that began to train: the step it began at
 # What a training leaves before it has computed anything that could be lost.
@@ -242,12 +241,7 @@ def check_adapters(run: Run) -> None:
         raise RunError(f"run {run.name} has no adapters, only what they wrote "
                        f"({paths.relative(folder)} lacks {ROUTING_FILE}): train it again (-p fresh "
                        "True), or name another run")
-    try:
-        if (folder / MANIFEST).exists():
-            read_manifest(folder)
-    except DamagedError as error:
-        raise RunError(f"{paths.relative(folder)}: {error}; bring it back, or train again "
-                       "(-p fresh True)") from None
+    check_manifest(folder)
 
 
 def load_run(name: str):

@@ -15,7 +15,7 @@ from nanoreason import environment, paths
 from nanoreason.data.prepare import prepare, with_checks
 from nanoreason.data.verify_lines import CorruptionError, by_digits, repaired
 from nanoreason.environment import choose_device, choose_dtype
-from nanoreason.files import file_sha256
+from nanoreason.files import file_sha256, write_manifest
 from nanoreason.host import GivenError, check_type
 from nanoreason.model.adapters import (adapter_parameters, adapters_sha256, attach_adapters,
                                        dequantized, save_adapters)
@@ -27,7 +27,6 @@ from nanoreason.runs import Run, bring, find_run
 from nanoreason.stages import GROUPS
 from nanoreason.trace import Trace, parse_trace
 from nanoreason.training.batches import download_text, forecast_text
-from nanoreason.training.checkpoints import write_manifest
 from nanoreason.training.on_policy import (add_on_policy, find_reasoning, reasoning_file,
                                            take_reasoning)
 from nanoreason.training.processes import (first_before_others, gathered, process_count, rank,
@@ -100,15 +99,16 @@ def encode_records(tokenizer, records: list[dict], max_length: int, form: str = 
     tag = tag_ids(tokenizer)
     for number, own in enumerate(records):
         done, due = (n * len(larger) // len(records) for n in (number, number + 1))
-        record = larger[done] if done < due else own
+        other = done < due
+        record = larger[done] if other else own
         question, trace = record["question"], parse_trace(record["trace"])
         wrong = trace.verdict is not None  # injected, on-policy, or a teacher's own
         row = (encode_free(tokenizer, question, trace, sys.maxsize) if form == "free" else
                encode(tokenizer, question, trace, sys.maxsize, wrong_execute=wrong))
         twin = None
-        if form == "staged" and (record is not own or wrong and right_twins):
-            first = parse_trace(own["trace"])
-            twin = right_twins and right_twin(first) or (first if record is not own else None)
+        if form == "staged" and (other or wrong and right_twins):
+            first = parse_trace(own["trace"]) if other else trace
+            twin = right_twins and right_twin(first) or (first if other else None)
             twin = twin and encode(tokenizer, own["question"], twin, sys.maxsize,
                                    wrong_execute=twin.verdict is not None)
         length = max(len(each.input_ids) for each in (row, twin) if each)
@@ -120,7 +120,7 @@ def encode_records(tokenizer, records: list[dict], max_length: int, form: str = 
             row = paired(row, tag, routing, twin)
         rows.append(row)
         counts["planted"] += wrong
-        counts["larger"] += record is not own
+        counts["larger"] += other
         counts.update(f"{GROUPS[group]}_tokens" for reading in row.readings
                       for group in reading.groups if group != IGNORE)
     return rows, dict(counts)

@@ -12,13 +12,12 @@ from nanoreason import paths
 from nanoreason.evaluation.generate import make_row
 from nanoreason.data.procedural import problems
 from publish import publish
-from nanoreason.files import read_text
+from nanoreason.files import read_text, write_manifest
 from nanoreason.runs import EVALUATED, RunError
 from nanoreason.evaluation import accuracy, faithfulness
 from nanoreason.evaluation.summary import open_run, summarise
 from nanoreason.data.verify_lines import procedural_trace
 from nanoreason.trace import render_trace
-from nanoreason.training.checkpoints import write_manifest
 from nanoreason.training.resume import FINISHED
 
 

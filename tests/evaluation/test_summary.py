@@ -1,4 +1,7 @@
 """summary.json and the tables: counts by hand, nothing pooled, nothing invented."""
+import subprocess
+import sys
+
 import pytest
 from synthetic import make_rows, make_run
 
@@ -213,3 +216,10 @@ def test_a_missing_run_or_file_names_the_notebook_that_makes_it(workspace):
     assert find_base(run).name == "nano-base"
     make_run("half-base", n=2, base=True)
     assert find_base(run).name == "half-base"
+
+
+def test_scores_are_read_and_made_without_torch():
+    """A run's files are all that is needed: no model, and not the seconds that torch takes."""
+    code = ("import sys, nanoreason.evaluation.summary, nanoreason.figures.tables\n"
+            "sys.exit('torch' in sys.modules)")
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -9,8 +9,8 @@ from multiprocessing import get_context
 
 import pytest
 
-from nanoreason.training.checkpoints import (GIGABYTE, KEPT, MANIFEST, Checkpoints,
-                                             DamagedError, read_manifest, write_manifest)
+from nanoreason.files import MANIFEST, DamagedError, read_manifest, write_manifest
+from nanoreason.training.checkpoints import GIGABYTE, KEPT, Checkpoints
 
 IDENTITY = {"parameters": {"seed": 0, "rank": 16, "error_kinds": None}, "rows_sha256": "ab"}
 
