@@ -1,6 +1,8 @@
 """What the rows of `verify_digits` come to: results/verify-digits.json.gz, and tables of it.
 
     python benchmarks/digits_table.py FOLDER    after verify_digits.py has filled it; no text is kept
+
+Counts of runs that the folder does not hold stay as they are, if their base is this one.
 """
 from __future__ import annotations
 
@@ -14,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 from result import write_result
-from verify_digits import CONDITIONS, CONTROLS, LARGER, PROSE, SETS, SOLVED, asked
+from verify_digits import CONDITIONS, CONTROLS, LARGER, PROSE, SETS, SHIPPED, SOLVED, asked
 from verify_flags import lines
 
 from nanoreason import paths
@@ -51,7 +53,8 @@ def counted(rows: Iterable[Mapping]) -> dict:
     """What rows of one setting come to.
 
     TOLD: a digit a problem, in order of their ids. surest: the log-probability of EXECUTE's
-    least likely token. tokens: mean of a text. lines: see `verify_flags.lines`.
+    least likely token. tokens: mean of a text. each: tokens of a text as far as its VERIFY tag,
+    and of all of it. lines: see `verify_flags.lines`.
     """
     rows = sorted(rows, key=lambda row: row["problem_id"])
     scored = [ScoredRow(row) for row in rows]
@@ -59,6 +62,7 @@ def counted(rows: Iterable[Mapping]) -> dict:
             "surest": [round(row["logprobs"]["execute_min"] or 0.0, 2) for row in rows
                        if "logprobs" in row],
             "tokens": round(sum(row["tokens"] for row in rows) / len(rows), 1),
+            "each": [[row["until_verify"], row["tokens"]] for row in rows if "until_verify" in row],
             "lines": next(iter(lines(rows).values()))}
 
 
@@ -81,11 +85,12 @@ def executed(file: Path, asked: Iterable[Mapping], of: str = "first") -> dict:
             "tokens": round(sum(one["until_verify"] for one in made) / len(made), 1)}
 
 
-def score(folder: Path) -> dict:
-    """The counts of all that the folder holds."""
-    found, rows = {"runs": [], "controls": []}, asked()
+def score(folder: Path, before: Mapping) -> dict:
+    """The counts of all that the folder holds, and those of `before`, a result, that it does not."""
+    found, rows, base = {"runs": [], "controls": []}, asked(), read_recipe()["sha256"]
+    kept = before if before["base"] == base else found
     for condition in (*CONDITIONS, *LARGER, *CONTROLS):
-        alone = condition in CONTROLS
+        alone, runs = condition in CONTROLS, dict(of(kept, condition))
         for here in sorted(folder.glob(f"{condition}-[0-9]")):
             if not (here / "environment.json").is_file():
                 continue
@@ -96,9 +101,9 @@ def score(folder: Path) -> dict:
                 for name in (SOLVED if alone else SETS)}}
             if condition == FEWER:
                 one["drawn"] = executed(here / "drawn.json.gz", rows["test"])
-            found["controls" if alone else "runs"].append(
-                one | {"environment": json.loads(read_text(here / "environment.json"))})
-    return {"base": read_recipe()["sha256"], **found}
+            runs[one["seed"]] = one | {"environment": json.loads(read_text(here / "environment.json"))}
+        found["controls" if alone else "runs"] += [runs[seed] for seed in sorted(runs)]
+    return {"base": base, **found}
 
 
 def of(result: Mapping, condition: str) -> dict[int, Mapping]:
@@ -307,4 +312,4 @@ def _share(part: int, whole: int) -> str:
 
 
 if __name__ == "__main__":
-    write_result(RESULT, score(Path(sys.argv[1])), recorded=True)
+    write_result(RESULT, score(Path(sys.argv[1]), json.loads(read_text(RESULT))), recorded=True)

@@ -22,6 +22,7 @@ from pathlib import Path
 
 import torch
 from equal_tokens import written
+from gate import VERIFY
 
 from nanoreason.data import load_problems, teach
 from nanoreason.data.errors import inject
@@ -33,6 +34,7 @@ from nanoreason.data.verify_lines import plain_steps, procedural_trace, worked
 from nanoreason.environment import describe
 from nanoreason.evaluation import generate_traces
 from nanoreason.evaluation.generate import given_rows, natural_rows
+from nanoreason.evaluation.self_verification import before_verify
 from nanoreason.files import to_json, write_json, write_text
 from nanoreason.params import TrainParams
 from nanoreason.trace import parse_trace, render_trace
@@ -130,7 +132,9 @@ def write(folder: Path, condition: str, seed: int) -> None:
             if not (file := here / f"{name}.json.gz").is_file():
                 made = list(generate_traces(model, tokenizer, rows[name], MAX_NEW, BATCH_TOKENS))
                 for row in made:
-                    row["tokens"] = len(tokenizer(row["text"]).input_ids)
+                    for name, text in (("tokens", row["text"]),
+                                       ("until_verify", before_verify(row["text"]) + VERIFY)):
+                        row[name] = len(tokenizer(text).input_ids)
                 write_text(file, to_json(made))
         if condition == "reread":
             execute("drawn", rows["test"], TEMPERATURE)

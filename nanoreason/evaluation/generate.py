@@ -25,14 +25,16 @@ from nanoreason.data.teachers import teach
 from nanoreason.data.verify_lines import procedural_trace
 from nanoreason.endpoint import Client
 from nanoreason.evaluation.interventions import choose_intervention, intervene
-from nanoreason.evaluation.server import open_server, served
+from nanoreason.evaluation.self_verification import before_verify
+from nanoreason.evaluation.server import TAG, open_server, served
 from nanoreason.files import write_text
-from nanoreason.host import SEEDS, check_number
+from nanoreason.host import SEEDS, GivenError, check_number
 from nanoreason.model.adapters import (adapters_sha256, dequantized, dequantized_bytes,
                                        dequantized_fits)
 from nanoreason.model.base import load_base, locate
 from nanoreason.model.decoding import Request, generate
 from nanoreason.model.likelihood import likelihoods
+from nanoreason.model.router import routing_of
 from nanoreason.model.tokens import given_part, partial_ids, prompt_ids, tag_ids
 from nanoreason.params.sets import EvaluateParams
 from nanoreason.params.validation import ParameterError
@@ -92,14 +94,15 @@ def interventions(rows: Iterable[dict], seed: int) -> list[dict]:
 
 def generate_traces(model, tokenizer, rows: Sequence[dict], max_new_tokens: int,
                     batch_tokens: int, temperature: float = 0.0, seed: int = 0,
-                    label: str = "generation", client: Client | None = None
-                    ) -> Iterator[dict]:
+                    label: str = "generation", client: Client | None = None,
+                    stop_at_tag: bool = False) -> Iterator[dict]:
     """Complete the text of each row with the model; rows come as their batches finish.
 
     What stands in `text` is given and is continued. temperature 0 is greedy; else every
     sample has a seed of its own. max_new_tokens, batch_tokens: see `model.decoding.Decoder`.
-    client: of a server that writes in the model's place, see `server`. `cut` says whether a
-    text came to max_new_tokens before its end. Natural rows get `logprobs`, see
+    client: of a server that writes in the model's place, see `server`. stop_at_tag: see
+    `model.decoding.Decoder`; a text then ends with the tag's newline, which is a token. `cut`
+    says whether a text came to max_new_tokens before its end. Natural rows get `logprobs`, see
     `model.likelihood`.
     """
     check_number(int, 0, SEEDS, seed=seed)
@@ -114,14 +117,41 @@ def generate_traces(model, tokenizer, rows: Sequence[dict], max_new_tokens: int,
         batches = ([(index, tokenizer.decode(new, skip_special_tokens=True),
                      len(new) >= max_new_tokens) for index, new in batch] for batch in generate(
             model, tokenizer, requests, tag_ids(tokenizer), max_new_tokens, batch_tokens,
-            temperature, label))
+            temperature, label, stop_at_tag))
+    ends = "" if stop_at_tag else "\n"
     for batch in batches:
-        done = [rows[index] | {"text": (rows[index]["text"] + new).rstrip("\n"), "cut": cut}
+        done = [rows[index] | {"text": (rows[index]["text"] + new).rstrip(ends), "cut": cut}
                 for index, new, cut in batch]
         own = [row for row in done if row.get("setting") == "natural"]
         for row, found in zip(own, likelihoods(model, tokenizer, own)):
             row["logprobs"] = found
         yield from done
+
+
+def verify_in_doubt(model, tokenizer, rows: Sequence[dict], below: float, max_new_tokens: int,
+                    batch_tokens: int, temperature: float = 0.0, seed: int = 0,
+                    label: str = "generation") -> Iterator[dict]:
+    """`generate_traces` for natural rows, with a VERIFY only where EXECUTE was unsure.
+
+    A row whose `execute_min` (see `model.likelihood`) is `below` or more ends with EXECUTE and is
+    marked `sure`; it comes as soon as it is written, the others after all of these. What there
+    is of a text is what `generate_traces` writes at temperature 0. max_new_tokens: as far as the
+    tag, and once more from there. Raises GivenError where no adapter takes over at the tag.
+    """
+    if routing_of(model) in (None, "single"):
+        raise GivenError(f"verify_below={below!r} asks for a VERIFY in doubt alone, and this model "
+                         "has no second adapter that begins with VERIFY: leave it out")
+    doubtful = []
+    for row in generate_traces(model, tokenizer, rows, max_new_tokens, batch_tokens, temperature,
+                               seed, label, stop_at_tag=True):
+        if not row["text"].endswith(TAG):
+            yield row | {"text": row["text"].rstrip("\n")}
+        elif row["logprobs"]["execute_min"] is None or row["logprobs"]["execute_min"] < below:
+            doubtful.append(row)
+        else:
+            yield row | {"text": before_verify(row["text"]).rstrip("\n"), "sure": True}
+    yield from generate_traces(model, tokenizer, doubtful, max_new_tokens, batch_tokens,
+                               temperature, seed + 1, f"{label}, VERIFY")
 
 
 Writer = Callable[..., Iterator[dict]]  # (rows, label) -> the rows, completed
@@ -137,9 +167,15 @@ def writer(model, tokenizer, params: EvaluateParams, temperature: float | None =
     if run and params.engine == "server":
         what = adapters_sha256(model)[:16] if hasattr(model, "router") else "base"
         client = open_server(params, model, run.path("answers") / what)
-    return lambda rows, label: generate_traces(
-        model, tokenizer, rows, params.max_new_tokens, params.batch_tokens, drawn, params.seed,
-        label, client)
+
+    def write(rows: list[dict], label: str) -> Iterator[dict]:
+        how = params.max_new_tokens, params.batch_tokens, drawn, params.seed, label
+        if params.verify_below is None or not hasattr(model, "router") or any(
+                row["setting"] != "natural" for row in rows):
+            return generate_traces(model, tokenizer, rows, *how, client)
+        return verify_in_doubt(model, tokenizer, rows, params.verify_below, *how)
+
+    return write
 
 
 def problems_of(params: EvaluateParams, split: str, count: int) -> list[Problem]:

@@ -57,9 +57,10 @@ class ScoredRow:
 
     first, second: whether a1 (Result) and a2 (Answer) equal the gold answer. readable:
     whether a1 is a readable answer at all. error: whether the verdict is an error; an
-    unreadable one is not. blamed: the step blamed. kind: of the injected error. claims: what
-    the text claims, None in a row without its text, which says itself what only the text
-    could tell. The row must be without `row_fault`.
+    unreadable one is not. blamed: the step blamed. unasked: whether the text ends with EXECUTE
+    because the model was sure of it, so that a1 is the answer. kind: of the injected error.
+    claims: what the text claims, None in a row without its text, which says itself what only the
+    text could tell. The row must be without `row_fault`.
     """
 
     def __init__(self, row: Mapping, texts: Texts | None = None):
@@ -84,6 +85,9 @@ class ScoredRow:
         else:
             claims = self.claims = self.texts.claims(row["text"])
             self.a1, self.a2, self.blamed = claims.a1, claims.a2, claims.verdict
+            self.unasked = bool(row.get("sure")) and not claims.reached_verify
+            if self.unasked:
+                self.a2 = claims.a1
             # Where the gold answer is no number, any stated result is readable.
             self.readable = claims.a1 is not None and (
                 read_answer(with_points(self.gold) if self.vietnamese else self.gold) is None
@@ -383,10 +387,11 @@ def compact_row(row: Mapping | ScoredRow, **scores) -> dict:
     """
     scored = read_row(row)
     row, claims = scored.row, scored.claims
-    verdict = "unreadable"
+    verdict = "correct" if scored.unasked else "unreadable"
     if claims.verdict_readable:
         verdict = f"step {claims.verdict} is wrong" if claims.verdict else "correct"
-    kept = ("sample", "setting", "split", "gold", "planted", "intervention", "parent_sample", "cut")
+    kept = ("sample", "setting", "split", "gold", "planted", "intervention", "parent_sample", "cut",
+            "sure")
     return {
         "problem_id": scored.problem,
         "question_sha256": question_sha256(row["question"]),
@@ -394,7 +399,7 @@ def compact_row(row: Mapping | ScoredRow, **scores) -> dict:
         **({"language": "vi"} if scored.vietnamese else {}),
         "a1": claims.a1 if scored.readable else None,
         "v": verdict,
-        "a2": claims.a2,
+        "a2": scored.a2,
         "text_sha256": hashlib.sha256(row["text"].encode("utf-8")).hexdigest(),
         "scores": {
             "lenient": scored.lenient, "reached_verify": scored.reached_verify,

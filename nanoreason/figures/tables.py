@@ -230,11 +230,17 @@ def judge(score: Mapping | None, nothing: float | None) -> str:
     return "shown" if low > nothing else "contradicted" if high < nothing else "not shown"
 
 
+SAID = {"cut": "cut at max_new_tokens", "sure": "without VERIFY, since EXECUTE was sure"}
+
+
 def rows_table(rows: Iterable[Mapping]) -> Table:
-    """How many rows of each setting there are in each split, and how many of them were cut."""
-    rows = [(row.get("split") or "test", row["setting"], row.get("cut")) for row in rows]
-    counts, cut = (Counter(row[:2] for row in some) for some in (rows, [r for r in rows if r[2]]))
+    """How many rows of each setting there are in each split, and of how many there is SAID."""
+    counts, told = Counter(), Counter()
+    for row in rows:
+        place = row.get("split") or "test", row["setting"]
+        counts[place] += 1
+        told.update((*place, name) for name in SAID if row.get(name))
     return Table("Rows of the run", ("split", *SETTINGS), tuple((split, *(
-        str(counts[split, setting] or NOT_RUN)
-        + f" ({cut[split, setting]} cut at max_new_tokens)" * (cut[split, setting] > 0)
-        for setting in SETTINGS)) for split in SPLITS))
+        str(counts[split, setting] or NOT_RUN) + "".join(
+            f" ({told[split, setting, name]} {what})" for name, what in SAID.items()
+            if told[split, setting, name]) for setting in SETTINGS)) for split in SPLITS))

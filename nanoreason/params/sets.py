@@ -278,6 +278,9 @@ class EvaluateParams(_WithData):
     prompted: bool = False
     batch_tokens: Count = Field(16384, description="tokens held by one decoding batch, 1 or more")
     max_new_tokens: Count = Field(512, description="tokens generated at most, 1 or more")
+    verify_below: float | None = Field(
+        None, le=0, description="a log-probability, 0 or less, below which EXECUTE's least likely "
+        "token must be for VERIFY to be written; None: it is always written")
     unpack: bool = True
     engine: Literal["own", "server"] = Field(
         "own", description="own (the model here) or server (at server_url, see docs/scale.md)")
@@ -290,6 +293,9 @@ class EvaluateParams(_WithData):
             raise ParameterError(
                 "engine='server' needs server_url, such as http://127.0.0.1:8000/v1, "
                 "goes with no other engine, and prompted rows are written here: leave prompted out")
+        if self.verify_below is not None and self.server_url:
+            raise ParameterError(f"verify_below={self.verify_below!r} is decided while the model "
+                                 "here writes, and engine='server' asks another: leave one out")
         if self.samples > 1 and not self.temperature:
             raise ParameterError(f"samples={self.samples} of temperature=0.0 are all the same: "
                                  "give a temperature above 0, for example 0.7")

@@ -39,6 +39,7 @@ from nanoreason.training.loss import (DynamicWeights, combine, group_counts, las
                                       step_aware_loss)
 from nanoreason.training.processes import grouped
 from nanoreason.training.resume import TrainingState
+from nanoreason.training.threads import thread_choice
 
 WARMUP_SHARE = 0.05  # of all optimiser steps
 WEIGHT_DECAY = 0.0
@@ -132,8 +133,10 @@ class StepAwareTrainer(Trainer):
         self.records: list[dict] = []
         self.skipped, self.skips_in_a_row = False, 0  # of the running step; up to it
         self.router = model.router
+        self.threads = thread_choice(model, lambda: sum(self.counts), arguments.world_size)
         super().__init__(model=model, args=arguments, train_dataset=self.rows,
-                         callbacks=[_StepRecord(self, model), self.clock])
+                         callbacks=[*filter(None, [self.threads]), _StepRecord(self, model),
+                                    self.clock])
         self.remove_callback(PrinterCallback)
 
     def get_train_dataloader(self):
@@ -346,7 +349,9 @@ def tune(trainer: StepAwareTrainer) -> tuple[list[dict], dict]:
                "padding_share": trainer.plan.padding_share(), "order_sha256": order_sha256,
                "planned_steps": trainer.state.max_steps, "finished": not clock.stopped,
                "resumed": trainer.training.starts - 1, "part_seconds": clock.seconds(),
-               "seconds": sum(clock.seconds())}
+               "seconds": sum(clock.seconds()),
+               "steps_by_threads": {str(count): steps for count, steps in sorted(
+                   trainer.threads.steps.items())} if trainer.threads else None}
     return trainer.records, summary
 
 

@@ -3,16 +3,20 @@ from __future__ import annotations
 
 import shutil
 
+import numpy as np
 import pytest
 import torch
 from synthetic import new_run
 
 from nanoreason import paths
-from nanoreason.data import load_problems
+from nanoreason.data import load_problems, teach
 from nanoreason.data.verify_lines import procedural_trace
 from nanoreason.evaluation import generate as evaluation
 from nanoreason.evaluation import accuracy
-from nanoreason.evaluation.rows import compact_row
+from nanoreason.evaluation.confidence import Gate, gated
+from nanoreason.evaluation.generate import given_rows, load_writer
+from nanoreason.evaluation.rows import ScoredRow, compact_row, read_rows
+from nanoreason.evaluation.self_verification import before_verify
 from nanoreason.files import to_json
 from nanoreason.model import adapters
 from nanoreason.model.adapters import adapters_sha256
@@ -227,3 +231,38 @@ def test_the_record_says_whether_the_weights_were_unpacked(pair, workspace, monk
     monkeypatch.setattr(adapters, "free_memory", lambda device: -1)
     said = evaluated(pair, "packed", **settings).read_environment()["evaluate"]["decoding"]
     assert said == {"unpacked": False}
+
+
+def test_a_verify_in_doubt_alone_is_what_the_gate_leaves():
+    """The same texts as far as they go, the same verdicts and answers as behind the gate, kept
+    by the compact row; the other settings are written whole."""
+    wanted = {"profile": "nano", "run": "nano-reference", "n": 24, "splits": ("test_999",),
+              "settings": ("natural",), "interventions": 0, "baseline": False}
+    model, tokenizer, _ = load_writer("nano-reference")
+    [(label, asked)] = evaluation.planned_rows(EvaluateParams(**wanted))
+    whole = {row["problem_id"]: row for row in evaluation.writer(
+        model, tokenizer, EvaluateParams(**wanted))(asked, label)}
+    gate = Gate(float(np.median([row["logprobs"]["execute_min"] for row in whole.values()])))
+    write = evaluation.writer(model, tokenizer, EvaluateParams(
+        **wanted, verify_below=gate.threshold))
+    made = list(write(asked, label))
+    left = {row["problem_id"]: row for row in gated(read_rows(whole.values()), gate)}
+    assert len(made) == len(left) == 24 and sum(row.get("sure", False) for row in made) == 12
+    for row in made:
+        text, scored = whole[row["problem_id"]]["text"], ScoredRow(row)
+        assert row["text"] == (before_verify(text).rstrip("\n") if row.get("sure") else text)
+        gates = left[row["problem_id"]]
+        assert (scored.a2, scored.second) == (gates["a2"], gates["scores"]["lenient"])
+        for one in (scored, ScoredRow(compact_row(row))):
+            assert one.blamed == ScoredRow(gates).blamed and one.a2 == gates["a2"]
+    problems = list(load_problems("procedural", None, "test", count=2, seed=0))
+    given = given_rows(zip(problems, teach(problems)), 0)
+    assert all("Verdict:" in row["text"] and "sure" not in row for row in write(given, "given"))
+
+
+@pytest.mark.parametrize("routing", ["single", None])
+def test_a_verify_in_doubt_needs_a_second_adapter(routing):
+    model, tokenizer = load_base("nano", "none")
+    model = attach_adapters(model, rank=2, routing=routing) if routing else model
+    with pytest.raises(ValueError, match=r"verify_below=-0\.5 .* no second adapter"):
+        next(evaluation.verify_in_doubt(model, tokenizer, [], -0.5, 5, 100))

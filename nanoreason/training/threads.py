@@ -1,0 +1,88 @@
+"""How many threads a training step is worth, found out while it runs.
+
+Threads that share a step wait for one another many thousand times a step. On a core that
+another program uses too, each wait lasts until that program's turn is over, and a small model
+trains at a quarter of the pace of one thread alone. Who else will use a machine nobody knows
+beforehand. So the forecast measures each number, and every now and then a few steps are done with half or twice as many threads, and
+the faster number stays.
+
+What is trained must not depend on it. The products of a base of at most LARGEST parameters are
+shared out by rows, each of which is summed by one thread, and come out the same to the last
+bit; a larger one keeps the number that it was started with, and so do GPUs and groups of
+processes.
+"""
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from statistics import median
+
+import torch
+from transformers import TrainerCallback
+
+LARGEST = 5_000_000  # parameters
+TRIED = 4  # steps of a trial, of which the first, with threads that wake up, does not count
+SOONEST, LATEST = 20, 320  # steps between two trials: twice as many after one that earned nothing
+BETTER = 1.1  # times the pace: that much a trial has to earn
+
+
+class ThreadChoice(TrainerCallback):
+    """Sets torch's number of threads between steps, and the largest again at the end.
+
+    tokens: gives those of the step that has ended. most: threads that may be used. steps: how
+    many were done with each number.
+    """
+
+    def __init__(self, tokens: Callable[[], float], most: int):
+        self.tokens, self.most, self.steps = tokens, most, Counter()
+        self.threads, self.trying, self.usual = most, None, 0.0
+        self.paces: list[float] = []
+        self.wait, self.down = TRIED, True
+
+    def fastest(self, measure: Callable[[], float]) -> float:
+        """Begin with the number that takes the fewest seconds; returns these."""
+        found, threads = {}, self.most
+        while threads:
+            torch.set_num_threads(threads)
+            found[threads], threads = measure(), threads // 2
+        torch.set_num_threads(self.most)
+        self.threads = min(found, key=found.get)
+        return found[self.threads]
+
+    def on_step_begin(self, args, state, control, **kwargs):
+        torch.set_num_threads(self.trying or self.threads)
+        self.began = time.perf_counter()
+
+    def on_step_end(self, args, state, control, **kwargs):
+        self.steps[self.trying or self.threads] += 1
+        self.take(self.tokens() / (time.perf_counter() - self.began))
+
+    def on_train_end(self, args, state, control, **kwargs):
+        torch.set_num_threads(self.most)
+
+    def take(self, pace: float) -> None:
+        """Learn the pace of a step, tokens a second; begin or end a trial."""
+        self.paces.append(pace)
+        if self.trying is None:
+            if len(self.paces) >= self.wait:
+                self.usual, self.trying = median(self.paces[1 - TRIED:]), self._neighbour()
+                self.paces = []
+        elif pace < self.usual / 2 or len(self.paces) == TRIED:
+            if median(self.paces[1:] or [0.0]) > BETTER * self.usual:
+                self.threads, self.wait = self.trying, SOONEST
+            else:
+                self.wait = min(2 * max(self.wait, SOONEST), LATEST)
+            self.trying, self.paces = None, []
+
+    def _neighbour(self) -> int:
+        """Half or twice as many threads in turn, as far as there are."""
+        self.down = self.threads > 1 and (self.threads == self.most or not self.down)
+        return self.threads // 2 if self.down else min(2 * self.threads, self.most)
+
+
+def thread_choice(model, tokens: Callable[[], float], processes: int) -> ThreadChoice | None:
+    """The callback, None where the number stays."""
+    size = sum(parameter.numel() for parameter in model.parameters())
+    free = model.device.type == "cpu" and processes == 1 and size <= LARGEST
+    return ThreadChoice(tokens, most) if free and (most := torch.get_num_threads()) > 1 else None
