@@ -249,7 +249,7 @@ def _in_clause(source, clause):
             first = _first_piece(pieces, run)
             chain.append(_Side(first, run, place))
             links.append(clause[before].rounded or (first is not None and first.about))
-            if not final and (not pieces or (first is not None and first.whole)):
+            if not final and (not pieces or first and (first.start, first.end) == (0, len(run))):
                 continue
             yield _equation(source, chain, links)
         # What is left of this run is where the next equation starts.
@@ -319,16 +319,12 @@ def _link(left, right, about):
         return None
     # `48 = 100% + 20%` says how many the per cent are.
     told = lone and left.value.denominator == 1 and right.computes and is_percentage(right.node)
-    if told or _unlike(left, right) or grown(left.node) == right.value or any(
-            p.ratio and side.value == 1 for p, side in zip(pieces, (right, left))):
-        return None  # `60 minutes / 1 hour = 1`
+    if told or _unlike(left, right) or grown(left.node) == right.value:
+        return None
     shown, other = (right, left) if is_number(right.node) else (left, right)
     if not is_number(shown.node):
         return ROUNDED if meant(left.node) == meant(right.node) else False
     dots = shown.piece.tokens[-1].rounded
-    inexact = about or dots or {".", "%"} & {*pieces[0].text, *pieces[1].text}
-    if not inexact and abs(shown.value) < WHOLE:
-        return False  # most wrong lines: whole numbers
     percent = min(1, Fraction(100) ** (is_percentage(other.node) - is_percentage(shown.node)),
                   key=lambda scale: abs(other.value * scale - shown.value))
     exact, simple = other.value * percent, meant(other.node) * percent

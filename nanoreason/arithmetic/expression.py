@@ -16,6 +16,7 @@ import re
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
+from operator import add, mul, sub, truediv
 
 from nanoreason.arithmetic.lexer import CURRENCY, MAX_DIGITS, NUMBER, OPERATORS
 from nanoreason.host import Told
@@ -26,6 +27,7 @@ _REPEATING = 12  # the largest denominator of a fraction that a decimal is taken
 MAX_NESTING = 40  # parentheses, unary minuses and towers of powers together
 MAX_BITS = 4096  # of the numerator and of the denominator of every value on the way
 
+OPERATIONS = {"+": add, "-": sub, "*": mul, "/": truediv}  # a power is bounded, see `_power`
 _TOKEN = re.compile(rf"{CURRENCY}?\s*({NUMBER})|(\*\*|[-+*/^()%−×·⋅÷])|(\S)")
 # Letters that Vietnamese has and other languages in Latin letters hardly have.
 VIETNAMESE = re.compile("[ăđơưĂĐƠƯ\u1ea0-\u1ef9]")
@@ -122,17 +124,10 @@ def value_of(node: Node) -> Fraction:
     return value
 
 
-def _combine(operator, left, right):
-    if operator == "^":
-        value = _power(left, right)
-    elif operator == "/":
-        if right == 0:
-            raise ArithmeticTextError(f"division of {_short(left)} by zero")
-        value = left / right
-    elif operator == "*":
-        value = left * right
-    else:
-        value = left + right if operator == "+" else left - right
+def _combine(sign, left, right):
+    if sign == "/" and right == 0:
+        raise ArithmeticTextError(f"division of {_short(left)} by zero")
+    value = _power(left, right) if sign == "^" else OPERATIONS[sign](left, right)
     if _bits(value) > MAX_BITS:
         raise ArithmeticTextError(f"a value has more than {MAX_BITS} bits")
     return value

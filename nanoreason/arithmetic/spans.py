@@ -18,7 +18,6 @@ MAX_UNIT_WORDS = 9
 RELATIVE_WORDS = {"that", "he", "she", "they"}
 _UNIT_LETTERS = {"a", "m", "g", "h", "s", "l", "L"}  # a metre, or the article
 _ABBREVIATIONS = {*WORDS["abbreviations"].split(), *UNITS}
-_ORDINAL_ENDINGS = {"st", "nd", "rd", "th"}
 # Words that change the value of the number beside them; it is not read without them.
 MULTIPLIERS = {*PARTS, *MULTIPLES, *SCALES, *WORDS["multipliers"].split()}
 # Of these, the ones that are also things to count: eggs by the dozen, coins of a quarter.
@@ -35,11 +34,11 @@ class Piece:
 
     text: strict arithmetic; tokens: those it was read from, without trailing units;
     start, end: its places in the run, trailing units included; trust: UNREADABLE, LOOSE or
-    READABLE; whole: it is the run; unit: the word right after the last operand, "" if there
-    is none; computes: it holds an operation; scale: of a loose lone number the word that
-    makes it so; units: what is known of its numbers' units, see `lexer.UNITS`; converted:
-    of a sum in which each number has such a unit, the sum in the unit of its kind, else "";
-    ratio: it divides by another unit; about: a word like "about" stands before it.
+    READABLE; unit: the word right after the last operand, "" if there is none; computes: it
+    holds an operation; scale: of a loose lone number the word that makes it so; units: what is
+    known of its numbers' units, see `lexer.UNITS`; converted: of a sum in which each number has
+    such a unit, the sum in the unit of its kind, else ""; about: a word like "about" stands
+    before it.
     """
 
     text: str
@@ -47,13 +46,11 @@ class Piece:
     start: int
     end: int
     trust: int
-    whole: bool
     unit: str
     computes: bool
     scale: str
     units: frozenset[tuple[str, str]]
     converted: str
-    ratio: bool
     about: bool = False
 
 
@@ -94,7 +91,7 @@ class _RunReader:
         trust, scale = READABLE, ""
         expecting, computes, divided_tightly = True, False, False
         last, end, taken = start, start + 1, False  # the last operand's token, the piece's end
-        numbers, names = [], []  # the places in `strict`, each with its unit; units' names
+        numbers = []  # the places in `strict`, each with its unit
         while place < len(self.run):
             token, operator, width, units = self.run[place], None, 1, 0
             if not expecting and not (groups and token.kind == "close"):
@@ -132,11 +129,8 @@ class _RunReader:
                 expecting = computes = True
             elif units:
                 width = units
-                if not words:
-                    name = self.unit_at(place)
-                    names.append(name)
-                    if numbers and set(strict[numbers[-1][0] + 1:]) <= {")"}:
-                        numbers[-1] = (numbers[-1][0], name)
+                if not words and numbers and set(strict[numbers[-1][0] + 1:]) <= {")"}:
+                    numbers[-1] = (numbers[-1][0], self.unit_at(place))
                 if token.text == "^" or token.text in ("/", "per"):
                     numbers = [number for number in numbers if number[1] == "$"]
                 if token.text in RELATIVE_WORDS or not words and (  # "3/4 of the class", "3(boys)"
@@ -167,12 +161,10 @@ class _RunReader:
         return Piece(
             text="".join(strict), tokens=self.run[start : last + 1], start=start, end=end,
             trust=UNREADABLE if expecting else trust,
-            whole=start == 0 and end == len(self.run),
             unit=self.unit_at(last + 1) if end > last + 1 else "",
             computes=computes, scale="" if computes else scale,
             units=frozenset(UNITS[unit] for _, unit in numbers if unit in UNITS),
-            converted=_converted(strict, numbers),
-            ratio=len(names) > 1 and " / " in strict and len(set(names)) > 1)
+            converted=_converted(strict, numbers))
 
     def starts_operand(self, place):
         """Whether an operand follows an operator: a number, a group, or a sign and one."""
@@ -181,15 +173,13 @@ class _RunReader:
 
     def operator_at(self, place, words, strict):
         """(operator, how many tokens it is written in); (None, 1) where there is none."""
-        token = self.run[place]
+        token, two = self.run[place], f"{self.text(place)} {self.text(place + 1)}"
         symbol, width = None if token.math else WORDS["operators"].get(token.text), 1
         if token.kind == "operator":
             dash = token.text == "-" and words and self.final
             symbol = None if dash or (token.text == "^" and words) else token.text
-        elif token.text in ("divided", "multiplied") and self.text(place + 1) == "by":
-            symbol, width = "/" if token.text == "divided" else "*", 2
-        elif token.text == "chia":
-            symbol, width = "/", 2 if self.text(place + 1) == "cho" else 1
+        elif two in WORDS["operators"]:  # "divided by"
+            symbol, width = WORDS["operators"][two], 2
         elif token.text in ("of", "của") and not words and _is_share(strict):
             symbol = "*"
             while width <= 2 and self.text(place + width) in DETERMINERS:
@@ -230,7 +220,7 @@ class _RunReader:
         """Whether a unit leaves its number alone; looked at only right after the number."""
         token = self.run[place]
         unit = token if token.kind == "word" else self.run[place + 1]
-        if words or unit.kind != "word" or self.hyphen_at(place + 1):  # "t-shirts"
+        if words or self.hyphen_at(place + 1):  # "t-shirts"
             return True
         text = unit.text
         if unit.math or (unit is not token and text.isupper()):  # "2 xy", "4/BC", "2(AB)"
@@ -238,7 +228,7 @@ class _RunReader:
                 len(text) > 3 and not text.isupper() and not unit.tight))
         if unit is not token:
             return True
-        if token.tight and (len(text) < 4 or text in _ORDINAL_ENDINGS):
+        if token.tight and len(text) < 4:
             return len(text) > 1 and text in _ABBREVIATIONS  # "3x" is a variable, "3rd" no number
         if len(text) == 1 and text.isascii() and text not in _UNIT_LETTERS:
             return False

@@ -10,7 +10,6 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
-import operator
 import re
 import zlib
 from collections import Counter
@@ -22,6 +21,7 @@ from functools import partial
 from itertools import chain
 from pathlib import Path
 
+from nanoreason.arithmetic.expression import OPERATIONS
 from nanoreason.files import set_aside, to_json, write_text
 from nanoreason.host import AbsentError, GivenError, Told
 from nanoreason.stages import SOURCES
@@ -68,12 +68,9 @@ class Problem:
     details: dict = field(default_factory=dict, compare=False)
 
 
-_OPERATIONS = {"+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.truediv}
-
-
 def compute(sign: str, left: Fraction, right: Fraction) -> Fraction:
     """The exact value of one binary step; raises `ZeroDivisionError` for x / 0."""
-    return _OPERATIONS[sign](left, right)
+    return OPERATIONS[sign](left, right)
 
 
 def write_number(value: Fraction) -> str:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from fractions import Fraction
 
 from nanoreason.data.problem import Operand, Problem, question_sha256, words_of, write_number
@@ -95,23 +96,24 @@ def _lose_each(story: Story) -> None:
     story.step(before, "-", product, "lose_all_plan")
 
 
-def _lose_fraction(story: Story) -> None:
+def _lose_part(story: Story, key: str, sign: str, operand: Operand, part: str, **told) -> None:
+    """A part of what there is, named in PLAN: worked out, then taken away."""
     before = story.current
+    story.tell(key, **told)
+    lost = story.step(before, sign, operand, "part_plan", words=part)
+    story.step(before, "-", lost, f"{key}_plan")
+
+
+def _lose_fraction(story: Story) -> None:
     parts, words = story.choose(list(story.words.parts.items()))
     operand = story.take(parts, Fraction(1, parts))
-    story.tell("lose_fraction", words=words)
-    part = story.step(before, "/", operand, "part_plan", words=words)
-    story.step(before, "-", part, "lose_fraction_plan")
+    _lose_part(story, "lose_fraction", "/", operand, words, words=words)
 
 
 def _lose_percent(story: Story) -> None:
-    before = story.current
     rate = story.rng.choice(PERCENTAGES)
-    operand = story.take(Fraction(rate, 100), rate)
-    operand = Operand("given", operand.index, operand.value, f"{rate}%")
-    story.tell("lose_percent", rate=rate)
-    part = story.step(before, "*", operand, "part_plan", words=f"{rate}%")
-    story.step(before, "-", part, "lose_percent_plan")
+    operand = replace(story.take(Fraction(rate, 100), rate), text=f"{rate}%")
+    _lose_part(story, "lose_percent", "*", operand, f"{rate}%", rate=rate)
 
 
 def _now(story: Story) -> None:
@@ -142,24 +144,24 @@ def _need(story: Story) -> None:
     story.step(operand, "-", story.current, "need_plan")
 
 
-def _more_than(story: Story) -> None:
+def _with_others(story: Story, key: str, sign: str, operand: Operand, **told) -> None:
+    """What another has, by comparison, and how much that makes together."""
     before = story.current
-    n, operand = story.quantity(2, 30)
-    sign, word = story.choose(list(story.words.more.items()))
-    story.tell("more_than", n=n, word=word)
+    story.tell(key, **told)
     theirs = story.step(before, sign, operand, "other_plan")
     story.step(before, "+", theirs, "both_plan")
     story.ask("together")
 
 
+def _more_than(story: Story) -> None:
+    n, operand = story.quantity(2, 30)
+    sign, word = story.choose(list(story.words.more.items()))
+    _with_others(story, "more_than", sign, operand, n=n, word=word)
+
+
 def _times_as_many(story: Story) -> None:
-    before = story.current
     times, word = story.choose(list(story.words.times.items()))
-    operand = story.take(times)
-    story.tell("times", word=word)
-    theirs = story.step(before, "*", operand, "other_plan")
-    story.step(before, "+", theirs, "both_plan")
-    story.ask("together")
+    _with_others(story, "times", "*", story.take(times), word=word)
 
 
 # What may open, continue and end a story, and how many steps each event adds.
@@ -200,7 +202,6 @@ def make_problem(rng: random.Random, situation: Situation, steps: int, names: li
             continue
         question = " ".join(story.sentences)
         details = {"given": tuple(story.given), "find": story.find,
-                   "events": tuple(event.__name__.removeprefix("_") for event in events),
                    "situation": situation.key, "distractor": bool(distractor)}
         return Problem(f"procedural-{question_sha256(question)[:12]}", "procedural", split,
                        language, question, write_number(story.steps[-1].value),

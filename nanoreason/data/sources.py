@@ -135,9 +135,9 @@ def _in_split(problems: Iterable[Problem | Rejection], split: str
 def read_math(record: dict, problem_id: str, split: str, place: str) -> Problem | Rejection:
     """A MATH record as a `Problem`, or why it is none; `details` has the solution's text."""
     question, solution = record.get("problem"), record.get("solution")
-    for name, text in (("problem", question), ("solution", solution)):
+    for name, text, reason in (("problem", question, "no_question"),
+                               ("solution", solution, "no_answer")):
         if not isinstance(text, str) or not text.strip():
-            reason = "no_question" if name == "problem" else "no_answer"
             return Rejection(problem_id, reason, place,
                              f"field `{name}` must be text, not {text!r:.80}")
     answer = boxed_answer(solution)

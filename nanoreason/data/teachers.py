@@ -141,11 +141,11 @@ class RulesFirst:
     def teach(self, problems: Iterable[Problem | Rejection]) -> Iterator[Trace | Rejection]:
         """One trace or rejection a problem, in order."""
         pairs = [(problem, _by_rules(problem)) for problem in problems]
-        refused = [isinstance(problem, Problem) and isinstance(found, Rejection)
-                   for problem, found in pairs]
-        answers = iter(self.other.teach([pair[0] for pair, no in zip(pairs, refused) if no]))
-        for (_, found), no in zip(pairs, refused):
-            yield next(answers) if no else found
+        # A rejection among the problems is passed on by every teacher.
+        answers = iter(self.other.teach([problem for problem, found in pairs
+                                         if isinstance(found, Rejection)]))
+        for _, found in pairs:
+            yield next(answers) if isinstance(found, Rejection) else found
 
 
 class RecordedTeacher:
@@ -206,45 +206,38 @@ def _read(record: dict) -> Trace:
 
     Raises TraceError with the first reason and the layout in which the steps stand.
     """
-    stages, text = record.get("cot_4steps"), None
-    for name in ("trace", "full_response"):
-        if isinstance(record.get(name), str) and record[name].strip():
-            text = record[name]
-            try:
-                return parse_trace(text)
-            except TraceError:
-                if not isinstance(stages, dict):
-                    stages = {s.stage.value.lower(): "\n".join(s.lines)
-                              for s in cut_sections(text)[0]}
-                    if len(stages) < len(Stage):
-                        raise
+    stages, text = record.get("cot_4steps"), record.get("trace") or record.get("full_response")
+    if isinstance(text, str) and text.strip():
+        try:
+            return parse_trace(text)
+        except TraceError:
+            if not isinstance(stages, dict):
+                stages = {s.stage.value.lower(): "\n".join(s.lines)
+                          for s in cut_sections(text)[0]}
+                if len(stages) < len(Stage):
+                    raise
     if not isinstance(stages, dict):
         raise TraceError(Stage.UNDERSTAND, "the record has neither `trace`, `full_response` "
                                            "nor `cot_4steps`")
     # These records state the outcome in fields of their own: what a line would say is there.
     right = record.get("is_correct") is True
     outcome = gold_value(str(record.get("model_prediction", ""))) if right else None
-    texts, layouts = [], []
-    for stage in Stage:
-        steps, closings, layout = _laid_out(str(stages.get(stage.value.lower()) or ""))
-        layouts.append(f"{stage.value} {layout}")
-        numbers = [f"{k}. " for k in range(1, len(steps) + 1)]
-        if stage is Stage.UNDERSTAND:
-            numbers = [""] * len(steps)
-        texts += [stage.tag, *map("".join, zip(numbers, steps))]
-        wanted = {Stage.EXECUTE: {RESULT: outcome}, Stage.VERIFY: {
-            VERDICT: "correct" if right else None, ANSWER: outcome}}.get(stage, {})
-        for keyword, value in wanted.items():
-            stated = closings.get(keyword, "").rstrip(".")
-            if keyword == VERDICT:
-                stated = {"đúng": "correct"}.get(stated.lower(), stated)
-            else:
-                stated = gold_value(stated) or stated
-            texts += [f"{keyword} {stated or value}"] * bool(stated or value)
+
+    def stated(closings: dict[str, str], keyword: str) -> str:
+        value = closings.get(keyword, "").rstrip(".")
+        return gold_value(value) or value or outcome or ""
+
+    laid = [_laid_out(str(stages.get(stage.value.lower()) or "")) for stage in Stage]
+    (understand, _, _), (plan, _, _), (execute, worked, _), (checks, verified, _) = laid
+    verdict = verified.get(VERDICT, "correct" if right else "none").rstrip(".")
     try:
-        return parse_trace("\n".join(texts))
+        if verdict.lower() not in ("correct", "đúng"):
+            raise TraceError(Stage.VERIFY, f"the verdict must be `correct`, not {verdict[:60]!r}")
+        return Trace(understand, plan, execute, stated(worked, RESULT), checks, None, (),
+                     stated(verified, ANSWER))
     except TraceError as error:
-        raise TraceError(error.stage, f"{error.reason} (layout: {', '.join(layouts)})") from error
+        layout = ", ".join(f"{stage.value} {name}" for stage, (_, _, name) in zip(Stage, laid))
+        raise TraceError(error.stage, f"{error.reason} (layout: {layout})") from error
 
 
 _BULLET = re.compile(r"^[-*•–+][ \t]+(?!\d+ *=)")
@@ -259,13 +252,13 @@ _INSIDE = re.compile(r"(?<=[^\s*•–-])[ \t]+(?=\*{0,2}(?:(?:step|bước)\s*[
                      r"|(?<=[.;✓])[ \t]+(?=[0-9]+[.)]\s)", re.IGNORECASE)
 
 
-def _laid_out(text: str) -> tuple[list[str], dict[str, str], str]:
+def _laid_out(text: str) -> tuple[tuple[str, ...], dict[str, str], str]:
     """(steps, closing lines by keyword, the layout's name) of a stage of the original study.
 
     Steps are numbered, headed `Step k:` or `Bước k:`, bullets, or lines, several of them perhaps
     on one line; a line without a mark goes on with the step before it where there are marks.
     """
-    lines, steps, closings, marks = [], [], {}, []
+    lines, steps, closings = [], [], {}
     for line in _INSIDE.sub("\n", text).split("\n"):
         bullet = _BULLET.match(line.strip())
         bare = line.strip()[bullet.end() if bullet else 0:].strip()
@@ -277,13 +270,14 @@ def _laid_out(text: str) -> tuple[list[str], dict[str, str], str]:
             name = (f"`{step['word']} k:` lines" if step["word"] else "numbered lines") if step else (
                 "bullets" if bullet else "")
             lines.append((name, bare[step.end() if step else 0:].strip()))
-            marks += [name] * bool(name)
+    marks = [name for name, _ in lines if name]
     for name, bare in lines:
         if marks and not name and steps:
             steps[-1] += f" {bare}"
         elif bare:
             steps.append(bare)
-    return steps, closings, marks[0] if marks else "one line" if len(lines) == 1 else "lines"
+    layout = marks[0] if marks else "one line" if len(lines) == 1 else "lines"
+    return tuple(steps), closings, layout
 
 
 def choose_teacher(name: str, model: str | None = None, url: str | None = None,
