@@ -234,7 +234,7 @@ def _same_members(members, expected, vietnamese):
     if not members or not expected or members[0] != expected[0] or (
             len(members[1]) != len(expected[1])):
         return False
-    left, found = list(expected[1]), True
+    left = list(expected[1])
     for part in members[1]:
         tried = left if members[0] == "set" else left[:1]
         outcomes = [_same(part.replace("⟨", "\\{").replace("⟩", "\\}"),
@@ -243,7 +243,7 @@ def _same_members(members, expected, vietnamese):
         if True not in outcomes:
             return next((o for o in outcomes if isinstance(o, str)), False)
         left.pop(outcomes.index(True))
-    return found
+    return True
 
 
 def boxed_answer(text: str) -> str | None:

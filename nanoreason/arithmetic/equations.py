@@ -319,8 +319,9 @@ def _link(left, right, about):
         return None
     # `48 = 100% + 20%` says how many the per cent are.
     told = lone and left.value.denominator == 1 and right.computes and is_percentage(right.node)
-    if told or _unlike(left, right) or grown(left.node) == right.value:
-        return None
+    if told or _unlike(left, right) or grown(left.node) == right.value or any(
+            p.ratio and side.value == 1 for p, side in zip(pieces, (right, left))):
+        return None  # `7 knicks / 2 knacks = 1`
     shown, other = (right, left) if is_number(right.node) else (left, right)
     if not is_number(shown.node):
         return ROUNDED if meant(left.node) == meant(right.node) else False

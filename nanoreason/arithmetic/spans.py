@@ -37,8 +37,8 @@ class Piece:
     READABLE; unit: the word right after the last operand, "" if there is none; computes: it
     holds an operation; scale: of a loose lone number the word that makes it so; units: what is
     known of its numbers' units, see `lexer.UNITS`; converted: of a sum in which each number has
-    such a unit, the sum in the unit of its kind, else ""; about: a word like "about" stands
-    before it.
+    such a unit, the sum in the unit of its kind, else ""; ratio: it divides by another unit;
+    about: a word like "about" stands before it.
     """
 
     text: str
@@ -51,6 +51,7 @@ class Piece:
     scale: str
     units: frozenset[tuple[str, str]]
     converted: str
+    ratio: bool
     about: bool = False
 
 
@@ -91,7 +92,7 @@ class _RunReader:
         trust, scale = READABLE, ""
         expecting, computes, divided_tightly = True, False, False
         last, end, taken = start, start + 1, False  # the last operand's token, the piece's end
-        numbers = []  # the places in `strict`, each with its unit
+        numbers, names = [], []  # the places in `strict`, each with its unit; units' names
         while place < len(self.run):
             token, operator, width, units = self.run[place], None, 1, 0
             if not expecting and not (groups and token.kind == "close"):
@@ -129,8 +130,11 @@ class _RunReader:
                 expecting = computes = True
             elif units:
                 width = units
-                if not words and numbers and set(strict[numbers[-1][0] + 1:]) <= {")"}:
-                    numbers[-1] = (numbers[-1][0], self.unit_at(place))
+                if not words:
+                    name = self.unit_at(place)
+                    names.append(name)
+                    if numbers and set(strict[numbers[-1][0] + 1:]) <= {")"}:
+                        numbers[-1] = (numbers[-1][0], name)
                 if token.text == "^" or token.text in ("/", "per"):
                     numbers = [number for number in numbers if number[1] == "$"]
                 if token.text in RELATIVE_WORDS or not words and (  # "3/4 of the class", "3(boys)"
@@ -164,7 +168,8 @@ class _RunReader:
             unit=self.unit_at(last + 1) if end > last + 1 else "",
             computes=computes, scale="" if computes else scale,
             units=frozenset(UNITS[unit] for _, unit in numbers if unit in UNITS),
-            converted=_converted(strict, numbers))
+            converted=_converted(strict, numbers),
+            ratio=len(names) > 1 and " / " in strict and len(set(names)) > 1)
 
     def starts_operand(self, place):
         """Whether an operand follows an operator: a number, a group, or a sign and one."""

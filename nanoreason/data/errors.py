@@ -32,7 +32,7 @@ from nanoreason.data.verify_lines import (TOKEN, Claim, CorruptionError, check_k
                                           value_of_token)
 from nanoreason.graph.builder import dependency_graph, sources_of
 from nanoreason.graph.quantities import quantities
-from nanoreason.host import GivenError, check_type
+from nanoreason.host import GivenError, check_number, check_type
 from nanoreason.stages import ERRORS as KINDS
 from nanoreason.trace import Trace
 
@@ -306,13 +306,13 @@ def _next_false(text: str) -> tuple[re.Match, Fraction, Fraction] | None:
 
 def check_mix(kinds: Mapping[str, float] | None) -> None:
     """Raise `ValueError` unless `kinds` gives known kinds finite weights, one above 0."""
-    for kind, weight in (kinds or {}).items():
+    if kinds is None:
+        return
+    for kind, weight in kinds.items():
         if kind not in KINDS:
             raise GivenError(f"kind of error {kind!r} is unknown; choose of {', '.join(KINDS)}")
-        if isinstance(weight, bool) or not isinstance(weight, (int, float)) \
-                or not 0 <= weight < math.inf:
-            raise GivenError(f"the weight of {kind} must be a number, 0 or more, not {weight!r}")
-    if kinds is not None and not any(kinds.values()):
+        check_number(float, 0, **{f"the weight of {kind}": weight})
+    if not any(kinds.values()):
         raise GivenError(f"all weights of {dict(kinds)} are 0: at least one must be above 0")
 
 

@@ -148,10 +148,9 @@ def column_check(step: Step, found: Fraction) -> str:
     A sum and a product are worked out the other way round, a difference added back, a
     quotient multiplied back: `15 + 87: 5 + 7 = 12;...;15 + 87 = 102, want 112: 22y 01n 11y, wrong`.
     """
-    x, y, c = step.left, step.right, Operand("step", 0, found, write_number(found))
-    sign, left, right, wanted = {"+": ("+", y, x, c), "*": ("*", y, x, c),
-                                 "-": ("+", c, y, x), "/": ("*", c, y, x)}[step.operator]
-    result, told = write_number(compute(sign, left.value, right.value)), write_number(wanted.value)
+    kind = "recompute" if step.operator in "+*" else "inverse"
+    sign, left, right, wanted = _check(kind, step, found)
+    result, told = write_number(compute(sign, left.value, right.value)), write_number(wanted)
     return (f"{worked(sign, left, right)}, want {told}: {digit_flags(result, told)}, "
             f"{'correct' if result == told else 'wrong'}")
 

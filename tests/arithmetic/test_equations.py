@@ -191,6 +191,7 @@ def test_an_equation_is_read(text, sides, holds):
     "3+4.6=27", "2/5 of the tank = 2000 / 5 * 2 = 800", "3/4 of an hour = 45 minutes",
     "10 - 5 = 5 years * 12 months/year = 60", "$200 + 10% = $220", "10 am - 5 pm = 17",
     "3 boxes = 12", "2 hours + 20 = 140 minutes", r"$\frac{60\text{ minutes}}{1\text{ hour}} = 1$",
+    r"$\frac{5\text{ bips}}{2\text{ bops}} = 1$",
     "12 pens/box x 4 boxes/2 days = 9", "6 days would be -25 + 3 = 22", "x - $71 + $71 = $50 + $71",
     "That is 9 x 2 and 1/3 = 21", "He left at 0915-0130 = 0745", "So 40+($40*(50/100) = $60",
     ".2(Hours Worked) + 3 = .8", "Subtract 5 from 3 * 4 = 7", "He adds 9 to the 6 + 7 old ones = 22",
