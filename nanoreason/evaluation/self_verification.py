@@ -32,8 +32,8 @@ from nanoreason.evaluation.report import (SEED, Report, Score, Statistic, compos
 from nanoreason.evaluation.rows import ScoredRow, ScoredRows, closest, name_of, read_row, read_rows
 from nanoreason.graph.matching import first_wrong_step, steps_of
 from nanoreason.host import SEEDS, GivenError, check_number
-from nanoreason.stages import GIVEN, MARKER, Stage
-from nanoreason.trace import render_verify
+from nanoreason.stages import GIVEN
+from nanoreason.trace import before_verify, render_verify
 
 PERMUTATIONS = 1000
 
@@ -191,15 +191,6 @@ def by_steps(rows: Iterable[Mapping] | ScoredRows, seed: int = SEED) -> dict[str
     groups = {steps: table.of(row for row in table if row.steps == steps) for steps in order}
     return {"unknown" if steps is None else str(steps): verification(group, seed)
             for steps, group in groups.items() if group.settings in ({"natural"}, set(GIVEN))}
-
-
-def before_verify(text: str) -> str:
-    """A text up to its first VERIFY tag, which is left out; all of it where there is none."""
-    lines = text.split("\n")
-    markers = [MARKER.match(line.strip()) for line in lines]
-    at = next((place for place, marker in enumerate(markers)
-               if marker and Stage.VERIFY.value in marker.groups()), len(lines))
-    return "".join(f"{line}\n" for line in lines[:at])
 
 
 def with_verify(row: Mapping, checks: Sequence[str], verdict: int | str | None,
