@@ -27,7 +27,7 @@ from nanoreason import paths
 from nanoreason.table import Table
 
 RESULT = paths.RESULTS / "training-threads.json"
-TRACES = 240
+TRACES = 480
 LOADS = {"alone": 0, "beside a busy process": 1}
 # Load, other variant, what chosen / other is to be at least.
 BARS = (("alone", "earlier", 1.6), ("beside a busy process", "earlier", 2.5),
