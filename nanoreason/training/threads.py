@@ -38,16 +38,18 @@ class ThreadChoice(TrainerCallback):
         self.tokens, self.most, self.steps = tokens, most, Counter()
         self.threads, self.trying, self.usual = most, None, 0.0
         self.paces: list[float] = []
-        self.wait, self.down = TRIED, True
+        self.wait, self.down = SOONEST, True
 
     def fastest(self, measure: Callable[[], float]) -> float:
-        """Begin with the number that takes the fewest seconds; returns these."""
+        """Begin with the number that takes the fewest seconds, with all where that earns little;
+        returns the seconds."""
         found, threads = {}, self.most
         while threads:
             torch.set_num_threads(threads)
             found[threads], threads = measure(), threads // 2
         torch.set_num_threads(self.most)
-        self.threads = min(found, key=found.get)
+        least = min(found, key=found.get)
+        self.threads = least if BETTER * found[least] < found[self.most] else self.most
         return found[self.threads]
 
     def on_step_begin(self, args, state, control, **kwargs):
@@ -68,11 +70,13 @@ class ThreadChoice(TrainerCallback):
             if len(self.paces) >= self.wait:
                 self.usual, self.trying = median(self.paces[1 - TRIED:]), self._neighbour()
                 self.paces = []
-        elif pace < self.usual / 2 or len(self.paces) == TRIED:
-            if median(self.paces[1:] or [0.0]) > BETTER * self.usual:
-                self.threads, self.wait = self.trying, SOONEST
-            else:
-                self.wait = min(2 * max(self.wait, SOONEST), LATEST)
+            return
+        counted = self.paces[1:]
+        pace = median(counted or [2 * pace])  # the first step has to be half as fast at least
+        if pace < self.usual or len(self.paces) == TRIED:
+            better = bool(counted) and pace > BETTER * self.usual
+            self.threads = self.trying if better else self.threads
+            self.wait = SOONEST if better else min(2 * self.wait, LATEST)
             self.trying, self.paces = None, []
 
     def _neighbour(self) -> int:
