@@ -3,7 +3,7 @@
     python benchmarks/training_threads.py [--earlier FOLDER] [--rounds 5] [--out FILE]
 
 Compared in one run, in turns: `chosen` (the number is chosen while the training runs, see
-`training.threads`), `one` and `all` (it is fixed), and with --earlier `earlier`, the training of
+`model.threads`), `one` and `all` (it is fixed), and with --earlier `earlier`, the training of
 another checkout of this repository with its own default, which is all. Each trains the same
 traces of profile `nano-switch`, or the profile that had its parameters in the other checkout,
 once with the machine to itself and once beside one process that counts and does nothing else.
@@ -45,7 +45,7 @@ from nanoreason.training import train
 kind, profile, traces, folder = sys.argv[1:]
 paths.RUNS = Path(folder)
 if kind == "all":
-    from nanoreason.training import threads
+    from nanoreason.model import threads
     threads.LARGEST = 0
 spent, inner = [], Trainer.train
 def timed(self, *args, **kwargs):

@@ -1,12 +1,12 @@
-"""How many threads a training step is worth, found out while it runs.
+"""How many threads a step of training or decoding is worth, found out while it runs.
 
-Threads that share a step wait for one another many thousand times a step. On a core that
-another program uses too, each wait lasts until that program's turn is over, and a small model
-trains at a quarter of the pace of one thread alone. Who else will use a machine nobody knows
-beforehand. So the forecast measures each number, and every now and then a few steps are done with half or twice as many threads, and
-the faster number stays.
+Threads that share a step wait for one another many thousand times. On a core that another
+program uses too, each wait lasts until that program's turn is over, and a small model comes to
+a quarter of the pace of one thread alone. Who else will use a machine nobody knows beforehand.
+So every now and then a few steps are done with half or twice as many threads, and the faster
+number stays.
 
-What is trained must not depend on it. The products of a base of at most LARGEST parameters are
+What comes out must not depend on it. The products of a base of at most LARGEST parameters are
 shared out by rows, each of which is summed by one thread, and come out the same to the last
 bit; a larger one keeps the number that it was started with, and so do GPUs and groups of
 processes.
@@ -19,7 +19,6 @@ from collections.abc import Callable
 from statistics import median
 
 import torch
-from transformers import TrainerCallback
 
 LARGEST = 5_000_000  # parameters
 TRIED = 4  # steps of a trial, of which the first, with threads that wake up, does not count
@@ -27,16 +26,18 @@ SOONEST, LATEST = 20, 320  # steps between two trials: twice as many after one t
 BETTER = 1.1  # times the pace: that much a trial has to earn
 
 
-class ThreadChoice(TrainerCallback):
-    """Sets torch's number of threads between steps, and the largest again at the end.
+class ThreadChoice:
+    """Sets torch's number of threads for each step, between `begin` and `end`.
 
-    tokens: gives those of the step that has ended. most: threads that may be used. steps: how
-    many were done with each number.
+    most: threads that may be used, 1 where the number is not to be changed. steps: how many were
+    done with each number.
     """
 
-    def __init__(self, tokens: Callable[[], float], most: int):
-        self.tokens, self.most, self.steps = tokens, most, Counter()
-        self.threads, self.trying, self.usual = most, None, 0.0
+    def __init__(self, model, processes: int = 1):
+        size = sum(parameter.numel() for parameter in model.parameters())
+        free = model.device.type == "cpu" and processes == 1 and size <= LARGEST
+        self.most, self.steps = torch.get_num_threads() if free else 1, Counter()
+        self.threads, self.trying, self.usual = self.most, None, 0.0
         self.paces: list[float] = []
         self.wait, self.down = SOONEST, True
 
@@ -45,23 +46,29 @@ class ThreadChoice(TrainerCallback):
         returns the seconds."""
         found, threads = {}, self.most
         while threads:
-            torch.set_num_threads(threads)
+            self._set(threads)
             found[threads], threads = measure(), threads // 2
-        torch.set_num_threads(self.most)
+        self._set(self.most)
         least = min(found, key=found.get)
         self.threads = least if BETTER * found[least] < found[self.most] else self.most
         return found[self.threads]
 
-    def on_step_begin(self, args, state, control, **kwargs):
-        torch.set_num_threads(self.trying or self.threads)
+    def begin(self) -> None:
+        """A step begins."""
+        self._set(self.trying or self.threads)
         self.began = time.perf_counter()
 
-    def on_step_end(self, args, state, control, **kwargs):
-        self.steps[self.trying or self.threads] += 1
-        self.take(self.tokens() / (time.perf_counter() - self.began))
+    def end(self, tokens: float) -> None:
+        """A step of so many tokens has ended."""
+        seconds = time.perf_counter() - self.began
+        if self.most > 1:
+            self.steps[self.trying or self.threads] += 1
+            self.take(tokens / seconds)
+            self._set(self.most)
 
-    def on_train_end(self, args, state, control, **kwargs):
-        torch.set_num_threads(self.most)
+    def _set(self, threads: int) -> None:
+        if self.most > 1:
+            torch.set_num_threads(threads)
 
     def take(self, pace: float) -> None:
         """Learn the pace of a step, tokens a second; begin or end a trial."""
@@ -83,10 +90,3 @@ class ThreadChoice(TrainerCallback):
         """Half or twice as many threads in turn, as far as there are."""
         self.down = self.threads > 1 and (self.threads == self.most or not self.down)
         return self.threads // 2 if self.down else min(2 * self.threads, self.most)
-
-
-def thread_choice(model, tokens: Callable[[], float], processes: int) -> ThreadChoice | None:
-    """The callback, None where the number stays."""
-    size = sum(parameter.numel() for parameter in model.parameters())
-    free = model.device.type == "cpu" and processes == 1 and size <= LARGEST
-    return ThreadChoice(tokens, most) if free and (most := torch.get_num_threads()) > 1 else None
