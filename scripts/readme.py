@@ -35,6 +35,7 @@ import digits_table  # noqa: E402
 import equal_tokens  # noqa: E402
 import gpu_table  # noqa: E402
 import teacher_gsm8k  # noqa: E402
+import training_threads  # noqa: E402
 from speed_table import speed_table  # noqa: E402
 
 REFERENCE = Run(paths.RESULTS / "nano-reference")
@@ -277,6 +278,7 @@ SECTIONS: Mapping[str, Callable[[], str]] = {
     "verify-digits": digits(digits_table.table), "parts": digits(digits_table.parts_table),
     "ways": digits(digits_table.ways_table), "claims-nano": digits(digits_table.claims_table),
     "equal-tokens": lambda: equal_tokens.table(read_json("equal-tokens.json")).markdown(False),
+    "threads": lambda: training_threads.table(read_json("training-threads.json")).markdown(False),
     "gate": gate, "sureness": sureness, "solving": solving, "alone": alone,
     "original": original, "gsm8k-runs": gsm8k_runs, "foreign": foreign, "profiles": profiles,
 }
