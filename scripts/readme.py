@@ -35,6 +35,7 @@ import digits_table  # noqa: E402
 import equal_tokens  # noqa: E402
 import gpu_table  # noqa: E402
 import teacher_gsm8k  # noqa: E402
+import training_threads  # noqa: E402
 from speed_table import speed_table  # noqa: E402
 
 REFERENCE = Run(paths.RESULTS / "nano-reference")
@@ -147,7 +148,7 @@ def solving() -> str:
         f"{key} {count}" for key, count in list(found[part]["wrong"]["kinds"].items())[:5]))
         for part in ("test", "test_999", "test_template", "test_ood", "gsm8k")]
     return Table("", ("questions", "n", "wrong with a warning ↑", "right with a warning ↓",
-                      "most frequent, wrong"), tuple(rows)).markdown(False)
+                      "warnings of wrong answers, how many"), tuple(rows)).markdown(False)
 
 
 def alone() -> str:
@@ -277,6 +278,7 @@ SECTIONS: Mapping[str, Callable[[], str]] = {
     "verify-digits": digits(digits_table.table), "parts": digits(digits_table.parts_table),
     "ways": digits(digits_table.ways_table), "claims-nano": digits(digits_table.claims_table),
     "equal-tokens": lambda: equal_tokens.table(read_json("equal-tokens.json")).markdown(False),
+    "threads": lambda: training_threads.table(read_json("training-threads.json")).markdown(False),
     "gate": gate, "sureness": sureness, "solving": solving, "alone": alone,
     "original": original, "gsm8k-runs": gsm8k_runs, "foreign": foreign, "profiles": profiles,
 }
