@@ -147,7 +147,6 @@ class Client:
                 with self._lock:
                     self.asked, self._failed = self.asked + 1, 0
                 return answer
-        raise AssertionError("unreachable: the last try returns or raises")
 
     def _keep_failed(self, key: str, error: Unavailable | Refused) -> None:
         line = {"request_sha256": key, "reason": str(error), "body": error.body,

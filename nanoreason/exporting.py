@@ -33,7 +33,7 @@ from nanoreason.environment import VERSION
 from nanoreason.figures.tables import results_table
 from nanoreason.files import RunError, to_json, write_text
 from nanoreason.model.adapters import ROUTING_FILE
-from nanoreason.model.base import load_tokenizer, unpacked_base
+from nanoreason.model.base import BASES, load_tokenizer, unpacked_base
 from nanoreason.model.tokens import prompt_text, tag_ids
 from nanoreason.runs import Run, find_run
 from nanoreason.stages import Stage
@@ -45,7 +45,6 @@ SCORES = {"a2": ("accuracy", "right answer after VERIFY"),
           "svr": ("self_verification_rate", "SVR, the model's own answers")}
 FOUR_BITS = (''', quantization_config=BitsAndBytesConfig(
     load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True)''')
-BASES = paths.asset_table("bases.yaml")
 
 
 def export(run: str, folder: str | Path, base: str | None = None, merged: str | None = None

@@ -12,7 +12,6 @@ writes below results/.
 """
 from __future__ import annotations
 
-import csv
 import io
 import json
 import re
@@ -161,21 +160,12 @@ class Run:
         write_json(self.path("environment.json"), before | dict(new))
 
     def write_metrics(self, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Write all rows of metrics.csv, all or nothing; None is an empty field.
+        """Write all rows of metrics.csv, all or nothing; None, and what a row lacks, is an
+        empty field."""
+        import pandas
 
-        Raises RunError if a row has other columns than the first.
-        """
-        rows, text = list(rows), io.StringIO()
-        columns = list(rows[0]) if rows else []
-        writer = csv.DictWriter(text, columns, lineterminator="\n")
-        writer.writeheader()
-        for row in rows:
-            if set(row) != set(columns):
-                odd = ", ".join(sorted(set(row) ^ set(columns)))
-                raise RunError(f"{paths.relative(self.path('metrics.csv'))}: a row with other "
-                               f"columns than its first: {odd}")
-            writer.writerow(row)
-        write_text(self.path("metrics.csv"), text.getvalue())
+        table = pandas.DataFrame(list(rows))
+        write_text(self.path("metrics.csv"), table.to_csv(index=False, lineterminator="\n"))
 
     def append_generations(self, rows: Iterable[Mapping[str, Any]]) -> int:
         """Add rows to generations.jsonl, each checked first; the number of rows added.

@@ -40,6 +40,12 @@ def closing_of(line: str) -> str | None:
     return next((keyword for keyword in CLOSINGS if bare.startswith(keyword)), None)
 
 
+def stage_of(line: str) -> Stage | None:
+    """The stage whose tag the line starts with, or None."""
+    marker = MARKER.match(line.strip())
+    return Stage[marker[marker.lastgroup]] if marker and marker.lastgroup != "end" else None
+
+
 @dataclass
 class Section:
     """The lines under one stage tag. form: "tag", "header" or "element"."""

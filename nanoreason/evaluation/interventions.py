@@ -24,7 +24,7 @@ from nanoreason.graph.matching import steps_of
 from nanoreason.graph.quantities import quantities
 from nanoreason.host import GivenError
 from nanoreason.stages import MARKER, NUMBERED, Stage
-from nanoreason.trace import closing_of, read_claims
+from nanoreason.trace import closing_of, read_claims, stage_of
 
 FARTHEST = 1000  # how far a new value lies from the old one; more would only cost time
 
@@ -148,12 +148,10 @@ def intervene(text: str, intervention: dict) -> str:
     lines = text.split("\n")
     inside, starts, end = False, [], len(lines)
     for place, line in enumerate(lines):
-        marker = MARKER.match(line.strip())
-        if inside and (marker or closing_of(line)):
+        if inside and (MARKER.match(line.strip()) or closing_of(line)):
             end = place
             break
-        opens = marker and marker.lastgroup != "end"
-        if opens and Stage[marker[marker.lastgroup]] is Stage.EXECUTE:
+        if stage_of(line) is Stage.EXECUTE:
             inside = True
         elif inside and NUMBERED.match(line):
             starts.append(place)

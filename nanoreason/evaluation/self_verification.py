@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from itertools import takewhile
 
 import networkx as nx
 import numpy as np
@@ -32,8 +33,8 @@ from nanoreason.evaluation.report import (SEED, Report, Score, Statistic, compos
 from nanoreason.evaluation.rows import ScoredRow, ScoredRows, closest, name_of, read_row, read_rows
 from nanoreason.graph.matching import first_wrong_step, steps_of
 from nanoreason.host import SEEDS, GivenError, check_number
-from nanoreason.stages import GIVEN, MARKER, Stage
-from nanoreason.trace import render_verify
+from nanoreason.stages import GIVEN, Stage
+from nanoreason.trace import render_verify, stage_of
 
 PERMUTATIONS = 1000
 
@@ -195,11 +196,8 @@ def by_steps(rows: Iterable[Mapping] | ScoredRows, seed: int = SEED) -> dict[str
 
 def before_verify(text: str) -> str:
     """A text up to its first VERIFY tag, which is left out; all of it where there is none."""
-    lines = text.split("\n")
-    markers = [MARKER.match(line.strip()) for line in lines]
-    at = next((place for place, marker in enumerate(markers)
-               if marker and Stage.VERIFY.value in marker.groups()), len(lines))
-    return "".join(f"{line}\n" for line in lines[:at])
+    lines = takewhile(lambda line: stage_of(line) is not Stage.VERIFY, text.split("\n"))
+    return "".join(f"{line}\n" for line in lines)
 
 
 def with_verify(row: Mapping, checks: Sequence[str], verdict: int | str | None,

@@ -3,11 +3,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import statistics
 from collections import Counter
 from collections.abc import Mapping
 
 import networkx as nx
+import numpy as np
 
 from nanoreason.data.problem import FIELDS
 from nanoreason.graph.builder import dependency_graph
@@ -90,10 +90,7 @@ def _one_source(records: list[dict], report: Mapping) -> dict:
 
 def _spread(counts: list[int]) -> list[int]:
     """[median, 90th percentile, longest]; [] of nothing."""
-    if len(counts) < 2:
-        return counts * 3
-    return [round(statistics.median(counts)),
-            round(statistics.quantiles(counts, n=10, method="inclusive")[-1]), max(counts)]
+    return [round(place) for place in np.percentile(counts, (50, 90, 100))] if counts else []
 
 
 def draw_card(card: Mapping):

@@ -269,9 +269,8 @@ class Decoder:
 
     def _check_room(self, lengths: list[int], batch_tokens: int) -> None:
         """Refuse what cannot be held: the first batch, if its longest text comes to its end."""
-        if not lengths:
-            return
-        config, long = self.model.config.get_text_config(), max(lengths) + self.max_new_tokens
+        config = self.model.config.get_text_config()
+        long = max(lengths, default=0) + self.max_new_tokens
         width = getattr(config, "head_dim", None) or \
             config.hidden_size // config.num_attention_heads
         each = 8 + self.model.dtype.itemsize * (  # of a position: its token, keys and values
@@ -289,7 +288,8 @@ class Decoder:
     def _read_anew(self, ended: list[tuple[int, list[int]]], requests: list[Request]
                    ) -> list[int]:
         """Take what ends with its tag out of `ended`, as requests to be read by verification."""
-        again = [(key, new) for key, new in ended if self.goes_on and self._at_tag(new)
+        tag = list(self.tag_ids)
+        again = [(key, new) for key, new in ended if self.goes_on and new[-len(tag):] == tag
                  and self._prompt_length(requests[key]) == requests[key].prompt_length
                  and len(new) < self.max_new_tokens]
         for key, new in again:
@@ -304,9 +304,6 @@ class Decoder:
         length, ids = request.prompt_length, request.input_ids
         return len(readings(ids[:length], ids[length:], self.tag_ids,
                             "reread" if self.rereads else None)[-1][0])
-
-    def _at_tag(self, tokens: list[int]) -> bool:
-        return tokens[-len(self.tag_ids):] == list(self.tag_ids)
 
     def _laid_out(self, requests: Mapping[int, Request]) -> _Rows:
         """The rows of new requests before their first forward, left-padded."""

@@ -202,15 +202,13 @@ def last_hidden(model, **inputs):
 
 def _positions(head, picked):
     """How many positions a chunk of CHUNK_LOGITS logits has, at least one."""
-    if not len(picked):
-        return 1
     with torch.no_grad():
         return max(1, CHUNK_LOGITS // _logits(head, picked[:1]).shape[-1])
 
 
 def _supervised(labels, groups):
     """(B, T - 1) bool: whether the token after each position carries loss."""
-    lowest, highest = groups.aminmax() if groups.numel() else (groups.new_zeros(()),) * 2
+    lowest, highest = groups.aminmax()
     if int(lowest) < IGNORE or int(highest) >= len(GROUPS):
         raise GivenError(f"groups hold {int(lowest)} to {int(highest)}; give 0 to "
                          f"{len(GROUPS) - 1} in the order {GROUPS}, or {IGNORE} for none")
