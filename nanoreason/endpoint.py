@@ -100,8 +100,8 @@ class Client:
         pool = ThreadPoolExecutor(self.parallel)
         try:
             while True:
-                for item in islice(items, 2 * self.parallel - len(waiting)):
-                    waiting.append(pool.submit(work, item))
+                waiting += [pool.submit(work, item)
+                            for item in islice(items, 2 * self.parallel - len(waiting))]
                 if not waiting:
                     return
                 yield waiting.popleft().result()

@@ -167,8 +167,8 @@ class Run:
         table = pandas.DataFrame(list(rows))
         write_text(self.path("metrics.csv"), table.to_csv(index=False, lineterminator="\n"))
 
-    def append_generations(self, rows: Iterable[Mapping[str, Any]]) -> int:
-        """Add rows to generations.jsonl, each checked first; the number of rows added.
+    def append_generations(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Add rows to generations.jsonl, each checked first.
 
         A last line without its end (a session that was cut off) is dropped with a warning.
         Raises RunError for a row that lacks a field, and where the rows are gzipped: a run of
@@ -187,7 +187,6 @@ class Run:
         drop_half_line(path)
         with path.open("a", encoding="utf-8") as file:
             file.write("".join(lines))
-        return len(lines)
 
     def pack(self) -> None:
         """Gzip the files that grow large, as a run of reference keeps them."""

@@ -4,8 +4,8 @@ It stands in for Qwen2.5-3B-Instruct where there is no GPU. It reads procedural 
 train part with short solutions in prose, sums to work out and claims to judge, first plain ones
 (`base_text.documents`), then as many by digits (`column_documents`); never the four-stage form:
 the stages, their order and their tags are what tuning adds. It ships with the package;
-`make_base` makes it again from nothing, and `recipe.json` beside the weights says with which
-settings, seed, loss and compute.
+`make_base` makes it again from nothing by `recipe.json` beside the weights, which says with which
+settings and seed, and what loss and compute it came to.
 
 The loss of pretraining is on the solution alone: the words of a question are drawn at
 random, and a million parameters are better spent on the sums.
@@ -35,12 +35,6 @@ RESERVED = ("[UNDERSTAND]\n", "[PLAN]\n", "[EXECUTE]\n", "[VERIFY]\n", "Given:",
 RESERVED_SPREAD = 3.0
 # An operator with its spaces is one token, a digit is one token, a word keeps its space.
 PIECES = r" [+\-*/=] |\d|[^\S\n]?\p{L}+|[^\S\n]?[^\s\p{L}\d]|\s"
-RECIPE = {"steps": 5000, "documents_per_step": 64, "learning_rate": 3.0e-3, "warmup_steps": 100,
-          "weight_decay": 0.01, "clip": 1.0, "seed": 1, "hidden_size": 128, "layers": 4,
-          "intermediate_size": 384, "heads": 4, "vocabulary": 1280, "tokenizer_documents": 20000,
-          # What differs once it reads on, by digits.
-          "then": {"steps": 1200, "learning_rate": 1.5e-3, "seed": 5,
-                   "tokenizer_documents": 4000}}
 
 
 def build_tokenizer(vocabulary: int, count: int, seed: int) -> PreTrainedTokenizerFast:
@@ -200,9 +194,12 @@ def settle_embeddings(model, tokenizer, unread: list[int], seed: int) -> None:
         weight[rows] = centre + factor * noise * spread
 
 
-def read_recipe(folder: Path = NANO) -> dict:
+def read_recipe() -> dict:
     """What `recipe.json` records: sha256, recipe, loss [(step, nats)], tokens, seconds, ..."""
-    return json.loads((folder / "recipe.json").read_text())
+    return json.loads((NANO / "recipe.json").read_text())
+
+
+RECIPE = read_recipe()["recipe"]  # under "then", what differs once it reads on, by digits
 
 
 def with_seed(recipe: dict, seed: int | None) -> dict:
