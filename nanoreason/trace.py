@@ -148,9 +148,8 @@ def read_steps(stage: Stage, lines: list[str], first: int = 1) -> tuple[str, ...
 def first_closing(lines: list[str], keyword: str) -> tuple[int, str | None]:
     """Place and text of a closing keyword's first line; (len(lines), None) if none."""
     for place, line in enumerate(lines):
-        bare = line.strip()
-        if bare.startswith(keyword):
-            return place, bare[len(keyword):].strip() or None
+        if closing_of(line) == keyword:
+            return place, line.strip()[len(keyword):].strip() or None
     return len(lines), None
 
 

@@ -22,7 +22,8 @@ from nanoreason.ablations.results import Grid, GridRun
 from nanoreason.evaluation.report import crossed_bootstrap
 from nanoreason.evaluation.rows import read_rows
 from nanoreason.evaluation.self_verification import STATISTICS, count_table, self_verification
-from nanoreason.figures.plots import BLACK, GREY, RED, draw_not_run
+from nanoreason.figures.plots import (BLACK, GREY, RED, draw_not_run, draw_points,
+                                      draw_scores)
 from nanoreason.figures.tables import NOT_RUN, NOTHING, Table
 from nanoreason.host import GivenError
 from nanoreason.stages import Stage
@@ -266,24 +267,15 @@ def plot_answers(found: Iterable[Answer], axes: Axes) -> Axes:
     known = [a for a in found if a.mean is not None and a.interval is not None]
     if not known:
         return draw_not_run(axes, "difference")
-    axes.axvline(0, color=BLACK, linewidth=0.8)
-    axes.axvline(100 * MATTERS, color=BLACK, linewidth=0.8, linestyle=":")
-    drawn = set()
-    for place, a in enumerate(known):
-        colour, marker = LOOKS[a.word]
-        low, high = (100 * limit for limit in a.interval)
-        middle = 100 * a.mean
-        axes.plot([100 * d for d in a.differences.values()],
-                  [place + 0.24] * len(a.differences), ".", color=colour, markersize=3.5,
-                  alpha=0.7, linestyle="none")
-        axes.errorbar([middle], [place], xerr=[[max(0, middle - low)], [max(0, high - middle)]],
-                      fmt=marker, color=colour, markersize=4.5, elinewidth=0.9, capsize=2,
-                      label=None if a.word in drawn else a.word)
-        drawn.add(a.word)
-    labels = [f"{a.hypothesis.words or a.hypothesis.compared}: "
-              f"{SCORES[a.hypothesis.of].split(',')[0]}" for a in known]
-    axes.set_yticks(range(len(known)), labels, parse_math=False)
-    axes.set_ylim(len(known) - 0.4, -0.6)
-    axes.set_xlabel("difference, points")
+    axes.axvline(MATTERS, color=BLACK, linewidth=0.8, linestyle=":")
+    for word, (colour, marker) in LOOKS.items():
+        told = [(place, a) for place, a in enumerate(known) if a.word == word]
+        dots = [(one, place + 0.24) for place, a in told for one in a.differences.values()]
+        if told:  # else the legend would name what is nowhere drawn
+            axes.plot(*zip(*dots), ".", color=colour, markersize=3.5, alpha=0.7)
+            draw_scores(axes, [(place, {"value": a.mean, "interval": a.interval})
+                               for place, a in told], colour, marker, word, sideways=True)
     axes.grid(axis="x", linewidth=0.4, alpha=0.5)
-    return axes
+    return draw_points(axes, "difference, points", [
+        f"{a.hypothesis.words or a.hypothesis.compared}: "
+        f"{SCORES[a.hypothesis.of].split(',')[0]}" for a in known])

@@ -246,11 +246,8 @@ def plot_ledger(sections: Mapping[str, Mapping | None], axes: tuple[Axes, Axes])
                     marker, label, filled, sideways=True)
     _draw_percent(axes[0], "wrong traces that get so far", list(stages), rotation=35, ha="right",
                   rotation_mode="anchor")
-    axes[1].axvline(0, color=RED, linewidth=0.9)
-    axes[1].set_yticks(range(len(parts) + 1), [
-        "as it is", *(part.replace("_", " ") for part in parts)])
-    axes[1].set(ylim=(len(parts) + 0.5, -0.5), xlabel="points gained if this were exact")
-    axes[1].xaxis.set_major_formatter(lambda value, _: f"{100 * value:+.0f}" if value else "0")
+    draw_points(axes[1], "points gained if this were exact",
+                ["as it is", *(part.replace("_", " ") for part in parts)])
 
 
 def plot_differences(summary: Mapping, axes: Axes) -> Axes:
@@ -272,19 +269,14 @@ def plot_differences(summary: Mapping, axes: Axes) -> Axes:
     found = [(name, result, fair) for name, result, fair in found if result]
     if not found:
         return draw_not_run(axes, "difference")
-    axes.axvline(0, color=RED, linewidth=0.9)
     for shift, (of, (label, *look)) in zip((-0.22, 0, 0.22), ANSWERS.items()):
         points = [(y + shift, {**result[of], "value": result[of]["difference"]})
                   for y, (_, result, fair) in enumerate(found)
                   if of in fair and result.get(of) and result[of]["n"]]
         if points:  # else the legend would name what is nowhere drawn
             draw_scores(axes, points, *look, label, sideways=True)
-    axes.set_yticks(range(len(found)), [f"{name}\nn={result['a1']['n']}"
-                                        for name, result, _ in found], parse_math=False)
-    axes.set(ylim=(len(found) - 0.5, -0.5),
-             xlabel="points of accuracy, this run less the other")
-    axes.xaxis.set_major_formatter(lambda value, _: f"{100 * value:+.0f}" if value else "0")
-    return axes
+    return draw_points(axes, "points of accuracy, this run less the other",
+                       [f"{name}\nn={result['a1']['n']}" for name, result, _ in found])
 
 
 def draw_not_run(axes: Axes, title: str) -> Axes:
@@ -292,6 +284,16 @@ def draw_not_run(axes: Axes, title: str) -> Axes:
     axes.set_title(title)
     axes.set_axis_off()
     axes.text(0.5, 0.5, "not run", ha="center", transform=axes.transAxes, color=GREY)
+    return axes
+
+
+def draw_points(axes: Axes, label: str, rows: Sequence[str]) -> Axes:
+    """A horizontal axis of differences in points, with a line at 0, and what stands at 0, 1, 2 …
+    of the vertical one, from the top."""
+    axes.axvline(0, color=RED, linewidth=0.9)
+    axes.set_yticks(range(len(rows)), rows, parse_math=False)
+    axes.set(ylim=(len(rows) - 0.5, -0.5), xlabel=label)
+    axes.xaxis.set_major_formatter(lambda value, _: f"{100 * value:+.0f}" if value else "0")
     return axes
 
 

@@ -21,6 +21,7 @@ from pathlib import Path
 
 import torch
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
 from nanoreason.files import set_aside
@@ -87,13 +88,10 @@ def pretraining_batches(tokenizer, recipe: dict, text: Iterator[tuple[str, str]]
         rows = sorted(zip(prompts, answers), key=lambda row: len(row[0]) + len(row[1]))
         for start in torch.randperm(16, generator=order).tolist():
             part = rows[start * size:(start + 1) * size]
-            width = max(len(p) + len(s) for p, s in part)
-            ids = torch.full((size, width), tokenizer.pad_token_id)
-            labels = torch.full((size, width), -100)
-            for i, (p, s) in enumerate(part):
-                ids[i, :len(p) + len(s)] = torch.tensor(p + s)
-                labels[i, len(p):len(p) + len(s)] = torch.tensor(s)
-            yield ids, labels
+            ids = [torch.tensor(p + s) for p, s in part]
+            labels = [torch.tensor([-100] * len(p) + s) for p, s in part]
+            yield (pad_sequence(ids, batch_first=True, padding_value=tokenizer.pad_token_id),
+                   pad_sequence(labels, batch_first=True, padding_value=-100))
 
 
 def pretrain(recipe: dict, tokenizer=None, model=None, stop_after: int | None = None,

@@ -313,8 +313,6 @@ def _sampled(records: list[dict], rights: dict[int, Trace], wanted: int, samples
     found: dict[int, dict] = {}
     judged: list[Judgement] = []
     for sample in range(samples):
-        if len(found) >= wanted:
-            break
         left = [i for i in rights if i not in found]
         for start in range(0, len(left), CHUNK):
             if len(found) >= wanted:
