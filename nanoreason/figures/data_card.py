@@ -3,12 +3,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import statistics
 from collections import Counter
 from collections.abc import Mapping
 
 import matplotlib.pyplot as plt
 import networkx as nx
-import numpy as np
 from matplotlib.figure import Figure
 
 from nanoreason import paths
@@ -93,7 +93,10 @@ def _one_source(records: list[dict], report: Mapping) -> dict:
 
 def _spread(counts: list[int]) -> list[int]:
     """[median, 90th percentile, longest]; [] of nothing."""
-    return [round(place) for place in np.percentile(counts, (50, 90, 100))] if counts else []
+    if len(counts) < 2:
+        return counts * 3
+    return [round(statistics.median(counts)),
+            round(statistics.quantiles(counts, n=10, method="inclusive")[-1]), max(counts)]
 
 
 @plt.style.context(paths.asset("style.mplstyle"))
