@@ -134,13 +134,9 @@ def answer(grid: Grid, hypothesis: Hypothesis, least: int = SEEDS) -> Answer:
     seeds = tuple(sorted(set.intersection(*map(set, conditions))))
     if not seeds:
         return Answer(hypothesis, least=least)
-    tables = [count_tables([runs[seed] for seed in seeds], hypothesis.setting)
-              for runs in conditions]
-    problems = tables[0][0]
-    if tables[-1][0] != problems:
-        raise GivenError(f"conditions {hypothesis.first} and {hypothesis.second} answered "
-                         "different problems: run them anew under one name")
-    return compared(hypothesis, seeds, [table for _, table in tables], least)
+    tables = count_tables([runs[seed] for runs in conditions for seed in seeds],
+                          hypothesis.setting)
+    return compared(hypothesis, seeds, np.split(tables, len(conditions)), least)
 
 
 def compared(hypothesis: Hypothesis, seeds: tuple[int, ...], tables: list[np.ndarray],
@@ -181,8 +177,8 @@ def verdicts(answers: Iterable[Answer]) -> dict[str, Answer]:
     return deciding
 
 
-def count_tables(runs: list[GridRun], setting: str) -> tuple[tuple[str, ...], np.ndarray]:
-    """(problems in order, counts by run and problem (runs, problems, columns)) of a setting.
+def count_tables(runs: list[GridRun], setting: str) -> np.ndarray:
+    """Counts of a setting by run and problem, (runs, problems, columns of `count_table`).
 
     Raises ValueError where the runs answered different problems, or have no rows of the
     setting.
@@ -194,15 +190,16 @@ def count_tables(runs: list[GridRun], setting: str) -> tuple[tuple[str, ...], np
                              f"compared on {GIVEN} ones")
         readings.append(read_rows(row for row in run.rows()
                                   if row["setting"] in SETTINGS[setting]).pooled())
-    problems = tuple(sorted({reading.problem for reading in readings[0]}))
-    if any({reading.problem for reading in found} != set(problems) for found in readings):
-        raise GivenError(f"the seeds of condition {runs[0].condition} answered different "
-                         "problems: run them anew under one name")
-    places = {problem: place for place, problem in enumerate(problems)}
+    problems = {reading.problem for reading in readings[0]}
+    if any({reading.problem for reading in found} != problems for found in readings):
+        names = " and ".join(dict.fromkeys(run.condition for run in runs))
+        raise GivenError(f"the runs of {names} answered different problems: run them anew under "
+                         "one name")
+    places = {problem: place for place, problem in enumerate(sorted(problems))}
     tables = np.zeros((len(runs), len(places), count_table([]).shape[1]))
     for table, found in zip(tables, readings):
         np.add.at(table, [places[reading.problem] for reading in found], count_table(found))
-    return problems, tables
+    return tables
 
 
 def _counts(table: np.ndarray, of: str) -> str:
@@ -226,7 +223,7 @@ def conditions_table(grid: Grid, conditions: Iterable[Condition]) -> Table:
 def _condition_cells(runs: list[GridRun]) -> list[str]:
     """The scores of COLUMNS, each over all seeds of a condition."""
     free = runs[0].facts["recipe"]["form"] == "free"
-    sums = {setting: count_tables(runs, setting)[1].sum(axis=1)
+    sums = {setting: count_tables(runs, setting).sum(axis=1)
             for setting in (SETTINGS if not free else (NATURAL,))}
     cells = []
     for of, setting in COLUMNS.values():

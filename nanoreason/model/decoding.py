@@ -309,14 +309,13 @@ class Decoder:
         tokens = torch.full((len(requests), width), self.pad_id)
         real = torch.zeros_like(tokens)
         searched = torch.zeros(tokens.shape, dtype=torch.bool)
-        for row, request in enumerate(requests.values()):
+        empty = torch.zeros(len(requests), dtype=torch.long, device=device)
+        written, count = torch.full((len(requests), self.max_new_tokens), self.end_id), empty.clone()
+        for row, (key, request) in enumerate(requests.items()):
             start = width - len(request.input_ids)
             tokens[row, start:] = torch.tensor(request.input_ids)
             real[row, start:] = 1
             searched[row, start + self._prompt_length(request):] = True
-        empty = torch.zeros(len(requests), dtype=torch.long, device=device)
-        written, count = torch.full((len(requests), self.max_new_tokens), self.end_id), empty.clone()
-        for row, key in enumerate(requests):
             before = self.before.get(key, [])
             written[row, :len(before)], count[row] = torch.tensor(before), len(before)
         return _Rows(list(requests), [torch.Generator().manual_seed(r.seed)

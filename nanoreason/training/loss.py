@@ -299,14 +299,11 @@ class DynamicWeights:
                      for power in powers)
 
     def state_dict(self):
-        """{"mode", "history": the last 40 steps, oldest first, None where nothing was}."""
-        return {"mode": self.mode, "history": [list(step) for step in self._history]}
+        """{"history": the last 40 steps, oldest first, None where nothing was}."""
+        return {"history": [list(step) for step in self._history]}
 
     def load_state_dict(self, state):
-        """Go on where `state_dict` stopped; the mode must be the same."""
-        if state["mode"] != self.mode:
-            raise GivenError(f"the checkpoint has dynamic {state['mode']!r}, this run "
-                             f"{self.mode!r}; use the same")
+        """Go on where `state_dict` stopped."""
         self._history = deque((list(step) for step in state["history"]), maxlen=2 * WINDOW)
 
 
