@@ -33,6 +33,7 @@ from nanoreason.table import Table
 RESULT = paths.RESULTS / "verify-digits.json.gz"
 # Profile nano with fewer traces, none of larger numbers: what the parts are held against.
 FEWER, SURER = "reread", "EXECUTE, the surer of two"
+IN_DOUBT = f"{SHIPPED}: VERIFY written in doubt alone"
 MORE = "more traces and larger numbers"
 SEEDS = 3  # that a word on a claim needs
 # What is asked of it, as `hypotheses.csv` asks it of the design as published.
@@ -147,6 +148,13 @@ def behind_gate(run: Mapping, name: str) -> np.ndarray:
     return outcomes(run, name, threshold(run))
 
 
+def tokens_in_doubt(run: Mapping, name: str) -> float:
+    """Mean tokens of a text that ends with EXECUTE where the gate would not heed VERIFY."""
+    found, limit = run["settings"][name], threshold(run)
+    return np.mean([until if sure >= limit else whole
+                    for (until, whole), sure in zip(found["each"], found["surest"], strict=True)])
+
+
 def surer(run: Mapping) -> np.ndarray:
     """(problems,): whether the surer of the greedy EXECUTE and a drawn one is right."""
     greedy, other = run["settings"]["test"], run["drawn"]
@@ -156,7 +164,8 @@ def surer(run: Mapping) -> np.ndarray:
 
 def spent(result: Mapping, name: str = "test") -> list[dict]:
     """Ways to spend tokens on these problems: right answers, tokens a problem, and what is gained
-    on the greedy EXECUTE of the run of the same seed, in points with a 95 % interval."""
+    on the greedy EXECUTE of the run of the same seed, in points with a 95 % interval. Those of
+    SHIPPED are held against its own EXECUTE, all others against that of FEWER."""
     runs = of(result, FEWER)
     whole = np.mean([run["settings"][name]["tokens"] for run in runs.values()])
     once = np.mean([run["drawn"]["tokens"] for run in runs.values()])
@@ -177,6 +186,12 @@ def spent(result: Mapping, name: str = "test") -> list[dict]:
                                              for one in own.values()]),
                          instead(lambda run, own=own: outcomes(own[run["seed"]], name)[:, 0]),
                          {seed: runs[seed] for seed in own}))
+    if shipped := of(result, SHIPPED):
+        ways += [(f"{SHIPPED}: VERIFY repairs",
+                  np.mean([run["settings"][name]["tokens"] for run in shipped.values()]),
+                  outcomes, shipped),
+                 (IN_DOUBT, np.mean([tokens_in_doubt(run, name) for run in shipped.values()]),
+                  behind_gate, shipped)]
     found = []
     for way, tokens, judged, beside in ways:
         points, interval = gain(beside.values(), name, judged)

@@ -15,17 +15,19 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 from result import write_result
 
 from nanoreason import environment, paths
 from nanoreason.data.sources import load_problems
-from nanoreason.evaluation.confidence import (GATES, LIMIT, choose, confidence, coverage,
-                                              gated, signals)
+from nanoreason.evaluation.confidence import (GATES, LIMIT, SIGNALS, choose, confidence,
+                                              coverage, gated, signals)
 from nanoreason.evaluation.generate import generate_traces, natural_rows
-from nanoreason.evaluation.rows import compact_row, read_row, read_rows
+from nanoreason.evaluation.rows import ScoredRows, compact_row, read_row, read_rows
 from nanoreason.evaluation.self_verification import before_verify, verification
 from nanoreason.files import set_aside
 from nanoreason.model.adapters import adapters_sha256
+from nanoreason.model.base import load_tokenizer
 from nanoreason.runs import Run, find_run
 from nanoreason.stages import Stage
 
@@ -106,10 +108,25 @@ def score(name: str) -> dict:
         "coverage": {signal: {str(tenth / 10): float(curve[len(curve) * tenth // 10 - 1])
                               for tenth in range(1, 11)}
                      for signal, curve in _curves(parts["test"]).items()},
+        "tokens": tokens(name, parts["test"], gates["gate"].threshold),
         "no gate": {s: verification(rows) for s, rows in parts.items()},
         "gates": {label: gate._asdict() | {s: verification(gated(rows, gate))
                                            for s, rows in parts.items()}
                   for label, gate in gates.items()}}
+
+
+def tokens(name: str, rows: ScoredRows, threshold: float) -> dict:
+    """Mean tokens of a trace of test: all of it, as far as its VERIFY tag, and where VERIFY is
+    written below the threshold alone; and in how many traces that is."""
+    tokenizer = load_tokenizer(find_run(name).read_params("base")["base"])
+    texts = {row["problem_id"]: row["text"] for row in find_run(name).read_generations()
+             if row["setting"] == "natural" and row["split"] == "test"}
+    found = np.array([[len(tokenizer(text).input_ids) for text in (
+        texts[row.problem], before_verify(texts[row.problem]) + VERIFY)] for row in rows])
+    doubt = np.array([SIGNALS["execute"](row) < threshold for row in rows])
+    whole, until = found.T
+    return {"whole": whole.mean(), "until_verify": until.mean(),
+            "in_doubt": np.where(doubt, whole, until).mean(), "doubtful": int(doubt.sum())}
 
 
 def _curves(rows) -> dict:

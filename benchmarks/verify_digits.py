@@ -36,6 +36,8 @@ from nanoreason.evaluation import generate_traces
 from nanoreason.evaluation.generate import given_rows, natural_rows
 from nanoreason.evaluation.self_verification import before_verify
 from nanoreason.files import to_json, write_json, write_text
+from nanoreason.host import GivenError
+from nanoreason.model.adapters import adapters_sha256
 from nanoreason.params import TrainParams
 from nanoreason.trace import parse_trace, render_trace
 from nanoreason.training import train
@@ -120,6 +122,10 @@ def write(folder: Path, condition: str, seed: int) -> None:
     model, tokenizer, _ = load_run(run.name)
     model.eval()
     here.mkdir(parents=True, exist_ok=True)
+    adapters, whose = adapters_sha256(model), here / "adapters.txt"
+    if whose.is_file() and whose.read_text() != adapters:
+        raise GivenError(f"{here} holds rows of other adapters: move it away, or take another folder")
+    whose.write_text(adapters)
 
     def execute(name: str, asked: list[dict], temperature: float) -> None:
         written(here / f"{name}.json.gz", asked, model, tokenizer, temperature, seed, stop=True)
@@ -138,8 +144,7 @@ def write(folder: Path, condition: str, seed: int) -> None:
                 write_text(file, to_json(made))
         if condition == "reread":
             execute("drawn", rows["test"], TEMPERATURE)
-    write_json(here / "environment.json", describe() | {
-        "adapters_sha256": run.read_environment()["training"]["adapters_sha256"]})
+    write_json(here / "environment.json", describe() | {"adapters_sha256": adapters})
 
 
 if __name__ == "__main__":

@@ -37,7 +37,8 @@ def publish(scratch: str, name: str, replace: bool = False) -> Run:
     """Copy a scratch run to results; returns the run of reference.
 
     Raises `RunError` if the scratch run is not there, not evaluated or has bad rows, if its
-    rows, adapters and summary do not belong together, or if `name` exists and `replace` is False.
+    rows, adapters and summary do not belong together, if it names no commit, or if `name` exists
+    and `replace` is False.
     """
     source, into = Run(paths.RUNS / scratch), Run(paths.RESULTS / name)
     if not source.path(EVALUATED).is_file():
@@ -53,6 +54,9 @@ def publish(scratch: str, name: str, replace: bool = False) -> Run:
             raise RunError(f"run {scratch} has {len(faults)} bad rows ({faults[0]}): run "
                            "notebook 03_evaluate with it, which writes them again")
         check_whole(source)
+        if not (source.has("environment.json") and source.read_environment().get("commit")):
+            raise RunError(f"run {scratch} names no commit, so nobody could make it again: train and "
+                           "evaluate it in a checkout that git knows")
         part = Run(into.folder.with_name(f".{name}.part"))
         shutil.rmtree(part.folder, ignore_errors=True)
         part.folder.mkdir(parents=True)

@@ -147,7 +147,7 @@ def solving() -> str:
         f"{key} {count}" for key, count in list(found[part]["wrong"]["kinds"].items())[:5]))
         for part in ("test", "test_999", "test_template", "test_ood", "gsm8k")]
     return Table("", ("questions", "n", "wrong with a warning ↑", "right with a warning ↓",
-                      "most frequent, wrong"), tuple(rows)).markdown(False)
+                      "warnings of wrong answers, how many"), tuple(rows)).markdown(False)
 
 
 def alone() -> str:

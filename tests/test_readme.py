@@ -392,7 +392,11 @@ def gate_quotes() -> dict:
         delta = found["gates"][name]["test"]["delta"]
         return digits_table.points(100 * delta["value"], [100 * v for v in delta["interval"]])
 
-    return {"the gate": gain("gate"), "the gate and agreement": gain("gate and agreement")}
+    tokens, doubtful = ({name: f"{value:.0f}" for name, value in found["tokens"].items()}[part]
+                        for part in ("in_doubt", "doubtful"))
+    return {"the gate": gain("gate"), "the gate and agreement": gain("gate and agreement"),
+            "its threshold": [f"{found['gates']['gate']['threshold']:.4f}"],
+            "VERIFY in doubt": [doubtful, found["n"]["test"]], "tokens in doubt": [tokens]}
 
 
 def gpu_quotes() -> dict:

@@ -30,6 +30,7 @@ from transformers.cache_utils import Cache, DynamicLayer
 from nanoreason.environment import GIB, free_memory
 from nanoreason.host import GivenError, check_number, progress
 from nanoreason.model.router import RouteState, routing_of
+from nanoreason.model.threads import ThreadChoice
 from nanoreason.model.tokens import readings
 
 ROOM = 64  # columns that are kept free at least when the buffers are made anew
@@ -242,7 +243,7 @@ class Decoder:
         (memory), new tokens included.
         """
         check_number(int, 1, batch_tokens=batch_tokens)
-        requests, self.before = list(requests), {}
+        requests, self.before, threads = list(requests), {}, ThreadChoice(self.model)
         lengths = [len(request.input_ids) for request in requests]
         self._check_room(lengths, batch_tokens)
         waiting = deque(sorted(range(len(requests)), key=lambda index: -lengths[index]))
@@ -263,7 +264,9 @@ class Decoder:
                 if ended:
                     yield ended
             if self.running:
+                threads.begin()
                 self.step()
+                threads.end(self.held)
 
     def _check_room(self, lengths: list[int], batch_tokens: int) -> None:
         """Refuse what cannot be held: the first batch, if its longest text comes to its end."""

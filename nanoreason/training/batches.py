@@ -261,8 +261,7 @@ def forecast_text(trainer, params) -> str:
     first = [part for step in plan.steps()[:WARM_UP] for part in plan.shares(step)[0] if part]
     if len(first) < 2:
         return "\n".join(lines + ["time: too few traces to measure it on"])
-    measure = partial(seconds_per_token, trainer, first[:WARM_UP])
-    each = trainer.threads.fastest(measure) if trainer.threads else measure()
+    each = trainer.threads.fastest(partial(seconds_per_token, trainer, first[:WARM_UP]))
     minutes = tokens / (1 - plan.padding_share()) * params.epochs * each / processes / 60
     return "\n".join(lines + [f"time: about {minutes:.1f} minutes of training, at "
                               f"{1 / each:.0f} tokens a second and process"])

@@ -31,6 +31,7 @@ from nanoreason.files import write_json
 from nanoreason.host import GivenError, Told, progress
 from nanoreason.model.adapters import adapter_parameters
 from nanoreason.model.router import route
+from nanoreason.model.threads import ThreadChoice
 from nanoreason.model.tokens import IGNORE, Encoded, tag_end, tag_ids, text_ids
 from nanoreason.stages import GROUPS
 from nanoreason.training.batches import StepBatches, StepLoader
@@ -39,7 +40,6 @@ from nanoreason.training.loss import (DynamicWeights, combine, group_counts, las
                                       step_aware_loss)
 from nanoreason.training.processes import grouped
 from nanoreason.training.resume import TrainingState
-from nanoreason.training.threads import thread_choice
 
 WARMUP_SHARE = 0.05  # of all optimiser steps
 WEIGHT_DECAY = 0.0
@@ -133,10 +133,9 @@ class StepAwareTrainer(Trainer):
         self.records: list[dict] = []
         self.skipped, self.skips_in_a_row = False, 0  # of the running step; up to it
         self.router = model.router
-        self.threads = thread_choice(model, lambda: sum(self.counts), arguments.world_size)
+        self.threads = ThreadChoice(model, arguments.world_size)
         super().__init__(model=model, args=arguments, train_dataset=self.rows,
-                         callbacks=[*filter(None, [self.threads]), _StepRecord(self, model),
-                                    self.clock])
+                         callbacks=[_StepRecord(self, model), self.clock])
         self.remove_callback(PrinterCallback)
 
     def get_train_dataloader(self):
@@ -295,7 +294,8 @@ class StepAwareTrainer(Trainer):
 
 
 class _StepRecord(TrainerCallback):
-    """Closes each optimiser step: update norm per adapter, progress bar, record."""
+    """Opens and closes each optimiser step: threads, update norm per adapter, progress bar,
+    record."""
 
     def __init__(self, trainer: StepAwareTrainer, model):
         self.trainer, self.bar = trainer, None
@@ -313,7 +313,11 @@ class _StepRecord(TrainerCallback):
         self.bar = progress(total=state.max_steps, initial=state.global_step, desc="tuning",
                             unit="step", mininterval=1, **others)
 
+    def on_step_begin(self, args, state, control, **kwargs):
+        self.trainer.threads.begin()
+
     def on_step_end(self, args, state, control, **kwargs):
+        self.trainer.threads.end(sum(self.trainer.counts))
         after = self._weights()
         record = self.trainer.close_step(
             {name: (after[name] - self.before[name]).norm().item() for name in after})
@@ -351,7 +355,7 @@ def tune(trainer: StepAwareTrainer) -> tuple[list[dict], dict]:
                "resumed": trainer.training.starts - 1, "part_seconds": clock.seconds(),
                "seconds": sum(clock.seconds()),
                "steps_by_threads": {str(count): steps for count, steps in sorted(
-                   trainer.threads.steps.items())} if trainer.threads else None}
+                   trainer.threads.steps.items())}}
     return trainer.records, summary
 
 

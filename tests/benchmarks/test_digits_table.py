@@ -71,6 +71,42 @@ def test_what_else_the_tokens_could_buy():
     assert ways["EXECUTE, the surer of two"]["points"] == 0
 
 
+def test_a_verify_that_is_not_written_costs_nothing():
+    """The gate heeds the unsure half, whose texts alone are whole; a run that lacks the tokens of a
+    text is refused."""
+    run = made(MIXED, MIXED, digits_table.SHIPPED)
+    run["settings"]["test"] |= {"tokens": 30, "each": [[10, 30], [11, 31], [12, 32], [13, 33]] * 50}
+    assert digits_table.tokens_in_doubt(run, "test") == (30 + 31 + 12 + 13) / 4
+    usual = made(MIXED, MIXED) | {"drawn": {"first": "01" * 100, "tokens": 10, "surest": [-9.0] * 200}}
+    usual["settings"]["test"]["tokens"] = 20
+    *_, plain, doubt = digits_table.spent(result(usual, run))
+    assert (plain["tokens"], plain["points"]) == (30, 0)
+    assert (doubt["way"], doubt["tokens"], doubt["points"]) == (digits_table.IN_DOUBT, 21.5, 50)
+    run["settings"]["test"]["each"] = []
+    with pytest.raises(ValueError):
+        digits_table.tokens_in_doubt(run, "test")
+
+
+def test_what_the_folder_lacks_stays_and_what_it_holds_comes_in_its_place(tmp_path, monkeypatch):
+    """If the base is the same; rows of another base are not kept beside these."""
+    monkeypatch.setattr(digits_table, "asked", lambda: {})
+    monkeypatch.setattr(digits_table, "counted", lambda rows: rows)
+    (folder := tmp_path / "switch-1").mkdir()
+    (folder / "environment.json").write_text('{"commit": "new"}')
+    for name in digits_table.SETS:
+        (folder / f"{name}.json.gz").write_bytes(gzip.compress(b'"new"'))
+    old = [{"condition": name, "seed": seed, "settings": "old"}
+           for name in ("reread", "switch") for seed in (0, 1)]
+    control = {"condition": digits_table.PROSE, "seed": 2, "settings": "old"}
+    before = {"base": digits_table.read_recipe()["sha256"], "runs": old, "controls": [control]}
+    found = digits_table.score(tmp_path, before)
+    assert found["runs"][:3] == old[:3] and found["controls"] == [control]
+    assert [run["seed"] for run in found["runs"]] == [0, 1, 0, 1]
+    assert found["runs"][3]["settings"] == dict.fromkeys(digits_table.SETS, "new")
+    alone = digits_table.score(tmp_path, before | {"base": "another"})
+    assert alone["runs"] == found["runs"][3:] and not alone["controls"]
+
+
 def test_a_control_is_compared_with_the_run_of_its_own_seed():
     test = "0011", "0111", [-1.0] * 4
     runs = [made(test, test, seed=seed) for seed in (0, 1)]
@@ -156,13 +192,15 @@ def test_prose_is_scored_by_its_last_number(tmp_path):
 
 @pytest.mark.parametrize("seed", range(3))
 def test_counts_are_those_of_the_scores(seed):
-    rows = [row | {"tokens": 7} for row in make_rows(60, seed) if row["setting"] == "natural"]
+    rows = [row | {"tokens": 7, "until_verify": len(row["text"])} for row in make_rows(60, seed)
+            if row["setting"] == "natural"]
     random.Random(seed).shuffle(rows)
     found = digits_table.counted(rows)
     assert found == digits_table.counted(reversed(rows)) and found["tokens"] == 7
     run, scores = {"settings": {"test": found}}, self_verification(rows)
     rebuilt = digits_table.table_of(run, ["test"])[:, :7]  # lenient is told of no row
     ordered = sorted(rows, key=lambda row: row["problem_id"])
+    assert found["each"] == [[len(row["text"]), 7] for row in ordered]
     assert (rebuilt == count_table(map(ScoredRow, ordered))[:, :7]).all()
     counts = digits_table.verify_counts([run], ["test"])
     assert counts["recall"] == tuple(scores.counts["recall"])

@@ -30,6 +30,7 @@ def scratch(tmp_path, monkeypatch):
         run = new_run("tried")
         run.write_params({"run": "tried", "data": data, "data_path": None, "seed": 0})
         run.path(EVALUATED).write_text(yaml.safe_dump({"run": "tried", "data": data}))
+        run.write_environment({"commit": "0" * 40})
         run.append_generations(
             make_row(p, "natural", procedural_trace(p), text=render_trace(procedural_trace(p)))
             for p in problems("test", 5, 0))
@@ -43,6 +44,17 @@ def test_own_rows_are_published_whole(scratch):
     assert run.read_generations() == rows
     assert run.read_params() == {"run": "reference", "data": "procedural", "data_path": None,
                                  "seed": 0}
+
+
+@pytest.mark.parametrize("facts", [{"commit": None}, {}, None])
+def test_a_run_that_names_no_commit_is_not_published(scratch, facts):
+    run = scratch("procedural")
+    run.path("environment.json").unlink()
+    if facts is not None:
+        run.write_environment(facts)
+    with pytest.raises(RunError, match="run tried names no commit"):
+        publish("tried", "reference")
+    assert not (paths.RESULTS / "reference").exists()
 
 
 def test_rows_of_other_sources_lose_their_texts_and_keep_their_scores(scratch):
