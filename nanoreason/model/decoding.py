@@ -181,11 +181,6 @@ class Decoder:
         return len(self.rows.keys) if self.rows else 0
 
     @property
-    def columns(self) -> int:
-        """Positions of the cache that each row takes."""
-        return self.rows.tokens.shape[1] if self.rows else 0
-
-    @property
     def running(self) -> list[int]:
         """Keys of the rows that still write."""
         if not self.rows:
@@ -254,7 +249,7 @@ class Decoder:
             refill = joining and joining >= REFILL_AT * (len(running) + joining)
             shrink = not waiting and len(running) < SHRINK_AT * self.held
             # Columns of a long row that has ended count against the budget until it leaves.
-            trim = running and self.columns > max(running) + self.max_new_tokens
+            trim = running and self.rows.tokens.shape[1] > max(running) + self.max_new_tokens
             if refill or shrink or trim or not running:
                 ended = self.retire()
                 waiting += self._read_anew(ended, requests)

@@ -251,7 +251,7 @@ def test_rows_that_join_on_the_way_write_what_they_write_alone(setup, requests, 
             return super().admit(requests)
 
         def step(self):
-            assert self.held * (self.columns + 1) <= budget
+            assert self.held * (self.rows.tokens.shape[1] + 1) <= budget
             return super().step()
 
     together = decode(setup, many, temperature, end, batch_tokens=budget, kind=Watched)
@@ -270,7 +270,7 @@ def test_columns_of_a_long_row_go_when_it_has_ended(setup, requests):
             self.rows.running = torch.tensor([key != 0 for key in self.rows.keys])
 
         def step(self):
-            columns.append(self.columns)
+            columns.append(self.rows.tokens.shape[1])
             return super().step()
 
     short = [request for request in requests if len(request.input_ids) < 60]
