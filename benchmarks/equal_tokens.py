@@ -43,7 +43,6 @@ from nanoreason.environment import describe
 from nanoreason.evaluation.generate import natural_rows
 from nanoreason.evaluation.report import crossed_bootstrap, mean
 from nanoreason.evaluation.rows import ScoredRow, Texts
-from nanoreason.evaluation.self_verification import before_verify
 from nanoreason.figures.plots import GREY, PAGE, save_figure, use_style
 from nanoreason.figures.tables import Table
 from nanoreason.files import read_text, write_json, write_text
@@ -54,6 +53,7 @@ from nanoreason.model.likelihood import likelihoods
 from nanoreason.model.tokens import IGNORE, encode, partial_ids, prompt_ids, tag_ids, until_tag
 from nanoreason.params import TrainParams
 from nanoreason.stages import Stage
+from nanoreason.trace import before_verify
 from nanoreason.training import train
 from nanoreason.training.resume import load_run
 from nanoreason.training.train import encode_records

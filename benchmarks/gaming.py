@@ -15,12 +15,11 @@ from fractions import Fraction
 from nanoreason.arithmetic.answers import read_answer
 from nanoreason.data.problem import write_number
 from nanoreason.evaluation.rows import ScoredRow, ScoredRows, read_rows
-from nanoreason.evaluation.self_verification import (before_verify, graph_oracle, verification,
-                                                     with_verify)
+from nanoreason.evaluation.self_verification import graph_oracle, verification, with_verify
 from nanoreason.evaluation.report import SEED, compare
 from nanoreason.figures.tables import NOTHING, Table, show, show_interval
 from nanoreason.stages import GIVEN, NUMBERED, RESULT
-from nanoreason.trace import Claims, read_claims
+from nanoreason.trace import Claims, before_verify, read_claims
 
 SPOILED = 0.5  # share of its traces in which the spoiler injects an error
 

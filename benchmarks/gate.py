@@ -24,12 +24,13 @@ from nanoreason.evaluation.confidence import (GATES, LIMIT, SIGNALS, choose, con
                                               coverage, gated, signals)
 from nanoreason.evaluation.generate import generate_traces, natural_rows
 from nanoreason.evaluation.rows import ScoredRows, compact_row, read_row, read_rows
-from nanoreason.evaluation.self_verification import before_verify, verification
+from nanoreason.evaluation.self_verification import verification
 from nanoreason.files import set_aside
 from nanoreason.model.adapters import adapters_sha256
 from nanoreason.model.base import load_tokenizer
 from nanoreason.runs import Run, find_run
 from nanoreason.stages import Stage
+from nanoreason.trace import before_verify
 
 N, SEED, SAMPLES, TEMPERATURE, DOUBT = 1000, 0, 5, 0.7, -0.5
 VERIFY = f"{Stage.VERIFY.tag}\n"

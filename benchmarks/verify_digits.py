@@ -34,12 +34,11 @@ from nanoreason.data.verify_lines import plain_steps, procedural_trace, worked
 from nanoreason.environment import describe
 from nanoreason.evaluation import generate_traces
 from nanoreason.evaluation.generate import given_rows, natural_rows
-from nanoreason.evaluation.self_verification import before_verify
 from nanoreason.files import to_json, write_json, write_text
 from nanoreason.host import GivenError
 from nanoreason.model.adapters import adapters_sha256
 from nanoreason.params import TrainParams
-from nanoreason.trace import parse_trace, render_trace
+from nanoreason.trace import before_verify, parse_trace, render_trace
 from nanoreason.training import train
 from nanoreason.training.resume import load_run
 

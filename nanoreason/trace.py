@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 
 from nanoreason.host import Told, check_type
 from nanoreason.stages import (ANSWER, CLOSINGS, MARKER, NUMBERED, RESULT, VERDICT, VERDICT_TEXT,
@@ -44,6 +45,12 @@ def stage_of(line: str) -> Stage | None:
     """The stage whose tag the line starts with, or None."""
     marker = MARKER.match(line.strip())
     return Stage[marker[marker.lastgroup]] if marker and marker.lastgroup != "end" else None
+
+
+def before_verify(text: str) -> str:
+    """A text up to its first VERIFY tag, which is left out; all of it where there is none."""
+    lines = takewhile(lambda line: stage_of(line) is not Stage.VERIFY, text.split("\n"))
+    return "".join(f"{line}\n" for line in lines)
 
 
 @dataclass

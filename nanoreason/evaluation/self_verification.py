@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from itertools import takewhile
 
 import networkx as nx
 import numpy as np
@@ -33,8 +32,8 @@ from nanoreason.evaluation.report import (SEED, Report, Score, Statistic, compos
 from nanoreason.evaluation.rows import ScoredRow, ScoredRows, closest, name_of, read_row, read_rows
 from nanoreason.graph.matching import first_wrong_step, steps_of
 from nanoreason.host import SEEDS, GivenError, check_number
-from nanoreason.stages import GIVEN, Stage
-from nanoreason.trace import render_verify, stage_of
+from nanoreason.stages import GIVEN
+from nanoreason.trace import before_verify, render_verify
 
 PERMUTATIONS = 1000
 
@@ -192,12 +191,6 @@ def by_steps(rows: Iterable[Mapping] | ScoredRows, seed: int = SEED) -> dict[str
     groups = {steps: table.of(row for row in table if row.steps == steps) for steps in order}
     return {"unknown" if steps is None else str(steps): verification(group, seed)
             for steps, group in groups.items() if group.settings in ({"natural"}, set(GIVEN))}
-
-
-def before_verify(text: str) -> str:
-    """A text up to its first VERIFY tag, which is left out; all of it where there is none."""
-    lines = takewhile(lambda line: stage_of(line) is not Stage.VERIFY, text.split("\n"))
-    return "".join(f"{line}\n" for line in lines)
 
 
 def with_verify(row: Mapping, checks: Sequence[str], verdict: int | str | None,

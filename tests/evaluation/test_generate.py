@@ -16,7 +16,6 @@ from nanoreason.evaluation import accuracy
 from nanoreason.evaluation.confidence import Gate, gated
 from nanoreason.evaluation.generate import given_rows, load_writer
 from nanoreason.evaluation.rows import ScoredRow, compact_row, read_rows
-from nanoreason.evaluation.self_verification import before_verify
 from nanoreason.files import to_json
 from nanoreason.model import adapters
 from nanoreason.model.adapters import adapters_sha256
@@ -24,6 +23,7 @@ from nanoreason.model.base import load_base
 from nanoreason.params import EvaluateParams, ParameterError
 from nanoreason.training import attach_adapters
 from nanoreason.runs import RunError, find_run
+from nanoreason.trace import before_verify
 
 SMALL = {"profile": "nano", "n": 3, "splits": ("test", "test_ood"), "max_new_tokens": 6,
          "batch_tokens": 200, "interventions": 0, "baseline": False}

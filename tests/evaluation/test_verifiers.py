@@ -6,7 +6,7 @@ import pytest
 from synthetic import make_rows
 
 from nanoreason import paths
-from nanoreason.evaluation.self_verification import (PROMPTED, before_verify, by_kind, by_steps,
+from nanoreason.evaluation.self_verification import (PROMPTED, by_kind, by_steps,
                                                      by_verifier, graph_oracle, step_checker,
                                                      with_verify)
 from nanoreason.evaluation.report import compare
@@ -14,7 +14,7 @@ from gaming import LOW, STRATEGIES, always_agrees, audit, audit_table, passed, s
 from nanoreason.evaluation.rows import compact_row, read_row
 from nanoreason.evaluation import self_verification
 from nanoreason.evaluation.summary import summarise
-from nanoreason.trace import parse_trace, read_claims
+from nanoreason.trace import before_verify, parse_trace, read_claims
 from nanoreason.figures.tables import make_tables
 
 QUESTION = "Ann has 12 apples. She buys 9 more and gives 5 away. Bob has 4. How many have they?"
