@@ -25,7 +25,6 @@ from nanoreason.data.teachers import teach
 from nanoreason.data.verify_lines import procedural_trace
 from nanoreason.endpoint import Client
 from nanoreason.evaluation.interventions import choose_intervention, intervene
-from nanoreason.evaluation.self_verification import before_verify
 from nanoreason.evaluation.server import TAG, open_server, served
 from nanoreason.files import write_text
 from nanoreason.host import SEEDS, GivenError, check_number
@@ -41,7 +40,7 @@ from nanoreason.params.validation import ParameterError
 from nanoreason.runs import (EVALUATED, Run, RunError, find_run, row_key, set_rows_aside,
                              writable)
 from nanoreason.stages import GIVEN
-from nanoreason.trace import Trace, render_trace
+from nanoreason.trace import Trace, before_verify, render_trace
 from nanoreason.training.resume import STARTS, load_run, told
 
 ROWS = "generations.jsonl"
