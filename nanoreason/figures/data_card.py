@@ -118,7 +118,7 @@ def draw_card(card: Mapping) -> Figure:
         median, ninety, longest = card["tokens"][stage.value.lower()] or [0] * 3
         lengths.plot([median, longest], [place] * 2, color=stage.colour, linewidth=1)
         lengths.plot([median, ninety], [place] * 2, color=stage.colour, linewidth=5)
-        lengths.plot(median, place, "o", color=stage.colour)
+        lengths.plot(median, place, "o", color=stage.colour, markersize=6)
     lengths.set(yticks=range(len(Stage)), yticklabels=[stage.value for stage in Stage],
                 xlabel="tokens: median, 90th percentile, longest", xlim=(0, None))
     lengths.invert_yaxis()

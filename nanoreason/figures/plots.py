@@ -290,10 +290,14 @@ def draw_not_run(axes: Axes, title: str) -> Axes:
 def draw_points(axes: Axes, label: str, rows: Sequence[str]) -> Axes:
     """A horizontal axis of differences in points, with a line at 0, and what stands at 0, 1, 2 …
     of the vertical one, from the top."""
+    def points(value: float, _) -> str:
+        found = round(100 * value, 1)
+        return f"{found:+g}" if found else "0"
+
     axes.axvline(0, color=RED, linewidth=0.9)
     axes.set_yticks(range(len(rows)), rows, parse_math=False)
     axes.set(ylim=(len(rows) - 0.5, -0.5), xlabel=label)
-    axes.xaxis.set_major_formatter(lambda value, _: f"{100 * value:+.0f}" if value else "0")
+    axes.xaxis.set_major_formatter(points)
     return axes
 
 
