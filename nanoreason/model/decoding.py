@@ -308,7 +308,8 @@ class Decoder:
         real = torch.zeros_like(tokens)
         searched = torch.zeros(tokens.shape, dtype=torch.bool)
         empty = torch.zeros(len(requests), dtype=torch.long, device=device)
-        written, count = torch.full((len(requests), self.max_new_tokens), self.end_id), empty.clone()
+        written = torch.full((len(requests), self.max_new_tokens), self.end_id)
+        count = empty.clone()
         for row, (key, request) in enumerate(requests.items()):
             start = width - len(request.input_ids)
             tokens[row, start:] = torch.tensor(request.input_ids)
