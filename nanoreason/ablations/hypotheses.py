@@ -191,10 +191,10 @@ def count_tables(runs: list[GridRun], setting: str) -> np.ndarray:
         readings.append(read_rows(row for row in run.rows()
                                   if row["setting"] in SETTINGS[setting]).pooled())
     problems = {reading.problem for reading in readings[0]}
-    if any({reading.problem for reading in found} != problems for found in readings):
-        names = " and ".join(dict.fromkeys(run.condition for run in runs))
-        raise GivenError(f"the runs of {names} answered different problems: run them anew under "
-                         "one name")
+    for run, found in zip(runs, readings):
+        if {reading.problem for reading in found} != problems:
+            raise GivenError(f"{runs[0].condition}, seed {runs[0].seed}, and {run.condition}, seed "
+                             f"{run.seed}, answered different problems: run them anew under one name")
     places = {problem: place for place, problem in enumerate(sorted(problems))}
     tables = np.zeros((len(runs), len(places), count_table([]).shape[1]))
     for table, found in zip(tables, readings):
