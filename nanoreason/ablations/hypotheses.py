@@ -193,8 +193,9 @@ def count_tables(runs: list[GridRun], setting: str) -> np.ndarray:
     problems = {reading.problem for reading in readings[0]}
     for run, found in zip(runs, readings):
         if {reading.problem for reading in found} != problems:
-            raise GivenError(f"{runs[0].condition}, seed {runs[0].seed}, and {run.condition}, seed "
-                             f"{run.seed}, answered different problems: run them anew under one name")
+            raise GivenError(f"{runs[0].condition}, seed {runs[0].seed}, and {run.condition}, "
+                             f"seed {run.seed}, answered different problems: run them anew under "
+                             "one name")
     places = {problem: place for place, problem in enumerate(sorted(problems))}
     tables = np.zeros((len(runs), len(places), count_table([]).shape[1]))
     for table, found in zip(tables, readings):
