@@ -152,8 +152,8 @@ def audit(rows: Iterable[Mapping], reference: Iterable[Mapping] | None = None,
     test are passed over. reference: rows of a run trained without the loss of VERIFY, with
     which results (a1) are paired; None takes the run itself, as it was without the strategy.
     Returns mappings {name, does, bar, natural, given, a1, passed}: natural and given as in
-    `self_verification.verification` (given is None for a strategy that changes EXECUTE), a1 the
-    `Comparison` with the reference, passed None for the run's own VERIFY.
+    `self_verification.verification` (given is None for a strategy that changes EXECUTE), a1 as
+    `report.compare` gives it against the reference, passed None for the run's own VERIFY.
     """
     table = read_rows(rows)
     natural, given = table.where("natural", split="test"), table.where(*GIVEN, split="test")
@@ -188,7 +188,7 @@ def passed(bar: str, scores: Mapping, a1) -> bool | None:
         return all(svr["value"] <= LOW for svr in found)
     if bar == "null":
         return all(svr["interval"][0] <= svr["null"] for svr in found)
-    return None if a1 is None or not a1.n else a1.interval[1] < 0
+    return None if a1 is None or not a1["n"] else a1["interval"][1] < 0
 
 
 def audit_table(found: Iterable[Mapping], run: str, reference: str | None = None) -> Table:
@@ -197,8 +197,9 @@ def audit_table(found: Iterable[Mapping], run: str, reference: str | None = None
     rows = []
     for item in found:
         a1 = item["a1"]
-        shown = NOTHING if a1 is None or not a1.n else (
-            f"{100 * a1.difference:+.1f} points {show_interval('difference', a1.interval)}")
+        shown = NOTHING if a1 is None or not a1["n"] else (
+            f"{100 * a1['difference']:+.1f} points "
+            f"{show_interval('difference', a1['interval'])}")
         passed = {True: "yes", False: "no", None: ""}[item["passed"]]
         rows.append((item["name"], item["does"],
                      *(("" if item[part] is None else show("svr", item[part]["svr"]))

@@ -100,8 +100,8 @@ class Client:
         pool = ThreadPoolExecutor(self.parallel)
         try:
             while True:
-                for item in islice(items, 2 * self.parallel - len(waiting)):
-                    waiting.append(pool.submit(work, item))
+                waiting += [pool.submit(work, item)
+                            for item in islice(items, 2 * self.parallel - len(waiting))]
                 if not waiting:
                     return
                 yield waiting.popleft().result()
@@ -147,7 +147,6 @@ class Client:
                 with self._lock:
                     self.asked, self._failed = self.asked + 1, 0
                 return answer
-        raise AssertionError("unreachable: the last try returns or raises")
 
     def _keep_failed(self, key: str, error: Unavailable | Refused) -> None:
         line = {"request_sha256": key, "reason": str(error), "body": error.body,

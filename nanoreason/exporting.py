@@ -31,9 +31,9 @@ from transformers import GenerationConfig
 from nanoreason import paths
 from nanoreason.environment import VERSION
 from nanoreason.figures.tables import results_table
-from nanoreason.files import RunError, to_json, write_text
+from nanoreason.files import RunError, write_json, write_text
 from nanoreason.model.adapters import ROUTING_FILE
-from nanoreason.model.base import load_tokenizer, unpacked_base
+from nanoreason.model.base import BASES, load_tokenizer, unpacked_base
 from nanoreason.model.tokens import prompt_text, tag_ids
 from nanoreason.runs import Run, find_run
 from nanoreason.stages import Stage
@@ -41,11 +41,10 @@ from nanoreason.training.resume import check_adapters
 
 MAX_NEW_TOKENS = 640
 MERGED = "merged"
-SCORES = {"a2": ("accuracy", "right answer after VERIFY"),
-          "svr": ("self_verification_rate", "SVR, the model's own answers")}
+SCORES = (("accuracy", "a2", "accuracy", "right answer after VERIFY"),
+          ("verification", "svr", "self_verification_rate", "SVR, the model's own answers"))
 FOUR_BITS = (''', quantization_config=BitsAndBytesConfig(
     load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True)''')
-BASES = paths.asset_table("bases.yaml")
 
 
 def export(run: str, folder: str | Path, base: str | None = None, merged: str | None = None
@@ -115,7 +114,7 @@ def _copy_adapter(source: Path, target: Path, base: str, revision: str | None) -
     shutil.copyfile(source / "adapter_model.safetensors", target / "adapter_model.safetensors")
     config = json.loads((source / "adapter_config.json").read_text(encoding="utf-8"))
     config |= {"base_model_name_or_path": base, "revision": revision}
-    write_text(target / "adapter_config.json", to_json(config, indent=2) + "\n")
+    write_json(target / "adapter_config.json", config)
 
 
 def card(run: Run, params: Mapping, base: str, routing: Mapping, merged: str | None) -> ModelCard:
@@ -149,14 +148,13 @@ def card(run: Run, params: Mapping, base: str, routing: Mapping, merged: str | N
 def _results(summary: Mapping | None, params: Mapping) -> list[EvalResult]:
     """The scores on `test` with their intervals, as the hub shows them."""
     test = ((summary or {}).get("splits") or {}).get("test") or {}
-    scores = {"a2": (test.get("accuracy") or {}).get("a2"),
-              "svr": (test.get("verification") or {}).get("svr")}
     return [EvalResult(
         task_type="text-generation", dataset_type=f"nanoreason/{params['data']}",
-        dataset_name=f"{params['data']}, test", metric_type=SCORES[name][0],
-        metric_name=SCORES[name][1], metric_value=round(score["value"], 4),
+        dataset_name=f"{params['data']}, test", metric_type=kind, metric_name=words,
+        metric_value=round(score["value"], 4),
         metric_args={"n": test["n"], "interval_95": [round(end, 4) for end in score["interval"]]})
-        for name, score in scores.items() if score and score["value"] is not None]
+        for part, name, kind, words in SCORES
+        if (score := (test.get(part) or {}).get(name)) and score["value"] is not None]
 
 
 def _after_tag(routing: str) -> str:

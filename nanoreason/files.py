@@ -180,10 +180,9 @@ def locked(folder: Path, what: str, patience: float = PATIENCE) -> Iterator[None
     """
     place = folder.with_name(f".{folder.name}.lock")
     holder = place.with_suffix(".json")
-    lock = None
+    lock = FileLock(place, is_singleton=True, thread_local=False)
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(place, is_singleton=True, thread_local=False)
         lock.acquire(timeout=patience, poll_interval=0.1)
         if lock.lock_counter == 1:
             for half in filter(Path.is_file, folder.rglob(".*.part")):
@@ -203,7 +202,7 @@ def locked(folder: Path, what: str, patience: float = PATIENCE) -> Iterator[None
                         "was finished is lost; make room, or set NANOREASON_HOME to a folder "
                         "that can be written, and start again") from None
     finally:
-        if lock is not None and lock.is_locked:
+        if lock.is_locked:
             if lock.lock_counter == 1:
                 holder.unlink(missing_ok=True)
             lock.release()

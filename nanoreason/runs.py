@@ -12,7 +12,6 @@ writes below results/.
 """
 from __future__ import annotations
 
-import csv
 import io
 import json
 import re
@@ -161,24 +160,15 @@ class Run:
         write_json(self.path("environment.json"), before | dict(new))
 
     def write_metrics(self, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Write all rows of metrics.csv, all or nothing; None is an empty field.
+        """Write all rows of metrics.csv, all or nothing; None, and what a row lacks, is an
+        empty field."""
+        import pandas
 
-        Raises RunError if a row has other columns than the first.
-        """
-        rows, text = list(rows), io.StringIO()
-        columns = list(rows[0]) if rows else []
-        writer = csv.DictWriter(text, columns, lineterminator="\n")
-        writer.writeheader()
-        for row in rows:
-            if set(row) != set(columns):
-                odd = ", ".join(sorted(set(row) ^ set(columns)))
-                raise RunError(f"{paths.relative(self.path('metrics.csv'))}: a row with other "
-                               f"columns than its first: {odd}")
-            writer.writerow(row)
-        write_text(self.path("metrics.csv"), text.getvalue())
+        table = pandas.DataFrame(list(rows))
+        write_text(self.path("metrics.csv"), table.to_csv(index=False, lineterminator="\n"))
 
-    def append_generations(self, rows: Iterable[Mapping[str, Any]]) -> int:
-        """Add rows to generations.jsonl, each checked first; the number of rows added.
+    def append_generations(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Add rows to generations.jsonl, each checked first.
 
         A last line without its end (a session that was cut off) is dropped with a warning.
         Raises RunError for a row that lacks a field, and where the rows are gzipped: a run of
@@ -197,7 +187,6 @@ class Run:
         drop_half_line(path)
         with path.open("a", encoding="utf-8") as file:
             file.write("".join(lines))
-        return len(lines)
 
     def pack(self) -> None:
         """Gzip the files that grow large, as a run of reference keeps them."""

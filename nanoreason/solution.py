@@ -13,8 +13,6 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
-import yaml
-
 from nanoreason import paths
 from nanoreason.arithmetic.answers import read_answer
 from nanoreason.environment import choose_device
@@ -31,7 +29,7 @@ from nanoreason.runs import find_run, list_runs
 from nanoreason.stages import RESULT, Stage
 from nanoreason.trace import Claims, Trace, TraceError, read_claims
 
-SENTENCES = yaml.safe_load(paths.asset("solution.yaml").read_text(encoding="utf-8"))
+SENTENCES = paths.asset_table("solution.yaml")
 PROMPT = "told, two examples"  # of a base for which none has been chosen, see `prompt_of`
 TEMPERATURE = 0.7  # of several samples
 BATCH_TOKENS = 65536

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 
 from nanoreason.host import Told, check_type
 from nanoreason.stages import (ANSWER, CLOSINGS, MARKER, NUMBERED, RESULT, VERDICT, VERDICT_TEXT,
@@ -38,6 +39,18 @@ def closing_of(line: str) -> str | None:
     """The closing keyword that the line starts with, or None."""
     bare = line.lstrip()
     return next((keyword for keyword in CLOSINGS if bare.startswith(keyword)), None)
+
+
+def stage_of(line: str) -> Stage | None:
+    """The stage whose tag the line starts with, or None."""
+    marker = MARKER.match(line.strip())
+    return Stage[marker[marker.lastgroup]] if marker and marker.lastgroup != "end" else None
+
+
+def before_verify(text: str) -> str:
+    """A text up to its first VERIFY tag, which is left out; all of it where there is none."""
+    lines = takewhile(lambda line: stage_of(line) is not Stage.VERIFY, text.split("\n"))
+    return "".join(f"{line}\n" for line in lines)
 
 
 @dataclass
@@ -142,9 +155,8 @@ def read_steps(stage: Stage, lines: list[str], first: int = 1) -> tuple[str, ...
 def first_closing(lines: list[str], keyword: str) -> tuple[int, str | None]:
     """Place and text of a closing keyword's first line; (len(lines), None) if none."""
     for place, line in enumerate(lines):
-        bare = line.strip()
-        if bare.startswith(keyword):
-            return place, bare[len(keyword):].strip() or None
+        if closing_of(line) == keyword:
+            return place, line.strip()[len(keyword):].strip() or None
     return len(lines), None
 
 

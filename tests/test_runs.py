@@ -37,7 +37,7 @@ def test_files_of_a_run_come_back(workspace):
     run.write_summary({"svr": None, "counts": {"n": numpy.int64(3)}, "value": Fraction(1, 3)})
     run.write_metrics({"step": step, "loss": 0.5 / step, "loss_verify": None}
                       for step in (1, 2))
-    assert run.append_generations([row(), row(sample=1, question="Đúng?")]) == 2
+    run.append_generations([row(), row(sample=1, question="Đúng?")])
     assert TrainParams(**run.read_params()) == params
     assert run.read_summary() == {"svr": None, "counts": {"n": 3}, "value": "1/3"}
     assert run.read_metrics()["loss"].tolist() == [0.5, 0.25]
@@ -148,7 +148,8 @@ def test_packed_files_are_read_under_their_plain_names_and_stay_as_they_are(work
     copy = writable(run)
     assert copy == writable(copy) == find_run("first") and copy.folder.parent == paths.RUNS
     assert sorted(p.name for p in copy.folder.iterdir()) == ["generations.jsonl", "metrics.csv"]
-    assert copy.append_generations([row(sample=2)]) == 1 and len(run.read_generations()) == 2
+    copy.append_generations([row(sample=2)])
+    assert len(run.read_generations()) == 2
     assert len(writable(run).read_generations()) == 3  # what was written there stays
 
 
@@ -161,13 +162,11 @@ def test_the_same_text_is_gzipped_to_the_same_bytes_whatever_its_name_and_time(t
     assert read_text(tmp_path / "one") == read_text(one) == "a,b\r\n1,2\n"
 
 
-def test_a_row_of_metrics_keeps_the_columns(workspace):
+def test_a_field_that_a_row_of_metrics_lacks_is_empty(workspace):
+    """Such as one that an earlier version of the code, before a resume, did not write."""
     run = new_run("first")
-    rows = [{"step": 1, "loss": 1.0}, {"loss": 0.5, "step": 2}]  # order does not matter
-    run.write_metrics(rows)
-    with pytest.raises(RunError, match="other columns than its first: los, loss"):
-        run.write_metrics([*rows, {"step": 3, "los": 1.0}])
-    assert run.read_metrics()["loss"].tolist() == [1.0, 0.5]
+    run.write_metrics([{"step": 1, "loss": 0.1}, {"words": 2, "step": 2, "loss": 2e-5}])
+    assert run.path("metrics.csv").read_text() == "step,loss,words\n1,0.1,\n2,2e-05,2.0\n"
 
 
 def test_what_is_not_measured_is_none_not_nan():

@@ -8,6 +8,7 @@ training are refused by name: a grid that compares a run with itself shows nothi
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 from nanoreason import paths
 from nanoreason.params.sets import AblateParams, TrainParams
@@ -79,16 +80,19 @@ def chosen(params: AblateParams) -> list[Condition]:
     one builds on itself, by way of others or not.
     """
     found: dict[str, Condition] = {}
+
+    def add(name: str, *above: str) -> None:
+        if name in above:
+            ring = ", ".join(f"{one}.yaml names {other}" for one, other in pairwise((*above, name)))
+            raise ParameterError(f"reasoning_run goes round in params/{FOLDER}/: {ring}; in "
+                                 "one of them name a condition that builds on no other")
+        condition = load_condition(name)
+        if condition.needs:
+            add(condition.needs, *above, name)
+        found.setdefault(name, condition)
+
     for name in params.conditions or condition_names():
-        needed = [load_condition(name)]
-        while needed[0].needs:
-            if needed[0].needs in (one.name for one in needed):
-                ring = ", ".join(f"{one.name}.yaml names {one.needs}" for one in needed[::-1])
-                raise ParameterError(f"reasoning_run goes round in params/{FOLDER}/: {ring}; in "
-                                     "one of them name a condition that builds on no other")
-            needed.insert(0, load_condition(needed[0].needs))
-        for condition in needed:
-            found.setdefault(condition.name, condition)
+        add(name)
     seen: dict[str, str] = {}
     for name, condition in found.items():
         recipe = repr(sorted(cell_of(params, condition, 0).params.recipe().items()))

@@ -167,8 +167,7 @@ def to_run(params: AblateParams, grid: Grid) -> list[Cell]:
     finished = set()
     for run in grid.runs:
         here = Run(paths.RUNS / run_name(params.run, run.condition, run.seed))
-        if here.path("adapters").is_dir() and here.has("environment.json") and here \
-                .read_environment().get("training", {}).get("adapters_sha256") \
+        if here.path("adapters").is_dir() and here.recorded("adapters_sha256", "training") \
                 == run.facts["training"]["adapters_sha256"]:
             finished.add(here.name)
     needed = {cell.needs for cell in grid.missing} - finished

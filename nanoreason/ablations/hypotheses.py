@@ -22,7 +22,8 @@ from nanoreason.ablations.results import Grid, GridRun
 from nanoreason.evaluation.report import crossed_bootstrap
 from nanoreason.evaluation.rows import read_rows
 from nanoreason.evaluation.self_verification import STATISTICS, count_table, self_verification
-from nanoreason.figures.plots import BLACK, GREY, RED, draw_not_run
+from nanoreason.figures.plots import (BLACK, GREY, RED, draw_not_run, draw_points,
+                                      draw_scores)
 from nanoreason.figures.tables import NOT_RUN, NOTHING, Table
 from nanoreason.host import GivenError
 from nanoreason.stages import Stage
@@ -133,13 +134,9 @@ def answer(grid: Grid, hypothesis: Hypothesis, least: int = SEEDS) -> Answer:
     seeds = tuple(sorted(set.intersection(*map(set, conditions))))
     if not seeds:
         return Answer(hypothesis, least=least)
-    tables = [count_tables([runs[seed] for seed in seeds], hypothesis.setting)
-              for runs in conditions]
-    problems = tables[0][0]
-    if tables[-1][0] != problems:
-        raise GivenError(f"conditions {hypothesis.first} and {hypothesis.second} answered "
-                         "different problems: run them anew under one name")
-    return compared(hypothesis, seeds, [table for _, table in tables], least)
+    tables = count_tables([runs[seed] for runs in conditions for seed in seeds],
+                          hypothesis.setting)
+    return compared(hypothesis, seeds, np.split(tables, len(conditions)), least)
 
 
 def compared(hypothesis: Hypothesis, seeds: tuple[int, ...], tables: list[np.ndarray],
@@ -180,8 +177,8 @@ def verdicts(answers: Iterable[Answer]) -> dict[str, Answer]:
     return deciding
 
 
-def count_tables(runs: list[GridRun], setting: str) -> tuple[tuple[str, ...], np.ndarray]:
-    """(problems in order, counts by run and problem (runs, problems, columns)) of a setting.
+def count_tables(runs: list[GridRun], setting: str) -> np.ndarray:
+    """Counts of a setting by run and problem, (runs, problems, columns of `count_table`).
 
     Raises ValueError where the runs answered different problems, or have no rows of the
     setting.
@@ -193,15 +190,17 @@ def count_tables(runs: list[GridRun], setting: str) -> tuple[tuple[str, ...], np
                              f"compared on {GIVEN} ones")
         readings.append(read_rows(row for row in run.rows()
                                   if row["setting"] in SETTINGS[setting]).pooled())
-    problems = tuple(sorted({reading.problem for reading in readings[0]}))
-    if any({reading.problem for reading in found} != set(problems) for found in readings):
-        raise GivenError(f"the seeds of condition {runs[0].condition} answered different "
-                         "problems: run them anew under one name")
-    places = {problem: place for place, problem in enumerate(problems)}
+    problems = {reading.problem for reading in readings[0]}
+    for run, found in zip(runs, readings):
+        if {reading.problem for reading in found} != problems:
+            raise GivenError(f"{runs[0].condition}, seed {runs[0].seed}, and {run.condition}, "
+                             f"seed {run.seed}, answered different problems: run them anew under "
+                             "one name")
+    places = {problem: place for place, problem in enumerate(sorted(problems))}
     tables = np.zeros((len(runs), len(places), count_table([]).shape[1]))
     for table, found in zip(tables, readings):
         np.add.at(table, [places[reading.problem] for reading in found], count_table(found))
-    return problems, tables
+    return tables
 
 
 def _counts(table: np.ndarray, of: str) -> str:
@@ -225,7 +224,7 @@ def conditions_table(grid: Grid, conditions: Iterable[Condition]) -> Table:
 def _condition_cells(runs: list[GridRun]) -> list[str]:
     """The scores of COLUMNS, each over all seeds of a condition."""
     free = runs[0].facts["recipe"]["form"] == "free"
-    sums = {setting: count_tables(runs, setting)[1].sum(axis=1)
+    sums = {setting: count_tables(runs, setting).sum(axis=1)
             for setting in (SETTINGS if not free else (NATURAL,))}
     cells = []
     for of, setting in COLUMNS.values():
@@ -266,24 +265,15 @@ def plot_answers(found: Iterable[Answer], axes: Axes) -> Axes:
     known = [a for a in found if a.mean is not None and a.interval is not None]
     if not known:
         return draw_not_run(axes, "difference")
-    axes.axvline(0, color=BLACK, linewidth=0.8)
-    axes.axvline(100 * MATTERS, color=BLACK, linewidth=0.8, linestyle=":")
-    drawn = set()
-    for place, a in enumerate(known):
-        colour, marker = LOOKS[a.word]
-        low, high = (100 * limit for limit in a.interval)
-        middle = 100 * a.mean
-        axes.plot([100 * d for d in a.differences.values()],
-                  [place + 0.24] * len(a.differences), ".", color=colour, markersize=3.5,
-                  alpha=0.7, linestyle="none")
-        axes.errorbar([middle], [place], xerr=[[max(0, middle - low)], [max(0, high - middle)]],
-                      fmt=marker, color=colour, markersize=4.5, elinewidth=0.9, capsize=2,
-                      label=None if a.word in drawn else a.word)
-        drawn.add(a.word)
-    labels = [f"{a.hypothesis.words or a.hypothesis.compared}: "
-              f"{SCORES[a.hypothesis.of].split(',')[0]}" for a in known]
-    axes.set_yticks(range(len(known)), labels, parse_math=False)
-    axes.set_ylim(len(known) - 0.4, -0.6)
-    axes.set_xlabel("difference, points")
+    axes.axvline(MATTERS, color=BLACK, linewidth=0.8, linestyle=":")
+    for word, (colour, marker) in LOOKS.items():
+        told = [(place, a) for place, a in enumerate(known) if a.word == word]
+        dots = [(one, place + 0.24) for place, a in told for one in a.differences.values()]
+        if told:  # else the legend would name what is nowhere drawn
+            axes.plot(*zip(*dots), ".", color=colour, markersize=3.5, alpha=0.7)
+            draw_scores(axes, [(place, {"value": a.mean, "interval": a.interval})
+                               for place, a in told], colour, marker, word, sideways=True)
     axes.grid(axis="x", linewidth=0.4, alpha=0.5)
-    return axes
+    return draw_points(axes, "difference, points", [
+        f"{a.hypothesis.words or a.hypothesis.compared}: "
+        f"{SCORES[a.hypothesis.of].split(',')[0]}" for a in known])

@@ -24,7 +24,7 @@ from nanoreason.graph.matching import steps_of
 from nanoreason.graph.quantities import quantities
 from nanoreason.host import GivenError
 from nanoreason.stages import MARKER, NUMBERED, Stage
-from nanoreason.trace import closing_of, read_claims
+from nanoreason.trace import closing_of, read_claims, stage_of
 
 FARTHEST = 1000  # how far a new value lies from the old one; more would only cost time
 
@@ -146,24 +146,16 @@ def intervene(text: str, intervention: dict) -> str:
     """
     step, old, new = intervention["step"], intervention["old"], intervention["new"]
     lines = text.split("\n")
-    inside, starts, end = False, [], len(lines)
-    for place, line in enumerate(lines):
-        marker = MARKER.match(line.strip())
-        if inside and (marker or closing_of(line)):
-            end = place
-            break
-        opens = marker and marker.lastgroup != "end"
-        if opens and Stage[marker[marker.lastgroup]] is Stage.EXECUTE:
-            inside = True
-        elif inside and NUMBERED.match(line):
-            starts.append(place)
+    begin = next((place for place, line in enumerate(lines, 1)
+                  if stage_of(line) is Stage.EXECUTE), len(lines))
+    end = next((place for place, line in enumerate(lines[begin:], begin)
+                if MARKER.match(line.strip()) or closing_of(line)), len(lines))
+    starts = [place for place in range(begin, end) if NUMBERED.match(lines[place])]
     if not 1 <= step <= len(starts):
         raise GivenError(f"EXECUTE has {len(starts)} numbered lines, no line {step} to change")
-    start = starts[step - 1]
-    stop = starts[step] if step < len(starts) else end
+    start, stop = [*starts, end][step - 1:step + 1]
     item = "\n".join(lines[start:stop]).rstrip()
-    number = NUMBERED.match(item)
-    offset = number.start(2)
+    offset = NUMBERED.match(item).start(2)
     equations = [e for e in read_equations(item[offset:]) if e.holds is not None]
     if not equations:
         raise GivenError(f"EXECUTE line {step} has no readable equation: {item[:60]!r}")

@@ -10,6 +10,7 @@ Left out on purpose: prompts tuned by hand for one base, and any choice made on 
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 
@@ -32,6 +33,7 @@ DEV_PROBLEMS = 32
 EXAMPLE_SEED = 11
 CRITERION = ("most right `Answer:` lines on dev problems, then most whole traces, then the "
              "earlier in the list")
+_ANSWERED = re.compile(rf"(?ms)^\s*{re.escape(Stage.VERIFY.tag)}.*?^\s*{ANSWER}[^\n]*")
 FORM = paths.asset("base_prompt.txt").read_text(encoding="utf-8")
 
 
@@ -71,12 +73,8 @@ def complete(write: Writer, rows: Iterable[dict], ask: Callable[[str], str],
 
 def until_answer(text: str) -> str:
     """A text up to and with its first `Answer:` line under VERIFY; all of it without one."""
-    lines, verifying = text.split("\n"), False
-    for place, line in enumerate(lines):
-        verifying = verifying or line.strip().startswith(Stage.VERIFY.tag)
-        if verifying and line.lstrip().startswith(ANSWER):
-            return "\n".join(lines[:place + 1])
-    return text
+    found = _ANSWERED.search(text)
+    return text[:found.end()] if found else text
 
 
 def choose_prompt(write: Writer, problems: Sequence[Problem]) -> tuple[str, dict[str, dict]]:

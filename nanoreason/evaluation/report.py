@@ -11,7 +11,6 @@ purpose: normal approximations (wrong near 0 and 1).
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
 from functools import cache
 from typing import NamedTuple
 
@@ -33,16 +32,14 @@ PLACES = 10  # of an interval's limits
 TABLES = asset_table("tables.yaml")  # words and better side of every score
 
 
-def wilson(k: int, n: int, confidence: float = 0.95) -> Interval:
-    """Wilson score interval of the proportion k / n (Wilson 1927); None when n = 0.
+def wilson(k: int, n: int) -> Interval:
+    """95 % Wilson score interval of the proportion k / n (Wilson 1927); None when n = 0.
 
     Raises ValueError when k is not between 0 and n.
     """
-    if not 0 <= k <= n:
-        raise GivenError(f"k = {k} of n = {n}: k must lie between 0 and n")
     if n == 0:
         return None
-    interval = binomtest(int(k), int(n)).proportion_ci(confidence, method="wilson")
+    interval = binomtest(int(k), int(n)).proportion_ci(method="wilson")
     return float(interval.low), float(interval.high)
 
 
@@ -66,8 +63,8 @@ def ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
     return np.where(denominator > 0, numerator / np.where(denominator > 0, denominator, 1), np.nan)
 
 
-def bootstrap(statistic: Statistic, counts: np.ndarray, clusters: Sequence[Hashable],
-              resamples: int = RESAMPLES, seed: int = SEED) -> Interval:
+def bootstrap(statistic: Statistic, counts: np.ndarray, clusters: Sequence[Hashable]
+              ) -> Interval:
     """Percentile bootstrap interval of a statistic of summed counts, clustered.
 
     statistic: maps sums of counts (R, C) to values (R,), nan where undefined.
@@ -88,8 +85,8 @@ def bootstrap(statistic: Statistic, counts: np.ndarray, clusters: Sequence[Hasha
     # Problems with equal counts are interchangeable: drawing how often each distinct row
     # of counts comes up is the same bootstrap, with a few columns instead of thousands.
     kinds, multiplicity = np.unique(sums, axis=0, return_counts=True)
-    drawn = np.random.default_rng(seed).multinomial(
-        len(names), multiplicity / multiplicity.sum(), size=resamples)  # (resamples, kinds)
+    drawn = np.random.default_rng(SEED).multinomial(
+        len(names), multiplicity / multiplicity.sum(), size=RESAMPLES)  # (RESAMPLES, kinds)
     return _percentiles(np.asarray(statistic(drawn @ kinds), dtype=float))
 
 
@@ -114,8 +111,6 @@ def crossed_bootstrap(statistic: Statistic, counts: np.ndarray) -> Interval:
     runs, no problems or no defined resample.
     """
     counts = np.asarray(counts, dtype=float)
-    if counts.ndim != 3:
-        raise GivenError(f"counts has the shape {counts.shape}: give (runs, problems, C)")
     runs, problems, _ = counts.shape
     if not runs or not problems:
         return None
@@ -305,43 +300,21 @@ def show_counts(counts: Sequence | None, between: str = "; ") -> str:
     return f"{numerator}/{counts[1]}"
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """Two runs on the same traces' problems: shares right, their difference, the tests.
-
-    n pairs; only_first, only_second: pairs right in one run alone; p_value: exact McNemar;
-    interval: 95 % paired bootstrap of first - second, clustered by problem.
-    """
-
-    n: int
-    first: float | None
-    second: float | None
-    difference: float | None
-    interval: Interval
-    only_first: int
-    only_second: int
-    p_value: float
-    left_out: dict[str, tuple[str, ...]]
-
-    def to_dict(self) -> dict:
-        """Plain values for `summary.json`, all but `left_out`."""
-        return {item.name: getattr(self, item.name) for item in fields(self)[:-1]}
-
-
 def compare(rows: Iterable[Mapping] | ScoredRows, others: Iterable[Mapping] | ScoredRows,
-            of: str = "a1") -> Comparison:
-    """Compare two runs pair by pair (same problem, sample and setting).
+            of: str = "a1") -> dict:
+    """Compare two runs pair by pair (same problem, sample and setting), as summary.json has it.
 
     of: "a1" (the result of EXECUTE: compare with a run trained without VERIFY loss, since
     a verifier must not be bought by spoiling EXECUTE), "a2" (the answer) or "lenient".
-    Rows without a partner are left out and named. Raises ValueError for another `of`, where
-    two rows of one name are of different problems, and where no row has a partner.
+    Rows without a partner are left out. Returns {n: pairs, first, second: shares right,
+    difference, interval: of it, 95 % paired bootstrap by problem, only_first, only_second:
+    pairs right in one run alone, p_value: exact McNemar}. Raises ValueError for another `of`,
+    where two rows of one name are of different problems, and where no row has a partner.
     """
     attribute = {"a1": "first", "a2": "second", "lenient": "lenient"}.get(of)
     if attribute is None:
         raise GivenError(f"of is {of!r}; choose a1, a2 or lenient")
     ours, theirs = read_rows(rows).pooled(single=True), read_rows(others).pooled(single=True)
-    left_out = {**ours.left_out, **{f"second run: {k}": v for k, v in theirs.left_out.items()}}
     partners = {row.name: row for row in theirs}
     pairs = [(row, partners[row.name]) for row in ours if row.name in partners]
     if ours.rows and theirs.rows and not pairs:
@@ -351,17 +324,13 @@ def compare(rows: Iterable[Mapping] | ScoredRows, others: Iterable[Mapping] | Sc
     if odd:
         raise GivenError(f"{len(odd)} rows have the same name in both runs but another question "
                          f"or gold answer, such as {odd[0]}: evaluate both runs on the same data")
-    paired = {row.name for row, _ in pairs}
-    alone = tuple(row.name for row in (*ours, *theirs) if row.name not in paired)
-    if alone:
-        left_out["no partner in the other run"] = alone
     first, second = ([bool(getattr(row, attribute)) for row in side]
                      for side in (zip(*pairs) if pairs else ((), ())))
-    n = len(pairs)
-    return Comparison(
-        n, rate((sum(first), n)), rate((sum(second), n)), rate((sum(first) - sum(second), n)),
-        paired_bootstrap(first, second, [row.problem for row, _ in pairs]),
-        *mcnemar(first, second), left_out=left_out)
+    n, (only_first, only_second, p_value) = len(pairs), mcnemar(first, second)
+    return {"n": n, "first": rate((sum(first), n)), "second": rate((sum(second), n)),
+            "difference": rate((sum(first) - sum(second), n)),
+            "interval": paired_bootstrap(first, second, [row.problem for row, _ in pairs]),
+            "only_first": only_first, "only_second": only_second, "p_value": p_value}
 
 
 def problem_key(row: Mapping) -> tuple[str, str | None, str]:

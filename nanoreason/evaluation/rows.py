@@ -71,6 +71,7 @@ class ScoredRow:
         self.kind = self.planted.get("kind")
         # Numbers are read as the row's language writes them.
         self.vietnamese = row.get("language", "vi" * is_vietnamese(row.get("question", ""))) == "vi"
+        self._plain = with_points if self.vietnamese else str
         self.claims: Claims | None = None
         if row.get("text") is None:
             self.a1, self.a2, self.readable = row["a1"], row["a2"], row["a1"] is not None
@@ -90,9 +91,8 @@ class ScoredRow:
                 self.a2 = claims.a1
             # Where the gold answer is no number, any stated result is readable.
             self.readable = claims.a1 is not None and (
-                read_answer(with_points(self.gold) if self.vietnamese else self.gold) is None
-                or read_answer(with_points(claims.a1) if self.vietnamese else claims.a1)
-                is not None)
+                read_answer(self._plain(self.gold)) is None
+                or read_answer(self._plain(claims.a1)) is not None)
             self._teacher_texts = row.get("teachers") or ()
         self.error = self.blamed is not None
         self._grades = [self.texts.grade(text, self.gold, self.vietnamese)
@@ -106,9 +106,7 @@ class ScoredRow:
 
     @cached_property
     def _last(self) -> Grade:
-        text, gold = self.row["text"], self.gold
-        if self.vietnamese:
-            text, gold = with_points(text), with_points(gold)
+        text, gold = self._plain(self.row["text"]), self._plain(self.gold)
         return self.texts.grade(last_answer(text, gold), gold)
 
     @property

@@ -271,7 +271,7 @@ def compare_runs(rows: Iterable[Mapping] | ScoredRows, others: Iterable[Mapping]
     """Two runs on the same problems, one split, one setting: by a1, a2 and lenient.
 
     Each is {n, first, second, difference, interval, only_first, only_second, p_value};
-    see `report.Comparison`.
+    see `report.compare`.
     """
     tables = read_rows(rows), read_rows(others)
-    return {of: compare(*tables, of).to_dict() for of in ("a1", "a2", "lenient")}
+    return {of: compare(*tables, of) for of in ("a1", "a2", "lenient")}

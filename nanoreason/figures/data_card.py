@@ -7,8 +7,11 @@ import statistics
 from collections import Counter
 from collections.abc import Mapping
 
+import matplotlib.pyplot as plt
 import networkx as nx
+from matplotlib.figure import Figure
 
+from nanoreason import paths
 from nanoreason.data.problem import FIELDS
 from nanoreason.graph.builder import dependency_graph
 from nanoreason.model.tokens import encode
@@ -96,19 +99,18 @@ def _spread(counts: list[int]) -> list[int]:
             round(statistics.quantiles(counts, n=10, method="inclusive")[-1]), max(counts)]
 
 
-def draw_card(card: Mapping):
+@plt.style.context(paths.asset("style.mplstyle"))
+def draw_card(card: Mapping) -> Figure:
     """The card as one figure: what became of the records, how long the stages are, where
-    the operands come from and by chance. Returns the matplotlib figure."""
-    import matplotlib.pyplot as plt
-
-    figure = plt.figure(figsize=(6.8, 5.2), layout="constrained")
+    the operands come from and by chance."""
+    figure = plt.figure(figsize=(6.8, 5.2))
     (kept, lengths), (operands, steps) = figure.subplots(
         2, 2, gridspec_kw={"height_ratios": [1.3, 1]})
     rows = [(f"{name}: kept", part["kept"], "#444444") for name, part in card["by_source"].items()]
     rows += [(f"{name}: {reason}", count, "#BBBBBB") for name, part in card["by_source"].items()
              for reason, count in list(part["reasons"].items())[:8]]
     labels, counts, colours = zip(*rows)
-    kept.bar_label(kept.barh(labels, counts, color=colours), fmt=" {:,.0f}", fontsize=7)
+    kept.bar_label(kept.barh(labels, counts, color=colours), fmt=" {:,.0f}")
     kept.margins(x=0.2)
     kept.invert_yaxis()
     kept.set(xlabel="problems")
@@ -116,7 +118,7 @@ def draw_card(card: Mapping):
         median, ninety, longest = card["tokens"][stage.value.lower()] or [0] * 3
         lengths.plot([median, longest], [place] * 2, color=stage.colour, linewidth=1)
         lengths.plot([median, ninety], [place] * 2, color=stage.colour, linewidth=5)
-        lengths.plot(median, place, "o", color=stage.colour)
+        lengths.plot(median, place, "o", color=stage.colour, markersize=6)
     lengths.set(yticks=range(len(Stage)), yticklabels=[stage.value for stage in Stage],
                 xlabel="tokens: median, 90th percentile, longest", xlim=(0, None))
     lengths.invert_yaxis()
@@ -128,13 +130,9 @@ def draw_card(card: Mapping):
     operands.set(yticks=[i + 0.2 for i in range(len(SOURCES))], yticklabels=SOURCES.values(),
                  xlabel="% of the operands, by source")
     operands.invert_yaxis()
-    operands.legend(fontsize=7, frameon=False, ncols=2, loc="lower left",
-                    bbox_to_anchor=(-0.1, 1), borderaxespad=0)
+    operands.legend(ncols=2, loc="lower left", bbox_to_anchor=(-0.1, 1), borderaxespad=0)
     steps.bar(list(card["steps"]), list(card["steps"].values()), color="#444444")
     steps.set(xlabel="steps of a clean trace", ylabel="traces")
-    for axes in (kept, lengths, operands, steps):
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.tick_params(labelsize=7)
-        axes.xaxis.label.set_size(8)
-        axes.yaxis.label.set_size(8)
+    for axes in (kept, lengths, operands):
+        axes.grid(False)  # the bars lie
     return figure

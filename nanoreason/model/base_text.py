@@ -9,7 +9,7 @@ Numbers above those of the problems, up to 999, are worked out by columns alone.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 
 from nanoreason.data.problem import Operand, Problem, Step, compute, write_number
@@ -27,6 +27,18 @@ def _lower(text: str) -> str:
     return text[0].lower() + text[1:].rstrip(".")
 
 
+def _lines(steps: Sequence[Step], rng: random.Random, with_checks: bool,
+           with_words: bool = False) -> list[str]:
+    """A sentence a step: its equation, with the words of its plan before it and a check behind."""
+    lines = []
+    for step, kind in zip(steps, draw_kinds(len(steps), rng)):
+        text = equation(step.operator, step.left, step.right, step.value)
+        before = f"{step.plan.rstrip('.')}: " if with_words else ""
+        behind = f", because {write_check(kind, step, step.value)}" if with_checks else ""
+        lines.append(f"{before}{text}{behind}.")
+    return lines
+
+
 def _solution(problem: Problem, rng: random.Random) -> str:
     """A short solution in prose; each part comes and goes at random."""
     parts = []
@@ -40,13 +52,7 @@ def _solution(problem: Problem, rng: random.Random) -> str:
     if told:
         parts.append("To do: " + ", then ".join(_lower(s.plan) for s in problem.steps) + ".")
     with_words, with_checks = not told and rng.random() < 0.4, rng.random() < 0.35
-    for step, kind in zip(problem.steps, draw_kinds(len(problem.steps), rng)):
-        text = equation(step.operator, step.left, step.right, step.value)
-        if with_words:
-            text = f"{step.plan.rstrip('.')}: {text}"
-        if with_checks:
-            text += f", because {write_check(kind, step, step.value)}"
-        parts.append(text + ".")
+    parts += _lines(problem.steps, rng, with_checks, with_words)
     return " ".join(parts) + f" The answer is {problem.answer}."
 
 
@@ -101,13 +107,7 @@ def _sums(rng: random.Random, scale: Scale) -> tuple[str, str]:
     """Some sums to work out, with or without a check of each."""
     steps = [random_step(rng, scale) for _ in range(rng.randint(2, 10))]
     asked = ", ".join(f"{s.left.text} {s.operator} {s.right.text}" for s in steps)
-    with_checks = rng.random() < 0.5
-    lines = []
-    for step, kind in zip(steps, draw_kinds(len(steps), rng)):
-        text = equation(step.operator, step.left, step.right, step.value)
-        lines.append(text + (f", because {write_check(kind, step, step.value)}."
-                             if with_checks else "."))
-    return f"Work out {asked}.", " ".join(lines)
+    return f"Work out {asked}.", " ".join(_lines(steps, rng, rng.random() < 0.5))
 
 
 def _claims(rng: random.Random, scale: Scale) -> tuple[str, str]:

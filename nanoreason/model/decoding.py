@@ -17,7 +17,7 @@ model's attention has windows, all columns are kept and the model's own mask hid
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from inspect import signature
@@ -181,11 +181,6 @@ class Decoder:
         return len(self.rows.keys) if self.rows else 0
 
     @property
-    def columns(self) -> int:
-        """Positions of the cache that each row takes."""
-        return self.rows.tokens.shape[1] if self.rows else 0
-
-    @property
     def running(self) -> list[int]:
         """Keys of the rows that still write."""
         if not self.rows:
@@ -193,24 +188,23 @@ class Decoder:
         return [key for key, on in zip(self.rows.keys, self.rows.running.tolist()) if on]
 
     @torch.inference_mode()
-    def admit(self, requests: Mapping[int, Request]) -> int:
-        """Read these requests, choose their first tokens; returns how many end with that."""
-        new, ended = None, 0
+    def admit(self, requests: Mapping[int, Request]) -> None:
+        """Read these requests and choose their first tokens."""
+        new = None
         for group in _alike(requests):
             rows = self._laid_out(group)
             state = self._state(len(group))
             positions = (rows.real.cumsum(1) - 1).clamp(min=0)
             logits, rows.cache = self._forward(state, rows.tokens, rows.searched, rows.real,
                                                positions, GrowingCache())
-            ended += self._take(rows, logits, state)
+            self._take(rows, logits, state)
             new = _joined(new, rows, self.pad_id) if new else rows
         self.rows = _joined(self.rows, new, self.pad_id) if self.rows else new
         self._read_again()
-        return ended
 
     @torch.inference_mode()
-    def step(self) -> int:
-        """Feed every row its newest token and choose the next; returns how many end."""
+    def step(self) -> None:
+        """Feed every row its newest token and choose the next."""
         rows, tokens = self.rows, self.rows.pending[:, None]
         one = torch.ones_like(tokens)
         positions = rows.real.sum(1, keepdim=True)
@@ -219,7 +213,7 @@ class Decoder:
         rows.searched = torch.cat([rows.searched, one.bool()], 1)
         logits, rows.cache = self._forward(self.state, tokens, None, rows.real, positions,
                                            rows.cache)
-        return self._take(rows, logits, self.state)
+        self._take(rows, logits, self.state)
 
     @torch.inference_mode()
     def retire(self) -> list[tuple[int, list[int]]]:
@@ -236,13 +230,12 @@ class Decoder:
             self._read_again()
         return texts
 
-    def decode(self, requests: Sequence[Request], batch_tokens: int,
-               report: Callable[[int], object] = lambda count: None
+    def decode(self, requests: Sequence[Request], batch_tokens: int
                ) -> Iterator[list[tuple[int, list[int]]]]:
         """Yield [(index of the request, its new tokens), ...] as texts come to their ends.
 
         The end token is left out. batch_tokens: cache positions that may be held at once
-        (memory), new tokens included. report: called with the number that has just ended.
+        (memory), new tokens included.
         """
         check_number(int, 1, batch_tokens=batch_tokens)
         requests, self.before, threads = list(requests), {}, ThreadChoice(self.model)
@@ -256,26 +249,24 @@ class Decoder:
             refill = joining and joining >= REFILL_AT * (len(running) + joining)
             shrink = not waiting and len(running) < SHRINK_AT * self.held
             # Columns of a long row that has ended count against the budget until it leaves.
-            trim = running and self.columns > max(running) + self.max_new_tokens
+            trim = running and self.rows.tokens.shape[1] > max(running) + self.max_new_tokens
             if refill or shrink or trim or not running:
                 ended = self.retire()
                 waiting += self._read_anew(ended, requests)
                 if refill:
                     new = [waiting.popleft() for _ in range(joining)]
-                    report(self.admit({index: requests[index] for index in new}))
+                    self.admit({index: requests[index] for index in new})
                 if ended:
                     yield ended
             if self.running:
                 threads.begin()
-                ended = self.step()
+                self.step()
                 threads.end(self.held)
-                report(ended)
 
     def _check_room(self, lengths: list[int], batch_tokens: int) -> None:
         """Refuse what cannot be held: the first batch, if its longest text comes to its end."""
-        if not lengths:
-            return
-        config, long = self.model.config.get_text_config(), max(lengths) + self.max_new_tokens
+        config = self.model.config.get_text_config()
+        long = max(lengths, default=0) + self.max_new_tokens
         width = getattr(config, "head_dim", None) or \
             config.hidden_size // config.num_attention_heads
         each = 8 + self.model.dtype.itemsize * (  # of a position: its token, keys and values
@@ -293,7 +284,8 @@ class Decoder:
     def _read_anew(self, ended: list[tuple[int, list[int]]], requests: list[Request]
                    ) -> list[int]:
         """Take what ends with its tag out of `ended`, as requests to be read by verification."""
-        again = [(key, new) for key, new in ended if self.goes_on and self._at_tag(new)
+        tag = list(self.tag_ids)
+        again = [(key, new) for key, new in ended if self.goes_on and new[-len(tag):] == tag
                  and self._prompt_length(requests[key]) == requests[key].prompt_length
                  and len(new) < self.max_new_tokens]
         for key, new in again:
@@ -309,23 +301,20 @@ class Decoder:
         return len(readings(ids[:length], ids[length:], self.tag_ids,
                             "reread" if self.rereads else None)[-1][0])
 
-    def _at_tag(self, tokens: list[int]) -> bool:
-        return tokens[-len(self.tag_ids):] == list(self.tag_ids)
-
     def _laid_out(self, requests: Mapping[int, Request]) -> _Rows:
         """The rows of new requests before their first forward, left-padded."""
         width, device = max(len(r.input_ids) for r in requests.values()), self.model.device
         tokens = torch.full((len(requests), width), self.pad_id)
         real = torch.zeros_like(tokens)
         searched = torch.zeros(tokens.shape, dtype=torch.bool)
-        for row, request in enumerate(requests.values()):
+        empty = torch.zeros(len(requests), dtype=torch.long, device=device)
+        written = torch.full((len(requests), self.max_new_tokens), self.end_id)
+        count = empty.clone()
+        for row, (key, request) in enumerate(requests.items()):
             start = width - len(request.input_ids)
             tokens[row, start:] = torch.tensor(request.input_ids)
             real[row, start:] = 1
             searched[row, start + self._prompt_length(request):] = True
-        empty = torch.zeros(len(requests), dtype=torch.long, device=device)
-        written, count = torch.full((len(requests), self.max_new_tokens), self.end_id), empty.clone()
-        for row, key in enumerate(requests):
             before = self.before.get(key, [])
             written[row, :len(before)], count[row] = torch.tensor(before), len(before)
         return _Rows(list(requests), [torch.Generator().manual_seed(r.seed)
@@ -352,11 +341,10 @@ class Decoder:
                                 use_cache=True, logits_to_keep=1, **{CACHE: cache})
         return output.logits[:, -1], getattr(output, CACHE)
 
-    def _take(self, rows: _Rows, logits: torch.Tensor, state: RouteState | None) -> int:
-        """Choose the next token of every row; returns how many rows end with it."""
+    def _take(self, rows: _Rows, logits: torch.Tensor, state: RouteState | None) -> None:
+        """Choose the next token of every row."""
         chosen = _choose(logits, self.temperature, rows.generators)  # (B,)
-        before = rows.running
-        writes = before & (chosen != self.end_id)
+        writes = rows.running & (chosen != self.end_id)
         if self.stop_at_tag:
             writes &= ~state.seen | state.again
         last = rows.count.clamp(max=self.max_new_tokens - 1)[:, None]
@@ -365,10 +353,6 @@ class Decoder:
         rows.count = rows.count + writes
         rows.running = writes & (rows.count < self.max_new_tokens)
         rows.pending = chosen.where(rows.running, self.pad_id)
-        ended = before & ~rows.running
-        if self.goes_on:  # others than those that are read again
-            ended &= ~state.seen | state.again
-        return int(ended.sum())
 
 
 def _alike(requests: Mapping[int, Request]) -> list[dict[int, Request]]:
@@ -446,9 +430,11 @@ def generate(model, tokenizer, requests: Sequence[Request], tag_ids: list[int],
              ) -> Iterator[list[tuple[int, list[int]]]]:
     """`Decoder.decode` with the end and padding tokens of a tokenizer, and a progress bar.
 
-    The bar counts texts and shows the time that is left.
+    The bar counts texts, as they leave their batch, and shows the time that is left.
     """
     decoder = Decoder(model.eval(), tag_ids, tokenizer.eos_token_id, tokenizer.pad_token_id,
                       max_new_tokens, temperature, stop_at_tag)
     with progress(total=len(requests), desc=label, unit="trace") as bar:
-        yield from decoder.decode(requests, batch_tokens, bar.update)
+        for ended in decoder.decode(requests, batch_tokens):
+            bar.update(len(ended))
+            yield ended

@@ -4,8 +4,8 @@ It stands in for Qwen2.5-3B-Instruct where there is no GPU. It reads procedural 
 train part with short solutions in prose, sums to work out and claims to judge, first plain ones
 (`base_text.documents`), then as many by digits (`column_documents`); never the four-stage form:
 the stages, their order and their tags are what tuning adds. It ships with the package;
-`make_base` makes it again from nothing, and `recipe.json` beside the weights says with which
-settings, seed, loss and compute.
+`make_base` makes it again from nothing by `recipe.json` beside the weights, which says with which
+settings and seed, and what loss and compute it came to.
 
 The loss of pretraining is on the solution alone: the words of a question are drawn at
 random, and a million parameters are better spent on the sums.
@@ -21,6 +21,7 @@ from pathlib import Path
 
 import torch
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
 from nanoreason.files import set_aside
@@ -35,12 +36,6 @@ RESERVED = ("[UNDERSTAND]\n", "[PLAN]\n", "[EXECUTE]\n", "[VERIFY]\n", "Given:",
 RESERVED_SPREAD = 3.0
 # An operator with its spaces is one token, a digit is one token, a word keeps its space.
 PIECES = r" [+\-*/=] |\d|[^\S\n]?\p{L}+|[^\S\n]?[^\s\p{L}\d]|\s"
-RECIPE = {"steps": 5000, "documents_per_step": 64, "learning_rate": 3.0e-3, "warmup_steps": 100,
-          "weight_decay": 0.01, "clip": 1.0, "seed": 1, "hidden_size": 128, "layers": 4,
-          "intermediate_size": 384, "heads": 4, "vocabulary": 1280, "tokenizer_documents": 20000,
-          # What differs once it reads on, by digits.
-          "then": {"steps": 1200, "learning_rate": 1.5e-3, "seed": 5,
-                   "tokenizer_documents": 4000}}
 
 
 def build_tokenizer(vocabulary: int, count: int, seed: int) -> PreTrainedTokenizerFast:
@@ -93,13 +88,10 @@ def pretraining_batches(tokenizer, recipe: dict, text: Iterator[tuple[str, str]]
         rows = sorted(zip(prompts, answers), key=lambda row: len(row[0]) + len(row[1]))
         for start in torch.randperm(16, generator=order).tolist():
             part = rows[start * size:(start + 1) * size]
-            width = max(len(p) + len(s) for p, s in part)
-            ids = torch.full((size, width), tokenizer.pad_token_id)
-            labels = torch.full((size, width), -100)
-            for i, (p, s) in enumerate(part):
-                ids[i, :len(p) + len(s)] = torch.tensor(p + s)
-                labels[i, len(p):len(p) + len(s)] = torch.tensor(s)
-            yield ids, labels
+            ids = [torch.tensor(p + s) for p, s in part]
+            labels = [torch.tensor([-100] * len(p) + s) for p, s in part]
+            yield (pad_sequence(ids, batch_first=True, padding_value=tokenizer.pad_token_id),
+                   pad_sequence(labels, batch_first=True, padding_value=-100))
 
 
 def pretrain(recipe: dict, tokenizer=None, model=None, stop_after: int | None = None,
@@ -200,9 +192,12 @@ def settle_embeddings(model, tokenizer, unread: list[int], seed: int) -> None:
         weight[rows] = centre + factor * noise * spread
 
 
-def read_recipe(folder: Path = NANO) -> dict:
+def read_recipe() -> dict:
     """What `recipe.json` records: sha256, recipe, loss [(step, nats)], tokens, seconds, ..."""
-    return json.loads((folder / "recipe.json").read_text())
+    return json.loads((NANO / "recipe.json").read_text())
+
+
+RECIPE = read_recipe()["recipe"]  # under "then", what differs once it reads on, by digits
 
 
 def with_seed(recipe: dict, seed: int | None) -> dict:

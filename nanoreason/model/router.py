@@ -207,10 +207,7 @@ class Router:
 
     def checkpoint_contexts(self):
         """The `context_fn` of `torch.utils.checkpoint`: restores the route later on."""
-        if self._route is None:
-            return nullcontext(), nullcontext()
-        shape, acting, _ = self._route
-        return nullcontext(), self._restored((shape, acting, True))
+        return nullcontext(), self._restored(self._route and (*self._route[:2], True))
 
     @contextmanager
     def _restored(self, new):

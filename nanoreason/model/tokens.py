@@ -9,20 +9,18 @@ TRANSITION. Where EXECUTE is wrong on purpose, nothing of it after its tag is le
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import torch
 
-from nanoreason.stages import GROUPS, Stage
-from nanoreason.trace import Trace
+from nanoreason.stages import CLOSINGS, GROUPS, Stage
+from nanoreason.trace import Trace, render_trace
 
 PLAIN = {"add_special_tokens": False, "split_special_tokens": True}
 IGNORE = -1  # the group of a token that belongs to none (question, padding)
 UNDERSTAND, PLAN, EXECUTE, VERIFY, TRANSITION = range(len(GROUPS))
-_CUTS = re.compile("(" + "|".join(
-    [rf"^{re.escape(stage.tag)}\n" for stage in Stage] + ["^Result:", "^Verdict:", "^Answer:"]
-) + ")", re.MULTILINE)
+TAGS = {f"{stage.tag}\n": group for group, stage in enumerate(Stage)}  # with the stage's group
+_CUTS = re.compile(f"^({'|'.join(map(re.escape, (*TAGS, *CLOSINGS)))})", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -73,30 +71,10 @@ def tag_ids(tokenizer, stage: Stage = Stage.VERIFY) -> list[int]:
     return text_ids(tokenizer, f"{stage.tag}\n")
 
 
-def _numbered(lines: Iterable[str], first: int = 1) -> str:
-    return "".join(f"{number}. {line}\n" for number, line in enumerate(lines, first))
-
-
 def given_part(trace: Trace) -> str:
     """The text of a trace up to and with its VERIFY tag: what the given settings start from."""
-    before, tag, _ = "".join(text for text, _ in segments(trace)).partition(
-        f"\n{Stage.VERIFY.tag}\n")
+    before, tag, _ = render_trace(trace).partition(f"\n{Stage.VERIFY.tag}\n")
     return before + tag
-
-
-def segments(trace: Trace) -> list[tuple[str, int]]:
-    """(text, group) pieces of a trace; together they are its rendered text."""
-    verdict = "correct" if trace.verdict is None else f"step {trace.verdict} is wrong"
-    pieces = [(f"{Stage.UNDERSTAND.tag}\n", TRANSITION),
-              ("".join(f"{line}\n" for line in trace.understand), UNDERSTAND),
-              (f"{Stage.PLAN.tag}\n", TRANSITION), (_numbered(trace.plan), PLAN),
-              (f"{Stage.EXECUTE.tag}\n", TRANSITION), (_numbered(trace.execute), EXECUTE),
-              ("Result:", TRANSITION), (f" {trace.result}\n", EXECUTE),
-              (f"{Stage.VERIFY.tag}\n", TRANSITION), (_numbered(trace.checks), VERIFY),
-              ("Verdict:", TRANSITION), (f" {verdict}\n", VERIFY)]
-    if trace.repairs:
-        pieces.append((_numbered(trace.repairs, trace.verdict), VERIFY))
-    return pieces + [("Answer:", TRANSITION), (f" {trace.answer}\n", VERIFY)]
 
 
 def encode(tokenizer, question: str, trace: Trace, max_length: int, wrong_execute: bool = False
@@ -107,17 +85,13 @@ def encode(tokenizer, question: str, trace: Trace, max_length: int, wrong_execut
     its tag. A trace that is too long is left out (count the Nones), never cut.
     """
     ids = prompt_ids(tokenizer, question)
-    groups = [IGNORE] * len(ids)
-    prompt_length, inside_execute = len(ids), False
-    pieces = segments(trace)
+    groups, prompt_length, stage = [IGNORE] * len(ids), len(ids), IGNORE
+    pieces = cut_pieces(f"{render_trace(trace)}\n")
     # Each for itself, all in one call: calls cost more than what they do.
-    cut = tokenizer([text for text, _ in pieces], **PLAIN).input_ids
-    for (text, group), piece in zip(pieces, cut):
-        silent = wrong_execute and inside_execute and text != f"{Stage.VERIFY.tag}\n"
-        if text == f"{Stage.EXECUTE.tag}\n":
-            inside_execute = True
-        elif text == f"{Stage.VERIFY.tag}\n":
-            inside_execute = False
+    for text, piece in zip(pieces, tokenizer(pieces, **PLAIN).input_ids):
+        stage = TAGS.get(text, stage)
+        silent = wrong_execute and stage == EXECUTE and text not in TAGS
+        group = TRANSITION if text in TAGS or text in CLOSINGS else stage
         ids += piece
         groups += [IGNORE if silent else group] * len(piece)
     ids.append(tokenizer.eos_token_id)

@@ -24,12 +24,11 @@ from nanoreason.host import shown
 from nanoreason.params.validation import (KINDS, Name, ParameterError, Params, Seed, bad_value,
                                           given_names, load_profile, name_of, owners,
                                           profile_names, unknown)
-from nanoreason.stages import ERRORS, GIVEN, LANGUAGES, SOURCES, SPLITS
+from nanoreason.stages import ERRORS, GIVEN, GROUPS, LANGUAGES, SOURCES, SPLITS
 
 ON_POLICY_SHARE = 0.5  # of the wrong traces, in phase verification
 SETTINGS = ("natural", *GIVEN)  # that can be asked for
-WEIGHTS = ("understand_weight", "plan_weight", "execute_weight", "verify_weight",
-           "transition_weight")
+WEIGHTS = tuple(f"{group}_weight" for group in GROUPS)
 
 QUESTION = ("Amir has 9 packs of 2 cards each. The goal is 173 cards. "
             "How many cards are missing?")  # of the tutor: an error that is found and repaired

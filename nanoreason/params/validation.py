@@ -14,11 +14,11 @@ import ast
 import difflib
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, NamedTuple, get_args
+from typing import Annotated, Any, ClassVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
@@ -37,14 +37,6 @@ Seed = Annotated[int, Field(ge=0, lt=2**32, description="a whole number from 0 o
 
 class ParameterError(GivenError):
     """A parameter that does not exist or has a value that makes no sense, in one sentence."""
-
-
-class Gpu(NamedTuple):
-    """One CUDA device: its name, memory in bytes and compute capability, e.g. (7, 5)."""
-
-    name: str
-    memory: int
-    capability: tuple[int, int]
 
 
 def profile_names() -> tuple[str, ...]:
@@ -78,28 +70,23 @@ def read_mapping(path: Path) -> tuple[dict, list[str]]:
     return values, [line.lstrip("# ") for line in text.splitlines() if line.startswith("#")]
 
 
-def detect_gpus() -> tuple[Gpu, ...]:
-    """The CUDA devices that torch sees, in order; () without any."""
-    import torch  # here, so that reading parameters does not load torch
-
-    found = [torch.cuda.get_device_properties(k) for k in range(torch.cuda.device_count())]
-    return tuple(Gpu(gpu.name, gpu.total_memory, (gpu.major, gpu.minor)) for gpu in found)
-
-
-def choose_profile(gpus: tuple[Gpu, ...] | None = None) -> tuple[str, str]:
+def choose_profile(gpus: Sequence | None = None) -> tuple[str, str]:
     """The profile for this hardware, and the reason in one sentence.
 
-    gpus: what to choose for; None looks at the machine. bf16 is native from compute
-    capability 8.0 on: what torch says of a T4 is emulation.
+    gpus: CUDA devices as torch describes them; None looks at the machine. bf16 is native from
+    compute capability 8.0 on: what torch says of a T4 is emulation.
     """
-    gpus = detect_gpus() if gpus is None else gpus
+    if gpus is None:
+        import torch  # here, so that reading parameters does not load torch
+
+        gpus = [torch.cuda.get_device_properties(k) for k in range(torch.cuda.device_count())]
     if not gpus:
         return "nano", "nano, because torch sees no CUDA device"
     first = gpus[0]
-    here = f"{len(gpus)} x {first.name} ({first.memory / GIB:.1f} GiB)"
-    if first.memory >= 22 * GIB and first.capability >= (8, 0):
+    here = f"{len(gpus)} x {first.name} ({first.total_memory / GIB:.1f} GiB)"
+    if first.total_memory >= 22 * GIB and first.major >= 8:
         return "gpu-bf16", f"gpu-bf16, because of {here} with native bf16"
-    if first.memory < 14 * GIB:
+    if first.total_memory < 14 * GIB:
         return "smollm2", f"smollm2, because {here} is too small for the 3B model"
     if len(gpus) > 1:
         return "kaggle-2xt4", f"kaggle-2xt4, because of {here}"

@@ -35,9 +35,8 @@ import torch
 from nanoreason.environment import GIB
 from nanoreason.host import GivenError
 from nanoreason.model.adapters import adapter_parameters
-from nanoreason.model.base import Location
+from nanoreason.model.base import BASES, Location
 from nanoreason.model.tokens import IGNORE, Encoded, collate
-from nanoreason.paths import asset_table
 from nanoreason.training.loss import CHUNK_LOGITS, group_counts
 
 BLOCK = 16  # steps whose traces are sorted together
@@ -184,7 +183,7 @@ def download_text(base: Location) -> str:
     """One line: what the base still has to be fetched for."""
     if base.source != "hub":
         return f"download: nothing, the base comes from the {base.source}"
-    size = asset_table("bases.yaml").get(base.base, {}).get("gigabytes")
+    size = BASES.get(base.base, {}).get("gigabytes")
     what = f"about {size:.1f} GB" if size else "its size is not known here"
     return f"download: {what} for {base.base}, unless the hub's cache holds it already"
 

@@ -202,15 +202,13 @@ def last_hidden(model, **inputs):
 
 def _positions(head, picked):
     """How many positions a chunk of CHUNK_LOGITS logits has, at least one."""
-    if not len(picked):
-        return 1
     with torch.no_grad():
         return max(1, CHUNK_LOGITS // _logits(head, picked[:1]).shape[-1])
 
 
 def _supervised(labels, groups):
     """(B, T - 1) bool: whether the token after each position carries loss."""
-    lowest, highest = groups.aminmax() if groups.numel() else (groups.new_zeros(()),) * 2
+    lowest, highest = groups.aminmax()
     if int(lowest) < IGNORE or int(highest) >= len(GROUPS):
         raise GivenError(f"groups hold {int(lowest)} to {int(highest)}; give 0 to "
                          f"{len(GROUPS) - 1} in the order {GROUPS}, or {IGNORE} for none")
@@ -301,14 +299,11 @@ class DynamicWeights:
                      for power in powers)
 
     def state_dict(self):
-        """{"mode", "history": the last 40 steps, oldest first, None where nothing was}."""
-        return {"mode": self.mode, "history": [list(step) for step in self._history]}
+        """{"history": the last 40 steps, oldest first, None where nothing was}."""
+        return {"history": [list(step) for step in self._history]}
 
     def load_state_dict(self, state):
-        """Go on where `state_dict` stopped; the mode must be the same."""
-        if state["mode"] != self.mode:
-            raise GivenError(f"the checkpoint has dynamic {state['mode']!r}, this run "
-                             f"{self.mode!r}; use the same")
+        """Go on where `state_dict` stopped."""
         self._history = deque((list(step) for step in state["history"]), maxlen=2 * WINDOW)
 
 

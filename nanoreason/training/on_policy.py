@@ -22,6 +22,7 @@ from itertools import islice
 from pathlib import Path
 
 import torch
+from peft import set_peft_model_state_dict
 from safetensors.torch import load_file
 
 from nanoreason.arithmetic.answers import same_answer
@@ -36,7 +37,7 @@ from nanoreason.files import (file_sha256, parse, read_text, set_aside, to_json,
 from nanoreason.graph.builder import execute_graph
 from nanoreason.graph.matching import align, first_wrong_step
 from nanoreason.host import GivenError
-from nanoreason.model.adapters import adapter_parameters, load_adapters
+from nanoreason.model.adapters import load_adapters
 from nanoreason.model.base import load_base, locate
 from nanoreason.model.decoding import Request, generate
 from nanoreason.model.tokens import given_part, prompt_ids, tag_ids, text_ids
@@ -80,23 +81,16 @@ def reasoning_file(run: Run) -> Path:
     return run.path("adapters") / "reasoning" / "adapter_model.safetensors"
 
 
-@torch.no_grad()
 def take_reasoning(model, run: Run) -> None:
     """Copy a run's reasoning adapter into the model's, bit for bit; `tune` freezes it.
 
-    Raises `RunError` where the weights there and here differ in name or shape.
+    Raises `RunError` where the weights there have other names than here.
     """
-    there = load_file(reasoning_file(run))
-    here = {name.replace(".reasoning.", "."): parameter
-            for name, parameter in adapter_parameters(model, "reasoning")}
-    for name in sorted(here.keys() | there.keys()):
-        shapes = [tuple(weights[name].shape) if name in weights else None
-                  for weights in (there, here)]
-        if shapes[0] != shapes[1]:
-            raise RunError(f"run {run.name}: {name} has the shape {shapes[0]} there and "
-                           f"{shapes[1]} here; the adapters are of different models")
-    for name, parameter in here.items():
-        parameter.copy_(there[name])
+    loaded = set_peft_model_state_dict(model, load_file(reasoning_file(run)), "reasoning")
+    lacking = [name for name in loaded.missing_keys if ".reasoning." in name]
+    if odd := loaded.unexpected_keys + lacking:
+        raise RunError(f"run {run.name}: {odd[0]} stands in one of its adapter and the model's "
+                       "alone; they are of different models")
 
 
 @dataclass(frozen=True)
@@ -319,8 +313,6 @@ def _sampled(records: list[dict], rights: dict[int, Trace], wanted: int, samples
     found: dict[int, dict] = {}
     judged: list[Judgement] = []
     for sample in range(samples):
-        if len(found) >= wanted:
-            break
         left = [i for i in rights if i not in found]
         for start in range(0, len(left), CHUNK):
             if len(found) >= wanted:

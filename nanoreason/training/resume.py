@@ -77,19 +77,15 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, 
     hashes = {name: (before[name], now[name]) for name in now.keys() & before.keys()
               - {"parameters", "recorded", "recipe"}}
     found["recipe"] = before.get("recipe", 1), now["recipe"]
-    named = {name: (_recorded(before).get(name, fields[name].default), value)
-             for name, value in _recorded(now).items() if name in TrainParams.by_content}
+    recorded = before.get("recorded", {})
+    named = {name: (recorded.get(name, fields[name].default), value)
+             for name, value in now["recorded"].items() if name in TrainParams.by_content}
     if len(set(hashes.get("rows_sha256", ()))) > 1:
         del hashes["rows_sha256"]
         found |= {name: both for name, both in named.items() if both[0] != both[1]} or {
             "data": (f"{named['data'][0]} with other rows", named["data"][1])}
     return {name: both for name, both in (found | hashes).items()
             if to_json(both[0]) != to_json(both[1])}
-
-
-def _recorded(identity: Mapping[str, Any]) -> dict[str, Any]:
-    """What an identity records; an older one has it elsewhere."""
-    return {**identity, **identity.get("parameters", {}), **identity.get("recorded", {})}
 
 
 def told(changes: Mapping[str, tuple]) -> str:
@@ -186,7 +182,7 @@ def open_training(params: TrainParams, what: Mapping[str, Any]) -> TrainingState
     starts.append(str(checkpoint.step if checkpoint else 0))
     write_text(run.path(STARTS), "".join(f"{step}\n" for step in starts))
     if checkpoint is not None:
-        there, here = _recorded(checkpoint.identity), what["recorded"]
+        there, here = checkpoint.identity.get("recorded", {}), what["recorded"]
         other = {name: (there.get(name), here[name]) for name in BITS
                  if there.get(name) != here[name]}
         print(f"run {run.name} goes on from step {checkpoint.step}" + (

@@ -99,9 +99,9 @@ def test_an_undefined_score_is_no_answer():
 
 
 def test_other_problems_are_refused():
-    with pytest.raises(ValueError, match="a and b answered different problems"):
+    with pytest.raises(ValueError, match="a, seed ., and b, seed ., answered different"):
         answer(Grid([Run("a", 0, natural(3)), Run("b", 0, natural(3, 39))], []), ASKED)
-    with pytest.raises(ValueError, match="seeds of condition a answered different"):
+    with pytest.raises(ValueError, match="a, seed ., and a, seed ., answered different"):
         answer(Grid([Run("a", 0, natural(3)), Run("a", 1, natural(3, 39)),
                      Run("b", 0, natural(3)), Run("b", 1, natural(3))], []), ASKED)
 

@@ -145,7 +145,7 @@ def test_the_spoiler_wins_svr_and_loses_results(rows):
     assert self_verification([always_agrees(read_row(r)) for r in natural]).svr == 0
     assert self_verification(spoiled).svr > 0.4
     paired = compare(spoiled, natural, "a1")
-    assert paired.difference < -0.2 and paired.interval[1] < 0
+    assert paired["difference"] < -0.2 and paired["interval"][1] < 0
     assert self_verification(spoiled).accuracy_a2 == self_verification(natural).accuracy_a1
 
 

@@ -144,6 +144,11 @@ def test_an_absent_setting_says_so(plot, axes):
     assert texts(axes) == ["not run"]
 
 
+def test_half_points_are_not_rounded_away(axes):
+    written = figures.draw_points(axes, "points", ["one"]).xaxis.get_major_formatter()
+    assert [written(value) for value in (-0.075, 0.0, 0.02, 0.07)] == ["-7.5", "0", "+2", "+7"]
+
+
 def test_the_same_run_gives_the_same_bytes(summary, rows, tmp_path):
     def draw(folder):
         with matplotlib.rc_context():

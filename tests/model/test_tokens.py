@@ -12,7 +12,7 @@ from nanoreason.model.base import load_tokenizer
 from nanoreason.data.procedural import problems
 from nanoreason.data.verify_lines import procedural_trace
 from nanoreason.model.tokens import (EXECUTE, TRANSITION, VERIFY, collate, encode, encode_free,
-                                     free_text, given_part, partial_ids, prompt_ids, segments,
+                                     free_text, given_part, partial_ids, prompt_ids,
                                      tag_ids)
 from nanoreason.stages import Stage
 from nanoreason.trace import render_trace
@@ -29,11 +29,13 @@ def pair():
     return problem, procedural_trace(problem)
 
 
-def test_segments_are_the_rendered_text(pair):
-    _, trace = pair
+def test_a_text_is_cut_as_its_trace_is_encoded(tokenizer, pair):
+    problem, trace = pair
     wrong = corrupt(trace, "arithmetic_slip", random.Random(0))
     for each in (trace, wrong):
-        assert "".join(text for text, _ in segments(each)) == render_trace(each) + "\n"
+        whole = partial_ids(tokenizer, problem.question, f"{render_trace(each)}\n")
+        row = encode(tokenizer, problem.question, each, 1000)
+        assert row.input_ids == [*whole, tokenizer.eos_token_id]
 
 
 def test_a_trace_goes_through_the_tokenizer_unchanged(tokenizer, pair):
