@@ -267,7 +267,10 @@ class Decoder:
                     yield ended
             if self.running:
                 threads.begin()
-                ended = self.step()
+                try:
+                    ended = self.step()
+                finally:
+                    threads.rest()
                 threads.end(self.held)
                 report(ended)
 

@@ -343,7 +343,10 @@ def tune(trainer: StepAwareTrainer) -> tuple[list[dict], dict]:
     checkpoint, rows, clock = trainer.training.checkpoint, trainer.rows, trainer.clock
     read = [*chain.from_iterable(row.readings for row in rows)]
     order_sha256 = trainer.plan.sha256()  # of the first epoch
-    trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint.folder))
+    try:
+        trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint.folder))
+    finally:
+        trainer.threads.rest()
     summary = {"optimiser_steps": trainer.state.global_step,
                "skipped_steps": sum(record["skipped"] for record in trainer.records),
                "processes": trainer.args.world_size, "traces": len(rows),
