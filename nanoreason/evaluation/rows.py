@@ -385,7 +385,8 @@ def compact_row(row: Mapping | ScoredRow, **scores) -> dict:
     """A row without its texts: what may be committed for sources that keep their rights.
 
     Holds id, question_sha256, sample, setting, gold, a1, v, a2, planted, intervention,
-    parent_sample, cut and sure, and under `scores` what only the text could tell; `scores` adds to it.
+    parent_sample, cut and sure, and under `scores` what only the text could tell; `scores` adds
+    to it.
     """
     scored = read_row(row)
     row, claims = scored.row, scored.claims
