@@ -94,6 +94,8 @@ class _Row(_Of):
     gold: Plain | None = None
     teachers: Sequence[Text] | None = None
     text: Text | None = None
+    cut: bool | None = None
+    sure: bool | None = None
     a1: Text | None = None
     a2: Text | None = None
     v: Text | Annotated[int, Field(ge=0, lt=10**6)] | None = None

@@ -200,7 +200,7 @@ def threshold(run: str) -> float | None:
 
     None for a run of whose adapters no gate has been chosen.
     """
-    gate = find_gate(find_run(run))
+    gate = find_gate(find_run(run), compared=False)
     return gate and min(DOUBT, gate.read_mapping("gate.json")["gates"]["gate"]["threshold"])
 
 

@@ -278,15 +278,6 @@ def render_verify(checks: Sequence[str], verdict: int | str | None, repairs: Seq
     return "\n".join(lines)
 
 
-def before_verify(text: str) -> str:
-    """A text up to its first VERIFY tag, which is left out; all of it where there is none."""
-    lines = text.split("\n")
-    markers = [MARKER.match(line.strip()) for line in lines]
-    at = next((place for place, marker in enumerate(markers)
-               if marker and Stage.VERIFY.value in marker.groups()), len(lines))
-    return "".join(f"{line}\n" for line in lines[:at])
-
-
 def _number(items, first=1):
     return [f"{number}. {item}" for number, item in enumerate(items, first)]
 

@@ -13,6 +13,7 @@ from nanoreason.data.verify_lines import equation
 from nanoreason.data.errors import KINDS, CorruptionError, read_steps
 from nanoreason.data import corrupt
 from nanoreason.evaluation.generate import given_rows, interventions, natural_rows
+from nanoreason.evaluation.self_verification import before_verify
 from nanoreason.data.procedural import problems
 from nanoreason import paths
 from nanoreason.runs import Run
@@ -47,6 +48,11 @@ def row(a1="16", verdict="correct", a2="16", setting="natural", problem="p", sam
     return {"problem_id": problem, "sample": sample, "setting": setting, "question": QUESTION,
             "gold": "16", "teachers": [TEACHER], "text": text, "planted": None,
             "intervention": None} | more
+
+
+def unasked(row):
+    """The row as it is written where EXECUTE was sure: without its VERIFY."""
+    return row | {"text": before_verify(row["text"]).rstrip("\n"), "sure": True}
 
 
 def spoiled(trace, rng):

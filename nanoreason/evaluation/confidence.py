@@ -47,6 +47,7 @@ SIGNALS: dict[str, Callable[[ScoredRow], float]] = {
     "decision": lambda row: _least(row.row["logprobs"]["decisions"]),
     "answer": lambda row: _known(row, "answer"),
     "verdict": lambda row: -float(row.error)}
+OF_VERIFY = ("decision", "answer")  # those that need a written one
 
 
 def auc(sure: np.ndarray, right: np.ndarray) -> float | None:
@@ -78,24 +79,30 @@ def signals(rows: Iterable[ScoredRow]) -> tuple[dict[str, np.ndarray], np.ndarra
 def confidence(rows: Iterable[Mapping] | ScoredRows) -> Report:
     """auc_SIGNAL and aurc_SIGNAL for a1 by each of SIGNALS, over the rows with `logprobs`.
 
-    Intervals: percentile bootstrap over the rows. Raises ValueError for settings that must
-    not be pooled.
+    Intervals: percentile bootstrap over the rows. What VERIFY's words say, OF_VERIFY, is not
+    measured where a row's VERIFY was left out. Raises ValueError for settings that must not be
+    pooled.
     """
     table = read_rows(rows).pooled(single=True)
     values, right = signals(table)
+    unknown = OF_VERIFY if any(row.unasked for row in table) else ()
 
-    def score(measure: Callable, sure: np.ndarray) -> Score:
+    def score(measure: Callable, name: str) -> Score:
+        sure = values[name]
+
         def interval():
             rng, n = np.random.default_rng(SEED), len(right)
             drawn = (rng.integers(n, size=n) for _ in range(RESAMPLES))
             found = [measure(sure[rows], right[rows]) for rows in drawn]
             low, high = np.percentile([one for one in found if one is not None], (2.5, 97.5))
             return float(low), float(high)
+        if name in unknown:
+            return Score(None)
         return Score(measure(sure, right), (int(right.sum()), len(right)), interval)
 
     return Report(len(right), {
-        f"{measure.__name__}_{name}": partial(score, measure, sure)
-        for measure in (auc, aurc) for name, sure in values.items()}, table.left_out, table.rows)
+        f"{measure.__name__}_{name}": partial(score, measure, name)
+        for measure in (auc, aurc) for name in values}, table.left_out, table.rows)
 
 
 class Gate(NamedTuple):

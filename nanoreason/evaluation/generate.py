@@ -79,13 +79,17 @@ def given_rows(pairs: Iterable[tuple[Problem, Trace]], seed: int) -> list[dict]:
 
 
 def interventions(rows: Iterable[dict], seed: int) -> list[dict]:
-    """One intervened row for each natural row whose EXECUTE has a line with a dependent."""
+    """One intervened row for each natural row whose EXECUTE has a line with a dependent.
+
+    What was found while its parent was written, `logprobs` and `sure`, is not of it.
+    """
     changed = []
     for row in rows:
         rng = random.Random(f"intervention/{seed}/{row['problem_id']}/{row['sample']}")
         intervention = choose_intervention(row["text"], row["question"], rng)
         if intervention is not None:
-            changed.append(row | {
+            own = {name: row[name] for name in row if name not in ("logprobs", "sure")}
+            changed.append(own | {
                 "setting": "intervened", "text": intervene(row["text"], intervention),
                 "teachers": [], "intervention": intervention, "parent_sample": row["sample"]})
     return changed
@@ -132,14 +136,13 @@ def verify_in_doubt(model, tokenizer, rows: Sequence[dict], below: float, max_ne
                     label: str = "generation") -> Iterator[dict]:
     """`generate_traces` for natural rows, with a VERIFY only where EXECUTE was unsure.
 
-    A row whose `execute_min` (see `model.likelihood`) is `below` or more ends with EXECUTE and is
-    marked `sure`; it comes as soon as it is written, the others after all of these. What there
-    is of a text is what `generate_traces` writes at temperature 0. max_new_tokens: as far as the
-    tag, and once more from there. Raises GivenError where no adapter takes over at the tag.
+    below: a log-probability. A row whose `execute_min` (see `model.likelihood`) is not less ends
+    with EXECUTE and is marked `sure`, and its result counts as its answer. Rows without a VERIFY
+    come as they are written, the others when EXECUTE stands in all. max_new_tokens: as far as
+    the tag, and as many again from there. At temperature 0 a text that is not cut is the one
+    that `generate_traces` writes, or its part before VERIFY. Raises ValueError where no adapter
+    takes over at the tag.
     """
-    if routing_of(model) in (None, "single"):
-        raise GivenError(f"verify_below={below!r} asks for a VERIFY in doubt alone, and this model "
-                         "has no second adapter that begins with VERIFY: leave it out")
     doubtful = []
     for row in generate_traces(model, tokenizer, rows, max_new_tokens, batch_tokens, temperature,
                                seed, label, stop_at_tag=True):
@@ -148,9 +151,10 @@ def verify_in_doubt(model, tokenizer, rows: Sequence[dict], below: float, max_ne
         elif row["logprobs"]["execute_min"] is None or row["logprobs"]["execute_min"] < below:
             doubtful.append(row)
         else:
-            yield row | {"text": before_verify(row["text"]).rstrip("\n"), "sure": True}
+            yield row | {"text": before_verify(row["text"]).rstrip("\n"), "sure": True,
+                         "cut": False}
     yield from generate_traces(model, tokenizer, doubtful, max_new_tokens, batch_tokens,
-                               temperature, seed + 1, f"{label}, VERIFY")
+                               temperature, (seed + 1) % SEEDS, f"{label}, VERIFY")
 
 
 Writer = Callable[..., Iterator[dict]]  # (rows, label) -> the rows, completed
@@ -160,8 +164,13 @@ def writer(model, tokenizer, params: EvaluateParams, temperature: float | None =
            run: Run | None = None) -> Writer:
     """`generate_traces` with the parameters of an evaluation, for rows and a label.
 
-    run: where a server's answers are kept; without it the model itself writes.
+    run: where a server's answers are kept; without it the model itself writes. A base without
+    adapters has no VERIFY to leave out, and writes all. Raises ValueError where `verify_below` is
+    asked of adapters none of which takes over at VERIFY's tag.
     """
+    if params.verify_below is not None and routing_of(model) == "single":
+        raise GivenError(f"verify_below={params.verify_below!r} leaves out what the second adapter "
+                         "would write, and a run with routing='single' has none: leave it out")
     drawn, client = params.temperature if temperature is None else temperature, None
     if run and params.engine == "server":
         what = adapters_sha256(model)[:16] if hasattr(model, "router") else "base"

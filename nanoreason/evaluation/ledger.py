@@ -165,7 +165,7 @@ def ledger(rows: Iterable[Mapping] | ScoredRows) -> Report:
     lost_sum: of the traces blamed and not repaired, the first line of the repair is true.
     right_operands, right_sum, right_comparison, right_agreed, right_kept: of the traces with
     a right a1, all lines have right operands (and there are some), and so on; the verdict
-    agrees, a2 is right.
+    agrees, a2 is right. Traces whose VERIFY was left out (`ScoredRow.unasked`) are none of these.
     alarm_operands, alarm_sum, alarm_comparison: of the right traces objected to, the line that
     is blamed has right operands, and so on.
     line_operands, line_sum, line_comparison: of the checks of right steps, as above.
@@ -210,7 +210,7 @@ def _shares(cases: list[Case]) -> dict[str, Callable[[], Score]]:
         return row.second
 
     wrong = [at(*case, case[0].wrong_step) for case in cases if case[0].wrong_step]
-    right = [case for case in cases if case[0].first]
+    right = [case for case in cases if case[0].first and not case[0].unasked]
     lines = [(row, [line]) for row, found in cases for line in found]
     cascade(wrong, wrong_checked=lambda _, lines: lines, **parts("wrong"),
             wrong_blamed=blames, wrong_repaired=answers)

@@ -57,8 +57,9 @@ class ScoredRow:
 
     first, second: whether a1 (Result) and a2 (Answer) equal the gold answer. readable:
     whether a1 is a readable answer at all. error: whether the verdict is an error; an
-    unreadable one is not. blamed: the step blamed. unasked: whether the text ends with EXECUTE
-    because the model was sure of it, so that a1 is the answer. kind: of the injected error.
+    unreadable one is not. blamed: the step blamed. unasked: whether VERIFY was left out because
+    EXECUTE was sure (`sure`): then a1 is the answer, and the verdict counts as `correct`. kind:
+    of the injected error.
     claims: what the text claims, None in a row without its text, which says itself what only the
     text could tell. The row must be without `row_fault`.
     """
@@ -83,6 +84,7 @@ class ScoredRow:
             vars(self).update({name: kept.get(name) for name in TOLD})
             self.dead_steps = tuple(self.dead_steps) if self.dead_steps else None
             self._teacher_texts: Sequence[str] = ()
+            self.unasked = bool(row.get("sure")) and not self.reached_verify
         else:
             claims = self.claims = self.texts.claims(row["text"])
             self.a1, self.a2, self.blamed = claims.a1, claims.a2, claims.verdict
@@ -381,7 +383,8 @@ def compact_row(row: Mapping | ScoredRow, **scores) -> dict:
     """A row without its texts: what may be committed for sources that keep their rights.
 
     Holds id, question_sha256, sample, setting, gold, a1, v, a2, planted, intervention,
-    parent_sample and cut, and under `scores` what only the text could tell; `scores` adds to it.
+    parent_sample, cut and sure, and under `scores` what only the text could tell; `scores` adds
+    to it.
     """
     scored = read_row(row)
     row, claims = scored.row, scored.claims

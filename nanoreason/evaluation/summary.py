@@ -107,9 +107,22 @@ def find_prompted(run: Run) -> Run | None:
     return _beside(run, f"{run.name}-prompted", "base_version")
 
 
-def find_gate(run: Run) -> Run | None:
-    """The run with rows of dev and test that say how sure they are, `<run>-gate`, or None."""
-    return _beside(run, f"{run.name}-gate", "adapters_sha256")
+def find_gate(run: Run, compared: bool = True) -> Run | None:
+    """The run with rows of dev and test that say how sure they are, `<run>-gate`, or None.
+
+    compared: it is left out, and that is said, where it answered other problems of test.
+    """
+    found = _beside(run, f"{run.name}-gate", "adapters_sha256")
+    return None if found and compared and _answered_others(run, found) else found
+
+
+def _answered_others(run: Run, found: Run) -> bool:
+    """Whether the problems of test that two runs answered differ, which is then said."""
+    odd = different_problems(*([row for row in of.read_generations() if row["setting"] == "natural"
+                                and row.get("split") in ("test", None)] for of in (run, found)))
+    if odd:
+        print(f"run {found.name} answered other problems and is left out ({odd})")
+    return bool(odd)
 
 
 def find_others(run: Run, names: Iterable[str] = ()) -> list[Run]:
@@ -122,13 +135,7 @@ def find_others(run: Run, names: Iterable[str] = ()) -> list[Run]:
     found = [_with_rows(name) or open_run(name, "generations.jsonl") for name in names]
     name = f"{run.name}-no-verify"
     control = None if name in names else _with_rows(name)
-    if control is None:
-        return found
-    odd = different_problems(*([row for row in of.read_generations() if row["setting"] == "natural"
-                                and row.get("split") in ("test", None)] for of in (run, control)))
-    if odd:
-        print(f"run {name} answered other problems and is left out ({odd})")
-    return found if odd else [*found, control]
+    return found if control is None or _answered_others(run, control) else [*found, control]
 
 
 def lacks_verify_loss(run: Run) -> bool:

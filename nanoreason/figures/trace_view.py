@@ -26,6 +26,7 @@ from nanoreason.arithmetic.answers import same_answer
 from nanoreason.data.verify_lines import stated
 from nanoreason.evaluation.report import SEED, SMOKE_BELOW
 from nanoreason.evaluation.rows import ScoredRow, read_row, read_rows
+from nanoreason.figures.tables import SAID
 from nanoreason.files import write_text
 from nanoreason.host import GivenError
 from nanoreason.runs import Run
@@ -121,8 +122,10 @@ class TraceView:
         if row.get("text") is None:
             raise GivenError(f"row {row.get('problem_id')} holds no text: its source keeps "
                              "the rights to it, so there is nothing to show")
-        return cls(row["text"], row["question"], str(row["gold"]), read_row(row).wrong_step,
-                   f"{row['problem_id']}, {row['setting']}")
+        read = read_row(row)
+        without = f", {SAID['sure']}" * read.unasked
+        return cls(row["text"], row["question"], str(row["gold"]), read.wrong_step,
+                   f"{row['problem_id']}, {row['setting']}{without}")
 
     @classmethod
     def of_trace(cls, trace: Trace, question: str = "", gold: str | None = None) -> TraceView:
@@ -161,12 +164,13 @@ def find_example(rows: Iterable[Mapping], setting: str, *, right: bool,
     """The first row of a setting with these outcomes and a text to show, None without one.
 
     right: whether the final answer is right; objects: whether the verdict is an error. An
-    error that is found and repaired counts only where the step blamed is the wrong one.
+    error that is found and repaired counts only where the step blamed is the wrong one, and a
+    row whose VERIFY was left out has none to show.
     """
     for row in rows:
         if row["setting"] == setting and row.get("text") is not None:
             reading = read_row(row)
-            if (reading.second, reading.error) != (right, objects):
+            if reading.unasked or (reading.second, reading.error) != (right, objects):
                 continue
             if not (right and objects) or reading.blamed == reading.wrong_step:
                 return row

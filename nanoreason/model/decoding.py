@@ -260,7 +260,10 @@ class Decoder:
                     yield ended
             if self.running:
                 threads.begin()
-                self.step()
+                try:
+                    self.step()
+                finally:
+                    threads.rest()
                 threads.end(self.held)
 
     def _check_room(self, lengths: list[int], batch_tokens: int) -> None:

@@ -45,10 +45,12 @@ class ThreadChoice:
         """Begin with the number that takes the fewest seconds, with all where that earns little;
         returns the seconds."""
         found, threads = {}, self.most
-        while threads:
-            self._set(threads)
-            found[threads], threads = measure(), threads // 2
-        self._set(self.most)
+        try:
+            while threads:
+                self._set(threads)
+                found[threads], threads = measure(), threads // 2
+        finally:
+            self.rest()
         least = min(found, key=found.get)
         self.threads = least if BETTER * found[least] < found[self.most] else self.most
         return found[self.threads]
@@ -64,7 +66,11 @@ class ThreadChoice:
         if self.most > 1:
             self.steps[self.trying or self.threads] += 1
             self.take(tokens / seconds)
-            self._set(self.most)
+            self.rest()
+
+    def rest(self) -> None:
+        """All threads are there again, as between two steps; to be called where one has failed."""
+        self._set(self.most)
 
     def _set(self, threads: int) -> None:
         if self.most > 1:

@@ -337,13 +337,16 @@ def tune(trainer: StepAwareTrainer) -> tuple[list[dict], dict]:
 
     Returns the record of every optimiser step, those of earlier sessions too, and a summary
     (steps, tokens, padding share; seconds of all sessions, `finished`: False where
-    `max_minutes` stopped it). Raises `NonFiniteError` where the loss or the gradient stays
-    without a finite value.
+    `max_minutes` stopped it; `steps_by_threads` of this session, see `model.threads`). Raises
+    `NonFiniteError` where the loss or the gradient stays without a finite value.
     """
     checkpoint, rows, clock = trainer.training.checkpoint, trainer.rows, trainer.clock
     read = [*chain.from_iterable(row.readings for row in rows)]
     order_sha256 = trainer.plan.sha256()  # of the first epoch
-    trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint.folder))
+    try:
+        trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint.folder))
+    finally:
+        trainer.threads.rest()
     summary = {"optimiser_steps": trainer.state.global_step,
                "skipped_steps": sum(record["skipped"] for record in trainer.records),
                "processes": trainer.args.world_size, "traces": len(rows),

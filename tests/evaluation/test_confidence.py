@@ -5,7 +5,7 @@ import random
 import numpy as np
 import pytest
 
-from synthetic import row
+from synthetic import row, unasked
 
 from nanoreason.evaluation.confidence import (Gate, auc, aurc, choose, confidence, coverage, gated)
 from nanoreason.evaluation import self_verification
@@ -111,3 +111,7 @@ def test_confidence_of_rows():
     with pytest.raises(ValueError, match="do not pool"):
         confidence([*ROWS, unsure(-1, "g", setting="clean")])
     assert confidence([row()]).auc_execute is None
+    # What VERIFY would have said is not known of a row that was sure.
+    some = confidence([*ROWS, unasked(unsure(-0.01, "g"))])
+    assert some.auc_decision is some.aurc_answer is None
+    assert some.counts["auc_execute"] == some.counts["auc_verdict"] == (4, 7)

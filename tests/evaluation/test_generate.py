@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from synthetic import new_run
+from synthetic import new_run, row, unasked
 
 from nanoreason import paths
 from nanoreason.data import load_problems, teach
@@ -17,6 +17,7 @@ from nanoreason.evaluation.confidence import Gate, gated
 from nanoreason.evaluation.generate import given_rows, load_writer
 from nanoreason.evaluation.rows import ScoredRow, compact_row, read_rows
 from nanoreason.files import to_json
+from nanoreason.host import SEEDS
 from nanoreason.model import adapters
 from nanoreason.model.adapters import adapters_sha256
 from nanoreason.model.base import load_base
@@ -260,9 +261,31 @@ def test_a_verify_in_doubt_alone_is_what_the_gate_leaves():
     assert all("Verdict:" in row["text"] and "sure" not in row for row in write(given, "given"))
 
 
-@pytest.mark.parametrize("routing", ["single", None])
-def test_a_verify_in_doubt_needs_a_second_adapter(routing):
+def test_a_verify_in_doubt_needs_a_second_adapter(workspace):
+    """The base has no VERIFY anyway; with one adapter it is refused before any row is set aside."""
     model, tokenizer = load_base("nano", "none")
-    model = attach_adapters(model, rank=2, routing=routing) if routing else model
-    with pytest.raises(ValueError, match=r"verify_below=-0\.5 .* no second adapter"):
+    with pytest.raises(ValueError, match="second adapter takes over"):
         next(evaluation.verify_in_doubt(model, tokenizer, [], -0.5, 5, 100))
+    pair = attach_adapters(model, rank=2, routing="single"), tokenizer
+    short = {"settings": ("natural",), "splits": ("test",)}
+    rows = by_key(evaluated(pair, "one", **short))
+    with pytest.raises(ValueError, match=r"verify_below=-0\.5 .* routing='single' has none"):
+        evaluated(pair, "one", verify_below=-0.5, **short)
+    assert by_key(find_run("one")) == rows and not (paths.RUNS / "one.1").exists()
+
+
+def test_a_verify_in_doubt_takes_every_seed_and_a_text_that_ends_at_the_tag_is_not_cut():
+    model, tokenizer, _ = load_writer("nano-reference")
+    rows = evaluation.natural_rows(load_problems("procedural", None, "test", count=1, seed=0))
+    sure = next(evaluation.verify_in_doubt(model, tokenizer, rows, -1e9, 640, 2000))
+    most = len(tokenizer(sure["text"] + "\n[VERIFY]\n", add_special_tokens=False).input_ids)
+    [short] = evaluation.verify_in_doubt(model, tokenizer, rows, -1e9, most, 2000)
+    assert short == sure and sure["sure"] and not sure["cut"]
+    [drawn] = evaluation.verify_in_doubt(model, tokenizer, rows, 0.0, 200, 2000, 0.1, SEEDS - 1)
+    assert "[VERIFY]" in drawn["text"] and "sure" not in drawn
+
+
+def test_an_intervened_row_says_nothing_of_how_its_parent_was_written():
+    parent = unasked(row() | {"logprobs": {"execute_min": -0.01}})
+    [changed] = evaluation.interventions([parent], 0)
+    assert changed["setting"] == "intervened" and not changed.keys() & {"sure", "logprobs"}

@@ -3,7 +3,7 @@ from fractions import Fraction
 
 import pytest
 
-from synthetic import row
+from synthetic import row, unasked
 
 from nanoreason.data.errors import inject
 from nanoreason.data.procedural import problems
@@ -145,6 +145,16 @@ def test_the_rules_own_verify_loses_nothing():
             assert value == counts[0][0] / counts[0][1] - counts[1][0] / counts[1][1] > 0.4
         else:
             assert value == 1, name
+
+
+def test_a_verify_that_was_left_out_is_no_check_with_wrong_operands():
+    rows = [row(checks="1. 21 - 9 = 12\n2. 16 + 5 = 21"),
+            unasked(row(problem="q")), unasked(wrong("", problem="r"))]
+    found = ledger(rows)
+    assert found.counts["right_operands"] == found.counts["right_kept"] == (1, 1)
+    assert found.counts["wrong_checked"] == (0, 1)
+    assert [found.counts[f"{name}_if_repair"] for name in ("recall", "specificity")] == [
+        (0, 1), (2, 2)]
 
 
 def test_rows_without_texts_are_left_out_and_mixtures_refused():

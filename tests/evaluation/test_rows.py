@@ -77,6 +77,7 @@ def test_a_row_with_a_field_of_a_wrong_type_is_left_out_under_a_reason(kind):
     ({"planted": {"step": "2"}}, "planted of the wrong type"),
     ({"sample": 1.5}, "sample of the wrong type"), ({"problem_id": {}}, "problem_id of the wrong"),
     ({"setting": ["natural"]}, "setting ['natural'] is none of natural"),
+    ({"sure": "no"}, "sure of the wrong type"), ({"cut": 1}, "cut of the wrong type"),
     ({"gold": " "}, "no gold answer"),
     ({"text": None}, "no field a1, v, a2"),
 ])

@@ -137,6 +137,12 @@ def test_rows_beside_a_run_are_of_its_weights(workspace, capsys):
             assert threshold("half") is None
 
 
+def test_a_gate_of_other_problems_is_not_compared_but_keeps_its_threshold(workspace, capsys):
+    run, gate = make_run("half", n=2), make_run("half-gate", n=3)
+    assert find_gate(run) is None and find_gate(run, compared=False) == gate
+    assert "run half-gate answered other problems and is left out" in capsys.readouterr().out
+
+
 def test_the_control_without_the_loss_of_verify_is_found_by_its_name(workspace):
     run, other = make_run("half", n=2), make_run("other", n=2)
     assert find_others(run) == [] and find_others(run, ["other"]) == [other]

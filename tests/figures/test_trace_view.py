@@ -7,11 +7,12 @@ from html.parser import HTMLParser
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from synthetic import agree, make_rows, object_to
+from synthetic import agree, make_rows, object_to, unasked
 
 from nanoreason.data.errors import KINDS, CorruptionError
 from nanoreason.data import corrupt
 from nanoreason.data.procedural import problems
+from nanoreason.evaluation.rows import ScoredRow
 from nanoreason.figures.trace_view import TraceView, find_example, read_lines
 from nanoreason.stages import Stage
 from nanoreason.data.verify_lines import procedural_trace
@@ -176,6 +177,10 @@ def test_examples_are_the_first_of_their_kind():
     elsewhere = caught | {"text": re.sub(r"step \d+ is wrong", "step 9 is wrong", caught["text"])}
     assert find_example([elsewhere], "injected", right=True, objects=True) is None
     assert find_example([elsewhere, caught], "injected", right=True, objects=True) is caught
+    sure = unasked(next(row for row in rows if row["setting"] == "natural"
+                        and ScoredRow(unasked(row)).second))
+    assert find_example([sure], "natural", right=True, objects=False) is None
+    assert "without VERIFY, since EXECUTE was sure" in TraceView.of_row(sure).html()
     compact = [row | {"text": None, "a1": "1", "v": "correct", "a2": "1"} for row in rows]
     assert find_example(compact, "natural", right=False, objects=False) is None
     with pytest.raises(ValueError, match="holds no text"):

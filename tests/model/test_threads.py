@@ -72,6 +72,9 @@ def test_the_forecast_begins_with_the_fastest_if_that_earns_something(many, four
 
     assert choice.fastest(seconds) == {4: four, 8: 2.0}[begun] and choice.threads == begun
     assert asked == [8, 4, 2, 1] and torch.get_num_threads() == 8
+    with pytest.raises(KeyError):
+        choice.fastest(lambda: {8: 1.0}[torch.get_num_threads()])
+    assert torch.get_num_threads() == 8
 
 
 def test_between_steps_all_threads_are_there(many):
@@ -121,6 +124,50 @@ def test_what_is_written_does_not_depend_on_the_threads(many, monkeypatch):
             model, tokenizer, rows, 640, 131_072)})
         assert len(taken) > 200
     assert found[0] == found[1] and all("Answer:" in text for text in found[0].values())
+
+
+class Halves(ThreadChoice):
+    """It begins with half of the threads, whatever the forecast says."""
+
+    def __init__(self, *given):
+        super().__init__(*given)
+        self.threads = self.most // 2
+
+    def fastest(self, measure):
+        return 1.0
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
+def test_all_threads_are_there_after_a_step_that_fails(many, tmp_path, monkeypatch, error):
+    def failing(*given):
+        assert torch.get_num_threads() == 2
+        raise error
+
+    many(4)
+    model, tokenizer, _ = load_writer("nano-reference")
+    rows = natural_rows(load_problems("procedural", None, "test", count=1, seed=1))
+    monkeypatch.setattr(paths, "RUNS", tmp_path)
+    for module in ("model.decoding", "training.trainer"):
+        monkeypatch.setattr(f"nanoreason.{module}.ThreadChoice", Halves)
+    monkeypatch.setattr("nanoreason.model.decoding.Decoder.step", failing)
+    monkeypatch.setattr("nanoreason.training.trainer.StepAwareTrainer.training_step", failing)
+    for fails in (lambda: list(generate_traces(model, tokenizer, rows, 9, 1000)),
+                  lambda: train(TrainParams(profile="nano", run="r", traces=12, seed=3))):
+        with pytest.raises(error):
+            fails()
+        assert torch.get_num_threads() == 4
+
+
+def test_a_generator_that_is_left_has_put_all_threads_back(many, monkeypatch):
+    many(2)
+    model, tokenizer, _ = load_writer("nano-reference")
+    rows = natural_rows(load_problems("procedural", None, "test", count=4, seed=1))
+    monkeypatch.setattr("nanoreason.model.decoding.ThreadChoice", Halves)
+    made = generate_traces(model, tokenizer, rows, 5, 400)
+    next(made)
+    assert torch.get_num_threads() == 2
+    made.close()
+    assert torch.get_num_threads() == 2
 
 
 def test_a_larger_base_and_a_group_keep_their_number(many, monkeypatch):
