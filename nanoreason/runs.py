@@ -34,6 +34,8 @@ from nanoreason.stages import SETTINGS
 
 FILES = ("params.yaml", "environment.json", "metrics.csv", "generations.jsonl", "summary.json")
 PACKED = ("metrics.csv", "generations.jsonl")  # gzipped in a run of reference
+# What a row says of its text, beside the fields that every row has.
+SAID = {"cut": "cut at max_new_tokens", "sure": "without VERIFY, since EXECUTE was sure"}
 ALWAYS = ("problem_id", "sample", "setting", "gold")
 FULL = ("question", "teachers", "text", "planted", "intervention")
 EVALUATED = "evaluate.yaml"  # what the rows were made of

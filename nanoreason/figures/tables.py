@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from nanoreason.evaluation.report import TABLES, arrow, show_counts
-from nanoreason.runs import Run, RunError
+from nanoreason.runs import SAID, Run, RunError
 from nanoreason.stages import SETTINGS, SPLITS
 from nanoreason.table import Table
 
@@ -228,9 +228,6 @@ def judge(score: Mapping | None, nothing: float | None) -> str:
         return NOTHING if score["value"] is None else "not shown"
     low, high = score["interval"]
     return "shown" if low > nothing else "contradicted" if high < nothing else "not shown"
-
-
-SAID = {"cut": "cut at max_new_tokens", "sure": "without VERIFY, since EXECUTE was sure"}
 
 
 def rows_table(rows: Iterable[Mapping]) -> Table:

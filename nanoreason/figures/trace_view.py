@@ -26,10 +26,9 @@ from nanoreason.arithmetic.answers import same_answer
 from nanoreason.data.verify_lines import stated
 from nanoreason.evaluation.report import SEED, SMOKE_BELOW
 from nanoreason.evaluation.rows import ScoredRow, read_row, read_rows
-from nanoreason.figures.tables import SAID
 from nanoreason.files import write_text
 from nanoreason.host import GivenError
-from nanoreason.runs import Run
+from nanoreason.runs import SAID, Run
 from nanoreason.stages import ANSWER, GIVEN, NUMBERED, RESULT, SPLITS, Stage
 from nanoreason.trace import (Claims, Trace, closing_of, read_claims, render_trace,
                               stage_of)
