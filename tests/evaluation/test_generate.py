@@ -237,7 +237,7 @@ def test_the_record_says_whether_the_weights_were_unpacked(pair, workspace, monk
 def test_a_verify_in_doubt_alone_is_what_the_gate_leaves():
     """The same texts as far as they go, the same verdicts and answers as behind the gate, kept
     by the compact row; the other settings are written whole."""
-    wanted = {"profile": "nano", "run": "nano-reference", "n": 24, "splits": ("test_999",),
+    wanted = {"profile": "nano", "run": "nano-reference", "n": 10, "splits": ("test_999",),
               "settings": ("natural",), "interventions": 0, "baseline": False}
     model, tokenizer, _ = load_writer("nano-reference")
     [(label, asked)] = evaluation.planned_rows(EvaluateParams(**wanted))
@@ -248,7 +248,7 @@ def test_a_verify_in_doubt_alone_is_what_the_gate_leaves():
         **wanted, verify_below=gate.threshold))
     made = list(write(asked, label))
     left = {row["problem_id"]: row for row in gated(read_rows(whole.values()), gate)}
-    assert len(made) == len(left) == 24 and sum(row.get("sure", False) for row in made) == 12
+    assert len(made) == len(left) == 10 and sum(row.get("sure", False) for row in made) == 5
     for row in made:
         text, scored = whole[row["problem_id"]]["text"], ScoredRow(row)
         assert row["text"] == (before_verify(text).rstrip("\n") if row.get("sure") else text)
