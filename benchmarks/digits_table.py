@@ -148,6 +148,11 @@ def behind_gate(run: Mapping, name: str) -> np.ndarray:
     return outcomes(run, name, threshold(run))
 
 
+def mean_tokens(runs: Mapping[int, Mapping], name: str) -> float:
+    """Mean tokens of a text of a setting, over runs by seed."""
+    return np.mean([run["settings"][name]["tokens"] for run in runs.values()])
+
+
 def tokens_in_doubt(run: Mapping, name: str) -> float:
     """Mean tokens of a text that ends with EXECUTE where the gate would not heed VERIFY."""
     found, limit = run["settings"][name], threshold(run)
@@ -167,7 +172,7 @@ def spent(result: Mapping, name: str = "test") -> list[dict]:
     on the greedy EXECUTE of the run of the same seed, in points with a 95 % interval. Those of
     SHIPPED are held against its own EXECUTE, all others against that of FEWER."""
     runs = of(result, FEWER)
-    whole = np.mean([run["settings"][name]["tokens"] for run in runs.values()])
+    whole = mean_tokens(runs, name)
     once = np.mean([run["drawn"]["tokens"] for run in runs.values()])
 
     def instead(by: Callable[[Mapping], np.ndarray]) -> Judged:
@@ -182,14 +187,11 @@ def spent(result: Mapping, name: str = "test") -> list[dict]:
     for condition in CONTROLS:
         own = of(result, condition)
         if own:
-            ways.append((condition, np.mean([one["settings"][name]["tokens"]
-                                             for one in own.values()]),
+            ways.append((condition, mean_tokens(own, name),
                          instead(lambda run, own=own: outcomes(own[run["seed"]], name)[:, 0]),
                          {seed: runs[seed] for seed in own}))
     if shipped := of(result, SHIPPED):
-        ways += [(f"{SHIPPED}: VERIFY repairs",
-                  np.mean([run["settings"][name]["tokens"] for run in shipped.values()]),
-                  outcomes, shipped),
+        ways += [(f"{SHIPPED}: VERIFY repairs", mean_tokens(shipped, name), outcomes, shipped),
                  (IN_DOUBT, np.mean([tokens_in_doubt(run, name) for run in shipped.values()]),
                   behind_gate, shipped)]
     found = []

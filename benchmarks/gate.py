@@ -122,12 +122,16 @@ def tokens(name: str, rows: ScoredRows, threshold: float) -> dict:
     tokenizer = load_tokenizer(find_run(name).read_params("base")["base"])
     texts = {row["problem_id"]: row["text"] for row in find_run(name).read_generations()
              if row["setting"] == "natural" and row["split"] == "test"}
-    found = np.array([[len(tokenizer(text).input_ids) for text in (
-        texts[row.problem], before_verify(texts[row.problem]) + VERIFY)] for row in rows])
+    until, whole = np.array([token_counts(tokenizer, texts[row.problem]) for row in rows]).T
     doubt = np.array([SIGNALS["execute"](row) < threshold for row in rows])
-    whole, until = found.T
     return {"whole": whole.mean(), "until_verify": until.mean(),
             "in_doubt": np.where(doubt, whole, until).mean(), "doubtful": int(doubt.sum())}
+
+
+def token_counts(tokenizer, text: str) -> tuple[int, int]:
+    """Tokens of a trace as far as its VERIFY tag, and of all of it."""
+    until, whole = tokenizer([before_verify(text) + VERIFY, text]).input_ids
+    return len(until), len(whole)
 
 
 def _curves(rows) -> dict:

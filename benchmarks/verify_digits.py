@@ -22,7 +22,7 @@ from pathlib import Path
 
 import torch
 from equal_tokens import written
-from gate import VERIFY
+from gate import token_counts
 
 from nanoreason.data import load_problems, teach
 from nanoreason.data.errors import inject
@@ -38,7 +38,7 @@ from nanoreason.files import to_json, write_json, write_text
 from nanoreason.host import GivenError
 from nanoreason.model.adapters import adapters_sha256
 from nanoreason.params import TrainParams
-from nanoreason.trace import before_verify, parse_trace, render_trace
+from nanoreason.trace import parse_trace, render_trace
 from nanoreason.training import train
 from nanoreason.training.resume import load_run
 
@@ -137,9 +137,7 @@ def write(folder: Path, condition: str, seed: int) -> None:
             if not (file := here / f"{name}.json.gz").is_file():
                 made = list(generate_traces(model, tokenizer, rows[name], MAX_NEW, BATCH_TOKENS))
                 for row in made:
-                    for name, text in (("tokens", row["text"]),
-                                       ("until_verify", before_verify(row["text"]) + VERIFY)):
-                        row[name] = len(tokenizer(text).input_ids)
+                    row["until_verify"], row["tokens"] = token_counts(tokenizer, row["text"])
                 write_text(file, to_json(made))
         if condition == "reread":
             execute("drawn", rows["test"], TEMPERATURE)

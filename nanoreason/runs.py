@@ -230,10 +230,11 @@ class Run:
         return files.read_mapping(self._there(name))
 
     def recorded(self, key: str, *files: str) -> str | None:
-        """A hash of what made the run's files, `adapters_sha256` or `base_version`, as the first
-        of these files that names it has it; None where none does.
+        """A hash of what made the run's files, `adapters_sha256`, `base_version` or `commit`, as the
+        first of these files that names it has it; None where none does.
 
-        files: "training" (of environment.json), EVALUATED, params.yaml; without any, all.
+        files: "training" (of environment.json) or files of the run; without any, "training",
+        EVALUATED and params.yaml.
         """
         for file in files or ("training", EVALUATED, "params.yaml"):
             source = "environment.json" if file == "training" else file

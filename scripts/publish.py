@@ -54,7 +54,7 @@ def publish(scratch: str, name: str, replace: bool = False) -> Run:
             raise RunError(f"run {scratch} has {len(faults)} bad rows ({faults[0]}): run "
                            "notebook 03_evaluate with it, which writes them again")
         check_whole(source)
-        if not (source.has("environment.json") and source.read_environment().get("commit")):
+        if source.recorded("commit", "environment.json") is None:
             raise RunError(f"run {scratch} names no commit, so nobody could make it again: train and "
                            "evaluate it in a checkout that git knows")
         part = Run(into.folder.with_name(f".{name}.part"))

@@ -58,10 +58,9 @@ class ScoredRow:
     first, second: whether a1 (Result) and a2 (Answer) equal the gold answer. readable:
     whether a1 is a readable answer at all. error: whether the verdict is an error; an
     unreadable one is not. blamed: the step blamed. unasked: whether VERIFY was left out because
-    EXECUTE was sure (`sure`): then a1 is the answer, and the verdict counts as `correct`. kind:
-    of the injected error.
-    claims: what the text claims, None in a row without its text, which says itself what only the
-    text could tell. The row must be without `row_fault`.
+    EXECUTE was sure (`sure`): then a1 is the answer, and the verdict counts as `correct`. kind: of
+    the injected error. claims: what the text claims, None in a row without its text, which says
+    itself what only the text could tell. The row must be without `row_fault`.
     """
 
     def __init__(self, row: Mapping, texts: Texts | None = None):
@@ -84,18 +83,17 @@ class ScoredRow:
             vars(self).update({name: kept.get(name) for name in TOLD})
             self.dead_steps = tuple(self.dead_steps) if self.dead_steps else None
             self._teacher_texts: Sequence[str] = ()
-            self.unasked = bool(row.get("sure")) and not self.reached_verify
         else:
             claims = self.claims = self.texts.claims(row["text"])
             self.a1, self.a2, self.blamed = claims.a1, claims.a2, claims.verdict
-            self.unasked = bool(row.get("sure")) and not claims.reached_verify
-            if self.unasked:
-                self.a2 = claims.a1
             # Where the gold answer is no number, any stated result is readable.
             self.readable = claims.a1 is not None and (
                 read_answer(self._plain(self.gold)) is None
                 or read_answer(self._plain(claims.a1)) is not None)
             self._teacher_texts = row.get("teachers") or ()
+        self.unasked = bool(row.get("sure")) and not self.reached_verify
+        if self.unasked and self.claims:  # a row without its text says its answer itself
+            self.a2 = self.a1
         self.error = self.blamed is not None
         self._grades = [self.texts.grade(text, self.gold, self.vietnamese)
                         for text in (self.a1, self.a2)]

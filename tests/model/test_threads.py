@@ -15,7 +15,7 @@ from nanoreason.training import train
 
 
 @pytest.fixture
-def many(monkeypatch):
+def many():
     """Makes a choice between so many threads; the number of before is put back."""
     model, before = attach_adapters(load_base("nano", "none")[0], rank=2), torch.get_num_threads()
 
