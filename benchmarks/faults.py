@@ -154,11 +154,13 @@ def workplace() -> Path:
 
 def _state(run: Run) -> set:
     found = set()
-    for path in run.folder.rglob("*"):
-        try:
-            found.add((str(path), path.stat().st_size, path.stat().st_mtime_ns))
-        except OSError:  # gone since it was listed
-            continue
+    # Not rglob: a folder that goes while it is listed, `os.walk` passes over.
+    for folder, folders, files in os.walk(run.folder):
+        for path in (Path(folder, name) for name in (*folders, *files)):
+            try:
+                found.add((str(path), path.stat().st_size, path.stat().st_mtime_ns))
+            except OSError:  # gone since it was listed
+                continue
     return found
 
 
