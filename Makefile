@@ -18,8 +18,9 @@ setup: $(STAMP) ## make the virtual environment (a few minutes at most, once)
 # --no-deps and --no-build-isolation: the locks alone decide what is installed, each file by
 # its hash, so that nothing resolves torch a second time. `pip check` misses something only
 # where the index gave torch's CUDA build, and so the libraries of the second lock.
+# --no-compile: what is imported is compiled then, which is little of what is installed.
 PIP := $(BIN)/python -m pip --disable-pip-version-check
-INSTALL := $(PIP) install --quiet --no-deps
+INSTALL := $(PIP) install --quiet --no-compile --no-deps
 $(STAMP): requirements.lock requirements-cuda.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(INSTALL) --require-hashes -r requirements.lock
@@ -32,7 +33,8 @@ study: $(STAMP) ## the whole study: notebooks 00 to 05, into build/; PROFILE=, R
 	@$(BIN)/python scripts/study.py --profile $(PROFILE) $(if $(RUN),--run $(RUN))
 
 test: $(STAMP) ## all tests but the slow ones
-	@$(BIN)/python -m pytest -m "not slow" -n auto --maxprocesses 4 --dist loadfile
+	@$(BIN)/python -m pytest -m "not slow" -n auto --maxprocesses 4 --dist loadfile \
+		--no-loadscope-reorder
 
 test-slow: $(STAMP) ## the slow tests
 	@$(BIN)/python -m pytest -m slow

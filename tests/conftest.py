@@ -18,6 +18,14 @@ from nanoreason import paths
 hypothesis.settings.register_profile("nanoreason", deadline=None)
 hypothesis.settings.load_profile("nanoreason")
 
+# Files with the longest tests. Begun first, they leave no worker alone with one at the end.
+LONGEST = ("test_notebooks.py", "test_notebook_runs.py", "test_faults.py", "test_grid.py",
+           "test_readme.py", "test_ablation_results.py", "test_train.py")
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: item.path.name not in LONGEST)
+
 
 @pytest.fixture
 def workspace(tmp_path, monkeypatch):

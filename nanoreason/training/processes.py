@@ -132,11 +132,15 @@ def _first_failure(logs: Path, processes: int) -> str | None:
     """The message of the process that failed first, from the files that `record` writes.
 
     By the files' own times: those that `record` notes are whole seconds, and what the first
-    failure does to the others (a lost connection) follows within one.
+    failure does to the others (a lost connection) follows within one. A process that
+    is ended while it writes its message leaves none that can be read.
     """
     failures = []
     for file in logs.rglob("error.json"):
-        message = json.loads(file.read_text(encoding="utf-8"))["message"]
+        try:
+            message = json.loads(file.read_text(encoding="utf-8"))["message"]
+        except ValueError:
+            continue
         if isinstance(message, dict):
             failures.append((file.stat().st_mtime_ns, int(file.parent.name),
                              message["message"]))

@@ -228,9 +228,15 @@ def test_the_failure_of_one_process_is_the_error_and_the_bar_comes_through(pair)
     assert "Traceback" in printed
 
 
-def test_a_process_that_leaves_no_message_is_told_by_its_status_and_its_output(tmp_path, capsys):
+@pytest.mark.parametrize("left", [None, "", '{"message": {"mess'])
+def test_a_process_that_leaves_no_message_is_told_by_its_status_and_its_output(
+        tmp_path, capsys, left):
+    """None, or no whole one: it is ended while it writes."""
     script = tmp_path / "script.py"
-    script.write_text("import os; print('the bar\\rthe last words', flush=True); os._exit(3)")
+    script.write_text("import os, pathlib\n"
+                      "file = pathlib.Path(os.environ['TORCHELASTIC_ERROR_FILE'])\n"
+                      f"{left!r} is None or file.write_text({left!r})\n"
+                      "print('the bar\\rthe last words', flush=True); os._exit(3)")
     with pytest.raises(ProcessError, match="status 1, and no process left a message"):
         run_processes(1, str(script))
     assert "the bar\rthe last words\n" in capsys.readouterr().out
