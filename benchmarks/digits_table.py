@@ -37,14 +37,14 @@ IN_DOUBT = f"{SHIPPED}: VERIFY written in doubt alone"
 MORE = "more traces and larger numbers"
 SEEDS = 3  # that a word on a claim needs
 # What is asked of it, as `hypotheses.csv` asks it of the design as published.
-DOUBT = "VERIFY corrects, heeded in doubt"
+DOUBT = ", heeded in doubt"
 CLAIMS = (Hypothesis("four stages help", True, FEWER, PROSE, "lenient", NATURAL),
           Hypothesis("the step-aware loss helps", True, FEWER, "mean over tokens", "a2", NATURAL),
           Hypothesis("the second adapter helps", True, FEWER, "one adapter", "svr", GIVEN),
           Hypothesis("the second adapter helps", True, FEWER, "one adapter", "a2", NATURAL),
-          Hypothesis("VERIFY corrects", True, FEWER, None, "delta", NATURAL),
-          Hypothesis(DOUBT, True, FEWER, None, "delta", NATURAL),
-          Hypothesis("VERIFY corrects, taught more", True, MORE, None, "delta", NATURAL))
+          *(Hypothesis(claim + how, True, condition, None, "delta", NATURAL) for claim, condition in (
+              ("VERIFY corrects", FEWER), ("VERIFY corrects, taught more", SHIPPED))
+            for how in ("", DOUBT)))
 TOLD = ("first", "second", "error", "readable")  # of a row; see `ScoredRow`
 Row = namedtuple("Row", (*TOLD, "lenient"))
 Judged = Callable[[Mapping, str], np.ndarray]
@@ -238,8 +238,9 @@ def claims(result: Mapping) -> list[Answer]:
         runs = [of(result, name) for name in (question.first, question.second) if name]
         seeds = tuple(sorted(set.intersection(*map(set, runs))))
         names = ("test",) if question.setting == NATURAL else ("injected", "clean")
-        tables = [np.stack([table_of(each[seed], names, threshold(each[seed]) if question.claim == DOUBT
-                                     else np.inf) for seed in seeds]) for each in runs if seeds]
+        gated = question.claim.endswith(DOUBT)
+        tables = [np.stack([table_of(run, names, threshold(run) if gated else np.inf)
+                            for run in map(each.get, seeds)]) for each in runs if seeds]
         question = replace(question, first=called(question.first))
         found.append(compared(question, seeds, tables, SEEDS) if seeds else Answer(question))
     return found

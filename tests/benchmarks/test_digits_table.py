@@ -155,8 +155,8 @@ def of_claims():
 
 
 def test_claims_are_answered_as_those_of_the_grid_are(of_claims):
-    *answers, more = digits_table.claims(of_claims)
-    assert more.mean is None and more.word == "not decided"  # no run
+    *answers, more, gated = digits_table.claims(of_claims)
+    assert more.mean is gated.mean is None and more.word == gated.word == "not decided"  # no run
     found = {(answer.hypothesis.claim, answer.hypothesis.of): answer for answer in answers}
     stages = found["four stages help", "lenient"]
     assert stages.seeds == (0, 1) and stages.word == "not decided"  # a word needs three seeds
@@ -164,7 +164,7 @@ def test_claims_are_answered_as_those_of_the_grid_are(of_claims):
     # 5 of 10 repaired, 27 of 30 kept; whoever ends with nothing right repairs and keeps none.
     assert (svr.first, svr.second) == (pytest.approx(2 * 0.5 * 0.9 / (0.5 + 0.9)), 0)
     assert svr.word == found["the second adapter helps", "a2"].word == "holds"
-    plain, doubt = (found[claim, "delta"] for claim in ("VERIFY corrects", digits_table.DOUBT))
+    plain, doubt = (found["VERIFY corrects" + how, "delta"] for how in ("", digits_table.DOUBT))
     assert plain.mean == pytest.approx(2 / 40) and doubt.mean == pytest.approx(5 / 40)
     assert found["the step-aware loss helps", "a2"].mean == pytest.approx(2 / 40)
     assert [row[2] for row in digits_table.parts_table(of_claims).rows] == [
