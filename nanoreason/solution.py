@@ -236,4 +236,6 @@ def _chosen(solutions: list[Solution]) -> Solution:
 
 
 def _rounded(probability: float) -> str:
-    return f"{probability:.2g}"
+    """Two digits; what would round up to 1 is no certainty, and not called one."""
+    digits = f"{probability:.2g}"
+    return "> 0.99" if digits == "1" else digits

@@ -97,6 +97,13 @@ def test_doubt_of_execute_is_no_warning_where_verify_has_mended_it(trace, unsure
     assert "unsure" not in dict(judge(row, OWN, -3.0).against)
 
 
+@pytest.mark.parametrize("execute_min, told", [(-1e-4, "> 0.99"), (0.0, "> 0.99"), (-0.5, "0.61")])
+def test_what_is_nearly_certain_is_not_called_certain(execute_min, told):
+    row = {"question": PROBLEM.question, "text": render_trace(TRACE),
+           "logprobs": {"execute_min": execute_min, "decisions": [], "answer": -0.1}}
+    assert f"has the probability {told}." in repr(judge(row, OWN, -1.0))
+
+
 DIGITS = by_columns(TRACE)
 FIRST, ADDED = TRACE.checks[0], "15 + 87: 5 + 7 = 12;1 + 8 + 1 = 10;15 + 87 = 102"
 

@@ -108,9 +108,13 @@ def _plot_groups(metrics, axes: Axes, what: str, label: str) -> None:
         if values.isna().all():  # a group without supervised tokens in this phase
             continue
         mean = values.rolling(window, min_periods=1, center=True).mean()
-        axes.plot(metrics["step"], values, color=COLOURS[group], linewidth=0.4, alpha=0.3)
+        # Few tokens are tags, so their line is the most restless: it lies below the stages'.
+        below = 1 if group == "transition" else 2
+        axes.plot(metrics["step"], values, color=COLOURS[group], linewidth=0.3, alpha=0.15,
+                  zorder=1)
         axes.plot(metrics["step"], mean, color=COLOURS[group], label=group.upper(),
-                  marker=MARKERS[group], markevery=(place * every // 5, every), markersize=3.5)
+                  linewidth=1, zorder=below, marker=MARKERS[group],
+                  markevery=(place * every // 5, every), markersize=3.5)
     axes.set(xlabel="optimiser step", ylabel=label)
 
 
