@@ -42,8 +42,7 @@ CLAIMS = (Hypothesis("four stages help", True, FEWER, PROSE, "lenient", NATURAL)
           Hypothesis("the step-aware loss helps", True, FEWER, "mean over tokens", "a2", NATURAL),
           Hypothesis("the second adapter helps", True, FEWER, "one adapter", "svr", GIVEN),
           Hypothesis("the second adapter helps", True, FEWER, "one adapter", "a2", NATURAL),
-          *(Hypothesis(claim + how, True, condition, None, "delta", NATURAL) for claim, condition in (
-              ("VERIFY corrects", FEWER), ("VERIFY corrects, taught more", SHIPPED))
+          *(Hypothesis("VERIFY corrects" + how, True, SHIPPED, None, "delta", NATURAL)
             for how in ("", DOUBT)))
 TOLD = ("first", "second", "error", "readable")  # of a row; see `ScoredRow`
 Row = namedtuple("Row", (*TOLD, "lenient"))

@@ -249,8 +249,9 @@ def digits_quotes() -> dict:
     """Of README and the last part of docs/verification.md, from its result file alone."""
     found = readme.read_json("verify-digits.json")
     count = ("no", "one", "two", "three")
-    runs = [*digits_table.of(found, "reread").values()]
-    assert f"Under {count[len(runs)]} seeds" in README.read_text()
+    runs, shipped = ([*digits_table.of(found, name).values()]
+                     for name in (digits_table.FEWER, digits_table.SHIPPED))
+    assert f"Under {count[len(shipped)]} seeds" in README.read_text()
     ways, beyond_known = ({one["way"]: one for one in digits_table.spent(found, name)}
                           for name in ("test", "test_template"))
     gated, shown = digits_table.behind_gate, digits_table.points
@@ -284,8 +285,10 @@ def digits_quotes() -> dict:
     assert all(each[:, 1].sum() > each[:, 0].sum() for each in doubts)  # "in each seed"
     ends = [each[:, 1].mean() for each in both]
     larger, in_place = of(digits_table.MORE), of("larger numbers for VERIFY")
-    taught = [digits_table.outcomes(run, "test") for run in larger]
-    assert all(each[:, 1].sum() > each[:, 0].sum() for each in taught)  # "in each seed", again
+    taught, kept, kept_doubt = ([judged(run, "test") for run in each] for each, judged in (
+        (larger, digits_table.outcomes), (shipped, digits_table.outcomes), (shipped, gated)))
+    assert all(each[:, 1].sum() > each[:, 0].sum()
+               for each in (*taught, *kept_doubt))  # "in each seed", again
     beyond = [digits_table.outcomes(run, "test_999") for run in larger]
     told = re.search(r"Over (\w+) seeds:", (paths.ROOT / "docs/verification.md").read_text())
     assert told[1] == count[len(larger)]
@@ -294,9 +297,21 @@ def digits_quotes() -> dict:
     words = [total("test", key) for key in ("differ_right", "differ", "asked", "lines")]
     tokens = [f"{ways[way]['tokens']:.0f}" for way in ("EXECUTE alone", "VERIFY repairs")]
     return {
-        "results and answers": [sum(int(each[:, 0].sum()) for each in taught),
-                                sum(map(len, taught)),
-                                sum(int(each[:, 1].sum()) for each in taught)],
+        "results and answers": [sum(int(each[:, 0].sum()) for each in kept), sum(map(len, kept)),
+                                sum(int(each[:, 1].sum()) for each in kept_doubt)],
+        **{f"as shipped, {name}, {judged.__name__}": gained(shipped, name, judged)
+           for name in ("test", "test_999", "test_template")
+           for judged in (digits_table.outcomes, gated)},
+        **{f"as shipped, a1 and a2, {name}": [
+            percent([digits_table.outcomes(run, name)[:, k].mean() for run in shipped])
+            for k in (0, 1)] for name in ("test", "test_999", "test_template")},
+        "as shipped, spoiled": spoiled(kept), "as shipped, spoiled in doubt": spoiled(kept_doubt),
+        "as shipped, in doubt": [
+            sum(sure < digits_table.threshold(run) for run in shipped
+                for sure in run["settings"]["test"]["surest"]), sum(map(len, kept))],
+        "as shipped, tokens in doubt": [f"{ways[digits_table.IN_DOUBT]['tokens']:.0f}"],
+        "as shipped, given": [each for key in ("recall", "specificity") for each in
+                              digits_table.verify_counts(shipped, ["injected", "clean"])[key]],
         "results alone": [percent(alone)],
         "gain behind the gate": points("VERIFY repairs in doubt"),
         "spoiled behind the gate": spoiled(doubts),
