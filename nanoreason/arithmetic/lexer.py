@@ -16,7 +16,7 @@ NUMBER = r"(?:[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])|[0-9]+)(?:\.[0-9]+)?|\.[0-9]+"
 OPERATORS = {"+": "+", "-": "-", "−": "-", "*": "*", "×": "*", "·": "*", "⋅": "*",
              "/": "/", "÷": "/", "^": "^", "**": "^"}
 MAX_DIGITS = 60  # of one number
-CURRENCY = r"(?:(?:US|NZ|HK|[ACRS])?\$|[€£¥₫¢₹₺₣₩₽฿₱₦₪])"
+CURRENCY = r"(?:(?:US|NZ|HK|[ACRS])?\$|\b(?:USD|EUR|GBP|VND|Rs\.?)(?=\s?[0-9])|[€£¥₫¢₹₺₣₩₽฿₱₦₪])"
 WORDS = asset_table("number_words.yaml")  # what each list is for stands there
 SMALL, TENS, SCALES, MULTIPLES, PARTS = (
     WORDS[name] for name in ("small", "tens", "scales", "multiples", "parts"))
@@ -33,18 +33,19 @@ _COMMA = r"(?:0|[1-9][0-9]{0,2}(?:\.[0-9]{3})+|[0-9]+(?=,[0-9]{1,2}(?![0-9]))),[
 _COMMA_NUMBER = re.compile(_COMMA)
 _HOURS = re.compile("0[0-9][0-5][0-9]")  # `0730` may be a time; `06` is a number, badly written
 _COMMAND = re.compile(r"\\[A-Za-z]")
-_GROUPS = re.compile(r"\{,(?:\\!)?\}|,?\\[!,]")  # as LaTeX parts thousands
+_GROUPS = re.compile("\\{,(?:\\\\!)?\\}|,?\\\\[!,]|['’\u2009\u202f]")  # how thousands are parted beside `,`
 _THOUSANDS_POINTS = re.compile(r"[1-9][0-9]{0,2}(?:\.[0-9]{3})+")
 _BULLET = r"[ \t]*(?:[-+*•–][ \t]+)?"  # a list's dash is no minus
 _TEXT = r"\\(?:text(?:bf|rm|it)?|mathrm|mbox|hbox)(?![A-Za-z])"
 _TOKEN = re.compile(
     rf"""
-    (?P<stop>\n{_BULLET}|\A{_BULLET}(?<=[ \t])
-        |\\\\(?![\s&]*(?:\\q?quad\s*)?\+)|\\[][()]|[<>!]=|=+>|->
+    (?P<stop>\n(?![ \t]*=(?![=>])){_BULLET}|\A{_BULLET}(?<=[ \t])
+        |\\\\(?![\s&]*(?:\\q?quad\s*)?[+=])|\\[][()]|[<>!]=|=+>|->|[→⇒⟹⇔∴∵]
+        |\\(?:begin|end)\{{(?:align(?:ed|at)?|gather(?:ed)?|split|eqnarray|equation)\*?\}}
         |\\(?:neq?|leq?|geq?|q?quad(?!\s*\+)|implies|iff|therefore|to
             |(?:[Ll]ong)?(?:[Ll]eft)?[Rr]ightarrow|Leftarrow)(?![A-Za-z]))
     |(?P<unread>[0-9]+:[0-9]+|[0-9]{{1,9}}(?:\.[0-9]{{0,9}})?[eE][-+]?[0-9]+(?![A-Za-z])
-        |(?:[0-9]{{0,9}}\.?[0-9]{{0,9}}\s?)\\(?:overline|bar|dot)(?![A-Za-z])
+        |(?:[0-9]{{0,9}}\.?[0-9]{{0,9}}\s?)\\(?:overline|bar|dot)(?![A-Za-z])|[0-9]{{1,9}}[.,][0-9]{{0,9}}\([0-9]{{1,9}}\)
         |\\sqrt(?:\[[^][\n]*\])?(?![A-Za-z])
         |(?:(?<=[-+*])|(?<=[-+*]\s))\.{{3}})
     |(?P<number>[0-9]{{1,3}}(?:(?:,|{_GROUPS.pattern})[0-9]{{3}})+(?!,?[0-9])(?:\.[0-9]+)?
@@ -56,13 +57,13 @@ _TOKEN = re.compile(
     |(?P<equals>~?=+(?:\s?~)?|[≈≃≅]|\\(?:approx|simeq)(?![A-Za-z])
         |\bequals\b)
     |(?P<fraction>\\[dtc]?frac(?![A-Za-z]))
-    |(?P<operator>(?<=[0-9]\s):(?=\s[0-9.,]+(?:\s:\s[0-9.,]+)*\s*(?:=|$|\n))|\*\*|//
-        |[-+*/^−×·⋅÷∗∙–⁄—‒―‐‑﹣－•✕✖⨯＊]|\\(?:times|cdot|ast|div)(?![A-Za-z]))
     |(?P<prose>{_TEXT})
     |(?P<currency>(?:{CURRENCY}|\\\$)\s?(?=[0-9.]))
     |(?P<skip>\\(?:left|right|[bB]igg?[lr]?|boxed|fbox|displaystyle)(?![A-Za-z])
-        |\\[,;:!\ $]|\$\$|[$€£¥₫&])
-    |(?P<open>\\?[({{])|(?P<close>\\?[)}}])
+        |\\\\|\\[,;:!\ $]|\$\$|[$€£¥₫&]|(?<=[0-9)}}])(?:\^\s?(?:\{{\s?\\circ\s?\}}|\\circ(?![A-Za-z]))|°))
+    |(?P<operator>(?<=[0-9)]\s):(?=\s[(0-9][-+*/×÷·x%().,:0-9\s]{{0,60}}(?:=|$|\n))|\*\*|//
+        |[-+*/^−×·⋅÷∗∙–⁄—‒―‐‑﹣－•✕✖⨯＊]|\\(?:times|cdot|ast|div)(?![A-Za-z]))
+    |(?P<open>\\?[({{]|\[)|(?P<close>\\?[)}}]|\])
     |(?P<word>¢|(?:[^\W\d_][\u0300-\u036f]*)+(?:['’&][^\W\d_]+)*)
     |(?P<command>\\[A-Za-z]*)
     |(?P<other>\S)
@@ -73,6 +74,7 @@ _SYMBOLS = OPERATORS | dict.fromkeys("–—‒―‐‑﹣－", "-") | dict.fro
     ":": "/", "⁄": "/", "//": "/", "\\times": "*", "\\cdot": "*", "\\ast": "*", "\\div": "/"}
 # Signs that are often something else: a dash, a bullet, a quotient without its remainder.
 _DOUBTFUL = set("—―•") | {"//", "\\ast"}
+_FORMULA = {"\\[", "\\]", "\\(", "\\)", "\\b", "\\e"}  # what begins or ends one
 _SILENT = {"skip", "currency", "prose"}  # kinds of match that are no token
 # What goes on with a computation that words have interrupted.
 _GOES_ON = re.compile(r"\s*(?:[=+*/×]|-\s|\\(?:times|cdot|div|approx|ast)(?![A-Za-z]))")
@@ -130,8 +132,8 @@ def clauses(text: str, vietnamese: bool = False) -> list[list[Token]]:
             # A formula goes on in the next line; `20\text{ mi.}` goes on, too.
             if not (prose or (dollars and math and text[start] == "\n")):
                 found.append(clause := [])
-                if dollars and text[start] == "\\":
-                    math = text[start:end] in ("\\[", "\\(")
+                if dollars and text[start:start + 2] in _FORMULA:
+                    math = text[start + 1] in "[(b"
             continue
         if prose and kind in ("open", "close"):
             prose += 1 if kind == "open" else -1
@@ -155,7 +157,7 @@ def _token(match, before, vietnamese, latex):
             kind = "unknown"
     elif match["number"]:
         kind, rounded, text = "number", bool(match["dots"]), match["number"]
-        if "," in text or "." in text or "\\" in text:
+        if not text.isdigit():
             text, doubtful = _in_digits(text, vietnamese)
             doubtful = doubtful and (latex or (last is not None and last.kind == "open"))
         doubtful |= _HOURS.fullmatch(text) is not None
@@ -168,13 +170,14 @@ def _token(match, before, vietnamese, latex):
         doubtful = text in _DOUBTFUL or (latex and text == "*")
         text = _SYMBOLS[text] if text != "**" else text
     elif kind in ("open", "close"):
+        doubtful = text in "[]"  # `[7/2]` may be the whole part
         text = "(" if kind == "open" else ")"
         if kind == "close" and last and "," in match.string[last.start:last.end]:
             last.doubtful |= "," not in last.text or any(t.kind == "open" for t in before[-2:-1])
     elif kind == "other":
         factorial = text == "!" and last and last.end == start and last.kind in ("number", "close")
         strange = (unicodedata.category(text) in _UNKNOWN_CATEGORIES and text not in "<>"
-                   or text == "_" or (latex and text in "[]|#@")
+                   or text == "_" or (latex and text in "|#@")
                    or (text == "%" and last and last.kind == "close"))
         kind = "unknown" if factorial or strange else "stop"
     elif kind in ("unread", "malformed", "command"):
@@ -228,6 +231,11 @@ def _fractions(tokens):
     for place, token in enumerate(tokens):
         if token.kind != "fraction":
             continue
+        after = tokens[place + 1] if place + 1 < len(tokens) else token
+        if len(after.text) == 2 and after.tight and after.text.isdigit():  # `\\frac12`
+            token.kind, token.text = "number", "({}/{})".format(*after.text)
+            token.end, after.kind = after.end, "read"
+            continue
         middle = pairs.get(place + 1)
         last = pairs.get(middle + 1) if middle is not None else None
         if last is None:
@@ -239,4 +247,4 @@ def _fractions(tokens):
         added[middle] = [Token("operator", "/", divide, divide)]
         added[last] = [Token("close", ")", close, close, tight=True)]
     return [written for place, token in enumerate(tokens)
-            for written in (token, *added.get(place, ()))]
+            for written in (token, *added.get(place, ())) if token.kind != "read"]

@@ -32,7 +32,22 @@ from nanoreason.evaluation.rows import compact_row
     ("45°", r"45^\circ", True), ("π/3", r"\frac{\pi}{3}", True), ("√7", r"\sqrt{7}", True),
     ("6!", "720", True), ("m²", "m^2", True), (r"33 \frac{1}{3}", r"\frac{100}{3}", True),
     (r"12.5\%", r"\frac{25}{2}\%", True), ("35%", r"35\%", True), ("0.35", r"35\%", True),
-    (r"\pm 3", "-3, 3", True),
+    (r"\pm 3", "-3, 3", True), ("±3", "3 and -3", True), ("x = 3 or x = -3", r"\pm 3", True),
+    (r"5 \text{ or } 8", "8, 5", True), ("{5, 8}", r"\{8,5\}", True), ("1, 2, and 5", "1,2,5", True),
+    ("x > 2 and x < 5", "x > 2 or x < 5", False), ("(0,1) U (2,3)", r"(0,1)\cup(2,3)", True),
+    (r"\begin{bmatrix} 1 & 0.5 \\ 3 & 4 \end{bmatrix}", r"\begin{pmatrix}1&\frac12\\3&4\end{pmatrix}", True),
+    (r"\begin{pmatrix}1&2\\3&4\end{pmatrix}", r"\begin{vmatrix}1&2\\3&4\end{vmatrix}", False),
+    ("1011_2", "1011_{2}", True), ("1011_2", "1011_3", False), ("2*sqrt(3)", r"\sqrt{12}", True),
+    ("2pi", r"2\pi", True), ("3 × 10⁵", r"3 \times 10^5", True), ("1½", r"\frac{3}{2}", True),
+    ("x ≥ 5", r"x \geq 5", True), ("2·a·b", "2ab", True), ("2ab", "2 a b", True),
+    # What stands behind a number is its unit, or another number, or a factor.
+    ("12 or 13", "12", False), ("12", "12 and 13", False), ("12 hours 30 minutes", "12", False),
+    ("2xy", "2", False), ("2", "2cd", False), ("2pi", "2", False), ("3 sqrt(2)", "3", False),
+    ("2cos(x)", "2", False), ("5 squared", "5", False), ("2", "2 dozen", False), ("1 0", "10", False),
+    ("12 and a half", "12", False), ("5 or more", "5", False), ("40 (quả)", "40", True),
+    ("12 boys and girls", "12", True), ("15 square centimeters", r"15\text{ cm}^2", True),
+    ("60 percent", r"60\%", True), ("45 degrees", r"45^\circ", True), ("Rs. 500", "500", True),
+    ("9'500", "9500", True), ("- 8", "8", False), ("- 8", "-8", True), ("5mph", "5", True), ("8 km/h", "8", True),
 ])
 def test_symbolic_answers(answer, gold, equal):
     assert same_answer(answer, gold) is equal
@@ -134,6 +149,9 @@ def test_a_vietnamese_row_writes_its_numbers_as_vietnamese_does(answer, gold, ri
     ("The change is −8.", "8", False), (r"So $\boxed{\frac{7}{2}}$.", "3.5", True),
     (r"So $\boxed{6{,}200}$.", "6200", True), ("The area is 18 cm^2.", "18", True),
     ("Altogether 3 1/2 cups", "7/2", True), ("It is 4e3 in all", "4000", True),
+    ("Answer: B because A is too small.", "B", True), ("The answer is B, as A is too small.", "B", True),
+    ("Đáp án đúng là C. Vì A sai.", "C", True), (r"It comes to $\frac{3}{4}$.", "0.75", True),
+    (r"It comes to $\frac{3}{4}$.", "4", False), ("so x = − 8", "-8", True), ("so x = − 8", "8", False),
     ("Answer: 3\n#### 4", "3", True), (r"\boxed{5} #### 4", "4", True),
     ("She spent #### 60% of it", "60", True), ("She spent #### 60% of it", "0.6", True),
     ("#### 60% of it", "61", False), ("#### VERIFY ####\nso 7", "7", True),
