@@ -40,7 +40,7 @@ _TEXT = r"\\(?:text(?:bf|rm|it)?|mathrm|mbox|hbox)(?![A-Za-z])"
 _TOKEN = re.compile(
     rf"""
     (?P<stop>\n(?![ \t]*=(?![=>])){_BULLET}|\A{_BULLET}(?<=[ \t])
-        |\\\\(?![\s&]*(?:\\q?quad\s*)?[+=])|\\[][()]|[<>!]=|=+>|->|[→⇒⟹⇔∴∵]
+        |\\\\(?![\s&]*(?:\\q?quad\s*)*[+=]|\s*&\s*(?:\\q?quad\s*)*-)|\\[][()]|[<>!]=|=+>|->|[→⇒⟹⇔∴∵]
         |\\(?:begin|end)\{{(?:align(?:ed|at)?|gather(?:ed)?|split|eqnarray|equation)\*?\}}
         |\\(?:neq?|leq?|geq?|q?quad(?!\s*\+)|implies|iff|therefore|to
             |(?:[Ll]ong)?(?:[Ll]eft)?[Rr]ightarrow|Leftarrow)(?![A-Za-z]))
@@ -59,8 +59,8 @@ _TOKEN = re.compile(
     |(?P<fraction>\\[dtc]?frac(?![A-Za-z]))
     |(?P<prose>{_TEXT})
     |(?P<currency>(?:{CURRENCY}|\\\$)\s?(?=[0-9.]))
-    |(?P<skip>\\(?:left|right|[bB]igg?[lr]?|boxed|fbox|displaystyle)(?![A-Za-z])
-        |\\\\|\\[,;:!\ $]|\$\$|[$€£¥₫&]|(?<=[0-9)}}])(?:\^\s?(?:\{{\s?\\circ\s?\}}|\\circ(?![A-Za-z]))|°))
+    |(?P<skip>\\(?:left|right|q?quad|[bB]igg?[lr]?|boxed|fbox|displaystyle)(?![A-Za-z])
+        |\\\\[\s&]*(?:\\q?quad\s*)*|\\[,;:!\ $]|\$\$|[$€£¥₫&]|(?<=[0-9)}}])(?:\^\s?(?:\{{\s?\\circ\s?\}}|\\circ(?![A-Za-z]))|°))
     |(?P<operator>(?<=[0-9)]\s):(?=\s[(0-9][-+*/×÷·x%().,:0-9\s]{{0,60}}(?:=|$|\n))|\*\*|//
         |[-+*/^−×·⋅÷∗∙–⁄—‒―‐‑﹣－•✕✖⨯＊]|\\(?:times|cdot|ast|div)(?![A-Za-z]))
     |(?P<open>\\?[({{]|\[)|(?P<close>\\?[)}}]|\])
@@ -111,7 +111,7 @@ def clauses(text: str, vietnamese: bool = False) -> list[list[Token]]:
     latex = _COMMAND.search(text) is not None
     dollars = text.count("$") - text.count("\\$") if latex else 0
     dollars = dollars > 0 and dollars % 2 == 0  # they begin and end formulas
-    clause, end, math, prose, unit = [], -1, latex and not dollars, 0, ""
+    clause, end, math, prose, unit, display = [], -1, latex and not dollars, 0, "", False
     found = [clause]
     for match in _TOKEN.finditer(text):
         kind, start = match.lastgroup, match.start()
@@ -130,15 +130,21 @@ def clauses(text: str, vietnamese: bool = False) -> list[list[Token]]:
         token = _token(match, clause, vietnamese, latex)
         if token.kind == "stop":
             # A formula goes on in the next line; `20\text{ mi.}` goes on, too.
-            if not (prose or (dollars and math and text[start] == "\n")):
+            mark = text[start:end].strip()
+            if text[start] == "\n" and (display or dollars and math):
+                if mark:  # no bullet there
+                    clause.append(Token("operator", _SYMBOLS.get(mark, mark), end - 2, end - 1))
+            elif not prose:
                 found.append(clause := [])
-                if dollars and text[start:start + 2] in _FORMULA:
-                    math = text[start + 1] in "[(b"
+                if mark[:2] in _FORMULA:
+                    display = mark[1] in "[(b"
+                    math = display if dollars else math
             continue
         if prose and kind in ("open", "close"):
             prose += 1 if kind == "open" else -1
             prose = 0 if prose < 2 else prose
-        token.tight = tight and not (prose and kind == "open")
+        # `\binom{5}{2}` is no product, `(5)(2)` is one.
+        token.tight = tight and not (kind == "open" and (prose or match["open"] == "{"))
         if math and not prose:
             token.math = True
         if unit:

@@ -95,7 +95,10 @@ def read_problem(record: dict, problem_id: str, source: str, split: str, place: 
         return Rejection(problem_id, "no_final_answer", place,
                          f"no `#### value` line in the answer {answer[-60:]!r}")
     language = record.get("language") or ("vi" if is_vietnamese(question) else "en")
-    gold = gold_value(text, language == "vi") or boxed_answer(answer)
+    vietnamese = language == "vi"
+    if vietnamese and isinstance(record.get(taken["answer"][-1]), float):
+        text = text.replace(".", ",")  # JSON's point is no Vietnamese one
+    gold = gold_value(text, vietnamese) or boxed_answer(answer)
     if gold is None:
         return Rejection(problem_id, "gold_is_no_value", place,
                          f"the answer states no value that could be compared: {text[-80:]!r}")
