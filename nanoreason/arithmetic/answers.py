@@ -198,7 +198,7 @@ def _words(text):
 def _value(text, vietnamese=False):
     """The exact value of a number: whole, decimal, mixed, a fraction, a power, in per cent;
     None of anything else, sums and products among it."""
-    if len(text) > 200:
+    if len(text) > 200 or not {"[", "]"}.isdisjoint(text):  # `(4,112]` is no bracketed number
         return None
     number = _MIXED.sub(lambda m: "({}+{}/{})".format(*(m.groups()[:3] if m[1] else m.groups()[3:])),
                         text)

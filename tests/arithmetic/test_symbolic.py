@@ -47,7 +47,7 @@ from nanoreason.evaluation.rows import compact_row
     ("12 and a half", "12", False), ("5 or more", "5", False), ("40 (quả)", "40", True),
     ("12 boys and girls", "12", True), ("15 square centimeters", r"15\text{ cm}^2", True),
     ("60 percent", r"60\%", True), ("45 degrees", r"45^\circ", True), ("Rs. 500", "500", True),
-    ("9'500", "9500", True), ("- 8", "8", False), ("- 8", "-8", True), ("5mph", "5", True), ("8 km/h", "8", True),
+    ("9'500", "9500", True), ("- 8", "8", False), ("(4,112]", "(4,112)", False), ("- 8", "-8", True), ("5mph", "5", True), ("8 km/h", "8", True),
 ])
 def test_symbolic_answers(answer, gold, equal):
     assert same_answer(answer, gold) is equal
