@@ -60,7 +60,8 @@ _COMMAS = re.compile(r"(?<![\w.,])(?:[0-9]{1,3}(?:\.[0-9]{3})+(?:,[0-9]+)?|[0-9]
                      r"(?![.,]?[0-9])")
 _TEXT_AT_END = re.compile(r"(.*\S)\s*\\text\{\s*([^{}]*?)\s*\}(\^\{?[0-9]\}?)?", re.DOTALL)
 _WORDS_AT_END = re.compile(r"([-+]?(?:[0-9][0-9,./ ]*))"
-                           r"((?:[^\W\d_]{2}|\((?=[^\W\d_]{2}))[^\d()=<>+*\\$^]*(?:\)|\([^()]*\)|\^[23])?"
+                           r"((?:[^\W\d_]{2}|\((?=[^\W\d_]{2}))[^\d()=<>+*\\$^]*"
+                           r"(?:\)|\([^()]*\)|\^[23])?"
                            r"|[mghslđ](?:\^[23])?)", re.DOTALL)
 _TEXT = re.compile(r"\\text\{\s*([^{}]*?)\s*\}")
 _WORD = re.compile(r"(?<![A-Za-z\\])[A-Za-z]{3,}")
@@ -149,7 +150,8 @@ def without_unit(text: str) -> tuple[str, object]:
     if not found or found[1].endswith("="):
         return text, ""
     words = (found[2] + (found[3] or "" if found.re is _TEXT_AT_END else "")).strip(" .()")
-    words = _SQUARE.sub(lambda m: f"{m[2]}^{2 + (m[1][0] == 'c')}", re.sub(r"[{}]", "", words).lower())
+    words = _SQUARE.sub(lambda m: f"{m[2]}^{2 + (m[1][0] == 'c')}",
+                        re.sub(r"[{}]", "", words).lower())
     name, power, height = words.partition("^")
     known, names = UNITS.get(name.strip()), re.findall(r"[^\W\d_]+", words) or [""]
     tight = found.re is _WORDS_AT_END and found[1][-1:].isdigit() and 1 < len(names[0]) < 4

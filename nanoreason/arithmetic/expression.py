@@ -294,8 +294,8 @@ class _Reader:
 
 
 def is_vietnamese(text: str) -> bool:
-    """Whether a fifth of a text's words, and two at least, have letters of Vietnamese, or one has and
-    half of them have accents: one name does not make a question Vietnamese."""
+    """Whether a fifth of a text's words, and two at least, have letters of Vietnamese, or one has
+    and half of them have accents: one name does not make a question Vietnamese."""
     if not VIETNAMESE.search(text):
         return False
     words = text.split()

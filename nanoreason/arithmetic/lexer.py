@@ -33,7 +33,7 @@ _COMMA = r"(?:0|[1-9][0-9]{0,2}(?:\.[0-9]{3})+|[0-9]+(?=,[0-9]{1,2}(?![0-9]))),[
 _COMMA_NUMBER = re.compile(_COMMA)
 _HOURS = re.compile("0[0-9][0-5][0-9]")  # `0730` may be a time; `06` is a number, badly written
 _COMMAND = re.compile(r"\\[A-Za-z]")
-_GROUPS = re.compile("\\{,(?:\\\\!)?\\}|,?\\\\[!,]|['’\u2009\u202f]")  # how thousands are parted beside `,`
+_GROUPS = re.compile("\\{,(?:\\\\!)?\\}|,?\\\\[!,]|['’\u2009\u202f]")  # thousands, beside `,`
 _THOUSANDS_POINTS = re.compile(r"[1-9][0-9]{0,2}(?:\.[0-9]{3})+")
 _BULLET = r"[ \t]*(?:[-+*•–][ \t]+)?"  # a list's dash is no minus
 _TEXT = r"\\(?:text(?:bf|rm|it)?|mathrm|mbox|hbox)(?![A-Za-z])"
@@ -45,7 +45,8 @@ _TOKEN = re.compile(
         |\\(?:neq?|leq?|geq?|q?quad(?!\s*\+)|implies|iff|therefore|to
             |(?:[Ll]ong)?(?:[Ll]eft)?[Rr]ightarrow|Leftarrow)(?![A-Za-z]))
     |(?P<unread>[0-9]+:[0-9]+|[0-9]{{1,9}}(?:\.[0-9]{{0,9}})?[eE][-+]?[0-9]+(?![A-Za-z])
-        |(?:[0-9]{{0,9}}\.?[0-9]{{0,9}}\s?)\\(?:overline|bar|dot)(?![A-Za-z])|[0-9]{{1,9}}[.,][0-9]{{0,9}}\([0-9]{{1,9}}\)
+        |(?:[0-9]{{0,9}}\.?[0-9]{{0,9}}\s?)\\(?:overline|bar|dot)(?![A-Za-z])
+        |[0-9]{{1,9}}[.,][0-9]{{0,9}}\([0-9]{{1,9}}\)
         |\\sqrt(?:\[[^][\n]*\])?(?![A-Za-z])
         |(?:(?<=[-+*])|(?<=[-+*]\s))\.{{3}})
     |(?P<number>[0-9]{{1,3}}(?:(?:,|{_GROUPS.pattern})[0-9]{{3}})+(?!,?[0-9])(?:\.[0-9]+)?
@@ -60,7 +61,8 @@ _TOKEN = re.compile(
     |(?P<prose>{_TEXT})
     |(?P<currency>(?:{CURRENCY}|\\\$)\s?(?=[0-9.]))
     |(?P<skip>\\(?:left|right|q?quad|[bB]igg?[lr]?|boxed|fbox|displaystyle)(?![A-Za-z])
-        |\\\\[\s&]*(?:\\q?quad\s*)*|\\[,;:!\ $]|\$\$|[$€£¥₫&]|(?<=[0-9)}}])(?:\^\s?(?:\{{\s?\\circ\s?\}}|\\circ(?![A-Za-z]))|°))
+        |\\\\[\s&]*(?:\\q?quad\s*)*|\\[,;:!\ $]|\$\$|[$€£¥₫&]
+        |(?<=[0-9)}}])(?:\^\s?(?:\{{\s?\\circ\s?\}}|\\circ(?![A-Za-z]))|°))
     |(?P<operator>(?<=[0-9)]\s):(?=\s[(0-9][-+*/×÷·x%().,:0-9\s]{{0,60}}(?:=|$|\n))|\*\*|//
         |[-+*/^−×·⋅÷∗∙–⁄—‒―‐‑﹣－•✕✖⨯＊]|\\(?:times|cdot|ast|div)(?![A-Za-z]))
     |(?P<open>\\?[({{]|\[)|(?P<close>\\?[)}}]|\])
