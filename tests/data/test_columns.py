@@ -56,7 +56,7 @@ KNOWN = {
     "MATH-500": ({"problem": "What is $5+8$?", "solution": "$\\boxed{13}$", "answer": "13",
                   "unique_id": "test/1.json"}, "13"),
     ", bare": ({"problem": "What is 5 + 8? Ada asks.", "answer": 13.0, "url": "x"}, "13"),
-    "MetaMathQA": ({"query": "Ada has 5 pens and buys 8. How many?", "original_question": "How many?",
+    "MetaMathQA": ({"query": "Ada has 5 pens and buys 8. How many?", "original_question": "Why?",
                     "response": "5 + 8 = 13\nThe answer is: 13", "type": "x"}, "13"),
     ", chat": ({"prompt": "Ada has 5 pens and buys 8. How many?", "completion": "#### 13"}, "13"),
     ", task": ({"instruction": "Ada has 5 pens and buys 8. How many?", "input": "",
