@@ -21,9 +21,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from fractions import Fraction
+from unicodedata import normalize
 
 from nanoreason.arithmetic.expression import value_or_none
-from nanoreason.arithmetic.lexer import CURRENCY, MAX_DIGITS, UNITS, clauses
+from nanoreason.arithmetic.lexer import CURRENCY, MAX_DIGITS, PARTS, SCALES, UNITS, WORDS, clauses
 from nanoreason.arithmetic.symbolic import REFUSED, compare_formulas
 from nanoreason.paths import asset_table
 
@@ -31,20 +32,25 @@ MAX_CHARACTERS = 1000  # of an answer
 _DIGITS = r"[0-9]+(?:,[0-9]{3})*(?:\.[0-9]+)?|\.[0-9]+"
 NUMBER = re.compile(_DIGITS)
 _PLACED = r"[0-9]+(?:(?:,|\{,\}|,?\\[!,])[0-9]{3})*(?:\.[0-9]+)?|\.[0-9]+"
-# The sign counts where no operand stands before it: `= -3`, but not `5 -3`; a number after a
-# power sign or a letter (`18 cm^2`, `x2`) is no answer.
-_SIGN = r"(?:(?<![0-9)%])(?<![0-9)%]\s)[-−–—])?"
+# The sign counts where no operand stands before it: `= -3` and `= - 3`, but not `5 -3`; a number
+# after a power sign or a letter (`18 cm^2`, `x2`) is no answer.
+_SIGN = r"(?:(?<![0-9)%])(?<![0-9)%]\s)[-−–—](?:(?<==.)\s|(?<==\s.)\s)?)?"
 _WRITTEN = re.compile(
-    rf"(?<![\w^.])(?<!\^\{{){_SIGN}\\?{CURRENCY}?(?:{_PLACED})"
+    rf"(?<![\w^.])(?<!\^\{{){_SIGN}\\?{CURRENCY}?"
+    rf"(?:(?:[0-9]+\s?)?\\[dtc]?frac\{{-?[0-9]+\}}\{{[0-9]+\}}|{_PLACED})"
     r"(?:[eE][0-9]+(?![0-9A-Za-z])|(?:\s[0-9]+)?\s?/\s?[0-9]+)?(?:\s?\\?%)?")
 _ANSWER = re.compile(rf"[-+]?\s*(?:{_DIGITS})(?:\s*/\s*[0-9]+)?\s*%?")
 _SUM = re.compile(r"[0-9.,]+(?:[-+*×][0-9.,]+)+")  # not worked out: no answer to a number
 _MIXED = re.compile(r"([0-9]+)\s*\\frac\{([0-9]+)\}\{([0-9]+)\}|([0-9]+)\s([0-9]+)/([0-9]+)")
 # An option of a multiple-choice question; `e` and `i` alone are numbers.
 _OPTION = re.compile(r"\(?([A-Ja-d]|(?<=\()[e-j])\)?")
-# `B`, `(b)`, `B.`, `B. 12` and `Option B` name an option; `Because` and `A and B` do not.
-_NAMED = re.compile(r"(?:(?:option|choice|answer|phương án|đáp án)\s*:?\s*)?"
-                    r"\(?\s*([A-J])\s*(?:\)?\s*|\)?\s*[.:].*|\)\s.*)", re.IGNORECASE | re.DOTALL)
+# `B`, `(b)`, `B.`, `B. 12`, `B because …` and `Option B` name an option; `Because` and `A and B`
+# do not.
+_NAMED = re.compile(r"(?:(?:option|choice|answer|phương án|đáp án)\s*:?\s*)?\(?\s*([A-J])\s*"
+                    r"(?:\)?\s*|\)?\s*(?:[.:]|(?:because|since|as|vì)\b).*|\)\s.*)",
+                    re.IGNORECASE | re.DOTALL)
+_CHOSEN = re.compile(r"(?:(?:answer|option|choice)(?: is)?|chọn|đáp án(?: đúng)?(?: là)?)[\s:*]*"
+                     r"\(?([A-E])(?!\w)", re.IGNORECASE)
 _LETTER = re.compile(r"(?<!\w)(?:[A-E](?!\w)|(?<=\()[a-e](?=\)))")  # `I` is a word
 _STATED = re.compile(r"^[ \t*_>-]*(?:final answer|answer|đáp án|đáp số)[ \t*_]*:[ \t]*(.+)$",
                      re.IGNORECASE | re.MULTILINE)
@@ -53,11 +59,21 @@ _FORMULAS = re.compile(r"\$([^$\n]{1,200})\$|\\\((.{1,200}?)\\\)|\\\[(.{1,200}?)
 _COMMAS = re.compile(r"(?<![\w.,])(?:[0-9]{1,3}(?:\.[0-9]{3})+(?:,[0-9]+)?|[0-9]+,[0-9]+)"
                      r"(?![.,]?[0-9])")
 _TEXT_AT_END = re.compile(r"(.*\S)\s*\\text\{\s*([^{}]*?)\s*\}(\^\{?[0-9]\}?)?", re.DOTALL)
-_WORDS_AT_END = re.compile(r"([-+]?(?:[0-9][0-9,./ ]*))\s*([^\W\d_]{2}.*|[mghsl](?:\^[23])?)",
-                           re.DOTALL)
+_WORDS_AT_END = re.compile(r"([-+]?(?:[0-9][0-9,./ ]*))"
+                           r"((?:[^\W\d_]{2}|\((?=[^\W\d_]{2}))[^\d()=<>+*\\$^]*"
+                           r"(?:\)|\([^()]*\)|\^[23])?"
+                           r"|[mghslđ](?:\^[23])?)", re.DOTALL)
 _TEXT = re.compile(r"\\text\{\s*([^{}]*?)\s*\}")
 _WORD = re.compile(r"(?<![A-Za-z\\])[A-Za-z]{3,}")
 _FUNCTIONS = set("sin cos tan cot sec csc log exp arcsin arccos arctan".split())
+_SHORT = {*WORDS["abbreviations"].lower().split(), *UNITS}
+_NO_UNIT = {*_FUNCTIONS, *PARTS, *WORDS["no_unit"].split()} - {"quarter", "quarters"}
+_BLANKS = re.compile(r"(?<![0-9])\s+|\s+(?![0-9])")  # `1 0` is not 10
+_SQUARE = re.compile(r"^(sq(?:uare)?|cu(?:bic)?)\.?\s+(\w+)")
+_JOIN = r"(?:and|or|và|hoặc)"
+_LIST = rf"[,;]?\s*(?:\\text\{{\s*{_JOIN}\s*\}}|\b{_JOIN}\b)|[,;]"
+_ORDERED = re.compile(r"[<>]|\\(?:[lg]e|neq?)(?![a-z])")
+_SMALL = re.compile("([¼-¾⅐-⅞])|[²³¹⁰⁴-⁹⁻]+")  # ½ and 10⁻³
 _NAME = re.compile(r"[A-Za-z](?:_\{?\w+\}?)?(?:\([a-z]\))?|\\[a-z]+|[A-Z]{2}")
 _BOXES = re.compile(r"(?P<box>\\(?:boxed|fbox)(?![A-Za-z]))\s*(?P<brace>\{?)|\\.|[{}]", re.DOTALL)
 _BARE_END = re.compile(r"\$|\\\]|\\\)|\n")
@@ -117,29 +133,38 @@ def grade(text: str | None, gold: str, vietnamese: bool = False) -> Grade:
 def _one_unit(answer, gold):
     """The two without the unit that both have, or that one has alone; with their units
     where these differ."""
-    (bare, unit), (bare_gold, gold_unit) = map(_without_unit, (answer, gold))
-    if unit and gold_unit and unit != gold_unit:
+    (bare, unit), (bare_gold, gold_unit) = map(without_unit, (answer, gold))
+    if unit != gold_unit and (unit and gold_unit or gold_unit in SCALES):
         return answer, gold
     return (bare, bare_gold) if unit or gold_unit else (answer, gold)
 
 
-def _without_unit(text):
-    """An answer and its unit ("" for none), of which plural and short form are one."""
+def without_unit(text: str) -> tuple[str, object]:
+    """An answer in one spelling and its unit ("" for none), of which plural and short form are one.
+
+    Words that change the number or tell another (`2 and a half`, `12 or 13`, `2xy`) are no unit.
+    """
     if text.endswith("°"):
         return text[:-1], "°"
     found = _TEXT_AT_END.fullmatch(text) or _WORDS_AT_END.fullmatch(text)
     if not found or found[1].endswith("="):
         return text, ""
-    words = (found[2] + (found[3] or "" if found.re is _TEXT_AT_END else "")).strip(" .")
-    words = re.sub(r"[{}]", "", words).lower()
+    words = (found[2] + (found[3] or "" if found.re is _TEXT_AT_END else "")).strip(" .()")
+    words = _SQUARE.sub(lambda m: f"{m[2]}^{2 + (m[1][0] == 'c')}",
+                        re.sub(r"[{}]", "", words).lower())
     name, power, height = words.partition("^")
-    name = UNITS.get(name.strip(), name.strip().rstrip("s"))
+    known, names = UNITS.get(name.strip()), re.findall(r"[^\W\d_]+", words) or [""]
+    tight = found.re is _WORDS_AT_END and found[1][-1:].isdigit() and 1 < len(names[0]) < 4
+    if not known and (tight and names[0].isascii() and names[0] not in _SHORT
+                      or not _NO_UNIT.isdisjoint(names)):
+        return text, ""
+    name = known or name.strip().rstrip("s")
     return found[1].strip(), (name, height) if power else name
 
 
 def _same(answer, gold, vietnamese):
     """Whether two answers in one spelling are equal, or why they were not compared."""
-    bare, bare_gold = ("".join(_TEXT.sub(r"\1", t).split()) for t in (answer, gold))
+    bare, bare_gold = (_BLANKS.sub("", _TEXT.sub(r"\1", t)).strip(". ") for t in (answer, gold))
     if bare.lower() == bare_gold.lower():
         return bool(bare)
     value, expected = (_value(t, vietnamese) for t in (answer, gold))
@@ -175,7 +200,7 @@ def _words(text):
 def _value(text, vietnamese=False):
     """The exact value of a number: whole, decimal, mixed, a fraction, a power, in per cent;
     None of anything else, sums and products among it."""
-    if len(text) > 200:
+    if len(text) > 200 or not {"[", "]"}.isdisjoint(text):  # `(4,112]` is no bracketed number
         return None
     number = _MIXED.sub(lambda m: "({}+{}/{})".format(*(m.groups()[:3] if m[1] else m.groups()[3:])),
                         text)
@@ -188,9 +213,9 @@ def _value(text, vietnamese=False):
     if len(found) != 1:
         return None
     tokens = found[0]
-    strict = "".join(token.text for token in tokens)
+    strict = " ".join(token.text for token in tokens)
     sums = [t for t in tokens[1:] if t.kind == "operator" and t.text in "+*-"]
-    if number == text and sums and not re.fullmatch(r".*\^\(?-.*", strict):
+    if number == text and sums and not re.fullmatch(r".*\^ (?:\( )?-.*", strict):
         return None
     return value_or_none(strict.lstrip("+"))
 
@@ -201,12 +226,14 @@ def _members(text):
     matrix = re.fullmatch(r"\\begin\{(\w+)\}(.*)\\end\{\1\}", text, re.DOTALL)
     if matrix:
         rows = [row for row in matrix[2].split("\\\\") if row.strip()]
-        return "matrix", [cell.strip() for row in rows for cell in (*row.split("&"), "\n")]
+        return f"{'v' in matrix[1]} {len(rows)}", [cell.strip() for row in rows
+                                                   for cell in row.split("&")]
+    text = re.sub(r"\{([^{}]*,[^{}]*)\}", r"⟨\1⟩", text) if text[:1] == "{" else text
     text = text.replace("\\{", "⟨").replace("\\}", "⟩")
     parts = _split(text, r"\\cup(?![a-z])")
     if len(parts) > 1:
         return "set", parts
-    parts = _split(text, "[,;]")
+    parts = _split(text, "[,;]" if _ORDERED.search(text) else _LIST)
     if len(parts) == 1 and "\\pm" in text:
         return "set", [text.replace("\\pm", sign) for sign in "+-"]
     if len(parts) > 1:
@@ -237,9 +264,8 @@ def _same_members(members, expected, vietnamese):
     left = list(expected[1])
     for part in members[1]:
         tried = left if members[0] == "set" else left[:1]
-        outcomes = [_same(part.replace("⟨", "\\{").replace("⟩", "\\}"),
-                          other.replace("⟨", "\\{").replace("⟩", "\\}"), vietnamese)
-                    if "\n" not in part + other else part == other for other in tried]
+        outcomes = [_same(*(t.replace("⟨", "\\{").replace("⟩", "\\}") for t in (part, other)),
+                          vietnamese) for other in tried]
         if True not in outcomes:
             return next((o for o in outcomes if isinstance(o, str)), False)
         left.pop(outcomes.index(True))
@@ -276,6 +302,8 @@ def spelled(text: str) -> str:
         text = boxed_answer(text) or text
     text = text.strip().strip("$").removeprefix("\\(").removesuffix("\\)")
     text = text.removeprefix("\\[").removesuffix("\\]")
+    text = _SMALL.sub(lambda m: f" {normalize('NFKC', m[0])}".replace("⁄", "/") if m[1] else
+                      f"^{{{normalize('NFKC', m[0])}}}", text)
     for pattern, written in _SPELLINGS if not text.isdigit() else ():
         text = pattern.sub(written, text)
     return text.strip().rstrip(".").rstrip()
@@ -310,7 +338,7 @@ def last_answer(text: str, gold: str) -> str | None:
         if stated and not option and not number:
             return boxed_answer(stated) or ([*map("".join, _FORMULAS.findall(stated)), stated])[0]
     if option:
-        return (_LETTER.findall(text) or [""])[-1].upper() or None
+        return (_CHOSEN.findall(text) or _LETTER.findall(text) or [""])[-1].upper() or None
     if number:
         return _in_kind(last_number(text), gold)
     return ([*map("".join, _FORMULAS.findall(text))] or [None])[-1] or last_number(text)

@@ -32,9 +32,11 @@ from nanoreason.arithmetic.spans import (LOOSE, MULTIPLIERS, NOUNS, UNREADABLE, 
 from nanoreason.host import check_type
 
 _EITHER = re.compile(r"[0-9][.,][0-9]{3}(?![0-9])")  # thousands to some, a fraction to others
-_PRODUCT = re.compile(r"(?<![0-9.,])([0-9]+)\.(?!0[0-9])([0-9]+)(?![0-9.,])")  # `2.5` may be 2 times 5
+_PRODUCT = re.compile(r"(?<![0-9.,])([1-9][0-9]*)\.(?!0[0-9])([0-9]+)(?![0-9.,])")  # 2 times 5
 _SIGN = re.compile(r"(?m)^([ \t]*)([-–−])([ \t])")  # a bullet that may be a minus
 _BLANK = re.compile(r"(?<![\w.,])([0-9]{1,3},(?= [0-9]{3}\b)|\.) (?=[0-9])")  # `12, 500`, `. 5`
+_HEADED = re.compile(r"(?<=[0-9]\s):(?=\s[0-9.,]+\s?[-+*/×x·÷])")  # `Bài 2 : 3 + 4 = 7`
+_PARTED = re.compile(r"(?<=[0-9)]\s)([^\W\d_]+\s):(?=\s[0-9(])")  # `24 cam : 6 + 3 = 7`
 _OF_ALL = re.compile(r"(/\s*100)%")  # divided by one: the sign is a word there
 _REST = re.compile(r"[^.\n=]{0,80}?\b([0-9]{1,9}) (?:\w+ ){0,2}(?:remain\w*|left)\b")
 _ADDED_TO = {"to", "up", "total"}  # between `add` and `to`: what is added to is told there
@@ -120,7 +122,8 @@ def _equations(text: str) -> tuple[Equation, ...]:
     others = [(text, True)] if _EITHER.search(text) and not vietnamese else []
     others += [(changed, vietnamese) for changed in (
         _PRODUCT.sub(r"\1·\2", text), _SIGN.sub(r"\1\3\2", text), _BLANK.sub(r" \1", text),
-        _OF_ALL.sub(r"\1 ", text)) if changed != text]
+        _OF_ALL.sub(r"\1 ", text), _HEADED.sub(";", text), _PARTED.sub(r"\1/", text))
+        if changed != text]
     meant = {e.span[1] for other in others for e in _of_clauses(*other) if e.holds is not False}
     return tuple(replace(e, holds=None) if e.holds is False and (
         e.span[1] in meant or _rest_is_told(text, e)) else e for e in equations)
@@ -231,7 +234,7 @@ def _first_piece(pieces: list[Piece], run: list[Token]) -> Piece | None:
     piece.about = bool(before & _APPROXIMATE)
     if piece.start and (run[piece.start].tight or _calls(run[piece.start - 1], run[piece.start])):
         piece.trust = UNREADABLE  # "= a(4 - 2)"
-    if any(token.text == "remainder" for token in run[piece.start :]):
+    if any(token.text in ("remainder", "dư") for token in run[piece.start :]):
         piece.trust = UNREADABLE
     return piece
 

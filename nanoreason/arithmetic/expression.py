@@ -31,6 +31,7 @@ OPERATIONS = {"+": add, "-": sub, "*": mul, "/": truediv}  # a power is bounded,
 _TOKEN = re.compile(rf"{CURRENCY}?\s*({NUMBER})|(\*\*|[-+*/^()%−×·⋅÷])|(\S)")
 # Letters that Vietnamese has and other languages in Latin letters hardly have.
 VIETNAMESE = re.compile("[ăđơưĂĐƠƯ\u1ea0-\u1ef9]")
+_ACCENTED = re.compile("[à-ãèéêìíò-õùúýĩũăđơư\u1ea0-\u1ef9]", re.IGNORECASE)
 
 
 class ArithmeticTextError(Told, ValueError):
@@ -293,10 +294,11 @@ class _Reader:
 
 
 def is_vietnamese(text: str) -> bool:
-    """Whether a fifth of a text's words, and two at least, have letters of Vietnamese: one
-    name does not make a question Vietnamese."""
+    """Whether a fifth of a text's words, and two at least, have letters of Vietnamese, or one has
+    and half of them have accents: one name does not make a question Vietnamese."""
     if not VIETNAMESE.search(text):
         return False
     words = text.split()
-    marked = sum(VIETNAMESE.search(word) is not None for word in words)
-    return marked >= 2 and 5 * marked >= len(words)
+    marked, accented = (sum(letters.search(word) is not None for word in words)
+                        for letters in (VIETNAMESE, _ACCENTED))
+    return marked >= 2 and 5 * marked >= len(words) or accented > 2 and 2 * accented >= len(words)

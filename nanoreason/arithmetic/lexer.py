@@ -16,7 +16,7 @@ NUMBER = r"(?:[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])|[0-9]+)(?:\.[0-9]+)?|\.[0-9]+"
 OPERATORS = {"+": "+", "-": "-", "−": "-", "*": "*", "×": "*", "·": "*", "⋅": "*",
              "/": "/", "÷": "/", "^": "^", "**": "^"}
 MAX_DIGITS = 60  # of one number
-CURRENCY = r"(?:(?:US|NZ|HK|[ACRS])?\$|[€£¥₫¢₹₺₣₩₽฿₱₦₪])"
+CURRENCY = r"(?:(?:US|NZ|HK|[ACRS])?\$|\b(?:USD|EUR|GBP|VND|Rs\.?)(?=\s?[0-9])|[€£¥₫¢₹₺₣₩₽฿₱₦₪])"
 WORDS = asset_table("number_words.yaml")  # what each list is for stands there
 SMALL, TENS, SCALES, MULTIPLES, PARTS = (
     WORDS[name] for name in ("small", "tens", "scales", "multiples", "parts"))
@@ -33,18 +33,20 @@ _COMMA = r"(?:0|[1-9][0-9]{0,2}(?:\.[0-9]{3})+|[0-9]+(?=,[0-9]{1,2}(?![0-9]))),[
 _COMMA_NUMBER = re.compile(_COMMA)
 _HOURS = re.compile("0[0-9][0-5][0-9]")  # `0730` may be a time; `06` is a number, badly written
 _COMMAND = re.compile(r"\\[A-Za-z]")
-_GROUPS = re.compile(r"\{,(?:\\!)?\}|,?\\[!,]")  # as LaTeX parts thousands
+_GROUPS = re.compile("\\{,(?:\\\\!)?\\}|,?\\\\[!,]|['’\u2009\u202f]")  # thousands, beside `,`
 _THOUSANDS_POINTS = re.compile(r"[1-9][0-9]{0,2}(?:\.[0-9]{3})+")
 _BULLET = r"[ \t]*(?:[-+*•–][ \t]+)?"  # a list's dash is no minus
 _TEXT = r"\\(?:text(?:bf|rm|it)?|mathrm|mbox|hbox)(?![A-Za-z])"
 _TOKEN = re.compile(
     rf"""
-    (?P<stop>\n{_BULLET}|\A{_BULLET}(?<=[ \t])
-        |\\\\(?![\s&]*(?:\\q?quad\s*)?\+)|\\[][()]|[<>!]=|=+>|->
+    (?P<stop>\n(?![ \t]*=(?![=>])){_BULLET}|\A{_BULLET}(?<=[ \t])
+        |\\\\(?![\s&]*(?:\\q?quad\s*)*[+=]|\s*&\s*(?:\\q?quad\s*)*-)|\\[][()]|[<>!]=|=+>|->|[→⇒⟹⇔∴∵]
+        |\\(?:begin|end)\{{(?:align(?:ed|at)?|gather(?:ed)?|split|eqnarray|equation)\*?\}}
         |\\(?:neq?|leq?|geq?|q?quad(?!\s*\+)|implies|iff|therefore|to
             |(?:[Ll]ong)?(?:[Ll]eft)?[Rr]ightarrow|Leftarrow)(?![A-Za-z]))
     |(?P<unread>[0-9]+:[0-9]+|[0-9]{{1,9}}(?:\.[0-9]{{0,9}})?[eE][-+]?[0-9]+(?![A-Za-z])
         |(?:[0-9]{{0,9}}\.?[0-9]{{0,9}}\s?)\\(?:overline|bar|dot)(?![A-Za-z])
+        |[0-9]{{1,9}}[.,][0-9]{{0,9}}\([0-9]{{1,9}}\)
         |\\sqrt(?:\[[^][\n]*\])?(?![A-Za-z])
         |(?:(?<=[-+*])|(?<=[-+*]\s))\.{{3}})
     |(?P<number>[0-9]{{1,3}}(?:(?:,|{_GROUPS.pattern})[0-9]{{3}})+(?!,?[0-9])(?:\.[0-9]+)?
@@ -56,13 +58,14 @@ _TOKEN = re.compile(
     |(?P<equals>~?=+(?:\s?~)?|[≈≃≅]|\\(?:approx|simeq)(?![A-Za-z])
         |\bequals\b)
     |(?P<fraction>\\[dtc]?frac(?![A-Za-z]))
-    |(?P<operator>(?<=[0-9]\s):(?=\s[0-9.,]+(?:\s:\s[0-9.,]+)*\s*(?:=|$|\n))|\*\*|//
-        |[-+*/^−×·⋅÷∗∙–⁄—‒―‐‑﹣－•✕✖⨯＊]|\\(?:times|cdot|ast|div)(?![A-Za-z]))
     |(?P<prose>{_TEXT})
     |(?P<currency>(?:{CURRENCY}|\\\$)\s?(?=[0-9.]))
-    |(?P<skip>\\(?:left|right|[bB]igg?[lr]?|boxed|fbox|displaystyle)(?![A-Za-z])
-        |\\[,;:!\ $]|\$\$|[$€£¥₫&])
-    |(?P<open>\\?[({{])|(?P<close>\\?[)}}])
+    |(?P<skip>\\(?:left|right|q?quad|[bB]igg?[lr]?|boxed|fbox|displaystyle)(?![A-Za-z])
+        |\\\\[\s&]*(?:\\q?quad\s*)*|\\[,;:!\ $]|\$\$|[$€£¥₫&]
+        |(?<=[0-9)}}])(?:\^\s?(?:\{{\s?\\circ\s?\}}|\\circ(?![A-Za-z]))|°))
+    |(?P<operator>(?<=[0-9)]\s):(?=\s[(0-9][-+*/×÷·x%().,:0-9\s]{{0,60}}(?:=|$|\n))|\*\*|//
+        |[-+*/^−×·⋅÷∗∙–⁄—‒―‐‑﹣－•✕✖⨯＊]|\\(?:times|cdot|ast|div)(?![A-Za-z]))
+    |(?P<open>\\?[({{]|\[)|(?P<close>\\?[)}}]|\])
     |(?P<word>¢|(?:[^\W\d_][\u0300-\u036f]*)+(?:['’&][^\W\d_]+)*)
     |(?P<command>\\[A-Za-z]*)
     |(?P<other>\S)
@@ -73,6 +76,7 @@ _SYMBOLS = OPERATORS | dict.fromkeys("–—‒―‐‑﹣－", "-") | dict.fro
     ":": "/", "⁄": "/", "//": "/", "\\times": "*", "\\cdot": "*", "\\ast": "*", "\\div": "/"}
 # Signs that are often something else: a dash, a bullet, a quotient without its remainder.
 _DOUBTFUL = set("—―•") | {"//", "\\ast"}
+_FORMULA = {"\\[", "\\]", "\\(", "\\)", "\\b", "\\e"}  # what begins or ends one
 _SILENT = {"skip", "currency", "prose"}  # kinds of match that are no token
 # What goes on with a computation that words have interrupted.
 _GOES_ON = re.compile(r"\s*(?:[=+*/×]|-\s|\\(?:times|cdot|div|approx|ast)(?![A-Za-z]))")
@@ -109,7 +113,7 @@ def clauses(text: str, vietnamese: bool = False) -> list[list[Token]]:
     latex = _COMMAND.search(text) is not None
     dollars = text.count("$") - text.count("\\$") if latex else 0
     dollars = dollars > 0 and dollars % 2 == 0  # they begin and end formulas
-    clause, end, math, prose, unit = [], -1, latex and not dollars, 0, ""
+    clause, end, math, prose, unit, display = [], -1, latex and not dollars, 0, "", False
     found = [clause]
     for match in _TOKEN.finditer(text):
         kind, start = match.lastgroup, match.start()
@@ -128,15 +132,21 @@ def clauses(text: str, vietnamese: bool = False) -> list[list[Token]]:
         token = _token(match, clause, vietnamese, latex)
         if token.kind == "stop":
             # A formula goes on in the next line; `20\text{ mi.}` goes on, too.
-            if not (prose or (dollars and math and text[start] == "\n")):
+            mark = text[start:end].strip()
+            if text[start] == "\n" and (display or dollars and math):
+                if mark:  # no bullet there
+                    clause.append(Token("operator", _SYMBOLS.get(mark, mark), end - 2, end - 1))
+            elif not prose:
                 found.append(clause := [])
-                if dollars and text[start] == "\\":
-                    math = text[start:end] in ("\\[", "\\(")
+                if mark[:2] in _FORMULA:
+                    display = mark[1] in "[(b"
+                    math = display if dollars else math
             continue
         if prose and kind in ("open", "close"):
             prose += 1 if kind == "open" else -1
             prose = 0 if prose < 2 else prose
-        token.tight = tight and not (prose and kind == "open")
+        # `\binom{5}{2}` is no product, `(5)(2)` is one.
+        token.tight = tight and not (kind == "open" and (prose or match["open"] == "{"))
         if math and not prose:
             token.math = True
         if unit:
@@ -155,7 +165,7 @@ def _token(match, before, vietnamese, latex):
             kind = "unknown"
     elif match["number"]:
         kind, rounded, text = "number", bool(match["dots"]), match["number"]
-        if "," in text or "." in text or "\\" in text:
+        if not text.isdigit():
             text, doubtful = _in_digits(text, vietnamese)
             doubtful = doubtful and (latex or (last is not None and last.kind == "open"))
         doubtful |= _HOURS.fullmatch(text) is not None
@@ -168,13 +178,14 @@ def _token(match, before, vietnamese, latex):
         doubtful = text in _DOUBTFUL or (latex and text == "*")
         text = _SYMBOLS[text] if text != "**" else text
     elif kind in ("open", "close"):
+        doubtful = text in "[]"  # `[7/2]` may be the whole part
         text = "(" if kind == "open" else ")"
         if kind == "close" and last and "," in match.string[last.start:last.end]:
             last.doubtful |= "," not in last.text or any(t.kind == "open" for t in before[-2:-1])
     elif kind == "other":
         factorial = text == "!" and last and last.end == start and last.kind in ("number", "close")
         strange = (unicodedata.category(text) in _UNKNOWN_CATEGORIES and text not in "<>"
-                   or text == "_" or (latex and text in "[]|#@")
+                   or text == "_" or (latex and text in "|#@")
                    or (text == "%" and last and last.kind == "close"))
         kind = "unknown" if factorial or strange else "stop"
     elif kind in ("unread", "malformed", "command"):
@@ -228,6 +239,11 @@ def _fractions(tokens):
     for place, token in enumerate(tokens):
         if token.kind != "fraction":
             continue
+        after = tokens[place + 1] if place + 1 < len(tokens) else token
+        if len(after.text) == 2 and after.tight and after.text.isdigit():  # `\\frac12`
+            token.kind, token.text = "number", "({}/{})".format(*after.text)
+            token.end, after.kind = after.end, "read"
+            continue
         middle = pairs.get(place + 1)
         last = pairs.get(middle + 1) if middle is not None else None
         if last is None:
@@ -239,4 +255,4 @@ def _fractions(tokens):
         added[middle] = [Token("operator", "/", divide, divide)]
         added[last] = [Token("close", ")", close, close, tight=True)]
     return [written for place, token in enumerate(tokens)
-            for written in (token, *added.get(place, ()))]
+            for written in (token, *added.get(place, ())) if token.kind != "read"]

@@ -116,11 +116,11 @@ class _RunReader:
                 if operator == "/" and strict[-2:-1] == [" / "] and tight != divided_tightly:
                     trust = UNREADABLE
                 if words > 1 and len(self.text(place - 1)) == 1 and (
-                        self.kind(place - 1) == "word"):  # "4 to get x + 10"
-                    trust = UNREADABLE
+                        self.kind(place - 1) == "word" and self.text(place - 1) not in UNITS):
+                    trust = UNREADABLE  # "4 to get x + 10"
                 # "6 days would be -25000 + 3000", "8 pens/3 minutes", "= 1/8 of 24"
                 # "20% of the 3 + 4": of both, or of the 3.
-                if (words and (self.signs(place) or operator == "/" and tight)
+                if (not width or words and (self.signs(place) or operator == "/" and tight)
                         or token.text in ("of", "của") and not self.first
                         or taken and operator in "+-"):
                     trust = min(trust, LOOSE)
@@ -133,7 +133,8 @@ class _RunReader:
                 if not words:
                     name = self.unit_at(place)
                     names.append(name)
-                    if numbers and set(strict[numbers[-1][0] + 1:]) <= {")"}:
+                    if numbers and numbers[-1][1] != "$" and (  # `$0.40/page` are dollars
+                            set(strict[numbers[-1][0] + 1:]) <= {")"}):
                         numbers[-1] = (numbers[-1][0], name)
                 if token.text == "^" or token.text in ("/", "per"):
                     numbers = [number for number in numbers if number[1] == "$"]
@@ -177,7 +178,7 @@ class _RunReader:
         return self.kind(place) in ("number", "unknown") or place in self.pairs
 
     def operator_at(self, place, words, strict):
-        """(operator, how many tokens it is written in); (None, 1) where there is none."""
+        """(operator, how many tokens it is written in, 0 in `2(3 + 4)`); (None, 1) for none."""
         token, two = self.run[place], f"{self.text(place)} {self.text(place + 1)}"
         symbol, width = None if token.math else WORDS["operators"].get(token.text), 1
         if token.kind == "operator":
@@ -189,6 +190,8 @@ class _RunReader:
             symbol = "*"
             while width <= 2 and self.text(place + width) in DETERMINERS:
                 width += 1
+        elif not words and token.kind == "open" and token.tight and self.starts_operand(place + 1):
+            return "*", 0
         after = place + width
         if token.kind == "word" and self.text(after) == "-":
             symbol = None  # "2x - 5"

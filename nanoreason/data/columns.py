@@ -14,10 +14,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from decimal import Decimal
+from math import isfinite
 
-from nanoreason.arithmetic.answers import boxed_answer, read_answer, stated_number
+from nanoreason.arithmetic.answers import (boxed_answer, read_answer, spelled, stated_number,
+                                           with_points, without_unit)
 from nanoreason.arithmetic.expression import is_vietnamese
-from nanoreason.arithmetic.lexer import CURRENCY, NUMBER
+from nanoreason.arithmetic.lexer import CURRENCY, NUMBER, SCALES
 from nanoreason.data.problem import Problem, Rejection
 from nanoreason.host import GivenError
 from nanoreason.paths import asset_table
@@ -28,8 +31,7 @@ KNOWN = [(name, *(fields.split() for fields in columns)) for name, *columns in _
 PARTS = set(_TABLE["parts"].split())
 _FINAL = re.compile(r"#{3,}[ \t]*([^\n#]*)")
 _SAID = re.compile(r"(?:answer\s+is|answer|đáp (?:án|số))[ \t]*:?[ \t]*(\S[^\n]*)", re.IGNORECASE)
-_MEASURED = re.compile(rf"({CURRENCY}?\s?-?[0-9][0-9,.]*(?:\s?/\s?[0-9]+)?\s?%?)"
-                       r"(?:\s*\([^0-9]*\)|\s+[^\W\d_][^0-9=]*)")
+_OPTION = re.compile(r"(?:(?:option|choice)[ _]?)?[a-e]|(?:option|choice)[ _]?[0-9]")
 _NUMBER = re.compile(rf"-?(?:{NUMBER})%?")
 _TRAILING = re.compile(r"(?<=[0-9])\.0+(?![0-9])")
 _UNKNOWN = re.compile(r"^\s*[a-z]\s*=\s*(?=[^=]*$)", re.IGNORECASE)
@@ -82,8 +84,8 @@ def read_problem(record: dict, problem_id: str, source: str, split: str, place: 
             return Rejection(problem_id, f"no_{role}", place,
                              f"field `{name}` must be text{' or a number' * (role == 'answer')}, "
                              f"not {record.get(name)!r:.80}{wanted}")
-    beside = [name for name in record if name.lower() in PARTS and _text(record[name]) not in question
-              and name not in sum(taken.values(), [])]
+    beside = [name for name in record if (name.lower() in PARTS or _OPTION.fullmatch(name.lower()))
+              and _text(record[name]) not in question and name not in sum(taken.values(), [])]
     if beside and not columns:
         return Rejection(problem_id, "half_a_problem", place,
                          f"part of the problem may stand in {', '.join(beside)}{wanted}")
@@ -92,22 +94,28 @@ def read_problem(record: dict, problem_id: str, source: str, split: str, place: 
     if source == "gsm8k" and not _FINAL.search(answer) or not text:
         return Rejection(problem_id, "no_final_answer", place,
                          f"no `#### value` line in the answer {answer[-60:]!r}")
-    gold = gold_value(text) or boxed_answer(answer)
+    language = record.get("language") or ("vi" if is_vietnamese(question) else "en")
+    vietnamese = language == "vi"
+    if vietnamese and isinstance(record.get(taken["answer"][-1]), float):
+        text = text.replace(".", ",")  # JSON's point is no Vietnamese one
+    gold = gold_value(text, vietnamese) or boxed_answer(answer)
     if gold is None:
         return Rejection(problem_id, "gold_is_no_value", place,
                          f"the answer states no value that could be compared: {text[-80:]!r}")
     solution = steps or "\n".join(_text(record.get(name)) for name in taken.get("solution", ()))
     details = {"solution": _pairs(solution, gold)} | ({"columns": (known, taken)} if known else {})
-    language = record.get("language") or ("vi" if is_vietnamese(question) else "en")
     return Problem(problem_id, source, split, language, question, gold, details=details)
 
 
 def _text(value) -> str:
-    """A field as text; of a list its members, a line each; "" of anything else."""
+    """A field as text; of a list its members, a line each, of a mapping with their names; "" of
+    anything else."""
+    if isinstance(value, Mapping):
+        value = [f"{name}. {text}" for name, text in value.items() if text]
     if isinstance(value, (list, tuple)):
         return "\n".join(filter(None, map(_text, value)))
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return _TRAILING.sub("", str(value))
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and isfinite(value):
+        return _TRAILING.sub("", format(Decimal(str(value)), "f"))
     return value if isinstance(value, str) and value.strip() else ""
 
 
@@ -127,12 +135,20 @@ def cut_gold(text: str) -> tuple[str, str]:
     return boxed or text.strip(), text if boxed or "=" in text else ""
 
 
-def gold_value(text: str) -> str | None:
+def gold_value(text: str, vietnamese: bool = False) -> str | None:
     """The value that a gold answer states, without currency, thousands commas, unit and full
-    stop where it is a number; None where it states none (a sentence, a worked solution)."""
+    stop where it is a number; None where it states none (a sentence, a worked solution), or one
+    that could be taken for another (`2 dozen`, a Vietnamese `2,125`)."""
     text = text.strip()
-    measured = _MEASURED.fullmatch(text)
-    number = plain_number(measured[1] if measured else text)
+    bare, unit = without_unit(spelled(text)) if "\\" not in text else (text, "")
+    if unit in SCALES and "(" not in text:
+        return None
+    bare = bare if unit else text
+    if vietnamese and re.fullmatch(r"-?[0-9.,]+", bare):
+        bare = with_points(bare)
+        if re.search(r"\.[0-9]{3}$", bare):
+            return None
+    number = plain_number(bare)
     if re.fullmatch(r"[-0-9./%]+", number) and read_answer(number) is not None:
         return number
     words = [word for word in re.findall(r"(?<![\\A-Za-z{])[^\W\d_]{2,}", text)]

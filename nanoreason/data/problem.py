@@ -85,8 +85,10 @@ def write_number(value: Fraction) -> str:
 
 
 # What tells a formula from prose, whose dashes and brackets are punctuation.
-_FORMULA = re.compile(r"\\[a-z(\[]|[=^<>+*÷×]|(?<!\w)-\$?[0-9]|[0-9)]\s?-\s?[0-9(]|/\s?\(|\)\s?/")
-_OF_FORMULAS = re.compile(r"\w+|[-+*/^=<>|÷×]|(?<!\\)[()\[\]]")
+_FORMULA = re.compile(r"\\[a-z({\[]|[=^<>+*÷×≤≥≠∪∩√]|[0-9)]!(?=[-+*/=?)}$])|[([]-?[0-9]+[,;]"
+                      r"|(?<!\w)-\$?[0-9]|[0-9)]\s?-\s?[0-9(]|/\s?\(|\)\s?/")
+_OF_FORMULAS = re.compile(r"\w+|[-+*/^=<>|÷×≤≥≠∪∩√]|(?<=[0-9)])!(?=[-+*/=?)}$])"
+                          r"|(?<!\\)[()\[\]]|\\[{}]")
 _DASHES = str.maketrans("−–", "--")
 
 

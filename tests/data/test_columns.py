@@ -55,6 +55,12 @@ KNOWN = {
                       "answer": "5 + 8 = <<5+8=13>>13\n#### 13", "original_id": 4}, "13"),
     "MATH-500": ({"problem": "What is $5+8$?", "solution": "$\\boxed{13}$", "answer": "13",
                   "unique_id": "test/1.json"}, "13"),
+    ", bare": ({"problem": "What is 5 + 8? Ada asks.", "answer": 13.0, "url": "x"}, "13"),
+    "MetaMathQA": ({"query": "Ada has 5 pens and buys 8. How many?", "original_question": "Why?",
+                    "response": "5 + 8 = 13\nThe answer is: 13", "type": "x"}, "13"),
+    ", chat": ({"prompt": "Ada has 5 pens and buys 8. How many?", "completion": "#### 13"}, "13"),
+    ", task": ({"instruction": "Ada has 5 pens and buys 8. How many?", "input": "",
+                "output": "The answer is 13."}, "13"),
     "Minerva": ({"problem": "What is $5+8$?", "solution": "It is $\\boxed{13}$.", "idx": 0,
                  "type": "x"}, "13"),
 }
@@ -97,11 +103,13 @@ def test_columns_say_where_a_problem_stands(tmp_path):
             read(tmp_path, record, columns=wrong)
 
 
-@pytest.mark.parametrize("beside", ["passage", "table", "Options", "image"])
+@pytest.mark.parametrize("beside", ["passage", "table", "Options", "image", "B", "option_c"])
 def test_half_a_problem_is_not_taken_in_silence(tmp_path, beside):
     record = {"question": "How many pens has Ada?", "answer": "13", beside: "Ada has 13 pens"}
     (found,) = read(tmp_path, record)
     assert found.reason == "half_a_problem" and beside in found.detail
+    (found,) = read(tmp_path, record | {beside: {"A": "13 pens"}})
+    assert found.reason == "half_a_problem"
     (found,) = read(tmp_path, record | {beside: ""})
     assert isinstance(found, Problem)
     (found,) = read(tmp_path, record, columns={"question": [beside, "question"],
@@ -118,6 +126,7 @@ GOLDS = [
     ("-2,1", "-2, 1"), ("1,2,13", "1, 2, 13"), ("2k", "2k"), ("2xy", "2xy"), ("5kg", "5 kg"),
     ("Its answer is found by length: it is $\\boxed{\\frac{1}{4}}$ cm.", "1/4"),
     ("The answer is the slope, $\\boxed{12}$ here, by step 3.", "12"), ("$\\boxed{AB=BC}$", "AB=BC"),
+    ("7 cm^2", "7"), ("2 dozen", None), ("$7 million", None), ("2 and a half", None),
     ("first 3 cups and then 4 cups more", None), ("Ada bought pens and Bo did not buy any", None),
 ]
 
@@ -130,6 +139,22 @@ def test_a_gold_answer_is_a_value_or_refused(tmp_path, written, right):
     else:
         assert grade(right, found.answer).right and (found.answer == written) <= (
             len(written.split()) < 4)
+
+
+@pytest.mark.parametrize("written, right", [
+    ("12,5 kg", "12.5"), ("15.000 đồng", "15000"), ("#### 1.250,5", "1250.5"), ("2,125", None),
+    (2.125, None), (7.5, "7.5"), (1e-5, "0.00001")])
+def test_a_vietnamese_gold_answer_is_read_as_vietnamese_writes_it(tmp_path, written, right):
+    (found,) = read(tmp_path, {"question": "Lan có 3 cái bút, mua thêm 4 cái. Hỏi có mấy cái?",
+                               "answer": written})
+    assert found.reason == "gold_is_no_value" if right is None else (
+        found.language == "vi" and found.answer == right)
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_a_gold_answer_that_is_no_number_is_refused(tmp_path, number):
+    (found,) = read(tmp_path, {"question": "How many?", "answer": number})
+    assert found.reason == "no_answer"
 
 
 def test_a_value_stays_as_it_is():
@@ -184,7 +209,9 @@ def test_a_file_that_cannot_be_read_says_what_is_expected(tmp_path):
 def test_questions_that_differ_in_a_sign_or_bracket_are_two():
     for one, other in (("Compute $\\cos(-45^\\circ) - 2$.", "Compute $\\cos(45^\\circ) + 2$."),
                        ("What is 17 - 8?", "What is 17 + 8?"), ("Find $8/(4/2)$", "Find $8/4/2$"),
-                       ("$k > 0$ on [1,2)", "$k < 0$ on [1,2)")):
+                       ("$k > 0$ on [1,2)", "$k < 0$ on [1,2)"), ("What is 5!?", "What is 5?"),
+                       ("Is 3 ≤ n?", "Is 3 ≥ n?"), ("The sum of \\{1,2\\}", "The sum of (1,2)"),
+                       ("On [1,2), is it so?", "On (1,2], is it so?")):
         assert question_sha256(one) != question_sha256(other)
     for one, other in (("What is 17 - 8?", "what is 17−8"), ("A well-known (old) man.", "a well "
                        "known, old man"), ("Ann - he has 3 cups", "Ann, he has 3 cups")):
