@@ -189,8 +189,6 @@ def quotes(summary, grid):
         "step checker, given": [percent(rules_given), percent(given["svr"])],
         "other problems": [percent(summary["splits"][split]["accuracy"]["a1"])
                            for split in ("test_template", "test_ood")],
-        "the run of reference": [percent(summary["splits"][split]["accuracy"][score])
-                                 for split in ("test", "test_999") for score in ("a1", "a2")],
         "arithmetic alone": shown(summary["verifiers"]["natural"]["step checker"]["delta"]),
         "arithmetic and VERIFY": [percent(rules_given), percent(given["svr"])],
         "attacks": [len(audit)],
@@ -304,14 +302,19 @@ def digits_quotes() -> dict:
            for judged in (digits_table.outcomes, gated)},
         **{f"as shipped, a1 and a2, {name}": [
             percent([digits_table.outcomes(run, name)[:, k].mean() for run in shipped])
-            for k in (0, 1)] for name in ("test", "test_999", "test_template")},
-        "as shipped, spoiled": spoiled(kept), "as shipped, spoiled in doubt": spoiled(kept_doubt),
+            for k in (0, 1)] for name in ("test", "test_999")},
         "as shipped, in doubt": [
             sum(sure < digits_table.threshold(run) for run in shipped
                 for sure in run["settings"]["test"]["surest"]), sum(map(len, kept))],
+        "as shipped, spoiled in doubt": spoiled(kept_doubt),
+        "as shipped, in doubt less EXECUTE by digits": [
+            *numbers(less(digits_table.SHIPPED, verify_digits.BY_DIGITS, "test", gated,
+                          digits_table.outcomes)),
+            *(f"{ways[way]['tokens']:.0f}" for way in (digits_table.IN_DOUBT, verify_digits.BY_DIGITS))],
+        "two thresholds": [f"{digits_table.threshold(shipped[0]):.2f}", int(kept_doubt[0][:, 1].sum()),
+                           readme.read_json("nano-reference-gate/gate.json")["gates"]["gate"]["test"][
+                               "delta"]["counts"][0][0]],
         "as shipped, tokens in doubt": [f"{ways[digits_table.IN_DOUBT]['tokens']:.0f}"],
-        "as shipped, given": [each for key in ("recall", "specificity") for each in
-                              digits_table.verify_counts(shipped, ["injected", "clean"])[key]],
         "results alone": [percent(alone)],
         "gain behind the gate": points("VERIFY repairs in doubt"),
         "spoiled behind the gate": spoiled(doubts),
