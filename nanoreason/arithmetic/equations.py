@@ -33,12 +33,16 @@ from nanoreason.host import check_type
 
 _EITHER = re.compile(r"[0-9][.,][0-9]{3}(?![0-9])")  # thousands to some, a fraction to others
 _PRODUCT = re.compile(r"(?<![0-9.,])([1-9][0-9]*)\.(?!0[0-9])([0-9]+)(?![0-9.,])")  # 2 times 5
+_NOUGHT = re.compile(r"(?<=[-+])(\s?)0\.(?=[1-9]\s?[-+])")  # `1 \cdot 3 + 0.2 + 4`: 0 times 2
 _SIGN = re.compile(r"(?m)^([ \t]*)([-–−])([ \t])")  # a bullet that may be a minus
 _BLANK = re.compile(r"(?<![\w.,])([0-9]{1,3},(?= [0-9]{3}\b)|\.) (?=[0-9])")  # `12, 500`, `. 5`
 _HEADED = re.compile(r"(?<=[0-9]\s):(?=\s[0-9.,]+\s?[-+*/×x·÷])")  # `Bài 2 : 3 + 4 = 7`
 _PARTED = re.compile(r"(?<=[0-9)]\s)([^\W\d_]+\s):(?=\s[0-9(])")  # `24 cam : 6 + 3 = 7`
 _OF_ALL = re.compile(r"(/\s*100)%")  # divided by one: the sign is a word there
 _REST = re.compile(r"[^.\n=]{0,80}?\b([0-9]{1,9}) (?:\w+ ){0,2}(?:remain\w*|left)\b")
+# What a proof by contradiction says right behind a line, in English and in Vietnamese.
+_DENIED = re.compile(r"(?:\\(?:[A-Za-z]+|.)|[^\\A-Za-z=\n]){0,60}?(?<!\w)(?:(?:which|that|this) is "
+                     r")?(?:an? )?(?:absurd|impossible|contradiction|vô l[íý])\b(?! to\b)")
 _ADDED_TO = {"to", "up", "total"}  # between `add` and `to`: what is added to is told there
 _NO_LABEL = {*DETERMINERS, *WORDS["ordinals"].split(), "that", "/"}  # `each day`, `the third day`
 _LONE = re.compile(r"\s*(?:[0-9]+[.)] )?[0-9.,]+ *= *[0-9.,]+\s*")
@@ -121,12 +125,20 @@ def _equations(text: str) -> tuple[Equation, ...]:
     # with a blank too many.
     others = [(text, True)] if _EITHER.search(text) and not vietnamese else []
     others += [(changed, vietnamese) for changed in (
-        _PRODUCT.sub(r"\1·\2", text), _SIGN.sub(r"\1\3\2", text), _BLANK.sub(r" \1", text),
+        _PRODUCT.sub(r"\1·\2", text), _NOUGHT.sub(r"\g<1>0·", text) if "\\cdot" in text else text,
+        _SIGN.sub(r"\1\3\2", text), _BLANK.sub(r" \1", text),
         _OF_ALL.sub(r"\1 ", text), _HEADED.sub(";", text), _PARTED.sub(r"\1/", text))
         if changed != text]
     meant = {e.span[1] for other in others for e in _of_clauses(*other) if e.holds is not False}
     return tuple(replace(e, holds=None) if e.holds is False and (
-        e.span[1] in meant or _rest_is_told(text, e)) else e for e in equations)
+        e.span[1] in meant or _rest_is_told(text, e) or _is_denied(text, e)) else e
+        for e in equations)
+
+
+def _is_denied(text: str, equation: Equation) -> bool:
+    """Whether a text itself says behind an equation that it cannot be: `1 = 2, impossible`."""
+    last_side = equation.span[0] + equation.text.rfind("=") + 1
+    return _DENIED.match(text, last_side) is not None
 
 
 def _rest_is_told(text: str, equation: Equation) -> bool:
@@ -273,7 +285,8 @@ def _equation(source, chain, links):
         # "Share of the 12 boys = 3 * 4 = 12", "10 - 5 = 5 years * 12 = 60", "3 boxes = 12"
         left, right = chain[place:place + 2]
         if verdicts[place] is False and (
-                not computes and not _LONE.fullmatch(source) or left.worded and rest and place < len(verdicts) - 1
+                not computes and not _LONE.fullmatch(source)
+                or left.worded and rest and place < len(verdicts) - 1
                 or right.worded and _goes_on(left, right)):
             verdicts[place] = None
         else:

@@ -25,6 +25,7 @@ def test_a_product_without_a_sign_and_the_name_in_front_of_a_line_are_read():
 def test_a_number_over_a_unit_fraction_and_a_time_of_day_are_read():
     assert line_expressions("25 / 1/3 = 75 pens") == [("25 / (1 / 3)", "75")]
     assert line_expressions("it is open for 7:00 - 1:00 = 6 hours") == [("7 - 1", "6")]
+    assert line_expressions("she eats at 4+3 = 7:00 pm") == [("4 + 3", "7")]
     assert line_expressions("12 / 1/3 = 4 is no truth") == []
 
 
