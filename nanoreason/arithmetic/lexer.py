@@ -65,7 +65,8 @@ _TOKEN = re.compile(
         |(?<=[0-9)}}])(?:\^\s?(?:\{{\s?\\circ\s?\}}|\\circ(?![A-Za-z]))|°))
     |(?P<operator>(?<=[0-9)]\s):(?=\s[(0-9][-+*/×÷·x%().,:0-9\s]{{0,60}}(?:=|$|\n))|\*\*|//
         |[-+*/^−×·⋅÷∗∙–⁄—‒―‐‑﹣－•✕✖⨯＊]|\\(?:times|cdot|ast|div)(?![A-Za-z]))
-    |(?P<open>\\?[({{]|\[(?!\w*[^\W\d_]))|(?P<close>\\?[)}}]|\])
+    |(?P<note>\[[^\W\d_]+(?:\ [^\W\d_]+)*\])
+    |(?P<open>\\?[({{]|\[)|(?P<close>\\?[)}}]|\])
     |(?P<word>¢|(?:[^\W\d_][\u0300-\u036f]*)+(?:['’&][^\W\d_]+)*)
     |(?P<command>\\[A-Za-z]*)
     |(?P<other>\S)
@@ -177,6 +178,8 @@ def _token(match, before, vietnamese, latex):
     elif kind == "operator":
         doubtful = text in _DOUBTFUL or (latex and text == "*")
         text = _SYMBOLS[text] if text != "**" else text
+    elif kind == "note":  # `5 - 5 = 2[EXECUTE]`; in LaTeX it may be the area of `[ABC]`
+        kind = "unknown" if latex else "stop"
     elif kind in ("open", "close"):
         doubtful = text in "[]"  # `[7/2]` may be the whole part
         text = "(" if kind == "open" else ")"

@@ -180,6 +180,7 @@ READ = [
     ("36 - 57 = - 1[UNDERSTAND]", ("36 - 57", "-1"), False),
     ("0.1 + 0.2 = 0.4", ("0.1 + 0.2", "0.4"), False),
     (r"$2 \cdot 3 + 0.2 = 6$", ("2 * 3 + 0.2", "6"), False),
+    ("5 - 5 = 2[EXECUTE]", ("5 - 5", "2"), False), ("9 - 4 = 5 [see above]", ("9 - 4", "5"), True),
     ("3 + 4 = 8, so it is impossible to share", ("3 + 4", "8"), False),
     ("20% of the 30 + 50 = 56", ("20% * 30 + 50", "56"), True), ("90 - 06 = 18", ("90 - 06", "18"), False),
 ]
@@ -224,7 +225,7 @@ def test_an_equation_is_read(text, sides, holds):
     "19 : 4 = 4 (dư 3)", "19 ÷ 4 = 4 dư 3", "2/3 = 0.(6)", "[9/2] = 4", "[(7 + 2) * 2] - 6 * 2 = 7",
     "6/2(1 + 2) = 1", "Bài 2 : 6 + 3 = 9", "24 quả : 6 + 3 = 7", "20°C + 5°C = 26°C",
     r"$1 \cdot(-1)+0.2+3 \cdot 8=23$", r"\frac{2-1}{2}=\frac{2-3}{2} vô lí",
-    "1 + 1 = 3, which is impossible",
+    r"$[ABC] + 3 + 4 = 15$", "1 + 1 = 3, which is impossible",
 ])
 def test_what_cannot_be_trusted_is_unreadable_not_false(text):
     assert [equation.holds for equation in read_equations(text)] == [None]
