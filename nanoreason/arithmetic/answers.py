@@ -77,7 +77,7 @@ _SMALL = re.compile("([¼-¾⅐-⅞])|[²³¹⁰⁴-⁹⁻]+")  # ½ and 10⁻³
 _NAME = re.compile(r"[A-Za-z](?:_\{?\w+\}?)?(?:\([a-z]\))?|\\[a-z]+|[A-Z]{2}")
 _BOXES = re.compile(r"(?P<box>\\(?:boxed|fbox)(?![A-Za-z]))\s*(?P<brace>\{?)|\\.|[{}]", re.DOTALL)
 _BARE_END = re.compile(r"\$|\\\]|\\\)|\n")
-_SPELLINGS = [(re.compile(pattern), written)
+_SPELLINGS = [(re.compile(pattern.replace("CURRENCY", CURRENCY)), written)
               for pattern, written in asset_table("spellings.yaml")["answers"]]
 
 

@@ -32,13 +32,15 @@ from nanoreason.arithmetic.spans import (LOOSE, MULTIPLIERS, NOUNS, UNREADABLE, 
 from nanoreason.host import check_type
 
 _EITHER = re.compile(r"[0-9][.,][0-9]{3}(?![0-9])")  # thousands to some, a fraction to others
-_PRODUCT = re.compile(r"(?<![0-9.,])([1-9][0-9]*)\.(?!0[0-9])([0-9]+)(?![0-9.,])")  # 2 times 5
+# What is wrong as it stands may be true as it was meant, if it is written so.
+_MEANT = [(re.compile(pattern), written) for pattern, written in (
+    (r"(?<![0-9.,])([1-9][0-9]*)\.(?!0[0-9])([0-9]+)(?![0-9.,])", r"\1·\2"),  # `4.6`, 4 times 6
+    (r"(?m)^([ \t]*)([-–−])([ \t])", r"\1\3\2"),  # a bullet that may be a minus
+    (r"(?<![\w.,])([0-9]{1,3},(?= [0-9]{3}\b)|\.) (?=[0-9])", r" \1"),  # `12, 500`, `. 5`
+    (r"(/\s*100)%", r"\1 "),  # divided by one: the sign is a word there
+    (r"(?<=[0-9]\s):(?=\s[0-9.,]+\s?[-+*/×x·÷])", ";"),  # `Bài 2 : 3 + 4 = 7`
+    (r"(?<=[0-9)]\s)([^\W\d_]+\s):(?=\s[0-9(])", r"\1/"))]  # `24 cam : 6 + 3 = 7`
 _NOUGHT = re.compile(r"(?<=[-+])(\s?)0\.(?=[1-9]\s?[-+])")  # `1 \cdot 3 + 0.2 + 4`: 0 times 2
-_SIGN = re.compile(r"(?m)^([ \t]*)([-–−])([ \t])")  # a bullet that may be a minus
-_BLANK = re.compile(r"(?<![\w.,])([0-9]{1,3},(?= [0-9]{3}\b)|\.) (?=[0-9])")  # `12, 500`, `. 5`
-_HEADED = re.compile(r"(?<=[0-9]\s):(?=\s[0-9.,]+\s?[-+*/×x·÷])")  # `Bài 2 : 3 + 4 = 7`
-_PARTED = re.compile(r"(?<=[0-9)]\s)([^\W\d_]+\s):(?=\s[0-9(])")  # `24 cam : 6 + 3 = 7`
-_OF_ALL = re.compile(r"(/\s*100)%")  # divided by one: the sign is a word there
 _REST = re.compile(r"[^.\n=]{0,80}?\b([0-9]{1,9}) (?:\w+ ){0,2}(?:remain\w*|left)\b")
 # What a proof by contradiction says right behind a line, in English and in Vietnamese.
 _DENIED = re.compile(r"(?:\\(?:[A-Za-z]+|.)|[^\\A-Za-z=\n]){0,60}?(?<!\w)(?:(?:which|that|this) is "
@@ -120,15 +122,10 @@ def _equations(text: str) -> tuple[Equation, ...]:
     equations = _of_clauses(text, vietnamese)
     if all(e.holds is not False for e in equations):
         return tuple(equations)
-    # What is wrong as it stands may be true as it was meant: `1.500 + 500 = 2.000` in
-    # Vietnamese, `3 + 4.6 = 27` with a point for times, `- 5 * 2 = -10` with a minus, `12, 500`
-    # with a blank too many.
-    others = [(text, True)] if _EITHER.search(text) and not vietnamese else []
-    others += [(changed, vietnamese) for changed in (
-        _PRODUCT.sub(r"\1·\2", text), _NOUGHT.sub(r"\g<1>0·", text) if "\\cdot" in text else text,
-        _SIGN.sub(r"\1\3\2", text), _BLANK.sub(r" \1", text),
-        _OF_ALL.sub(r"\1 ", text), _HEADED.sub(";", text), _PARTED.sub(r"\1/", text))
-        if changed != text]
+    others = [(text, True)] if _EITHER.search(text) and not vietnamese else []  # `1.500`
+    noughts = [(_NOUGHT, r"\g<1>0·")] if "\\cdot" in text else []
+    others += [(changed, vietnamese) for pattern, written in (*_MEANT, *noughts)
+               if (changed := pattern.sub(written, text)) != text]
     meant = {e.span[1] for other in others for e in _of_clauses(*other) if e.holds is not False}
     return tuple(replace(e, holds=None) if e.holds is False and (
         e.span[1] in meant or _rest_is_told(text, e) or _is_denied(text, e)) else e
