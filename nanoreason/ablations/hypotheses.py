@@ -18,10 +18,9 @@ from matplotlib.axes import Axes
 
 from nanoreason import paths
 from nanoreason.ablations.conditions import Condition
-from nanoreason.ablations.results import Grid, GridRun
+from nanoreason.ablations.results import GIVEN, NATURAL, SETTINGS, Grid, GridRun
 from nanoreason.evaluation.report import crossed_bootstrap
-from nanoreason.evaluation.rows import read_rows
-from nanoreason.evaluation.self_verification import STATISTICS, count_table, self_verification
+from nanoreason.evaluation.self_verification import STATISTICS
 from nanoreason.figures.plots import (BLACK, GREY, RED, draw_not_run, draw_points,
                                       draw_scores)
 from nanoreason.figures.tables import NOT_RUN, NOTHING, Table
@@ -31,8 +30,6 @@ from nanoreason.stages import Stage
 MATTERS = 0.02  # two points
 SEEDS = 5
 HOLDS, FAILS, OPEN = "holds", "does not hold", "not decided"
-NATURAL, GIVEN = "natural", "injected and clean"
-SETTINGS = {NATURAL: ("natural",), GIVEN: ("injected", "clean")}
 SCORES = {"lenient": "last number right", "a1": "result of EXECUTE right",
           "a2": "answer right", "svr": "SVR", "delta": "gain of VERIFY, a2 less a1"}
 
@@ -178,29 +175,22 @@ def verdicts(answers: Iterable[Answer]) -> dict[str, Answer]:
 
 
 def count_tables(runs: list[GridRun], setting: str) -> np.ndarray:
-    """Counts of a setting by run and problem, (runs, problems, columns of `count_table`).
+    """The `counts` of a setting of all runs, (runs, problems, columns of `count_table`).
 
     Raises ValueError where the runs answered different problems, or have no rows of the
     setting.
     """
-    readings = []
     for run in runs:
         if run.facts["evaluated"]["settings"] == ["natural"] and setting == GIVEN:
             raise GivenError(f"condition {run.condition} has natural rows alone: it cannot be "
                              f"compared on {GIVEN} ones")
-        readings.append(read_rows(row for row in run.rows()
-                                  if row["setting"] in SETTINGS[setting]).pooled())
-    problems = {reading.problem for reading in readings[0]}
-    for run, found in zip(runs, readings):
-        if {reading.problem for reading in found} != problems:
+    found = [run.counts[setting] for run in runs]
+    for run, counts in zip(runs, found):
+        if counts.problems != found[0].problems:
             raise GivenError(f"{runs[0].condition}, seed {runs[0].seed}, and {run.condition}, "
                              f"seed {run.seed}, answered different problems: run them anew under "
                              "one name")
-    places = {problem: place for place, problem in enumerate(sorted(problems))}
-    tables = np.zeros((len(runs), len(places), count_table([]).shape[1]))
-    for table, found in zip(tables, readings):
-        np.add.at(table, [places[reading.problem] for reading in found], count_table(found))
-    return tables
+    return np.stack([counts.table for counts in found])
 
 
 def _counts(table: np.ndarray, of: str) -> str:
@@ -232,9 +222,7 @@ def _condition_cells(runs: list[GridRun]) -> list[str]:
             cells.append(NOT_STATED)
             continue
         if of == "svr_null":
-            values = np.array([self_verification(row for row in run.rows() if row["setting"]
-                                                 in SETTINGS[setting]).svr_null for run in runs],
-                              dtype=float)
+            values = np.array([run.counts[setting].svr_null for run in runs], dtype=float)
         else:
             values = STATISTICS[of](sums[setting])
         spread = f" ({100 * values.std(ddof=1):.1f})" if len(values) > 1 else ""

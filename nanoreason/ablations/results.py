@@ -12,14 +12,17 @@ from __future__ import annotations
 import io
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import pandas
 from filelock import FileLock
 
 from nanoreason import paths
 from nanoreason.ablations.conditions import Cell
-from nanoreason.evaluation.rows import compact_row
+from nanoreason.evaluation.rows import compact_row, read_rows
+from nanoreason.evaluation.self_verification import count_table, self_verification
 from nanoreason.files import read_mapping, read_text, stored, to_json, write_json, write_text
 from nanoreason.params.sets import EvaluateParams, TrainParams
 from nanoreason.runs import RunError
@@ -27,6 +30,21 @@ from nanoreason.runs import RunError
 KEY = ["setting", "problem_id"]
 PROBLEMS = [*KEY, "question_sha256", "gold", "planted_step", "planted_kind", "steps"]
 ROWS = [*KEY, "a1", "v", "a2", "lenient", "ritual"]
+NATURAL, GIVEN = "natural", "injected and clean"
+SETTINGS = {NATURAL: ("natural",), GIVEN: ("injected", "clean")}
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What a run's rows of one entry of SETTINGS come to, all that its scores are functions of.
+
+    problems: sorted. table: the sums of `count_table` of each problem's rows, (problems, 8).
+    svr_null: that of its `self_verification`.
+    """
+
+    problems: tuple[str, ...]
+    table: np.ndarray
+    svr_null: float | None
 
 
 @dataclass(frozen=True)
@@ -50,7 +68,21 @@ class GridRun:
             raise RunError(f"{paths.relative(self.folder)}/seed-{self.seed}.csv: "
                            f"{' '.join(odd.iloc[0][KEY])} stands in no line of problems.csv: the "
                            "run was made on other problems")
-        return [_row(line) for line in table.to_dict("records")]
+        return [_row(line) for line in table.astype(object).to_dict("records")]
+
+    @cached_property
+    def counts(self) -> dict[str, Counts]:
+        """Its counts by SETTINGS. Kept, since several tables and hypotheses ask for them; the
+        rows, a hundred times as large, are not."""
+        rows, found = self.rows(), {}
+        for name, settings in SETTINGS.items():
+            scored = read_rows(row for row in rows if row["setting"] in settings).pooled()
+            problems = tuple(sorted({row.problem for row in scored}))
+            places = {problem: place for place, problem in enumerate(problems)}
+            table = np.zeros((len(problems), count_table([]).shape[1]))
+            np.add.at(table, [places[row.problem] for row in scored], count_table(scored))
+            found[name] = Counts(problems, table, self_verification(scored).svr_null)
+        return found
 
     def table(self) -> pandas.DataFrame:
         """Its rows as they are stored, text in the columns ROWS."""

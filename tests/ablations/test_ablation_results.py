@@ -9,6 +9,7 @@ from nanoreason.ablations.conditions import chosen
 from nanoreason.ablations.grid import open_grid
 from nanoreason.ablations.hypotheses import (SCORES, answers, answers_table, claims_table,
                                              conditions_table, hypotheses)
+from nanoreason.ablations.results import KEY
 from nanoreason.figures.tables import Table
 from nanoreason.params import AblateParams
 from nanoreason.runs import Run
@@ -33,10 +34,13 @@ def test_the_runs_are_of_clean_commits_and_say_what_they_ran_on(grid):
 
 
 def test_every_run_answers_the_same_problems(grid):
-    wanted = {(row["setting"], row["problem_id"]) for row in grid.of("staged")[0].rows()}
+    def answered(run):
+        return set(run.table()[KEY].itertuples(index=False, name=None))
+
+    wanted = answered(grid.of("staged")[0])
     assert len(wanted) > 1200
     for run in grid.runs:
-        rows = {(row["setting"], row["problem_id"]) for row in run.rows()}
+        rows = answered(run)
         if run.condition == "free":
             wanted_here = {key for key in wanted if key[0] == "natural"}
             assert rows == wanted_here
