@@ -53,13 +53,13 @@ def measure(gsm8k: str | None) -> dict:
     folder, found = paths.BUILD / "solving", {}
     folder.mkdir(parents=True, exist_ok=True)
     model, tokenizer, params = load_run(RUN)
-    least = threshold(RUN)
+    gate = threshold(RUN)
     for name, (problems, n) in asked.items():
         problems = list(islice((one for one in problems if isinstance(one, Problem)), n))
         rows = written(folder / f"{name}.jsonl", natural_rows(problems), model, tokenizer, 0.0)
-        found[name] = count(problems, [judge(row, params, least) for row in rows])
+        found[name] = count(problems, [judge(row, params, gate) for row in rows])
         print(name, {key: found[name][key] for key in ("right", "wrong")}, flush=True)
-    return {"run": RUN, "seeds": SEEDS, "threshold": least, **found}
+    return {"run": RUN, "seeds": SEEDS, "gate": gate, **found}
 
 
 if __name__ == "__main__":

@@ -3,6 +3,10 @@
 The text is the model's; marks, warnings and notes are the program's (`evaluation.doubts`), and
 so is the confidence, the probability of EXECUTE's least likely token. An answer with a warning
 is not to be relied on; one without may still be wrong, how often is in docs/running.md.
+
+Where the run has a gate (`evaluation.confidence`), an objection of VERIFY that arithmetic does
+not settle is heeded where EXECUTE was unsure, and the answer is EXECUTE's result elsewhere. The
+gate was chosen on questions like those that were learned: it decides nothing of others.
 """
 from __future__ import annotations
 
@@ -46,7 +50,8 @@ class Solution:
     against, beside: what speaks against the answer and what else is to be said, as findings of
     `evaluation.doubts`; `warnings` and `notes` are their sentences, in the language. confidence:
     the probability of EXECUTE's least likely token, None where there is none. votes: (samples
-    with this answer, samples).
+    with this answer, samples). heeded: False where VERIFY objects and the answer is EXECUTE's
+    result all the same.
     """
 
     question: str
@@ -58,6 +63,7 @@ class Solution:
     confidence: float | None = None
     votes: tuple[int, int] = (1, 1)
     language: str = "en"
+    heeded: bool = True
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -78,8 +84,9 @@ class Solution:
 
     @property
     def answer(self) -> str | None:
-        """What the text states after VERIFY's `Answer:`."""
-        return self.claims.a2
+        """What the text states after VERIFY's `Answer:`; after EXECUTE's `Result:` where VERIFY is
+        not heeded."""
+        return self.claims.a2 if self.heeded else self.claims.a1
 
     @property
     def verdict(self) -> str:
@@ -181,8 +188,8 @@ def solve(question: str, run: str = "nano-reference", *, base: str | None = None
                                TEMPERATURE if samples > 1 else 0.0, seed, label)
 
     done = write(rows) if base is None else complete(write, rows, candidates()[prompt_of(base)])
-    least = threshold(run) if base is None else None
-    return _chosen([judge(row, params, least, language)
+    gate = threshold(run) if base is None else None
+    return _chosen([judge(row, params, gate, language)
                     for row in sorted(done, key=lambda row: row["sample"])])
 
 
@@ -195,32 +202,37 @@ def prompt_of(base: str) -> str:
 
 
 def threshold(run: str) -> float | None:
-    """The log-probability below which EXECUTE is doubted: that of the run's gate (`<run>-gate`,
-    chosen on dev for what VERIFY gains), or DOUBT where that is less.
+    """The threshold of the run's gate (`<run>-gate`, chosen on dev for what VERIFY gains), a
+    log-probability of EXECUTE's least likely token.
 
     None for a run of whose adapters no gate has been chosen.
     """
     gate = find_gate(find_run(run), compared=False)
-    return gate and min(DOUBT, gate.read_mapping("gate.json")["gates"]["gate"]["threshold"])
+    return gate and gate.read_mapping("gate.json")["gates"]["gate"]["threshold"]
 
 
-def judge(row: Mapping, params: Mapping | None = None, least: float | None = None,
+def judge(row: Mapping, params: Mapping | None = None, gate: float | None = None,
           language: str | None = None) -> Solution:
     """What a row with its text and `logprobs` comes to; params: of the run that wrote it, None
-    of a base alone; least: its `threshold`."""
+    of a base alone; gate: its `threshold`. Low confidence, below it and DOUBT, is a warning."""
     spoken = language or doubts.language_of(row["question"])
     sure = row["logprobs"]["execute_min"]
     trace, against, notes = doubts.of_text(row["text"], row["question"], params)
     asks = "|".join(SENTENCES[known]["asks"] for known in SENTENCES)
-    against = [*doubts.of_question(row["question"], asks, params), *against]
+    foreign = list(doubts.of_question(row["question"], asks, params))
+    known = None not in (sure, gate)
+    heeded = not known or sure < gate or bool(foreign) or "objection" not in dict(against)
+    if not heeded:
+        against = [(key if key != "objection" else "unheeded", values) for key, values in against]
     # What EXECUTE was unsure of no longer counts where VERIFY has found and mended it.
-    if None not in (sure, least) and sure < least and "repaired" not in dict(notes):
+    if known and sure < min(gate, DOUBT) and "repaired" not in dict(notes):
         against.append(("unsure", {"p": _rounded(math.exp(sure)),
-                                   "least": _rounded(math.exp(least))}))
+                                   "least": _rounded(math.exp(min(gate, DOUBT)))}))
     failed = isinstance(trace, TraceError)
     return Solution(
         row["question"], row["text"], None if failed else trace, str(trace) if failed else None,
-        tuple(against), tuple(notes), None if sure is None else math.exp(sure), language=spoken)
+        (*foreign, *against), tuple(notes), None if sure is None else math.exp(sure),
+        language=spoken, heeded=heeded)
 
 
 def _chosen(solutions: list[Solution]) -> Solution:

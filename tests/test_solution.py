@@ -97,6 +97,24 @@ def test_doubt_of_execute_is_no_warning_where_verify_has_mended_it(trace, unsure
     assert "unsure" not in dict(judge(row, OWN, -3.0).against)
 
 
+UNSETTLED = replace(TRACE, **OBJECTS | {"repairs": (f"{LEFT} = 9001",), "answer": "9001"})
+
+
+@pytest.mark.parametrize("changes, sure, answer, key", [
+    ({}, -0.1, TRACE.answer, "unheeded"), ({}, -1.0, "9001", "objection"),
+    ({"question": PROBLEM.question + " Why, exactly?"}, -0.1, "9001", "objection"),
+    ({"text": render_trace(replace(FALSE, **OBJECTS))}, -0.1, TRACE.answer, None)])
+def test_where_execute_was_sure_an_objection_that_nothing_settles_is_not_heeded(
+        changes, sure, answer, key):
+    """Below the gate it is, of a question of another kind too, and where arithmetic settles it."""
+    row = {"question": PROBLEM.question, "text": render_trace(UNSETTLED),
+           "logprobs": {"execute_min": sure, "decisions": [], "answer": -0.1}} | changes
+    found = judge(row, OWN, -0.5)
+    assert found.answer == answer and f"Answer: {answer}\n" in repr(found)
+    assert {"unheeded", "objection"} & set(dict(found.against)) == ({key} if key else set())
+    assert judge(row, OWN).answer == judge(row, None, None).answer == found.claims.a2  # no gate
+
+
 @pytest.mark.parametrize("execute_min, told", [(-1e-4, "> 0.99"), (0.0, "> 0.99"), (-0.5, "0.61")])
 def test_what_is_nearly_certain_is_not_called_certain(execute_min, told):
     row = {"question": PROBLEM.question, "text": render_trace(TRACE),

@@ -255,12 +255,18 @@ class Report:
         """The 95 % interval of a score: Wilson for a rate, clustered bootstrap for the rest
         and where a problem has several samples.
 
-        None where the score is None or has no interval (a null). Raises KeyError for a
-        name that is no score of this report.
+        None where the score is None or has no interval (a null).
+        """
+        return self.entry(name)["interval"]
+
+    def entry(self, name: str) -> dict:
+        """One score as `to_dict` has it, without working out the others.
+
+        Raises ValueError for a name that is no score of this report.
         """
         if name not in self._scores:
             raise GivenError(f"{name!r} is no score; choose one of {', '.join(self._scores)}")
-        return self._scores[name]().to_dict()["interval"]
+        return self._scores[name]().to_dict()
 
     def to_dict(self, nulls: Mapping[str, str] = {}) -> dict:
         """Plain values for `summary.json`: {n, score: {value, counts, interval, null}, ...}.

@@ -221,9 +221,9 @@ def _split(table: ScoredRows, base: ScoredRows, seed: int) -> dict | None:
 def _accuracy(table: ScoredRows) -> dict | None:
     if not table.mappings:
         return None
-    answers, checked = accuracy(table).to_dict(), self_verification(table).to_dict()
-    return {"n": checked["n"], "a1": checked["accuracy_a1"], "a2": checked["accuracy_a2"],
-            "lenient": answers["lenient"]}
+    checked = self_verification(table)
+    return {"n": checked.n, "a1": checked.entry("accuracy_a1"),
+            "a2": checked.entry("accuracy_a2"), "lenient": accuracy(table).entry("lenient")}
 
 
 def _faithfulness(natural: ScoredRows, table: ScoredRows, seed: int) -> dict | None:
