@@ -1,4 +1,5 @@
 """What all tests share: no network, no display, one seedable place for runs."""
+import gc
 import os
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # a test that needs the hub must say so itself
@@ -21,6 +22,12 @@ hypothesis.settings.load_profile("nanoreason")
 # Files with the longest tests. Begun first, they leave no worker alone with one at the end.
 LONGEST = ("test_notebooks.py", "test_notebook_runs.py", "test_faults.py", "test_grid.py",
            "test_readme.py", "test_ablation_results.py", "test_train.py")
+
+
+def pytest_collection_finish():
+    """What was imported stays: every training's collection of garbage would go through it."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(items):

@@ -41,7 +41,7 @@ from nanoreason.training.loss import CHUNK_LOGITS, group_counts
 
 BLOCK = 16  # steps whose traces are sorted together
 CELL = 4  # rows of like length that stay together, or the divisor of a batch next to it
-WARM_UP = 4  # micro-batches; the first is not timed
+WARM_UP = 4  # micro-batches at most, and a tenth of all; the first is not timed
 MicroBatch = list[int]  # indices of rows
 
 
@@ -258,10 +258,13 @@ def forecast_text(trainer, params) -> str:
     lines = [f"memory{' of each device' if processes > 1 else ''}: about "
              f"{sum(parts.values()) / GIB:.2f} GiB ({listed}), and the program's own",
              f"tokens: {tokens} in {len(rows)} traces, {params.epochs} times"]
-    first = [part for step in plan.steps()[:WARM_UP] for part in plan.shares(step)[0] if part]
+    steps = plan.steps()
+    first = [part for step in steps[:WARM_UP] for part in plan.shares(step)[0] if part]
     if len(first) < 2:
         return "\n".join(lines + ["time: too few traces to measure it on"])
-    each = trainer.threads.fastest(partial(seconds_per_token, trainer, first[:WARM_UP]))
+    tenth = params.epochs * len(steps) * len(plan.shares(steps[0])[0]) // 10
+    measured = first[:max(2, min(WARM_UP, tenth))]
+    each = trainer.threads.fastest(partial(seconds_per_token, trainer, measured))
     minutes = tokens / (1 - plan.padding_share()) * params.epochs * each / processes / 60
     return "\n".join(lines + [f"time: about {minutes:.1f} minutes of training, at "
                               f"{1 / each:.0f} tokens a second and process"])
