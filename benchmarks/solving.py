@@ -7,7 +7,8 @@ Draws that no other run has read: N problems of `test`, and FOREIGN of each othe
 the folder GSM8K with test.jsonl.gz is given, of its test problems. Every rule of a warning was made
 on dev, on the rows of the run of reference and on the wrong answers of `test` that went without one
 in the draws of seeds 1 and 2. That doubt is no warning where the objection is settled, and its
-threshold, were decided on dev after this draw had been counted.
+threshold, were decided on dev after this draw had been counted; that the gate decides nothing of
+questions unlike those learned, on the rows of the run of reference.
 No text is kept.
 """
 from __future__ import annotations
