@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 from operator import add, mul, sub, truediv
+from unicodedata import normalize
 
 from nanoreason.arithmetic.lexer import CURRENCY, MAX_DIGITS, NUMBER, OPERATORS
 from nanoreason.host import Told
@@ -30,8 +31,9 @@ MAX_BITS = 4096  # of the numerator and of the denominator of every value on the
 OPERATIONS = {"+": add, "-": sub, "*": mul, "/": truediv}  # a power is bounded, see `_power`
 _TOKEN = re.compile(rf"{CURRENCY}?\s*({NUMBER})|(\*\*|[-+*/^()%−×·⋅÷])|(\S)")
 # Letters that Vietnamese has and other languages in Latin letters hardly have.
-VIETNAMESE = re.compile("[ăđơưĂĐƠƯ\u1ea0-\u1ef9]")
+_VIETNAMESE = re.compile("[ăđơưĂĐƠƯ\u1ea0-\u1ef9]")
 _ACCENTED = re.compile("[à-ãèéêìíò-õùúýĩũăđơư\u1ea0-\u1ef9]", re.IGNORECASE)
+_WORD = re.compile(r"[^\W\d_]{2,}")
 
 
 class ArithmeticTextError(Told, ValueError):
@@ -295,10 +297,17 @@ class _Reader:
 
 def is_vietnamese(text: str) -> bool:
     """Whether a fifth of a text's words, and two at least, have letters of Vietnamese, or one has
-    and half of them have accents: one name does not make a question Vietnamese."""
-    if not VIETNAMESE.search(text):
+    and half of them have accents: one name does not make a question Vietnamese. Single letters,
+    as those of formulas and answers to choose from, are no words."""
+    if text.isascii():
         return False
-    words = text.split()
+    words = _WORD.findall(normalize("NFC", text))
     marked, accented = (sum(letters.search(word) is not None for word in words)
-                        for letters in (VIETNAMESE, _ACCENTED))
-    return marked >= 2 and 5 * marked >= len(words) or accented > 2 and 2 * accented >= len(words)
+                        for letters in (_VIETNAMESE, _ACCENTED))
+    return marked >= 2 and 5 * marked >= len(words) or (
+        marked > 0 and accented > 2 and 2 * accented >= len(words))
+
+
+def language_of(text: str) -> str:
+    """The language of a text: "vi" for Vietnamese, else "en"."""
+    return "vi" if is_vietnamese(text) else "en"
