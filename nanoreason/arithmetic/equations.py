@@ -35,6 +35,8 @@ _EITHER = re.compile(r"[0-9][.,][0-9]{3}(?![0-9])")  # thousands to some, a frac
 # What is wrong as it stands may be true as it was meant, if it is written so.
 _MEANT = [(re.compile(pattern), written) for pattern, written in (
     (r"(?<![0-9.,])([1-9][0-9]*)\.(?!0[0-9])([0-9]+)(?![0-9.,])", r"\1·\2"),  # `4.6`, 4 times 6
+    (r"(?<=[0-9])\.(?=10\s?(?:\^|\*\*))", "·"),  # `3.10^8`
+    (r"(?<=[0-9]):(\s?[(0-9][^:=\n]*=\s?[0-9.,]+\s?):(?=\s?[0-9])", r"/\1/"),  # `2:4 = 1:2`
     (r"(?m)^([ \t]*)([-–−])([ \t])", r"\1\3\2"),  # a bullet that may be a minus
     (r"(?<![\w.,])([0-9]{1,3},(?= [0-9]{3}\b)|\.) (?=[0-9])", r" \1"),  # `12, 500`, `. 5`
     (r"(/\s*100)%", r"\1 "),  # divided by one: the sign is a word there
@@ -48,6 +50,12 @@ _DENIED = re.compile(r"(?:\\(?:[A-Za-z]+|.)|[^\\A-Za-z=\n]){0,60}?(?<!\w)(?:(?:w
 _ADDED_TO = {"to", "up", "total"}  # between `add` and `to`: what is added to is told there
 _NO_LABEL = {*DETERMINERS, *WORDS["ordinals"].split(), "that", "/"}  # `each day`, `the third day`
 _LONE = re.compile(r"\s*(?:[0-9]+[.)] )?[0-9.,]+ *= *[0-9.,]+\s*")
+# The power of ten that a unit's first letter stands for.
+_PREFIXES = {"k": 3, "M": 6, "G": 9, "d": -1, "c": -2, "m": -3, "µ": -6, "μ": -6, "\\mu": -6,
+             "n": -9, "p": -12}
+_PREFIXED = re.compile(
+    rf"(?:[\s~({{\[]|\\[,;: ]|\\(?:text|mathrm|rm)(?![a-z]))*({'|'.join(map(re.escape, _PREFIXES))})"
+    r"\s?(?:Hz|Pa|eV|mol|[mgsAVWJFHCNTlLΩ]|\\Omega)(?![A-Za-z])(?:\^\{?([23]))?")
 ROUNDED = "rounded"
 LINE = 300  # characters; longer texts are not remembered
 _EQUALS = re.compile(r"[=≈≃≅]|\\(?:approx|simeq)|\bequals\b")  # as in `lexer`
@@ -122,13 +130,14 @@ def _equations(text: str) -> tuple[Equation, ...]:
     equations = _of_clauses(text, vietnamese)
     if all(e.holds is not False for e in equations):
         return tuple(equations)
-    others = [(text, True)] if _EITHER.search(text) and not vietnamese else []  # `1.500`
+    others = [(text, not vietnamese)] if _EITHER.search(text) else []  # `1.500`
     noughts = [(_NOUGHT, r"\g<1>0·")] if "\\cdot" in text else []
     others += [(changed, vietnamese) for pattern, written in (*_MEANT, *noughts)
                if (changed := pattern.sub(written, text)) != text]
-    meant = {e.span[1] for other in others for e in _of_clauses(*other) if e.holds is not False}
+    meant = {place for other in others for e in _of_clauses(*other) if e.holds is not False
+             for place in range(*e.span)}
     return tuple(replace(e, holds=None) if e.holds is False and (
-        e.span[1] in meant or _rest_is_told(text, e) or _is_denied(text, e)) else e
+        e.span[1] - 1 in meant or _rest_is_told(text, e) or _is_denied(text, e)) else e
         for e in equations)
 
 
@@ -284,7 +293,8 @@ def _equation(source, chain, links):
         if verdicts[place] is False and (
                 not computes and not _LONE.fullmatch(source)
                 or left.worded and rest and place < len(verdicts) - 1
-                or right.worded and _goes_on(left, right)):
+                or right.worded and _goes_on(left, right)
+                or place == len(verdicts) - 1 and _is_converted(source, left, right)):
             verdicts[place] = None
         else:
             rest = rest and verdicts[place] is True
@@ -301,6 +311,16 @@ def _unlike(*sides):
     """Whether numbers of the sides have different units of one kind: hours and minutes."""
     units = set().union(*(side.piece.units for side in sides if side.piece))
     return len({kind for kind, _ in units}) < len(units)
+
+
+def _is_converted(source, left, right):
+    """Whether the last side counts in a unit of which it takes 10, 100, … to make those that
+    were computed in, or the other way round: `1 / 40 = 2.5 cm`."""
+    unit = _PREFIXED.match(source, right.span[1])
+    if not unit or not is_number(right.node):
+        return False
+    exact = left.value / Fraction(10) ** (_PREFIXES[unit[1]] * int(unit[2] or 1))
+    return exact == right.value or rounds(right.node, exact)
 
 
 def _goes_on(left, right):

@@ -66,6 +66,7 @@ class Binary:
 
 
 Node = Number | Negative | Binary
+_TEN = Number(Fraction(10), "10")
 _HUNDRED_PER_CENT = Number(Fraction(1), "100%", percent=True)
 
 
@@ -185,23 +186,34 @@ def rounds(number: Node, exact: Fraction) -> bool:
     """Whether a number is an exact value rounded to the places that it shows or cut there,
     or as near as a computer's own numbers are."""
     shown, unit = value_of(number), last_place(number)
+    written, scale = _mantissa(number)
     gap = abs(exact - shown)
-    if unit == 1 and abs(shown) < WHOLE:
+    if unit == 1 and abs(shown) < WHOLE and number in (written, Negative(written)):
         return gap == 0
-    cut = unit < Fraction(1, 10) and gap < unit and abs(shown) < abs(exact)
+    cut = unit / scale < Fraction(1, 10) and gap < unit and abs(shown) < abs(exact)
     return gap <= unit / 2 or cut or gap * 10 ** 14 < abs(exact)
 
 
+def _mantissa(node):
+    """The one number of which an expression consists, without its sign, and the power of ten
+    that it is multiplied by (`-3.6 * 10^24`); None for the number in others."""
+    scale = Fraction(1)
+    if isinstance(node, Binary) and node.op == "*" and isinstance(node.right, Binary) and (
+            node.right.op == "^" and node.right.left == _TEN):
+        node, scale = node.left, value_of(node.right)
+    node = node.operand if isinstance(node, Negative) else node
+    return node if isinstance(node, Number) else None, scale
+
+
 def is_number(node: Node) -> bool:
-    """Whether an expression is one number, with a sign or without."""
-    return isinstance(node, Number) or (
-        isinstance(node, Negative) and isinstance(node.operand, Number))
+    """Whether an expression is one number, with a sign or without, also times a power of ten."""
+    return _mantissa(node)[0] is not None
 
 
 def last_place(node: Node) -> Fraction:
-    """What the last digit of a written number counts: 1/100 for 14.29."""
-    number = node.operand if isinstance(node, Negative) else node
-    unit = Fraction(1, 10 ** len(number.text.rstrip("%").partition(".")[2]))
+    """What the last digit of a written number counts: 1/100 for 14.29, 100 for 3.5 * 10^3."""
+    number, scale = _mantissa(node)
+    unit = scale / 10 ** len(number.text.rstrip("%").partition(".")[2])
     return unit / 100 if number.percent else unit
 
 

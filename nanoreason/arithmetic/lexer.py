@@ -29,7 +29,9 @@ UNITS = {name: (kind, amount) for kind, table in WORDS["units"].items()
 
 # A comma before one or two digits, or after a lone nought, is a decimal comma anywhere; that
 # `1.500` is fifteen hundred and `1,500` one and a half is so in a Vietnamese text alone.
-_COMMA = r"(?:0|[1-9][0-9]{0,2}(?:\.[0-9]{3})+|[0-9]+(?=,[0-9]{1,2}(?![0-9]))),[0-9]+"
+_MARK = r"(?:,|\{,\})"  # as LaTeX writes it
+_COMMA = (rf"(?:0|[1-9][0-9]{{0,2}}(?:\.[0-9]{{3}})+|[0-9]+(?={_MARK}[0-9]{{1,2}}(?![0-9])))"
+          rf"{_MARK}[0-9]+")
 _COMMA_NUMBER = re.compile(_COMMA)
 _HOURS = re.compile("0[0-9][0-5][0-9]")  # `0730` may be a time; `06` is a number, badly written
 _COMMAND = re.compile(r"\\[A-Za-z]")
@@ -47,11 +49,12 @@ _TOKEN = re.compile(
     |(?P<unread>[0-9]+:[0-9]+|[0-9]{{1,9}}(?:\.[0-9]{{0,9}})?[eE][-+]?[0-9]+(?![A-Za-z])
         |(?:[0-9]{{0,9}}\.?[0-9]{{0,9}}\s?)\\(?:overline|bar|dot)(?![A-Za-z])
         |[0-9]{{1,9}}[.,][0-9]{{0,9}}\([0-9]{{1,9}}\)
+        |[0-9]{{1,9}}(?:[.,]\{{(?!,)|\.[a-z]+\\[lc]?dots(?![A-Za-z]))
         |\\sqrt(?:\[[^][\n]*\])?(?![A-Za-z])
         |(?:(?<=[-+*])|(?<=[-+*]\s))\.{{3}})
     |(?P<number>[0-9]{{1,3}}(?:(?:,|{_GROUPS.pattern})[0-9]{{3}})+(?!,?[0-9])(?:\.[0-9]+)?
         |(?:{_COMMA})(?![.,]?[0-9])
-        |[1-9][0-9]{{0,2}}(?:\.[0-9]{{3}}){{2,}}(?![.,]?[0-9])|(?:{NUMBER})(?!,?[0-9]))
+        |[1-9][0-9]{{0,2}}(?:\.[0-9]{{3}}){{2,}}(?![.,]?[0-9])|(?:{NUMBER})(?!,?[0-9]|\.[0-9]))
         (?P<dots>\.{{2,}}|…|\\[lc]?dots(?![A-Za-z]))?
         (?P<percent>\s?\\?%|\s(?:percent|per\scent|phần\străm)\b)?
     |(?P<malformed>[0-9][0-9,.]*)
@@ -186,7 +189,7 @@ def _token(match, before, vietnamese, latex):
         if kind == "close" and last and "," in match.string[last.start:last.end]:
             last.doubtful |= "," not in last.text or any(t.kind == "open" for t in before[-2:-1])
     elif kind == "other":
-        factorial = text == "!" and last and last.end == start and last.kind in ("number", "close")
+        factorial = text == "!" and last and (latex or last.end == start) and last.kind in ("number", "close")
         strange = (unicodedata.category(text) in _UNKNOWN_CATEGORIES and text not in "<>"
                    or text == "_" or (latex and text in "|#@")
                    or (text == "%" and last and last.kind == "close"))
