@@ -19,7 +19,7 @@ import re
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 from nanoreason.arithmetic.expression import (WHOLE, ArithmeticTextError, Binary, Number, grown,
                                               is_number, is_percentage, is_vietnamese,
@@ -159,7 +159,7 @@ def _rest_is_told(text: str, equation: Equation) -> bool:
 
 
 def _of_clauses(text, vietnamese):
-    return [equation for clause in clauses(text, vietnamese)
+    return [equation for clause in clauses(text, vietnamese, equal=True)
             for equation in _in_clause(text, clause)]
 
 
@@ -180,9 +180,17 @@ class _Side:
                 self.other = self.value * NOUNS[piece.scale] if piece.scale else None
         shown = self.piece.tokens if self.piece else tokens
         self.span = (shown[0].start, shown[-1].end) if shown else (place, place)
-        self.worded = any(token.kind == "word" for token in tokens)
-        self.computes = isinstance(self.node, Binary) if self.piece else any(
-            token.kind == "operator" for token in tokens)
+
+    @property
+    def worded(self):
+        """Whether words stand there."""
+        return any(token.kind == "word" for token in self.tokens)
+
+    @cached_property
+    def computes(self):
+        """Whether something is computed there, readable or not."""
+        return isinstance(self.node, Binary) if self.piece else any(
+            token.kind == "operator" for token in self.tokens)
 
 
 def _last_piece(pieces: list[Piece], run: list[Token]) -> Piece | None:
@@ -259,8 +267,6 @@ def _first_piece(pieces: list[Piece], run: list[Token]) -> Piece | None:
 
 def _in_clause(source, clause):
     signs = [place for place, token in enumerate(clause) if token.kind == "equals"]
-    if not signs:
-        return
     edges, chain, links = [-1, *signs, len(clause)], [], []
     for number, (before, after) in enumerate(zip(edges, edges[1:])):
         run, final = clause[before + 1 : after], number == len(signs)

@@ -38,31 +38,35 @@ _COMMAND = re.compile(r"\\[A-Za-z]")
 _GROUPS = re.compile("\\{,(?:\\\\!)?\\}|,?\\\\[!,]|['’\u2009\u202f]")  # thousands, beside `,`
 _THOUSANDS_POINTS = re.compile(r"[1-9][0-9]{0,2}(?:\.[0-9]{3})+")
 _BULLET = r"[ \t]*(?:[-+*•–][ \t]+)?"  # a list's dash is no minus
+_FIRST = re.compile(_BULLET)  # before a text
 _TEXT = r"\\(?:text(?:bf|rm|it)?|mathrm|mbox|hbox)(?![A-Za-z])"
+# What is commonest comes first, and one blank before it is passed over: both for speed alone.
 _TOKEN = re.compile(
-    rf"""
-    (?P<stop>\n(?![ \t]*=(?![=>])){_BULLET}|\A{_BULLET}(?<=[ \t])
-        |\\\\(?![\s&]*(?:\\q?quad\s*)*[+=]|\s*&\s*(?:\\q?quad\s*)*-)|\\[][()]|[<>!]=|=+>|->|[→⇒⟹⇔∴∵]
-        |\\(?:begin|end)\{{(?:align(?:ed|at)?|gather(?:ed)?|split|eqnarray|equation)\*?\}}
-        |\\(?:neq?|leq?|geq?|q?quad(?!\s*\+)|implies|iff|therefore|to
-            |(?:[Ll]ong)?(?:[Ll]eft)?[Rr]ightarrow|Leftarrow)(?![A-Za-z]))
-    |(?P<unread>[0-9]+:[0-9]+|[0-9]{{1,9}}(?:\.[0-9]{{0,9}})?[eE][-+]?[0-9]+(?![A-Za-z])
-        |(?:[0-9]{{0,9}}\.?[0-9]{{0,9}}\s?)\\(?:overline|bar|dot)(?![A-Za-z])
+    rf"""[ ]?+(?:
+    (?P<currency>(?:{CURRENCY}|\\\$)\s?(?=[0-9.]))
+    |(?P<word>¢|(?!equals\b)(?:[^\W\d_]++[\u0300-\u036f]*+)++(?:['’&][^\W\d_]+)*)
+    |(?=[0-9.\\])(?P<unread>[0-9]+:[0-9]+|[0-9]{{1,9}}(?:\.[0-9]{{0,9}})?[eE][-+]?[0-9]+(?![A-Za-z])
+        |(?:[0-9.]{{1,19}}\s?)?\\(?:overline|bar|dot)(?![A-Za-z])
         |[0-9]{{1,9}}[.,][0-9]{{0,9}}\([0-9]{{1,9}}\)
         |[0-9]{{1,9}}(?:[.,]\{{(?!,)|\.[a-z]+\\[lc]?dots(?![A-Za-z]))
         |\\sqrt(?:\[[^][\n]*\])?(?![A-Za-z])
         |(?:(?<=[-+*])|(?<=[-+*]\s))\.{{3}})
-    |(?P<number>[0-9]{{1,3}}(?:(?:,|{_GROUPS.pattern})[0-9]{{3}})+(?!,?[0-9])(?:\.[0-9]+)?
-        |(?:{_COMMA})(?![.,]?[0-9])
-        |[1-9][0-9]{{0,2}}(?:\.[0-9]{{3}}){{2,}}(?![.,]?[0-9])|(?:{NUMBER})(?!,?[0-9]|\.[0-9]))
+    |(?=[0-9.])(?P<number>(?P<digits>
+            [0-9]{{1,3}}(?:(?:,|{_GROUPS.pattern})[0-9]{{3}})+(?!,?[0-9])(?:\.[0-9]+)?
+            |(?:{_COMMA})(?![.,]?[0-9])
+            |[1-9][0-9]{{0,2}}(?:\.[0-9]{{3}}){{2,}}(?![.,]?[0-9])|(?:{NUMBER})(?!,?[0-9]|\.[0-9]))
         (?P<dots>\.{{2,}}|…|\\[lc]?dots(?![A-Za-z]))?
-        (?P<percent>\s?\\?%|\s(?:percent|per\scent|phần\străm)\b)?
+        (?P<percent>\s?\\?%|\s(?:percent|per\scent|phần\străm)\b)?)
     |(?P<malformed>[0-9][0-9,.]*)
+    |(?P<stop>\n(?![ \t]*=(?![=>])){_BULLET}
+        |\\\\(?![\s&]*(?:\\q?quad\s*)*[+=]|\s*&\s*(?:\\q?quad\s*)*-)|\\[][()]|[<>!]=|=+>|->|[→⇒⟹⇔∴∵]
+        |\\(?:begin|end)\{{(?:align(?:ed|at)?|gather(?:ed)?|split|eqnarray|equation)\*?\}}
+        |\\(?:neq?|leq?|geq?|q?quad(?!\s*\+)|implies|iff|therefore|to
+            |(?:[Ll]ong)?(?:[Ll]eft)?[Rr]ightarrow|Leftarrow)(?![A-Za-z]))
     |(?P<equals>~?=+(?:\s?~)?|[≈≃≅]|\\(?:approx|simeq)(?![A-Za-z])
         |\bequals\b)
     |(?P<fraction>\\[dtc]?frac(?![A-Za-z]))
     |(?P<prose>{_TEXT})
-    |(?P<currency>(?:{CURRENCY}|\\\$)\s?(?=[0-9.]))
     |(?P<skip>\\(?:left|right|q?quad|[bB]igg?[lr]?|boxed|fbox|displaystyle)(?![A-Za-z])
         |\\\\[\s&]*(?:\\q?quad\s*)*|\\[,;:!\ $]|\$\$|[$€£¥₫&]
         |(?<=[0-9)}}])(?:\^\s?(?:\{{\s?\\circ\s?\}}|\\circ(?![A-Za-z]))|°))
@@ -70,9 +74,8 @@ _TOKEN = re.compile(
         |[-+*/^−×·⋅÷∗∙–⁄—‒―‐‑﹣－•✕✖⨯＊]|\\(?:times|cdot|ast|div)(?![A-Za-z]))
     |(?P<note>\[[^\W\d_]+(?:\ [^\W\d_]+)*\])
     |(?P<open>\\?[({{]|\[)|(?P<close>\\?[)}}]|\])
-    |(?P<word>¢|(?:[^\W\d_][\u0300-\u036f]*)+(?:['’&][^\W\d_]+)*)
     |(?P<command>\\[A-Za-z]*)
-    |(?P<other>\S)
+    |(?P<other>\S))
     """,
     re.VERBOSE,
 )
@@ -109,94 +112,105 @@ class Token:
     unit: str = ""
 
 
-def clauses(text: str, vietnamese: bool = False) -> list[list[Token]]:
+def clauses(text: str, vietnamese: bool = False, equal: bool = False) -> list[list[Token]]:
     """The tokens of a text, cut where prose ends a clause: at line ends and `. , ; : ?`.
 
-    vietnamese: `1.500` is 1500 and `1,500` is 1.5, as Vietnamese writes them.
+    vietnamese: `1.500` is 1500 and `1,500` is 1.5, as Vietnamese writes them; equal: only the
+    clauses with an equals sign.
     """
     latex = _COMMAND.search(text) is not None
     dollars = text.count("$") - text.count("\\$") if latex else 0
     dollars = dollars > 0 and dollars % 2 == 0  # they begin and end formulas
-    clause, end, math, prose, unit, display = [], -1, latex and not dollars, 0, "", False
-    found = [clause]
-    for match in _TOKEN.finditer(text):
-        kind, start = match.lastgroup, match.start()
-        tight = start == end
-        end = match.end()
+    begin = _FIRST.match(text).end()
+    clause, end, math, prose, unit, display = [], begin or -1, latex and not dollars, 0, "", False
+    found = [clause]  # what each token is made of: most are of clauses without an equals sign
+    for match in _TOKEN.finditer(text, begin):
+        kind = match.lastgroup
+        start, after = match.span(kind)
+        tight, end = start == end, after
         if kind in _SILENT:
             delimits = dollars and text[start] == "$"
             math ^= delimits
-            if delimits and math and clause and clause[-1].kind == "word" and (
+            if delimits and math and clause and clause[-1][1] == "word" and (
                     not _GOES_ON.match(text, end)):
                 found.append(clause := [])
             prose = 1 if kind == "prose" else prose  # its group holds words, no letters
             unit = "$" if kind == "currency" and not delimits else unit
             end = end if tight else -1  # "- $71" has a blank between
-            continue
-        token = _token(match, clause, vietnamese, latex)
-        if token.kind == "stop":
+        elif kind == "stop" or kind in ("other", "note") and _stops(match, clause, latex):
             # A formula goes on in the next line; `20\text{ mi.}` goes on, too.
             mark = text[start:end].strip()
             if text[start] == "\n" and (display or dollars and math):
                 if mark:  # no bullet there
-                    clause.append(Token("operator", _SYMBOLS.get(mark, mark), end - 2, end - 1))
+                    clause.append((match, kind, False, False, ""))
             elif not prose:
                 found.append(clause := [])
                 if mark[:2] in _FORMULA:
                     display = mark[1] in "[(b"
                     math = display if dollars else math
-            continue
-        if prose and kind in ("open", "close"):
-            prose += 1 if kind == "open" else -1
-            prose = 0 if prose < 2 else prose
-        # `\binom{5}{2}` is no product, `(5)(2)` is one.
-        token.tight = tight and not (kind == "open" and (prose or match["open"] == "{"))
-        if math and not prose:
-            token.math = True
-        if unit:
-            token.unit, unit = unit, ""
-        clause.append(token)
-    return [_fractions(_plain(clause)) for clause in found if clause]
+        else:
+            if prose and kind in ("open", "close"):
+                prose += 1 if kind == "open" else -1
+                prose = 0 if prose < 2 else prose
+            # `\binom{5}{2}` is no product, `(5)(2)` is one.
+            tight = tight and not (kind == "open" and (prose or text[start] == "{"))
+            clause.append((match, kind, tight, math and not prose, unit))
+            unit = ""
+    if equal:
+        found = [clause for clause in found if any(part[1] == "equals" for part in clause)]
+    return [_fractions(_plain(_tokens(clause, vietnamese, latex))) for clause in found if clause]
 
 
-def _token(match, before, vietnamese, latex):
-    """The token of a match; one of kind "stop" ends the clause."""
-    kind, text, start, end = match.lastgroup, match.group(), match.start(), match.end()
-    last, rounded, doubtful = before[-1] if before else None, False, False
-    if kind == "word":
-        if not text.isalpha() and text.rstrip("²³") not in UNITS and any(
-                map(str.isnumeric, text)):  # "½", not "cm²"
+def _stops(match, before, latex):
+    """Whether a word in square brackets or a character without a meaning of its own ends a
+    clause; what does not is unknown. before: what the clause's tokens so far are made of."""
+    text = match["other"]
+    if not text:  # `5 - 5 = 2[EXECUTE]`; in LaTeX it may be the area of `[ABC]`
+        return not latex
+    last, kind = before[-1][:2] if before else (None, "")
+    factorial = text == "!" and kind in ("number", "close") and (
+        latex or last.end() == match.start("other"))
+    return not (factorial or unicodedata.category(text) in _UNKNOWN_CATEGORIES and text not in "<>"
+                or text == "_" or latex and text in "|#@" or text == "%" and kind == "close")
+
+
+def _tokens(parts, vietnamese, latex):
+    """The tokens of a clause from (match, its kind, tight, math, unit)."""
+    tokens = []
+    for match, kind, tight, math, unit in parts:
+        text, (start, end) = match[kind], match.span(kind)
+        last, rounded, doubtful = tokens[-1] if tokens else None, False, False
+        if kind == "word":
+            if not text.isalpha() and text.rstrip("²³") not in UNITS and any(
+                    map(str.isnumeric, text)):  # "½", not "cm²"
+                kind = "unknown"
+        elif kind == "number":
+            rounded, text = bool(match["dots"]), match["digits"]
+            if not text.isdigit():
+                text, doubtful = _in_digits(text, vietnamese)
+                doubtful = doubtful and (latex or (last is not None and last.kind == "open"))
+            doubtful |= _HOURS.fullmatch(text) is not None
+            if latex and last and last.text == "^" and last.end == start and len(text) > 1:
+                doubtful = True  # LaTeX raises the first digit alone
+            text += "%" if match["percent"] else ""
+        elif kind == "equals":
+            rounded, text = text[0] in "≈≃≅\\" or "~" in text, "="
+        elif kind == "operator":
+            doubtful = text in _DOUBTFUL or (latex and text == "*")
+            text = _SYMBOLS[text] if text != "**" else text
+        elif kind in ("open", "close"):
+            doubtful = text in "[]"  # `[7/2]` may be the whole part
+            text = "(" if kind == "open" else ")"
+            if kind == "close" and last and "," in match.string[last.start:last.end]:
+                last.doubtful |= "," not in last.text or any(
+                    token.kind == "open" for token in tokens[-2:-1])
+        elif kind == "stop":  # the dash of a line in a formula
+            kind, text, start, end = "operator", text.strip(), end - 2, end - 1
+            text = _SYMBOLS.get(text, text)
+        elif kind != "fraction":
             kind = "unknown"
-    elif match["number"]:
-        kind, rounded, text = "number", bool(match["dots"]), match["number"]
-        if not text.isdigit():
-            text, doubtful = _in_digits(text, vietnamese)
-            doubtful = doubtful and (latex or (last is not None and last.kind == "open"))
-        doubtful |= _HOURS.fullmatch(text) is not None
-        if latex and last and last.text == "^" and last.end == start and len(text) > 1:
-            doubtful = True  # LaTeX raises the first digit alone
-        text += "%" if match["percent"] else ""
-    elif kind == "equals":
-        rounded, text = text[0] in "≈≃≅\\" or "~" in text, "="
-    elif kind == "operator":
-        doubtful = text in _DOUBTFUL or (latex and text == "*")
-        text = _SYMBOLS[text] if text != "**" else text
-    elif kind == "note":  # `5 - 5 = 2[EXECUTE]`; in LaTeX it may be the area of `[ABC]`
-        kind = "unknown" if latex else "stop"
-    elif kind in ("open", "close"):
-        doubtful = text in "[]"  # `[7/2]` may be the whole part
-        text = "(" if kind == "open" else ")"
-        if kind == "close" and last and "," in match.string[last.start:last.end]:
-            last.doubtful |= "," not in last.text or any(t.kind == "open" for t in before[-2:-1])
-    elif kind == "other":
-        factorial = text == "!" and last and (latex or last.end == start) and last.kind in ("number", "close")
-        strange = (unicodedata.category(text) in _UNKNOWN_CATEGORIES and text not in "<>"
-                   or text == "_" or (latex and text in "|#@")
-                   or (text == "%" and last and last.kind == "close"))
-        kind = "unknown" if factorial or strange else "stop"
-    elif kind in ("unread", "malformed", "command"):
-        kind = "unknown"
-    return Token(kind, text, start, end, False, rounded, doubtful)
+        tokens.append(Token(kind, text, start, end, tight, rounded, doubtful, math, unit))
+    return tokens
 
 
 def _in_digits(written, vietnamese):
