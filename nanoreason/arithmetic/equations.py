@@ -19,7 +19,7 @@ import re
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from functools import cached_property, lru_cache
+from functools import lru_cache
 
 from nanoreason.arithmetic.expression import (WHOLE, ArithmeticTextError, Binary, Number, grown,
                                               is_number, is_percentage, is_vietnamese,
@@ -30,18 +30,12 @@ from nanoreason.arithmetic.lexer import (DETERMINERS, UNITS, WORDS, Token, claus
 from nanoreason.arithmetic.spans import (LOOSE, MULTIPLIERS, NOUNS, UNREADABLE, Piece,
                                          read_pieces)
 from nanoreason.host import check_type
+from nanoreason.paths import asset_table
 
 _EITHER = re.compile(r"[0-9][.,][0-9]{3}(?![0-9])")  # thousands to some, a fraction to others
 # What is wrong as it stands may be true as it was meant, if it is written so.
-_MEANT = [(re.compile(pattern), written) for pattern, written in (
-    (r"(?<![0-9.,])([1-9][0-9]*)\.(?!0[0-9])([0-9]+)(?![0-9.,])", r"\1·\2"),  # `4.6`, 4 times 6
-    (r"(?<=[0-9])\.(?=10\s?(?:\^|\*\*))", "·"),  # `3.10^8`
-    (r"(?<=[0-9]):(\s?[(0-9][^:=\n]*=\s?[0-9.,]+\s?):(?=\s?[0-9])", r"/\1/"),  # `2:4 = 1:2`
-    (r"(?m)^([ \t]*)([-–−])([ \t])", r"\1\3\2"),  # a bullet that may be a minus
-    (r"(?<![\w.,])([0-9]{1,3},(?= [0-9]{3}\b)|\.) (?=[0-9])", r" \1"),  # `12, 500`, `. 5`
-    (r"(/\s*100)%", r"\1 "),  # divided by one: the sign is a word there
-    (r"(?<=[0-9]\s):(?=\s[0-9.,]+\s?[-+*/×x·÷])", ";"),  # `Bài 2 : 3 + 4 = 7`
-    (r"(?<=[0-9)]\s)([^\W\d_]+\s):(?=\s[0-9(])", r"\1/"))]  # `24 cam : 6 + 3 = 7`
+_MEANT = [(re.compile(pattern), written)
+          for pattern, written in asset_table("spellings.yaml")["equations"]]
 _NOUGHT = re.compile(r"(?<=[-+])(\s?)0\.(?=[1-9]\s?[-+])")  # `1 \cdot 3 + 0.2 + 4`: 0 times 2
 _REST = re.compile(r"[^.\n=]{0,80}?\b([0-9]{1,9}) (?:\w+ ){0,2}(?:remain\w*|left)\b")
 # What a proof by contradiction says right behind a line, in English and in Vietnamese.
@@ -50,12 +44,9 @@ _DENIED = re.compile(r"(?:\\(?:[A-Za-z]+|.)|[^\\A-Za-z=\n]){0,60}?(?<!\w)(?:(?:w
 _ADDED_TO = {"to", "up", "total"}  # between `add` and `to`: what is added to is told there
 _NO_LABEL = {*DETERMINERS, *WORDS["ordinals"].split(), "that", "/"}  # `each day`, `the third day`
 _LONE = re.compile(r"\s*(?:[0-9]+[.)] )?[0-9.,]+ *= *[0-9.,]+\s*")
-# The power of ten that a unit's first letter stands for.
-_PREFIXES = {"k": 3, "M": 6, "G": 9, "d": -1, "c": -2, "m": -3, "µ": -6, "μ": -6, "\\mu": -6,
-             "n": -9, "p": -12}
-_PREFIXED = re.compile(
-    rf"(?:[\s~({{\[]|\\[,;: ]|\\(?:text|mathrm|rm)(?![a-z]))*({'|'.join(map(re.escape, _PREFIXES))})"
-    r"\s?(?:Hz|Pa|eV|mol|[mgsAVWJFHCNTlLΩ]|\\Omega)(?![A-Za-z])(?:\^\{?([23]))?")
+_PREFIXED = re.compile(  # a unit whose first letter stands for a power of ten
+    r"(?:[\s~({\[]|\\[,;: ]|\\(?:text|mathrm|rm)(?![a-z]))*(\\mu|[kMGdcmµμnp])\s?"
+    r"(?:Hz|Pa|eV|mol|[mgsAVWJFHCNTlLΩ]|\\Omega)(?![A-Za-z])(?:\^\{?([23]))?")
 ROUNDED = "rounded"
 LINE = 300  # characters; longer texts are not remembered
 _EQUALS = re.compile(r"[=≈≃≅]|\\(?:approx|simeq)|\bequals\b")  # as in `lexer`
@@ -149,13 +140,12 @@ def _is_denied(text: str, equation: Equation) -> bool:
 
 def _rest_is_told(text: str, equation: Equation) -> bool:
     """Whether the remainder of a whole quotient stands behind it: `100 / 3 = 33 pens, 1 left`."""
-    told, node = _REST.match(text, equation.span[1]), None
-    if told and len(equation.sides) == 2:
-        node, quotient = parse_expression(equation.left), value_or_none(equation.right)
+    told = _REST.match(text, equation.span[1])
+    node = parse_expression(equation.left) if told and len(equation.sides) == 2 else None
     if not isinstance(node, Binary) or node.op != "/":
         return False
     whole, divisor, rest = value_of(node.left), value_of(node.right), int(told[1])
-    return rest < divisor and quotient * divisor + rest == whole
+    return rest < divisor and value_or_none(equation.right) * divisor + rest == whole
 
 
 def _of_clauses(text, vietnamese):
@@ -180,17 +170,9 @@ class _Side:
                 self.other = self.value * NOUNS[piece.scale] if piece.scale else None
         shown = self.piece.tokens if self.piece else tokens
         self.span = (shown[0].start, shown[-1].end) if shown else (place, place)
-
-    @property
-    def worded(self):
-        """Whether words stand there."""
-        return any(token.kind == "word" for token in self.tokens)
-
-    @cached_property
-    def computes(self):
-        """Whether something is computed there, readable or not."""
-        return isinstance(self.node, Binary) if self.piece else any(
-            token.kind == "operator" for token in self.tokens)
+        kinds = {token.kind for token in tokens}
+        self.worded = "word" in kinds
+        self.computes = isinstance(self.node, Binary) if self.piece else "operator" in kinds
 
 
 def _last_piece(pieces: list[Piece], run: list[Token]) -> Piece | None:
@@ -258,10 +240,9 @@ def _first_piece(pieces: list[Piece], run: list[Token]) -> Piece | None:
     if not before <= _LEADING:
         return None
     piece.about = bool(before & _APPROXIMATE)
-    if piece.start and (run[piece.start].tight or _calls(run[piece.start - 1], run[piece.start])):
+    if any(token.text in ("remainder", "dư") for token in run[piece.start :]) or piece.start and (
+            run[piece.start].tight or _calls(run[piece.start - 1], run[piece.start])):
         piece.trust = UNREADABLE  # "= a(4 - 2)"
-    if any(token.text in ("remainder", "dư") for token in run[piece.start :]):
-        piece.trust = UNREADABLE
     return piece
 
 
@@ -323,10 +304,8 @@ def _is_converted(source, left, right):
     """Whether the last side counts in a unit of which it takes 10, 100, … to make those that
     were computed in, or the other way round: `1 / 40 = 2.5 cm`."""
     unit = _PREFIXED.match(source, right.span[1])
-    if not unit or not is_number(right.node):
-        return False
-    exact = left.value / Fraction(10) ** (_PREFIXES[unit[1]] * int(unit[2] or 1))
-    return exact == right.value or rounds(right.node, exact)
+    return bool(unit) and is_number(right.node) and rounds(right.node, left.value / Fraction(10) ** (
+        WORDS["prefixes"][unit[1]] * int(unit[2] or 1)))
 
 
 def _goes_on(left, right):

@@ -66,7 +66,6 @@ class Binary:
 
 
 Node = Number | Negative | Binary
-_TEN = Number(Fraction(10), "10")
 _HUNDRED_PER_CENT = Number(Fraction(1), "100%", percent=True)
 
 
@@ -186,9 +185,8 @@ def rounds(number: Node, exact: Fraction) -> bool:
     """Whether a number is an exact value rounded to the places that it shows or cut there,
     or as near as a computer's own numbers are."""
     shown, unit = value_of(number), last_place(number)
-    written, scale = _mantissa(number)
-    gap = abs(exact - shown)
-    if unit == 1 and abs(shown) < WHOLE and number in (written, Negative(written)):
+    gap, scale = abs(exact - shown), _mantissa(number)[1]
+    if unit == scale == 1 and abs(shown) < WHOLE:
         return gap == 0
     cut = unit / scale < Fraction(1, 10) and gap < unit and abs(shown) < abs(exact)
     return gap <= unit / 2 or cut or gap * 10 ** 14 < abs(exact)
@@ -199,7 +197,7 @@ def _mantissa(node):
     that it is multiplied by (`-3.6 * 10^24`); None for the number in others."""
     scale = Fraction(1)
     if isinstance(node, Binary) and node.op == "*" and isinstance(node.right, Binary) and (
-            node.right.op == "^" and node.right.left == _TEN):
+            (node.right.op, node.right.left) == ("^", Number(Fraction(10), "10"))):
         node, scale = node.left, value_of(node.right)
     node = node.operand if isinstance(node, Negative) else node
     return node if isinstance(node, Number) else None, scale
@@ -311,9 +309,7 @@ def is_vietnamese(text: str) -> bool:
     """Whether a fifth of a text's words, and two at least, have letters of Vietnamese, or one has
     and half of them have accents: one name does not make a question Vietnamese. Single letters,
     as those of formulas and answers to choose from, are no words."""
-    if text.isascii():
-        return False
-    words = _WORD.findall(normalize("NFC", text))
+    words = [] if text.isascii() else _WORD.findall(normalize("NFC", text))
     marked, accented = (sum(letters.search(word) is not None for word in words)
                         for letters in (_VIETNAMESE, _ACCENTED))
     return marked >= 2 and 5 * marked >= len(words) or (

@@ -41,6 +41,7 @@ _BULLET = r"[ \t]*(?:[-+*•–][ \t]+)?"  # a list's dash is no minus
 _FIRST = re.compile(_BULLET)  # before a text
 _TEXT = r"\\(?:text(?:bf|rm|it)?|mathrm|mbox|hbox)(?![A-Za-z])"
 # What is commonest comes first, and one blank before it is passed over: both for speed alone.
+# Markdown's bold marks are skipped: `**` is a power only between two operands.
 _TOKEN = re.compile(
     rf"""[ ]?+(?:
     (?P<currency>(?:{CURRENCY}|\\\$)\s?(?=[0-9.]))
@@ -69,6 +70,7 @@ _TOKEN = re.compile(
     |(?P<prose>{_TEXT})
     |(?P<skip>\\(?:left|right|q?quad|[bB]igg?[lr]?|boxed|fbox|displaystyle)(?![A-Za-z])
         |\\\\[\s&]*(?:\\q?quad\s*)*|\\[,;:!\ $]|\$\$|[$€£¥₫&]
+        |\*\*(?:(?!\s*\[?[-−({{0-9])|(?<![0-9)\]}}%]\*\*)(?<![0-9)\]}}%]\s\*\*))
         |(?<=[0-9)}}])(?:\^\s?(?:\{{\s?\\circ\s?\}}|\\circ(?![A-Za-z]))|°))
     |(?P<operator>(?<=[0-9)]\s):(?=\s[(0-9][-+*/×÷·x%().,:0-9\s]{{0,60}}(?:=|$|\n))|\*\*|//
         |[-+*/^−×·⋅÷∗∙–⁄—‒―‐‑﹣－•✕✖⨯＊]|\\(?:times|cdot|ast|div)(?![A-Za-z]))
@@ -137,7 +139,9 @@ def clauses(text: str, vietnamese: bool = False, equal: bool = False) -> list[li
             prose = 1 if kind == "prose" else prose  # its group holds words, no letters
             unit = "$" if kind == "currency" and not delimits else unit
             end = end if tight else -1  # "- $71" has a blank between
-        elif kind == "stop" or kind in ("other", "note") and _stops(match, clause, latex):
+        elif kind == "stop" or kind == "note" and not latex or (
+                kind == "other" and _stops(match, clause, latex)):
+            # `5 - 5 = 2[EXECUTE]` ends there; in LaTeX it may be the area of `[ABC]`.
             # A formula goes on in the next line; `20\text{ mi.}` goes on, too.
             mark = text[start:end].strip()
             if text[start] == "\n" and (display or dollars and math):
@@ -156,17 +160,14 @@ def clauses(text: str, vietnamese: bool = False, equal: bool = False) -> list[li
             tight = tight and not (kind == "open" and (prose or text[start] == "{"))
             clause.append((match, kind, tight, math and not prose, unit))
             unit = ""
-    if equal:
-        found = [clause for clause in found if any(part[1] == "equals" for part in clause)]
-    return [_fractions(_plain(_tokens(clause, vietnamese, latex))) for clause in found if clause]
+    return [_fractions(_tokens(clause, vietnamese, latex)) for clause in found
+            if any(part[1] == "equals" or not equal for part in clause)]
 
 
 def _stops(match, before, latex):
-    """Whether a word in square brackets or a character without a meaning of its own ends a
-    clause; what does not is unknown. before: what the clause's tokens so far are made of."""
+    """Whether a character without a meaning of its own ends a clause; one that does not is
+    unknown. before: what the clause's tokens so far are made of."""
     text = match["other"]
-    if not text:  # `5 - 5 = 2[EXECUTE]`; in LaTeX it may be the area of `[ABC]`
-        return not latex
     last, kind = before[-1][:2] if before else (None, "")
     factorial = text == "!" and kind in ("number", "close") and (
         latex or last.end() == match.start("other"))
@@ -197,7 +198,7 @@ def _tokens(parts, vietnamese, latex):
             rounded, text = text[0] in "≈≃≅\\" or "~" in text, "="
         elif kind == "operator":
             doubtful = text in _DOUBTFUL or (latex and text == "*")
-            text = _SYMBOLS[text] if text != "**" else text
+            text = _SYMBOLS[text]
         elif kind in ("open", "close"):
             doubtful = text in "[]"  # `[7/2]` may be the whole part
             text = "(" if kind == "open" else ")"
@@ -205,8 +206,7 @@ def _tokens(parts, vietnamese, latex):
                 last.doubtful |= "," not in last.text or any(
                     token.kind == "open" for token in tokens[-2:-1])
         elif kind == "stop":  # the dash of a line in a formula
-            kind, text, start, end = "operator", text.strip(), end - 2, end - 1
-            text = _SYMBOLS.get(text, text)
+            kind, text, start, end = "operator", _SYMBOLS[text.strip()], end - 2, end - 1
         elif kind != "fraction":
             kind = "unknown"
         tokens.append(Token(kind, text, start, end, tight, rounded, doubtful, math, unit))
@@ -217,27 +217,11 @@ def _in_digits(written, vietnamese):
     """A number with a decimal point and commas of thousands, and whether it is doubtful: a
     point `(2,3)` or a list, unless the text is Vietnamese."""
     written = _GROUPS.sub(",", written)
-    points = _THOUSANDS_POINTS.fullmatch(written)
-    if points and (vietnamese or written.count(".") > 1):
+    if (vietnamese or written.count(".") > 1) and _THOUSANDS_POINTS.fullmatch(written):
         return written.replace(".", ""), False
     if _COMMA_NUMBER.fullmatch(written) or (vietnamese and written.count(",") == 1):
         return written.replace(".", "").replace(",", "."), not vietnamese
     return written, False
-
-
-def _plain(clause):
-    """Leave out Markdown's bold marks: `**` is a power only between two operands."""
-    kept = []
-    for place, token in enumerate(clause):
-        if token.text == "**":
-            power = kept and kept[-1].kind in ("number", "close") and any(
-                after.kind in ("number", "open") or after.text == "-"
-                for after in clause[place + 1:place + 2])
-            if not power:
-                continue
-            token.text = "^"
-        kept.append(token)
-    return kept
 
 
 def matching(tokens: list[Token]) -> dict[int, int]:
