@@ -8,7 +8,8 @@ scores count true and false equations and leave the unreadable ones out.
 What is read: `7 trees * 3 nests per tree = 21 nests` (words after a number are its unit),
 `$12 x 4 = $48`, `20% of 50 = 10`, `3/4 of the 8 = 6`, `6 times 7 = 42`, chains
 `2 + 3 = 5 = 10 / 2`, names in front (`Total = 2 + 3 = 5`), `\frac{1}{2} \times 8 = 4`,
-a decimal comma (`2,5 * 4 = 10`), and in a Vietnamese text `1.500 đồng x 2 = 3.000 đồng`.
+a decimal comma (`2,5 * 4 = 10`, `2{,}5`), powers of ten (`4 * 6.02 * 10^23`), and in a
+Vietnamese text `1.500 đồng x 2 = 3.000 đồng`.
 
 What is not: letters as variables, number words and mixed numbers (`twice 4 = 8`,
 `7 / 2 = 3 1/2`), remainders, clock times, powers of units, roots. Their `holds` is None.
@@ -72,11 +73,13 @@ class Equation:
         `≈` must round, and is None, not False, where it does not. A sum of unlike units is
         added up in one (`2 hours + 20 minutes = 140 minutes`). A lone number with its unit
         before another unit (`1 hour = 60 minutes`) is a conversion: None, not False, and so
-        are lone numbers that differ, unless the text is nothing else (`3 boxes = 12`).
+        are a result in a unit that fits its size (`1 / 40 = 2.5 cm`) and lone numbers that
+        differ, unless the text is nothing else (`3 boxes = 12`).
     has_operator: whether any side computes something, readable or not.
     rounded: whether it is neither true nor false because of rounding alone: `holds` is
         None, and a number equals what it stands for at the places that it shows
-        (`100 / 7 = 14.29`, `2 / 3 * 60 = 0.67 * 60 = 40`); see `expression.rounds`.
+        (`100 / 7 = 14.29`, `2 / 3 * 60 = 0.67 * 60 = 40`, `8 / 3 * 10^5 = 2.67 * 10^5`);
+        see `expression.rounds`.
     """
 
     text: str
