@@ -19,6 +19,7 @@ from pathlib import Path
 
 from nanoreason import paths
 from nanoreason.arithmetic.answers import read_answer
+from nanoreason.arithmetic.expression import language_of
 from nanoreason.environment import choose_device
 from nanoreason.evaluation import doubts
 from nanoreason.evaluation.generate import generate_traces, load_writer
@@ -215,7 +216,7 @@ def judge(row: Mapping, params: Mapping | None = None, gate: float | None = None
           language: str | None = None) -> Solution:
     """What a row with its text and `logprobs` comes to; params: of the run that wrote it, None
     of a base alone; gate: its `threshold`. Low confidence, below it and DOUBT, is a warning."""
-    spoken = language or doubts.language_of(row["question"])
+    spoken = language or language_of(row["question"])
     sure = row["logprobs"]["execute_min"]
     trace, against, notes = doubts.of_text(row["text"], row["question"], params)
     asks = "|".join(SENTENCES[known]["asks"] for known in SENTENCES)

@@ -204,8 +204,6 @@ def _value(text, vietnamese=False):
         return None
     number = _MIXED.sub(lambda m: "({}+{}/{})".format(*(m.groups()[:3] if m[1] else m.groups()[3:])),
                         text)
-    if vietnamese:
-        number = re.sub(r"(?<=[0-9]),(?=[0-9])", "{,}", number) if "{" in number else number
     if "," in number and not vietnamese and not re.fullmatch(rf"\W*(?:{_DIGITS})\W*", number):
         return None  # a list
     number = re.sub(r"(?<=[0-9])[eE](?=[0-9]+$)", "*10^", number)

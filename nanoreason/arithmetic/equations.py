@@ -8,7 +8,8 @@ scores count true and false equations and leave the unreadable ones out.
 What is read: `7 trees * 3 nests per tree = 21 nests` (words after a number are its unit),
 `$12 x 4 = $48`, `20% of 50 = 10`, `3/4 of the 8 = 6`, `6 times 7 = 42`, chains
 `2 + 3 = 5 = 10 / 2`, names in front (`Total = 2 + 3 = 5`), `\frac{1}{2} \times 8 = 4`,
-a decimal comma (`2,5 * 4 = 10`), and in a Vietnamese text `1.500 đồng x 2 = 3.000 đồng`.
+a decimal comma (`2,5 * 4 = 10`, `2{,}5`), powers of ten (`4 * 6.02 * 10^23`), and in a
+Vietnamese text `1.500 đồng x 2 = 3.000 đồng`.
 
 What is not: letters as variables, number words and mixed numbers (`twice 4 = 8`,
 `7 / 2 = 3 1/2`), remainders, clock times, powers of units, roots. Their `holds` is None.
@@ -30,16 +31,12 @@ from nanoreason.arithmetic.lexer import (DETERMINERS, UNITS, WORDS, Token, claus
 from nanoreason.arithmetic.spans import (LOOSE, MULTIPLIERS, NOUNS, UNREADABLE, Piece,
                                          read_pieces)
 from nanoreason.host import check_type
+from nanoreason.paths import asset_table
 
 _EITHER = re.compile(r"[0-9][.,][0-9]{3}(?![0-9])")  # thousands to some, a fraction to others
 # What is wrong as it stands may be true as it was meant, if it is written so.
-_MEANT = [(re.compile(pattern), written) for pattern, written in (
-    (r"(?<![0-9.,])([1-9][0-9]*)\.(?!0[0-9])([0-9]+)(?![0-9.,])", r"\1·\2"),  # `4.6`, 4 times 6
-    (r"(?m)^([ \t]*)([-–−])([ \t])", r"\1\3\2"),  # a bullet that may be a minus
-    (r"(?<![\w.,])([0-9]{1,3},(?= [0-9]{3}\b)|\.) (?=[0-9])", r" \1"),  # `12, 500`, `. 5`
-    (r"(/\s*100)%", r"\1 "),  # divided by one: the sign is a word there
-    (r"(?<=[0-9]\s):(?=\s[0-9.,]+\s?[-+*/×x·÷])", ";"),  # `Bài 2 : 3 + 4 = 7`
-    (r"(?<=[0-9)]\s)([^\W\d_]+\s):(?=\s[0-9(])", r"\1/"))]  # `24 cam : 6 + 3 = 7`
+_MEANT = [(re.compile(pattern), written)
+          for pattern, written in asset_table("spellings.yaml")["equations"]]
 _NOUGHT = re.compile(r"(?<=[-+])(\s?)0\.(?=[1-9]\s?[-+])")  # `1 \cdot 3 + 0.2 + 4`: 0 times 2
 _REST = re.compile(r"[^.\n=]{0,80}?\b([0-9]{1,9}) (?:\w+ ){0,2}(?:remain\w*|left)\b")
 # What a proof by contradiction says right behind a line, in English and in Vietnamese.
@@ -48,6 +45,9 @@ _DENIED = re.compile(r"(?:\\(?:[A-Za-z]+|.)|[^\\A-Za-z=\n]){0,60}?(?<!\w)(?:(?:w
 _ADDED_TO = {"to", "up", "total"}  # between `add` and `to`: what is added to is told there
 _NO_LABEL = {*DETERMINERS, *WORDS["ordinals"].split(), "that", "/"}  # `each day`, `the third day`
 _LONE = re.compile(r"\s*(?:[0-9]+[.)] )?[0-9.,]+ *= *[0-9.,]+\s*")
+_PREFIXED = re.compile(  # a unit whose first letter stands for a power of ten
+    r"(?:[\s~({\[]|\\[,;: ]|\\(?:text|mathrm|rm)(?![a-z]))*(\\mu|[kMGdcmµμnp])\s?"
+    r"(?:Hz|Pa|eV|mol|[mgsAVWJFHCNTlLΩ]|\\Omega)(?![A-Za-z])(?:\^\{?([23]))?")
 ROUNDED = "rounded"
 LINE = 300  # characters; longer texts are not remembered
 _EQUALS = re.compile(r"[=≈≃≅]|\\(?:approx|simeq)|\bequals\b")  # as in `lexer`
@@ -73,11 +73,13 @@ class Equation:
         `≈` must round, and is None, not False, where it does not. A sum of unlike units is
         added up in one (`2 hours + 20 minutes = 140 minutes`). A lone number with its unit
         before another unit (`1 hour = 60 minutes`) is a conversion: None, not False, and so
-        are lone numbers that differ, unless the text is nothing else (`3 boxes = 12`).
+        are a result in a unit that fits its size (`1 / 40 = 2.5 cm`) and lone numbers that
+        differ, unless the text is nothing else (`3 boxes = 12`).
     has_operator: whether any side computes something, readable or not.
     rounded: whether it is neither true nor false because of rounding alone: `holds` is
         None, and a number equals what it stands for at the places that it shows
-        (`100 / 7 = 14.29`, `2 / 3 * 60 = 0.67 * 60 = 40`); see `expression.rounds`.
+        (`100 / 7 = 14.29`, `2 / 3 * 60 = 0.67 * 60 = 40`, `8 / 3 * 10^5 = 2.67 * 10^5`);
+        see `expression.rounds`.
     """
 
     text: str
@@ -122,13 +124,14 @@ def _equations(text: str) -> tuple[Equation, ...]:
     equations = _of_clauses(text, vietnamese)
     if all(e.holds is not False for e in equations):
         return tuple(equations)
-    others = [(text, True)] if _EITHER.search(text) and not vietnamese else []  # `1.500`
+    others = [(text, not vietnamese)] if _EITHER.search(text) else []  # `1.500`
     noughts = [(_NOUGHT, r"\g<1>0·")] if "\\cdot" in text else []
     others += [(changed, vietnamese) for pattern, written in (*_MEANT, *noughts)
                if (changed := pattern.sub(written, text)) != text]
-    meant = {e.span[1] for other in others for e in _of_clauses(*other) if e.holds is not False}
+    meant = {place for other in others for e in _of_clauses(*other) if e.holds is not False
+             for place in range(*e.span)}
     return tuple(replace(e, holds=None) if e.holds is False and (
-        e.span[1] in meant or _rest_is_told(text, e) or _is_denied(text, e)) else e
+        e.span[1] - 1 in meant or _rest_is_told(text, e) or _is_denied(text, e)) else e
         for e in equations)
 
 
@@ -140,17 +143,16 @@ def _is_denied(text: str, equation: Equation) -> bool:
 
 def _rest_is_told(text: str, equation: Equation) -> bool:
     """Whether the remainder of a whole quotient stands behind it: `100 / 3 = 33 pens, 1 left`."""
-    told, node = _REST.match(text, equation.span[1]), None
-    if told and len(equation.sides) == 2:
-        node, quotient = parse_expression(equation.left), value_or_none(equation.right)
+    told = _REST.match(text, equation.span[1])
+    node = parse_expression(equation.left) if told and len(equation.sides) == 2 else None
     if not isinstance(node, Binary) or node.op != "/":
         return False
     whole, divisor, rest = value_of(node.left), value_of(node.right), int(told[1])
-    return rest < divisor and quotient * divisor + rest == whole
+    return rest < divisor and value_or_none(equation.right) * divisor + rest == whole
 
 
 def _of_clauses(text, vietnamese):
-    return [equation for clause in clauses(text, vietnamese)
+    return [equation for clause in clauses(text, vietnamese, equal=True)
             for equation in _in_clause(text, clause)]
 
 
@@ -171,9 +173,9 @@ class _Side:
                 self.other = self.value * NOUNS[piece.scale] if piece.scale else None
         shown = self.piece.tokens if self.piece else tokens
         self.span = (shown[0].start, shown[-1].end) if shown else (place, place)
-        self.worded = any(token.kind == "word" for token in tokens)
-        self.computes = isinstance(self.node, Binary) if self.piece else any(
-            token.kind == "operator" for token in tokens)
+        kinds = {token.kind for token in tokens}
+        self.worded = "word" in kinds
+        self.computes = isinstance(self.node, Binary) if self.piece else "operator" in kinds
 
 
 def _last_piece(pieces: list[Piece], run: list[Token]) -> Piece | None:
@@ -241,17 +243,14 @@ def _first_piece(pieces: list[Piece], run: list[Token]) -> Piece | None:
     if not before <= _LEADING:
         return None
     piece.about = bool(before & _APPROXIMATE)
-    if piece.start and (run[piece.start].tight or _calls(run[piece.start - 1], run[piece.start])):
+    if any(token.text in ("remainder", "dư") for token in run[piece.start :]) or piece.start and (
+            run[piece.start].tight or _calls(run[piece.start - 1], run[piece.start])):
         piece.trust = UNREADABLE  # "= a(4 - 2)"
-    if any(token.text in ("remainder", "dư") for token in run[piece.start :]):
-        piece.trust = UNREADABLE
     return piece
 
 
 def _in_clause(source, clause):
     signs = [place for place, token in enumerate(clause) if token.kind == "equals"]
-    if not signs:
-        return
     edges, chain, links = [-1, *signs, len(clause)], [], []
     for number, (before, after) in enumerate(zip(edges, edges[1:])):
         run, final = clause[before + 1 : after], number == len(signs)
@@ -284,7 +283,8 @@ def _equation(source, chain, links):
         if verdicts[place] is False and (
                 not computes and not _LONE.fullmatch(source)
                 or left.worded and rest and place < len(verdicts) - 1
-                or right.worded and _goes_on(left, right)):
+                or right.worded and _goes_on(left, right)
+                or place == len(verdicts) - 1 and _is_converted(source, left, right)):
             verdicts[place] = None
         else:
             rest = rest and verdicts[place] is True
@@ -301,6 +301,14 @@ def _unlike(*sides):
     """Whether numbers of the sides have different units of one kind: hours and minutes."""
     units = set().union(*(side.piece.units for side in sides if side.piece))
     return len({kind for kind, _ in units}) < len(units)
+
+
+def _is_converted(source, left, right):
+    """Whether the last side counts in a unit of which it takes 10, 100, … to make those that
+    were computed in, or the other way round: `1 / 40 = 2.5 cm`."""
+    unit = _PREFIXED.match(source, right.span[1])
+    return bool(unit) and is_number(right.node) and rounds(right.node, left.value / Fraction(10) ** (
+        WORDS["prefixes"][unit[1]] * int(unit[2] or 1)))
 
 
 def _goes_on(left, right):

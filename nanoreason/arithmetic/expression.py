@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 from operator import add, mul, sub, truediv
+from unicodedata import normalize
 
 from nanoreason.arithmetic.lexer import CURRENCY, MAX_DIGITS, NUMBER, OPERATORS
 from nanoreason.host import Told
@@ -30,8 +31,9 @@ MAX_BITS = 4096  # of the numerator and of the denominator of every value on the
 OPERATIONS = {"+": add, "-": sub, "*": mul, "/": truediv}  # a power is bounded, see `_power`
 _TOKEN = re.compile(rf"{CURRENCY}?\s*({NUMBER})|(\*\*|[-+*/^()%−×·⋅÷])|(\S)")
 # Letters that Vietnamese has and other languages in Latin letters hardly have.
-VIETNAMESE = re.compile("[ăđơưĂĐƠƯ\u1ea0-\u1ef9]")
+_VIETNAMESE = re.compile("[ăđơưĂĐƠƯ\u1ea0-\u1ef9]")
 _ACCENTED = re.compile("[à-ãèéêìíò-õùúýĩũăđơư\u1ea0-\u1ef9]", re.IGNORECASE)
+_WORD = re.compile(r"[^\W\d_]{2,}")
 
 
 class ArithmeticTextError(Told, ValueError):
@@ -183,23 +185,33 @@ def rounds(number: Node, exact: Fraction) -> bool:
     """Whether a number is an exact value rounded to the places that it shows or cut there,
     or as near as a computer's own numbers are."""
     shown, unit = value_of(number), last_place(number)
-    gap = abs(exact - shown)
-    if unit == 1 and abs(shown) < WHOLE:
+    gap, scale = abs(exact - shown), _mantissa(number)[1]
+    if unit == scale == 1 and abs(shown) < WHOLE:
         return gap == 0
-    cut = unit < Fraction(1, 10) and gap < unit and abs(shown) < abs(exact)
+    cut = unit / scale < Fraction(1, 10) and gap < unit and abs(shown) < abs(exact)
     return gap <= unit / 2 or cut or gap * 10 ** 14 < abs(exact)
 
 
+def _mantissa(node):
+    """The one number of which an expression consists, without its sign, and the power of ten
+    that it is multiplied by (`-3.6 * 10^24`); None for the number in others."""
+    scale = Fraction(1)
+    if isinstance(node, Binary) and node.op == "*" and isinstance(node.right, Binary) and (
+            (node.right.op, node.right.left) == ("^", Number(Fraction(10), "10"))):
+        node, scale = node.left, value_of(node.right)
+    node = node.operand if isinstance(node, Negative) else node
+    return node if isinstance(node, Number) else None, scale
+
+
 def is_number(node: Node) -> bool:
-    """Whether an expression is one number, with a sign or without."""
-    return isinstance(node, Number) or (
-        isinstance(node, Negative) and isinstance(node.operand, Number))
+    """Whether an expression is one number, with a sign or without, also times a power of ten."""
+    return _mantissa(node)[0] is not None
 
 
 def last_place(node: Node) -> Fraction:
-    """What the last digit of a written number counts: 1/100 for 14.29."""
-    number = node.operand if isinstance(node, Negative) else node
-    unit = Fraction(1, 10 ** len(number.text.rstrip("%").partition(".")[2]))
+    """What the last digit of a written number counts: 1/100 for 14.29, 100 for 3.5 * 10^3."""
+    number, scale = _mantissa(node)
+    unit = scale / 10 ** len(number.text.rstrip("%").partition(".")[2])
     return unit / 100 if number.percent else unit
 
 
@@ -295,10 +307,15 @@ class _Reader:
 
 def is_vietnamese(text: str) -> bool:
     """Whether a fifth of a text's words, and two at least, have letters of Vietnamese, or one has
-    and half of them have accents: one name does not make a question Vietnamese."""
-    if not VIETNAMESE.search(text):
-        return False
-    words = text.split()
+    and half of them have accents: one name does not make a question Vietnamese. Single letters,
+    as those of formulas and answers to choose from, are no words."""
+    words = [] if text.isascii() else _WORD.findall(normalize("NFC", text))
     marked, accented = (sum(letters.search(word) is not None for word in words)
-                        for letters in (VIETNAMESE, _ACCENTED))
-    return marked >= 2 and 5 * marked >= len(words) or accented > 2 and 2 * accented >= len(words)
+                        for letters in (_VIETNAMESE, _ACCENTED))
+    return marked >= 2 and 5 * marked >= len(words) or (
+        marked > 0 and accented > 2 and 2 * accented >= len(words))
+
+
+def language_of(text: str) -> str:
+    """The language of a text: "vi" for Vietnamese, else "en"."""
+    return "vi" if is_vietnamese(text) else "en"

@@ -29,47 +29,55 @@ UNITS = {name: (kind, amount) for kind, table in WORDS["units"].items()
 
 # A comma before one or two digits, or after a lone nought, is a decimal comma anywhere; that
 # `1.500` is fifteen hundred and `1,500` one and a half is so in a Vietnamese text alone.
-_COMMA = r"(?:0|[1-9][0-9]{0,2}(?:\.[0-9]{3})+|[0-9]+(?=,[0-9]{1,2}(?![0-9]))),[0-9]+"
+_MARK = r"(?:,|\{,\})"  # as LaTeX writes it
+_COMMA = (rf"(?:0|[1-9][0-9]{{0,2}}(?:\.[0-9]{{3}})+|[0-9]+(?={_MARK}[0-9]{{1,2}}(?![0-9])))"
+          rf"{_MARK}[0-9]+")
 _COMMA_NUMBER = re.compile(_COMMA)
 _HOURS = re.compile("0[0-9][0-5][0-9]")  # `0730` may be a time; `06` is a number, badly written
 _COMMAND = re.compile(r"\\[A-Za-z]")
 _GROUPS = re.compile("\\{,(?:\\\\!)?\\}|,?\\\\[!,]|['’\u2009\u202f]")  # thousands, beside `,`
 _THOUSANDS_POINTS = re.compile(r"[1-9][0-9]{0,2}(?:\.[0-9]{3})+")
 _BULLET = r"[ \t]*(?:[-+*•–][ \t]+)?"  # a list's dash is no minus
+_FIRST = re.compile(_BULLET)  # before a text
 _TEXT = r"\\(?:text(?:bf|rm|it)?|mathrm|mbox|hbox)(?![A-Za-z])"
+# What is commonest comes first, and one blank before it is passed over: both for speed alone.
+# Markdown's bold marks are skipped: `**` is a power only between two operands.
 _TOKEN = re.compile(
-    rf"""
-    (?P<stop>\n(?![ \t]*=(?![=>])){_BULLET}|\A{_BULLET}(?<=[ \t])
+    rf"""[ ]?+(?:
+    (?P<currency>(?:{CURRENCY}|\\\$)\s?(?=[0-9.]))
+    |(?P<word>¢|(?!equals\b)(?:[^\W\d_]++[\u0300-\u036f]*+)++(?:['’&][^\W\d_]+)*)
+    |(?=[0-9.\\])(?P<unread>[0-9]+:[0-9]+|[0-9]{{1,9}}(?:\.[0-9]{{0,9}})?[eE][-+]?[0-9]+(?![A-Za-z])
+        |(?:[0-9.]{{1,19}}\s?)?\\(?:overline|bar|dot)(?![A-Za-z])
+        |[0-9]{{1,9}}[.,][0-9]{{0,9}}\([0-9]{{1,9}}\)
+        |[0-9]{{1,9}}(?:[.,]\{{(?!,)|\.[a-z]+\\[lc]?dots(?![A-Za-z]))
+        |\\sqrt(?:\[[^][\n]*\])?(?![A-Za-z])
+        |(?:(?<=[-+*])|(?<=[-+*]\s))\.{{3}})
+    |(?=[0-9.])(?P<number>(?P<digits>
+            [0-9]{{1,3}}(?:(?:,|{_GROUPS.pattern})[0-9]{{3}})+(?!,?[0-9])(?:\.[0-9]+)?
+            |(?:{_COMMA})(?![.,]?[0-9])
+            |[1-9][0-9]{{0,2}}(?:\.[0-9]{{3}}){{2,}}(?![.,]?[0-9])|(?:{NUMBER})(?!,?[0-9]|\.[0-9]))
+        (?P<dots>\.{{2,}}|…|\\[lc]?dots(?![A-Za-z]))?
+        (?P<percent>\s?\\?%|\s(?:percent|per\scent|phần\străm)\b)?)
+    |(?P<malformed>[0-9][0-9,.]*)
+    |(?P<stop>\n(?![ \t]*=(?![=>])){_BULLET}
         |\\\\(?![\s&]*(?:\\q?quad\s*)*[+=]|\s*&\s*(?:\\q?quad\s*)*-)|\\[][()]|[<>!]=|=+>|->|[→⇒⟹⇔∴∵]
         |\\(?:begin|end)\{{(?:align(?:ed|at)?|gather(?:ed)?|split|eqnarray|equation)\*?\}}
         |\\(?:neq?|leq?|geq?|q?quad(?!\s*\+)|implies|iff|therefore|to
             |(?:[Ll]ong)?(?:[Ll]eft)?[Rr]ightarrow|Leftarrow)(?![A-Za-z]))
-    |(?P<unread>[0-9]+:[0-9]+|[0-9]{{1,9}}(?:\.[0-9]{{0,9}})?[eE][-+]?[0-9]+(?![A-Za-z])
-        |(?:[0-9]{{0,9}}\.?[0-9]{{0,9}}\s?)\\(?:overline|bar|dot)(?![A-Za-z])
-        |[0-9]{{1,9}}[.,][0-9]{{0,9}}\([0-9]{{1,9}}\)
-        |\\sqrt(?:\[[^][\n]*\])?(?![A-Za-z])
-        |(?:(?<=[-+*])|(?<=[-+*]\s))\.{{3}})
-    |(?P<number>[0-9]{{1,3}}(?:(?:,|{_GROUPS.pattern})[0-9]{{3}})+(?!,?[0-9])(?:\.[0-9]+)?
-        |(?:{_COMMA})(?![.,]?[0-9])
-        |[1-9][0-9]{{0,2}}(?:\.[0-9]{{3}}){{2,}}(?![.,]?[0-9])|(?:{NUMBER})(?!,?[0-9]))
-        (?P<dots>\.{{2,}}|…|\\[lc]?dots(?![A-Za-z]))?
-        (?P<percent>\s?\\?%|\s(?:percent|per\scent|phần\străm)\b)?
-    |(?P<malformed>[0-9][0-9,.]*)
     |(?P<equals>~?=+(?:\s?~)?|[≈≃≅]|\\(?:approx|simeq)(?![A-Za-z])
         |\bequals\b)
     |(?P<fraction>\\[dtc]?frac(?![A-Za-z]))
     |(?P<prose>{_TEXT})
-    |(?P<currency>(?:{CURRENCY}|\\\$)\s?(?=[0-9.]))
     |(?P<skip>\\(?:left|right|q?quad|[bB]igg?[lr]?|boxed|fbox|displaystyle)(?![A-Za-z])
         |\\\\[\s&]*(?:\\q?quad\s*)*|\\[,;:!\ $]|\$\$|[$€£¥₫&]
+        |\*\*(?:(?!\s*\[?[-−({{0-9])|(?<![0-9)\]}}%]\*\*)(?<![0-9)\]}}%]\s\*\*))
         |(?<=[0-9)}}])(?:\^\s?(?:\{{\s?\\circ\s?\}}|\\circ(?![A-Za-z]))|°))
     |(?P<operator>(?<=[0-9)]\s):(?=\s[(0-9][-+*/×÷·x%().,:0-9\s]{{0,60}}(?:=|$|\n))|\*\*|//
         |[-+*/^−×·⋅÷∗∙–⁄—‒―‐‑﹣－•✕✖⨯＊]|\\(?:times|cdot|ast|div)(?![A-Za-z]))
     |(?P<note>\[[^\W\d_]+(?:\ [^\W\d_]+)*\])
     |(?P<open>\\?[({{]|\[)|(?P<close>\\?[)}}]|\])
-    |(?P<word>¢|(?:[^\W\d_][\u0300-\u036f]*)+(?:['’&][^\W\d_]+)*)
     |(?P<command>\\[A-Za-z]*)
-    |(?P<other>\S)
+    |(?P<other>\S))
     """,
     re.VERBOSE,
 )
@@ -106,121 +114,114 @@ class Token:
     unit: str = ""
 
 
-def clauses(text: str, vietnamese: bool = False) -> list[list[Token]]:
+def clauses(text: str, vietnamese: bool = False, equal: bool = False) -> list[list[Token]]:
     """The tokens of a text, cut where prose ends a clause: at line ends and `. , ; : ?`.
 
-    vietnamese: `1.500` is 1500 and `1,500` is 1.5, as Vietnamese writes them.
+    vietnamese: `1.500` is 1500 and `1,500` is 1.5, as Vietnamese writes them; equal: only the
+    clauses with an equals sign.
     """
     latex = _COMMAND.search(text) is not None
     dollars = text.count("$") - text.count("\\$") if latex else 0
     dollars = dollars > 0 and dollars % 2 == 0  # they begin and end formulas
-    clause, end, math, prose, unit, display = [], -1, latex and not dollars, 0, "", False
-    found = [clause]
-    for match in _TOKEN.finditer(text):
-        kind, start = match.lastgroup, match.start()
-        tight = start == end
-        end = match.end()
+    begin = _FIRST.match(text).end()
+    clause, end, math, prose, unit, display = [], begin or -1, latex and not dollars, 0, "", False
+    found = [clause]  # what each token is made of: most are of clauses without an equals sign
+    for match in _TOKEN.finditer(text, begin):
+        kind = match.lastgroup
+        start, after = match.span(kind)
+        tight, end = start == end, after
         if kind in _SILENT:
             delimits = dollars and text[start] == "$"
             math ^= delimits
-            if delimits and math and clause and clause[-1].kind == "word" and (
+            if delimits and math and clause and clause[-1][1] == "word" and (
                     not _GOES_ON.match(text, end)):
                 found.append(clause := [])
             prose = 1 if kind == "prose" else prose  # its group holds words, no letters
             unit = "$" if kind == "currency" and not delimits else unit
             end = end if tight else -1  # "- $71" has a blank between
-            continue
-        token = _token(match, clause, vietnamese, latex)
-        if token.kind == "stop":
+        elif kind == "stop" or kind == "note" and not latex or (
+                kind == "other" and _stops(match, clause, latex)):
+            # `5 - 5 = 2[EXECUTE]` ends there; in LaTeX it may be the area of `[ABC]`.
             # A formula goes on in the next line; `20\text{ mi.}` goes on, too.
             mark = text[start:end].strip()
             if text[start] == "\n" and (display or dollars and math):
                 if mark:  # no bullet there
-                    clause.append(Token("operator", _SYMBOLS.get(mark, mark), end - 2, end - 1))
+                    clause.append((match, kind, False, False, ""))
             elif not prose:
                 found.append(clause := [])
                 if mark[:2] in _FORMULA:
                     display = mark[1] in "[(b"
                     math = display if dollars else math
-            continue
-        if prose and kind in ("open", "close"):
-            prose += 1 if kind == "open" else -1
-            prose = 0 if prose < 2 else prose
-        # `\binom{5}{2}` is no product, `(5)(2)` is one.
-        token.tight = tight and not (kind == "open" and (prose or match["open"] == "{"))
-        if math and not prose:
-            token.math = True
-        if unit:
-            token.unit, unit = unit, ""
-        clause.append(token)
-    return [_fractions(_plain(clause)) for clause in found if clause]
+        else:
+            if prose and kind in ("open", "close"):
+                prose += 1 if kind == "open" else -1
+                prose = 0 if prose < 2 else prose
+            # `\binom{5}{2}` is no product, `(5)(2)` is one.
+            tight = tight and not (kind == "open" and (prose or text[start] == "{"))
+            clause.append((match, kind, tight, math and not prose, unit))
+            unit = ""
+    return [_fractions(_tokens(clause, vietnamese, latex)) for clause in found
+            if any(part[1] == "equals" or not equal for part in clause)]
 
 
-def _token(match, before, vietnamese, latex):
-    """The token of a match; one of kind "stop" ends the clause."""
-    kind, text, start, end = match.lastgroup, match.group(), match.start(), match.end()
-    last, rounded, doubtful = before[-1] if before else None, False, False
-    if kind == "word":
-        if not text.isalpha() and text.rstrip("²³") not in UNITS and any(
-                map(str.isnumeric, text)):  # "½", not "cm²"
+def _stops(match, before, latex):
+    """Whether a character without a meaning of its own ends a clause; one that does not is
+    unknown. before: what the clause's tokens so far are made of."""
+    text = match["other"]
+    last, kind = before[-1][:2] if before else (None, "")
+    factorial = text == "!" and kind in ("number", "close") and (
+        latex or last.end() == match.start("other"))
+    return not (factorial or unicodedata.category(text) in _UNKNOWN_CATEGORIES and text not in "<>"
+                or text == "_" or latex and text in "|#@" or text == "%" and kind == "close")
+
+
+def _tokens(parts, vietnamese, latex):
+    """The tokens of a clause from (match, its kind, tight, math, unit)."""
+    tokens = []
+    for match, kind, tight, math, unit in parts:
+        text, (start, end) = match[kind], match.span(kind)
+        last, rounded, doubtful = tokens[-1] if tokens else None, False, False
+        if kind == "word":
+            if not text.isalpha() and text.rstrip("²³") not in UNITS and any(
+                    map(str.isnumeric, text)):  # "½", not "cm²"
+                kind = "unknown"
+        elif kind == "number":
+            rounded, text = bool(match["dots"]), match["digits"]
+            if not text.isdigit():
+                text, doubtful = _in_digits(text, vietnamese)
+                doubtful = doubtful and (latex or (last is not None and last.kind == "open"))
+            doubtful |= _HOURS.fullmatch(text) is not None
+            if latex and last and last.text == "^" and last.end == start and len(text) > 1:
+                doubtful = True  # LaTeX raises the first digit alone
+            text += "%" if match["percent"] else ""
+        elif kind == "equals":
+            rounded, text = text[0] in "≈≃≅\\" or "~" in text, "="
+        elif kind == "operator":
+            doubtful = text in _DOUBTFUL or (latex and text == "*")
+            text = _SYMBOLS[text]
+        elif kind in ("open", "close"):
+            doubtful = text in "[]"  # `[7/2]` may be the whole part
+            text = "(" if kind == "open" else ")"
+            if kind == "close" and last and "," in match.string[last.start:last.end]:
+                last.doubtful |= "," not in last.text or any(
+                    token.kind == "open" for token in tokens[-2:-1])
+        elif kind == "stop":  # the dash of a line in a formula
+            kind, text, start, end = "operator", _SYMBOLS[text.strip()], end - 2, end - 1
+        elif kind != "fraction":
             kind = "unknown"
-    elif match["number"]:
-        kind, rounded, text = "number", bool(match["dots"]), match["number"]
-        if not text.isdigit():
-            text, doubtful = _in_digits(text, vietnamese)
-            doubtful = doubtful and (latex or (last is not None and last.kind == "open"))
-        doubtful |= _HOURS.fullmatch(text) is not None
-        if latex and last and last.text == "^" and last.end == start and len(text) > 1:
-            doubtful = True  # LaTeX raises the first digit alone
-        text += "%" if match["percent"] else ""
-    elif kind == "equals":
-        rounded, text = text[0] in "≈≃≅\\" or "~" in text, "="
-    elif kind == "operator":
-        doubtful = text in _DOUBTFUL or (latex and text == "*")
-        text = _SYMBOLS[text] if text != "**" else text
-    elif kind == "note":  # `5 - 5 = 2[EXECUTE]`; in LaTeX it may be the area of `[ABC]`
-        kind = "unknown" if latex else "stop"
-    elif kind in ("open", "close"):
-        doubtful = text in "[]"  # `[7/2]` may be the whole part
-        text = "(" if kind == "open" else ")"
-        if kind == "close" and last and "," in match.string[last.start:last.end]:
-            last.doubtful |= "," not in last.text or any(t.kind == "open" for t in before[-2:-1])
-    elif kind == "other":
-        factorial = text == "!" and last and last.end == start and last.kind in ("number", "close")
-        strange = (unicodedata.category(text) in _UNKNOWN_CATEGORIES and text not in "<>"
-                   or text == "_" or (latex and text in "|#@")
-                   or (text == "%" and last and last.kind == "close"))
-        kind = "unknown" if factorial or strange else "stop"
-    elif kind in ("unread", "malformed", "command"):
-        kind = "unknown"
-    return Token(kind, text, start, end, False, rounded, doubtful)
+        tokens.append(Token(kind, text, start, end, tight, rounded, doubtful, math, unit))
+    return tokens
 
 
 def _in_digits(written, vietnamese):
     """A number with a decimal point and commas of thousands, and whether it is doubtful: a
     point `(2,3)` or a list, unless the text is Vietnamese."""
     written = _GROUPS.sub(",", written)
-    points = _THOUSANDS_POINTS.fullmatch(written)
-    if points and (vietnamese or written.count(".") > 1):
+    if (vietnamese or written.count(".") > 1) and _THOUSANDS_POINTS.fullmatch(written):
         return written.replace(".", ""), False
     if _COMMA_NUMBER.fullmatch(written) or (vietnamese and written.count(",") == 1):
         return written.replace(".", "").replace(",", "."), not vietnamese
     return written, False
-
-
-def _plain(clause):
-    """Leave out Markdown's bold marks: `**` is a power only between two operands."""
-    kept = []
-    for place, token in enumerate(clause):
-        if token.text == "**":
-            power = kept and kept[-1].kind in ("number", "close") and any(
-                after.kind in ("number", "open") or after.text == "-"
-                for after in clause[place + 1:place + 2])
-            if not power:
-                continue
-            token.text = "^"
-        kept.append(token)
-    return kept
 
 
 def matching(tokens: list[Token]) -> dict[int, int]:

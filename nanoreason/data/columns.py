@@ -19,7 +19,7 @@ from math import isfinite
 
 from nanoreason.arithmetic.answers import (boxed_answer, read_answer, spelled, stated_number,
                                            with_points, without_unit)
-from nanoreason.arithmetic.expression import is_vietnamese
+from nanoreason.arithmetic.expression import language_of
 from nanoreason.arithmetic.lexer import CURRENCY, NUMBER, SCALES
 from nanoreason.data.problem import Problem, Rejection
 from nanoreason.host import GivenError
@@ -94,7 +94,7 @@ def read_problem(record: dict, problem_id: str, source: str, split: str, place: 
     if source == "gsm8k" and not _FINAL.search(answer) or not text:
         return Rejection(problem_id, "no_final_answer", place,
                          f"no `#### value` line in the answer {answer[-60:]!r}")
-    language = record.get("language") or ("vi" if is_vietnamese(question) else "en")
+    language = record.get("language") or language_of(question)
     vietnamese = language == "vi"
     if vietnamese and isinstance(record.get(taken["answer"][-1]), float):
         text = text.replace(".", ",")  # JSON's point is no Vietnamese one

@@ -23,11 +23,10 @@ from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from functools import lru_cache
 from itertools import pairwise
-from unicodedata import normalize
 
 from nanoreason.arithmetic.answers import read_answer
 from nanoreason.arithmetic.equations import read_equations
-from nanoreason.arithmetic.expression import VIETNAMESE, value_or_none
+from nanoreason.arithmetic.expression import language_of, value_or_none
 from nanoreason.data.filters import consistency
 from nanoreason.data.problem import Problem
 from nanoreason.data.procedural import SCALE, TRAIN_STEPS
@@ -44,16 +43,8 @@ SHOWN = 4  # words, numbers or lines that one sentence names
 _ENDS = re.compile(r"(?<=[.?!])\s+")
 _TOKENS = re.compile(r"#|[^\W_]+|[^\s\w]")
 _NUMBER = re.compile(r"[0-9]+(?:[.,][0-9]+)*")
-_WORDS = re.compile(r"\w+")
 _SIGNS = re.compile(r"[-+*/]")
 START, NAME = "^", "NAME"
-
-
-def language_of(text: str) -> str:
-    """The language of a question: "vi" for Vietnamese, known by two words of its letters, else
-    "en". A plain question may have too few of them for `is_vietnamese`."""
-    words = _WORDS.findall(normalize("NFC", text))
-    return "vi" if sum(VIETNAMESE.search(word) is not None for word in words) > 1 else "en"
 
 
 def _tokens(sentence: str, language: str, known: frozenset[str] | None = None) -> list[str]:

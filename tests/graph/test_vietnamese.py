@@ -1,6 +1,7 @@
 """Vietnamese questions: which quantities they give, and that English ones are left alone."""
 from __future__ import annotations
 
+import unicodedata
 from fractions import Fraction
 
 import pytest
@@ -39,6 +40,8 @@ def test_quantities_are_read_in_order(question, expected):
     ("Ms. Nguyễn has 2.500 apples and buys 3 more. How many?", False),
     ("Garçon, où est la forêt près du château?", False), ("How many?", False), ("", False),
     ("Đ 1", False),
+    ("Phép nào có tổng bằng 9? A. x + y + 4. B. 7 + x. C. x + 3 + y. D. 8 + y + z.", True),
+    (unicodedata.normalize("NFD", "Hỏi cuối cùng còn bao nhiêu quả táo?"), True),
 ])
 def test_one_name_does_not_make_a_question_vietnamese(text, yes):
     assert is_vietnamese(text) is yes
