@@ -18,7 +18,7 @@ import time
 import warnings
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from errno import EACCES, EDQUOT, EEXIST, EFBIG, EISDIR, ENOSPC, ENOTDIR, EROFS
 from fractions import Fraction
 from itertools import count
@@ -28,6 +28,7 @@ from typing import Any
 import yaml
 from filelock import FileLock, Timeout
 
+from nanoreason import paths
 from nanoreason.host import GivenError, Told
 
 MANIFEST = "manifest.json"
@@ -78,22 +79,27 @@ def stored(path: Path) -> Path:
 def read_text(path: Path) -> str:
     """The UTF-8 text of a file that is stored plain or gzipped, line breaks as they are.
 
-    Raises RunError for what is no UTF-8 or no whole gzip file.
+    Raises RunError, naming the file, for what is no UTF-8 or no whole gzip file.
     """
     try:
         return read_bytes(path).decode("utf-8")
     except UnicodeDecodeError as error:
-        raise RunError(f"not UTF-8 (byte {error.start})") from None
+        raise _damaged(path, f"not UTF-8 (byte {error.start})") from None
 
 
 def read_bytes(path: Path) -> bytes:
-    """The bytes of a file that is stored plain or gzipped. Raises RunError for a cut gzip."""
+    """The bytes of a file that is stored plain or gzipped. Raises RunError, naming the file, for
+    a cut gzip."""
     path = stored(path)
     content = path.read_bytes()
     try:
         return gzip.decompress(content) if path.suffix == ".gz" else content
     except (OSError, EOFError, zlib.error) as error:
-        raise RunError(f"no whole gzip file ({error})") from None
+        raise _damaged(path, f"no whole gzip file ({error})") from None
+
+
+def _damaged(path: Path, why: Any) -> RunError:
+    return RunError(f"{paths.relative(path)} is damaged: {why}; bring it back, or make it again")
 
 
 class _PlainLoader(yaml.SafeLoader):
@@ -128,13 +134,14 @@ def load_yaml(text: str) -> Any:
 
 def read_mapping(path: Path) -> dict[str, Any]:
     """The names and values of a .json or .yaml file. Raises RunError, naming the file."""
+    text = read_text(path)
     try:
-        values = parse(read_text(path), load_yaml if path.suffix == ".yaml" else json.loads)
-        if isinstance(values, dict) and all(isinstance(name, str) for name in values):
-            return values
-        raise RunError(f"a {type(values).__name__}, not names and values")
+        values = parse(text, load_yaml if path.suffix == ".yaml" else json.loads)
     except RunError as error:
-        raise RunError(f"{path.name} is damaged: {error}") from None
+        raise _damaged(path, error) from None
+    if isinstance(values, dict) and all(isinstance(name, str) for name in values):
+        return values
+    raise _damaged(path, f"a {type(values).__name__}, not names and values")
 
 
 def free_name(path: Path) -> Path:
@@ -294,7 +301,8 @@ def _digest(content: Mapping[str, Any]) -> str:
 
 
 def drop_half_line(path: Path) -> None:
-    """Cut off a last line without its end, and warn; nothing happens to a whole file."""
+    """Cut off a last line that is no whole JSON value, and warn; one that lacks its line break
+    alone gets it, and nothing happens to a whole file."""
     if not path.exists():
         return
     with path.open("rb+") as file:
@@ -302,6 +310,10 @@ def drop_half_line(path: Path) -> None:
         if not content or content.endswith(b"\n"):
             return
         whole = content.rfind(b"\n") + 1
+        with suppress(RunError):
+            parse(content[whole:])
+            file.write(b"\n")
+            return
         file.truncate(whole)
     warnings.warn(f"{path.name}: dropped an unfinished last line of "
                   f"{len(content) - whole} bytes", stacklevel=3)

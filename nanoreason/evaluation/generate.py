@@ -232,6 +232,7 @@ def begin(run: Run, params: EvaluateParams, planned: Iterable[dict] = (),
     that was made of them, and it is said.
     """
     asked = params.as_dict() | wrote
+    run.unpack()  # a run may be a copy of a packed one
     if run.has(ROWS):
         rows = {row_key(row): row for row in run.scan_generations()[0]}
         try:

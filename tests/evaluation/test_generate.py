@@ -182,6 +182,17 @@ def test_a_run_of_reference_is_evaluated_in_a_copy(pair, workspace, capsys):
     assert {path.name: path.read_bytes() for path in run.folder.iterdir()} == before
 
 
+def test_rows_of_a_copy_whose_files_are_packed_are_not_mixed_with_others(pair, workspace):
+    short = {"settings": ("natural",), "splits": ("test",)}
+    rows = by_key(evaluated(pair, "kept", **short))
+    find_run("kept").pack()
+    shutil.copytree(find_run("kept").folder, paths.RUNS / "copy")
+    assert len(by_key(evaluated(pair, "copy", **short | {"n": 4}))) == 4
+    other = by_key(evaluated(pair, "kept", **short, max_new_tokens=5))
+    assert by_key(find_run("kept.1")) == rows and other.keys() == rows.keys()
+    assert all(other[key]["text"] != rows[key]["text"] for key in rows)
+
+
 def test_what_the_base_writes_goes_into_no_training(pair, workspace):
     own = new_run("one-base")
     own.write_params({"base": "nano", "seed": 7})
