@@ -278,7 +278,8 @@ class EvaluateParams(_WithData):
     batch_tokens: Count = Field(16384, description="tokens held by one decoding batch, 1 or more")
     max_new_tokens: Count = Field(512, description="tokens generated at most, 1 or more")
     verify_below: float | None = Field(
-        None, le=0, description="a log-probability, 0 or less: natural rows get a VERIFY only "
+        None, le=0, allow_inf_nan=False,
+        description="a log-probability, 0 or less: natural rows get a VERIFY only "
         "where EXECUTE's least likely token has less; None: all get one")
     unpack: bool = True
     engine: Literal["own", "server"] = Field(
