@@ -264,6 +264,15 @@ def test_a_folder_where_a_file_belongs_and_a_file_where_a_folder_does(workspace)
         write_text(run.path("tables") / "accuracy.md", "")
 
 
+def test_a_home_that_is_set_by_hand_need_not_be_there_yet(tmp_path):
+    home = tmp_path / "new" / "home"
+    said = subprocess.run(
+        [sys.executable, "-c", "from nanoreason import paths; print(paths.RUNS)"], cwd=tmp_path,
+        env=os.environ | {"NANOREASON_HOME": str(home), "PYTHONPATH": str(paths.CHECKOUT)},
+        check=True, capture_output=True, text=True).stdout
+    assert said == f"{home / 'build' / 'runs'}\n"
+
+
 @pytest.mark.skipif(os.name != "posix" or os.geteuid(), reason="mounts a disk, which takes root")
 def test_a_checkout_that_is_read_only_is_worked_with_from_outside(tmp_path):
     """As where it is attached to a notebook of Kaggle: what is written lies where one stands."""
