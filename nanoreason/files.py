@@ -103,12 +103,22 @@ def _damaged(path: Path, why: Any) -> RunError:
 
 
 class _PlainLoader(yaml.SafeLoader):
-    """Without aliases: a few lines of them stand for gigabytes."""
+    """Without aliases, since a few lines of them stand for gigabytes, and without names that stand
+    twice, of which YAML would take the last."""
 
     def compose_node(self, parent, index):
         if self.check_event(yaml.AliasEvent):
             raise yaml.YAMLError("anchors and aliases are not read")
         return super().compose_node(parent, index)
+
+    def construct_mapping(self, node, deep=False):
+        names = set()
+        for name, _ in node.value:
+            if str(name.value) in names:
+                raise yaml.YAMLError(f"{name.value!r:.60} stands a second time in line "
+                                     f"{name.start_mark.line + 1}: leave one out")
+            names.add(str(name.value))
+        return super().construct_mapping(node, deep)
 
 
 def parse(text: str | bytes, load: Callable[[str], Any] = json.loads) -> Any:
@@ -128,7 +138,7 @@ def parse(text: str | bytes, load: Callable[[str], Any] = json.loads) -> Any:
 
 
 def load_yaml(text: str) -> Any:
-    """A YAML text as plain values, anchors refused."""
+    """A YAML text as plain values; anchors, and names that stand twice, are refused."""
     return yaml.load(text, _PlainLoader)
 
 
