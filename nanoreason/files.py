@@ -211,10 +211,10 @@ def locked(folder: Path, what: str, patience: float = PATIENCE) -> Iterator[None
         raise RunError(f"run {folder.name} is held by {_holder(holder)}: wait for its end, or take "
                         "another run name") from None
     except Exception as error:
-        why = full_disk(error)
-        if why is None:
+        why, place = full_disk(error), getattr(error, "filename", None) or folder.parent
+        foreign = not Path(place).is_relative_to(folder.parent)  # such as data that is read
+        if why is None or foreign and getattr(error, "errno", None) in (EACCES, EISDIR, ENOTDIR):
             raise
-        place = getattr(error, "filename", None) or folder.parent
         raise RunError(f"{why} where run {folder.name} is written ({place}): nothing that "
                         "was finished is lost; make room, or set NANOREASON_HOME to a folder "
                         "that can be written, and start again") from None

@@ -459,7 +459,7 @@ def list_runs(beside: bool = False) -> list[str]:
     run's own (see BESIDE) and are none to choose.
     """
     runs = [Run(folder) for parent in (paths.RUNS, *host.attached(), paths.RESULTS)
-            for folder in parent.glob("*")]
+            for folder in parent.glob("*") if _NAME.fullmatch(folder.name)]
     return sorted({run.name for run in runs if any(map(run.has, FILES)) and (
         beside or run.has("metrics.csv") or not run.name.endswith(BESIDE))})
 

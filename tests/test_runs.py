@@ -262,6 +262,9 @@ def test_a_folder_where_a_file_belongs_and_a_file_where_a_folder_does(workspace)
     with pytest.raises(RunError, match="a file stands in a folder's place .*tables"), \
             run.held("metrics"):
         write_text(run.path("tables") / "accuracy.md", "")
+    (workspace / "data").mkdir()
+    with pytest.raises(IsADirectoryError), run.held("training"):  # elsewhere: as it is
+        (workspace / "data").read_text()
 
 
 def test_a_home_that_is_set_by_hand_need_not_be_there_yet(tmp_path):
@@ -318,6 +321,7 @@ def test_scratch_is_found_before_reference(workspace):
     for name in ("both-base", "both-gate", "both-prompted"):  # beside a run: none to choose
         new_run(name).write_params({})
     new_run("own-base").write_metrics([{"loss": 1.0}])  # a training that is called so
+    new_run(".both.1.part").write_params({})  # of a copy that was killed
     assert list_runs() == ["both", "own-base"] and len(list_runs(beside=True)) == 5
     with pytest.raises(RunError, match="there are both, own-base$"):
         find_run("neither")

@@ -17,6 +17,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
+from nanoreason import paths
 from nanoreason.data.columns import ROLES, check_columns
 from nanoreason.data.problem import read_mixture
 from nanoreason.endpoint import MAX_BYTES, SECONDS
@@ -327,7 +328,7 @@ class AblateParams(Params):
     kind: ClassVar[str] = "ablate"
     profile: str = Field("nano-switch", description="a file of params/, or auto")
     run: Name = Field("ablations", description="text of letters, digits, dots, _ and -: the "
-                      "name of the grid")
+                      "name of the grid, neither runs nor study, whose folders hold other things")
     seed: Seed = Field(1001, description="a whole number from 0 on: of the test problems, a "
                        "draw that no other run has read")
     conditions: Annotated[tuple[Name, ...], AsNames] = Field(
@@ -340,6 +341,13 @@ class AblateParams(Params):
     engine: Literal["loky", "ray"] = Field(
         "loky", description="loky (processes of this machine) or ray (a Ray cluster's)")
     max_minutes: Minutes = None
+
+    @field_validator("run")
+    @classmethod
+    def _a_folder_of_its_own(cls, value: str) -> str:
+        if value in (paths.RUNS.name, paths.STUDY.name):
+            raise ParameterError("taken")
+        return value
 
 
 class StudyParams(TrainParams, EvaluateParams):

@@ -95,6 +95,8 @@ def test_what_is_too_large_or_too_long_is_told_the_limit():
             KINDS[kind](**{name: value})
     with pytest.raises(ParameterError, match="run='a/b' is refused: run must be text of letters"):
         KINDS["tutor"](run="a/b")
+    with pytest.raises(ParameterError, match="run='runs' is refused: .*whose folders hold other"):
+        KINDS["ablate"](run="runs")
 
 
 def test_number_that_yaml_took_for_text_is_explained():
