@@ -202,6 +202,13 @@ def test_what_the_base_writes_goes_into_no_training(pair, workspace):
     assert own.read_params()["seed"] == 7 and not find_run("one").has("generations.jsonl")
 
 
+def test_what_the_base_writes_does_not_hang_on_a_verify_in_doubt(pair, workspace):
+    short = {"settings": ("natural",), "splits": ("test",), "n": 2, "baseline": True}
+    for below in (None, -0.5):
+        evaluated(pair, "one", verify_below=below, **short)
+    assert sorted(path.name for path in paths.RUNS.glob("one*")) == ["one", "one-base", "one.1"]
+
+
 def test_a_row_says_whether_its_text_was_cut():
     model, tokenizer, _ = evaluation.load_writer("nano-reference")
     problem = next(iter(load_problems("procedural", None, "test", count=1, seed=0)))
