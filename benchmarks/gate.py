@@ -26,7 +26,7 @@ from nanoreason.evaluation.generate import generate_traces, natural_rows, record
 from nanoreason.evaluation.rows import ScoredRows, compact_row, read_row, read_rows
 from nanoreason.evaluation.self_verification import verification
 from nanoreason.evaluation.summary import check_whole
-from nanoreason.files import set_aside
+from nanoreason.files import drop_half_line, set_aside
 from nanoreason.model.adapters import adapters_sha256
 from nanoreason.model.base import load_tokenizer
 from nanoreason.runs import Run, RunError, find_run
@@ -42,9 +42,9 @@ WRITTEN = {"data": "procedural", "language": "en", "samples": 1, "temperature": 
 
 
 def read_lines(path: Path) -> list[dict]:
-    """The whole lines of a JSON Lines file, none where there is no file."""
+    """The rows of a JSON Lines file, none where there is no file."""
     text = path.read_text(encoding="utf-8") if path.is_file() else ""
-    return [json.loads(line) for line in text.split("\n")[:-1]]
+    return [json.loads(line) for line in text.split("\n") if line]
 
 
 def written(path: Path, rows: list[dict], model, tokenizer, temperature: float) -> list[dict]:
@@ -55,6 +55,7 @@ def written(path: Path, rows: list[dict], model, tokenizer, temperature: float) 
     def key(row):
         return row["problem_id"], row["sample"]
 
+    drop_half_line(path)  # of a session that was stopped
     done = {key(row): row for row in read_lines(path)}
     missing = [row for row in rows if key(row) not in done]
     with path.open("a", encoding="utf-8") as file:

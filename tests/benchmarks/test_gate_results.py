@@ -75,6 +75,15 @@ def test_rows_of_other_adapters_are_not_taken_up(gate, tmp_path, monkeypatch):
         weight.data.neg_()
     monkeypatch.setattr(gate, "generate_traces", lambda model, tokenizer, rows, *_: rows)
     assert texts() == first  # all are there
+    [kept] = [path for path in tmp_path.iterdir() if first[1] in texts_of(gate, path)]
+    kept.write_text(kept.read_text()[:-20])  # as a stop leaves it
+    with pytest.warns(UserWarning, match="dropped an unfinished last line"):
+        texts()
+    assert len(texts_of(gate, kept)) == 2
+
+
+def texts_of(gate, path):
+    return [row["text"] for row in gate.read_lines(path)]
 
 
 @pytest.mark.parametrize("changed", [{"verify_below": -0.5}, {"max_new_tokens": 30}])
