@@ -22,25 +22,29 @@ from nanoreason import environment, paths
 from nanoreason.data.sources import load_problems
 from nanoreason.evaluation.confidence import (GATES, LIMIT, SIGNALS, choose, confidence,
                                               coverage, gated, signals)
-from nanoreason.evaluation.generate import generate_traces, natural_rows
+from nanoreason.evaluation.generate import generate_traces, natural_rows, recorded
 from nanoreason.evaluation.rows import ScoredRows, compact_row, read_row, read_rows
 from nanoreason.evaluation.self_verification import verification
-from nanoreason.files import set_aside
+from nanoreason.evaluation.summary import check_whole
+from nanoreason.files import drop_half_line, set_aside
 from nanoreason.model.adapters import adapters_sha256
 from nanoreason.model.base import load_tokenizer
-from nanoreason.runs import Run, find_run
+from nanoreason.runs import Run, RunError, find_run
 from nanoreason.stages import Stage
 from nanoreason.trace import before_verify
 
 N, SEED, SAMPLES, TEMPERATURE, DOUBT = 1000, 0, 5, 0.7, -0.5
 VERIFY = f"{Stage.VERIFY.tag}\n"
 BATCH_TOKENS, MAX_NEW_TOKENS = 262_144, 640
+# How the rows of dev are written, which the run's rows of test stand beside.
+WRITTEN = {"data": "procedural", "language": "en", "samples": 1, "temperature": 0.0,
+           "verify_below": None, "max_new_tokens": MAX_NEW_TOKENS}
 
 
 def read_lines(path: Path) -> list[dict]:
-    """The whole lines of a JSON Lines file, none where there is no file."""
+    """The rows of a JSON Lines file, none where there is no file."""
     text = path.read_text(encoding="utf-8") if path.is_file() else ""
-    return [json.loads(line) for line in text.split("\n")[:-1]]
+    return [json.loads(line) for line in text.split("\n") if line]
 
 
 def written(path: Path, rows: list[dict], model, tokenizer, temperature: float) -> list[dict]:
@@ -51,6 +55,7 @@ def written(path: Path, rows: list[dict], model, tokenizer, temperature: float) 
     def key(row):
         return row["problem_id"], row["sample"]
 
+    drop_half_line(path)  # of a session that was stopped
     done = {key(row): row for row in read_lines(path)}
     missing = [row for row in rows if key(row) not in done]
     with path.open("a", encoding="utf-8") as file:
@@ -62,17 +67,31 @@ def written(path: Path, rows: list[dict], model, tokenizer, temperature: float) 
     return [done[key(row)] for row in rows]
 
 
+def rows_of_test(name: str) -> list[dict]:
+    """The run's natural rows of test. Raises RunError where they are written otherwise than those
+    of dev are here, or by other adapters than the run's."""
+    run = find_run(name)
+    check_whole(run, scored=False)
+    made = recorded(run)
+    odd = {what: made[what] for what, wanted in WRITTEN.items() if made[what] != wanted}
+    if odd:
+        said = ", ".join(f"{what}={value!r} (here {WRITTEN[what]!r})" for what, value in odd.items())
+        raise RunError(f"the rows of run {name} do not go with those of dev, which are written "
+                       f"here: {said}; evaluate a run with the values of here")
+    return [row for row in run.read_generations()
+            if row["setting"] == "natural" and row["split"] == "test"]
+
+
 def generate(name: str, folder: Path) -> None:
     """Write the scratch run `<name>-gate`: rows of dev and test without texts, with `logprobs`
     and `verifies`. What is in the folder already is not written again."""
     from nanoreason.model.likelihood import likelihoods
     from nanoreason.training.resume import load_run
 
+    test = rows_of_test(name)
     folder.mkdir(parents=True, exist_ok=True)
     model, tokenizer, _ = load_run(name)
     dev = natural_rows(load_problems("procedural", None, "dev", count=N, seed=SEED))
-    test = [row for row in find_run(name).read_generations()
-            if row["setting"] == "natural" and row["split"] == "test"]
     rows = written(folder / "dev.jsonl", dev, model, tokenizer, 0.0) + test
     rows = [row | {"logprobs": found} for row, found in zip(rows, likelihoods(
         model, tokenizer, rows))]
@@ -120,8 +139,7 @@ def tokens(name: str, rows: ScoredRows, threshold: float) -> dict:
     """Mean tokens of a trace of test: all of it, as far as its VERIFY tag, and where VERIFY is
     written below the threshold alone; and in how many traces that is."""
     tokenizer = load_tokenizer(find_run(name).read_params("base")["base"])
-    texts = {row["problem_id"]: row["text"] for row in find_run(name).read_generations()
-             if row["setting"] == "natural" and row["split"] == "test"}
+    texts = {row["problem_id"]: row["text"] for row in rows_of_test(name)}
     until, whole = np.array([token_counts(tokenizer, texts[row.problem]) for row in rows]).T
     doubt = np.array([SIGNALS["execute"](row) < threshold for row in rows])
     return {"whole": whole.mean(), "until_verify": until.mean(),

@@ -30,8 +30,10 @@ from transformers import GenerationConfig
 
 from nanoreason import paths
 from nanoreason.environment import VERSION
+from nanoreason.evaluation.summary import check_whole
 from nanoreason.figures.tables import results_table
 from nanoreason.files import RunError, write_json, write_text
+from nanoreason.host import GivenError, check_type
 from nanoreason.model.adapters import ROUTING_FILE
 from nanoreason.model.base import BASES, load_tokenizer, unpacked_base
 from nanoreason.model.tokens import prompt_text, tag_ids
@@ -56,11 +58,17 @@ def export(run: str, folder: str | Path, base: str | None = None, merged: str | 
     here (an address of its own is needed before it is shared), else the run's base with the
     revision that it was trained on. merged: the adapter of which a merged model is written, too.
 
-    Raises RunError for an unknown, unfinished or changed run, for a folder that holds something
-    already, and for an adapter that the run does not have.
+    Raises RunError for an unknown, unfinished or changed run, one whose rows or summary are not of
+    its adapters, for a folder that holds something already, and for an adapter that the run does
+    not have.
     """
+    check_type((str, Path), "the path of a new folder", folder=folder)
+    check_type((str, type(None)), "a folder, a name of the hub, or None", base=base)
+    if base is not None and not base.partition("@")[0].strip():
+        raise GivenError(f"base is {base!r}; give a folder, a name of the hub, or None")
     found, folder = find_run(run), Path(folder)
     check_adapters(found)
+    check_whole(found)
     params = found.read_params("base", "quantisation", "data", "language", "traces")
     source = found.path("adapters")
     routing = json.loads((source / ROUTING_FILE).read_text(encoding="utf-8"))
@@ -69,7 +77,10 @@ def export(run: str, folder: str | Path, base: str | None = None, merged: str | 
         raise RunError(f"merged is {merged!r}; run {run} has {', '.join(routing['adapters'])}")
     if folder.is_file() or folder.exists() and any(folder.iterdir()):
         raise RunError(f"{folder} holds something already: give a new folder")
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:
+        raise RunError(f"no folder can be made at {folder} ({error}): give another") from None
     tokenizer, own = load_tokenizer(params["base"]), params["base"] == "nano"
     if not tokenizer.chat_template:
         asked = prompt_text("{{ messages[-1]['content'] }}").rstrip("\n")

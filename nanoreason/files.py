@@ -18,7 +18,7 @@ import time
 import warnings
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from errno import EACCES, EDQUOT, EEXIST, EFBIG, EISDIR, ENOSPC, ENOTDIR, EROFS
 from fractions import Fraction
 from itertools import count
@@ -28,6 +28,7 @@ from typing import Any
 import yaml
 from filelock import FileLock, Timeout
 
+from nanoreason import paths
 from nanoreason.host import GivenError, Told
 
 MANIFEST = "manifest.json"
@@ -78,31 +79,46 @@ def stored(path: Path) -> Path:
 def read_text(path: Path) -> str:
     """The UTF-8 text of a file that is stored plain or gzipped, line breaks as they are.
 
-    Raises RunError for what is no UTF-8 or no whole gzip file.
+    Raises RunError, naming the file, for what is no UTF-8 or no whole gzip file.
     """
     try:
         return read_bytes(path).decode("utf-8")
     except UnicodeDecodeError as error:
-        raise RunError(f"not UTF-8 (byte {error.start})") from None
+        raise _damaged(path, f"not UTF-8 (byte {error.start})") from None
 
 
 def read_bytes(path: Path) -> bytes:
-    """The bytes of a file that is stored plain or gzipped. Raises RunError for a cut gzip."""
+    """The bytes of a file that is stored plain or gzipped. Raises RunError, naming the file, for
+    a cut gzip."""
     path = stored(path)
     content = path.read_bytes()
     try:
         return gzip.decompress(content) if path.suffix == ".gz" else content
     except (OSError, EOFError, zlib.error) as error:
-        raise RunError(f"no whole gzip file ({error})") from None
+        raise _damaged(path, f"no whole gzip file ({error})") from None
+
+
+def _damaged(path: Path, why: Any) -> RunError:
+    return RunError(f"{paths.relative(path)} is damaged: {why}; bring it back, or make it again")
 
 
 class _PlainLoader(yaml.SafeLoader):
-    """Without aliases: a few lines of them stand for gigabytes."""
+    """Without aliases, since a few lines of them stand for gigabytes, and without names that stand
+    twice, of which YAML would take the last."""
 
     def compose_node(self, parent, index):
         if self.check_event(yaml.AliasEvent):
             raise yaml.YAMLError("anchors and aliases are not read")
         return super().compose_node(parent, index)
+
+    def construct_mapping(self, node, deep=False):
+        names = set()
+        for name, _ in node.value:
+            if str(name.value) in names:
+                raise yaml.YAMLError(f"{name.value!r:.60} stands a second time in line "
+                                     f"{name.start_mark.line + 1}: leave one out")
+            names.add(str(name.value))
+        return super().construct_mapping(node, deep)
 
 
 def parse(text: str | bytes, load: Callable[[str], Any] = json.loads) -> Any:
@@ -122,19 +138,20 @@ def parse(text: str | bytes, load: Callable[[str], Any] = json.loads) -> Any:
 
 
 def load_yaml(text: str) -> Any:
-    """A YAML text as plain values, anchors refused."""
+    """A YAML text as plain values; anchors, and names that stand twice, are refused."""
     return yaml.load(text, _PlainLoader)
 
 
 def read_mapping(path: Path) -> dict[str, Any]:
     """The names and values of a .json or .yaml file. Raises RunError, naming the file."""
+    text = read_text(path)
     try:
-        values = parse(read_text(path), load_yaml if path.suffix == ".yaml" else json.loads)
-        if isinstance(values, dict) and all(isinstance(name, str) for name in values):
-            return values
-        raise RunError(f"a {type(values).__name__}, not names and values")
+        values = parse(text, load_yaml if path.suffix == ".yaml" else json.loads)
     except RunError as error:
-        raise RunError(f"{path.name} is damaged: {error}") from None
+        raise _damaged(path, error) from None
+    if isinstance(values, dict) and all(isinstance(name, str) for name in values):
+        return values
+    raise _damaged(path, f"a {type(values).__name__}, not names and values")
 
 
 def free_name(path: Path) -> Path:
@@ -194,10 +211,10 @@ def locked(folder: Path, what: str, patience: float = PATIENCE) -> Iterator[None
         raise RunError(f"run {folder.name} is held by {_holder(holder)}: wait for its end, or take "
                         "another run name") from None
     except Exception as error:
-        why = full_disk(error)
-        if why is None:
+        why, place = full_disk(error), getattr(error, "filename", None) or folder.parent
+        foreign = not Path(place).is_relative_to(folder.parent)  # such as data that is read
+        if why is None or foreign and getattr(error, "errno", None) in (EACCES, EISDIR, ENOTDIR):
             raise
-        place = getattr(error, "filename", None) or folder.parent
         raise RunError(f"{why} where run {folder.name} is written ({place}): nothing that "
                         "was finished is lost; make room, or set NANOREASON_HOME to a folder "
                         "that can be written, and start again") from None
@@ -294,7 +311,8 @@ def _digest(content: Mapping[str, Any]) -> str:
 
 
 def drop_half_line(path: Path) -> None:
-    """Cut off a last line without its end, and warn; nothing happens to a whole file."""
+    """Cut off a last line that is no whole JSON value, and warn; one that lacks its line break
+    alone gets it, and nothing happens to a whole file."""
     if not path.exists():
         return
     with path.open("rb+") as file:
@@ -302,6 +320,10 @@ def drop_half_line(path: Path) -> None:
         if not content or content.endswith(b"\n"):
             return
         whole = content.rfind(b"\n") + 1
+        with suppress(RunError):
+            parse(content[whole:])
+            file.write(b"\n")
+            return
         file.truncate(whole)
     warnings.warn(f"{path.name}: dropped an unfinished last line of "
                   f"{len(content) - whole} bytes", stacklevel=3)

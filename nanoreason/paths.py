@@ -19,6 +19,7 @@ PACKAGE = Path(__file__).resolve().parent
 ASSETS = PACKAGE / "assets"  # base weights, tokenizer, prompts: part of the package
 DRIVE = Path("/content/drive/MyDrive")  # of Colab, once it is mounted
 WORKING = Path("/kaggle/working")
+BY_HAND = os.environ.get("NANOREASON_HOME")  # made if absent; where it cannot be, that is said
 
 
 def find_root(start: Path) -> Path | None:
@@ -41,9 +42,8 @@ def home() -> Path | None:
 
 
 def _root() -> Path:
-    by_hand = os.environ.get("NANOREASON_HOME")
-    if by_hand:
-        return Path(by_hand).expanduser().resolve()
+    if BY_HAND:
+        return Path(BY_HAND).expanduser().resolve()
     here = Path.cwd()
     return find_root(PACKAGE.parent) or find_root(here) or home() or here
 
@@ -55,7 +55,8 @@ NOTEBOOKS = (CHECKOUT or ROOT) / "notebooks"
 # Runs of reference, committed.
 RESULTS = ROOT / "results" if CHECKOUT or find_root(ROOT) == ROOT else PACKAGE / "results_files"
 FIGURES = ROOT / "figures"  # of the runs of reference
-BUILD = (ROOT if os.access(ROOT, os.W_OK) else Path.cwd()) / "build"  # all else, not committed
+# All else, not committed.
+BUILD = (ROOT if BY_HAND or os.access(ROOT, os.W_OK) else Path.cwd()) / "build"
 RUNS = BUILD / "runs"  # scratch runs
 STUDY = BUILD / "study"  # executed notebooks of `make study`
 

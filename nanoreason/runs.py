@@ -199,6 +199,13 @@ class Run:
                 write_text(self.path(f"{name}.gz"), read_text(self.path(name)))
                 self.path(name).unlink()
 
+    def unpack(self) -> None:
+        """Undo `pack`: what is written into lies plain."""
+        for name in PACKED:
+            if stored(self.path(name)) != self.path(name):
+                write_text(self.path(name), read_text(self.path(name)))
+                self.path(f"{name}.gz").unlink()
+
     def write_summary(self, values: Mapping[str, Any]) -> None:
         """Write the scores, with counts and intervals, to summary.json."""
         with self.held("metrics"):
@@ -249,9 +256,10 @@ class Run:
         import pandas
 
         path = self._there("metrics.csv")
+        text = read_text(path)
         try:
-            return pandas.read_csv(io.StringIO(read_text(path)))
-        except (RunError, ValueError) as error:  # pandas' own are ValueErrors
+            return pandas.read_csv(io.StringIO(text))
+        except ValueError as error:  # pandas' own are ValueErrors
             why = " ".join(str(error).split())[:150]
             raise RunError(f"{paths.relative(path)} is no table: {why}") from None
 
@@ -270,11 +278,7 @@ class Run:
         A row that stands twice is one. Raises RunError where the two differ.
         """
         path, rows, faults = self._there("generations.jsonl"), {}, []
-        try:
-            lines = read_bytes(path).split(b"\n")
-        except RunError as error:
-            raise RunError(f"{paths.relative(path)} is damaged: {error}") from None
-        for number, line in enumerate(lines, 1):
+        for number, line in enumerate(read_bytes(path).split(b"\n"), 1):
             found, fault = rows_of(line) if line.strip() else ((), None)
             for row in found:
                 first = rows.setdefault(row_key(row), row)
@@ -405,10 +409,7 @@ def _copied(source: Path, target: Path) -> None:
     part = target.with_name(f".{target.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     shutil.copytree(source, part)
-    for name in PACKED:
-        if stored(part / name) != part / name:
-            write_text(part / name, read_text(part / name))
-            (part / f"{name}.gz").unlink()
+    Run(part).unpack()
     part.rename(target)
 
 
@@ -458,7 +459,7 @@ def list_runs(beside: bool = False) -> list[str]:
     run's own (see BESIDE) and are none to choose.
     """
     runs = [Run(folder) for parent in (paths.RUNS, *host.attached(), paths.RESULTS)
-            for folder in parent.glob("*")]
+            for folder in parent.glob("*") if _NAME.fullmatch(folder.name)]
     return sorted({run.name for run in runs if any(map(run.has, FILES)) and (
         beside or run.has("metrics.csv") or not run.name.endswith(BESIDE))})
 

@@ -209,7 +209,9 @@ def threshold(run: str) -> float | None:
     None for a run of whose adapters no gate has been chosen.
     """
     gate = find_gate(find_run(run), compared=False)
-    return gate and gate.read_mapping("gate.json")["gates"]["gate"]["threshold"]
+    if gate is None or not gate.has("gate.json"):  # its rows alone are there, as after a stop
+        return None
+    return gate.read_mapping("gate.json")["gates"]["gate"]["threshold"]
 
 
 def judge(row: Mapping, params: Mapping | None = None, gate: float | None = None,

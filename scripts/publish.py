@@ -29,7 +29,8 @@ from nanoreason.evaluation.faithfulness import trace_scores
 from nanoreason.evaluation.rows import compact_row, read_row
 from nanoreason.evaluation.summary import check_whole
 from nanoreason.files import to_json, write_text
-from nanoreason.params import AblateParams
+from nanoreason.host import Told
+from nanoreason.params import AblateParams, MetricsParams
 from nanoreason.runs import EVALUATED, Run, RunError
 
 
@@ -38,15 +39,19 @@ def publish(scratch: str, name: str, replace: bool = False) -> Run:
 
     Raises `RunError` if the scratch run is not there, not evaluated or has bad rows, if its
     rows, adapters and summary do not belong together, if it names no commit, or if `name` exists
-    and `replace` is False.
+    and is no run or `replace` is False; ParameterError for a name that is none.
     """
+    for one in (scratch, name):
+        MetricsParams(run=one)
     source, into = Run(paths.RUNS / scratch), Run(paths.RESULTS / name)
     if not source.path(EVALUATED).is_file():
         raise RunError(f"run {scratch!r} has no {EVALUATED} in {paths.relative(source.folder)}: "
                        "evaluate it with notebook 03_evaluate first")
-    if into.folder.exists() and not replace:
-        raise RunError(f"{paths.relative(into.folder)} holds a run already: choose another "
-                       "name, or replace it (--replace)")
+    of_run = into.has("params.yaml")  # neither a grid nor the figures of something else
+    there = [path for path in (into.folder, paths.FIGURES / name) if path.exists()]
+    if there and not (of_run and replace):
+        raise RunError(f"{paths.relative(there[0])} is there already: choose another name"
+                       + ", or replace the run (--replace)" * of_run)
     with source.held("publish"):
         own = source.read_mapping(EVALUATED)["data"] == "procedural"
         rows, faults = source.scan_generations()
@@ -137,6 +142,7 @@ def publish_grid(grid: str, runs: Iterable[GridRun]) -> list[Path]:
                      for seed, table in read_table(path, ["seed", *ROWS]).groupby("seed")}
         for run in made:
             if run.condition == condition:
+                run.rows()  # as they were stored
                 seeds[run.seed] = run.table().assign(seed=str(run.seed))
                 written.append(into / condition / f"seed-{run.seed}.json.gz")
                 write_text(written[-1], to_json(run.facts, indent=2) + "\n")
@@ -162,7 +168,7 @@ def main() -> int:
         print(paths.relative(publish(scratch, name, replace).folder))
         if (paths.RUNS / f"{scratch}-base").is_dir():
             print(paths.relative(publish(f"{scratch}-base", f"{name}-base", replace).folder))
-    except RunError as error:
+    except Told as error:
         print(error, file=sys.stderr)
         return 1
     return 0

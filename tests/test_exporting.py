@@ -19,6 +19,7 @@ import nanoreason
 from hub_stub import hub
 from nanoreason import paths
 from nanoreason.exporting import card, generation_rules
+from nanoreason.host import GivenError
 from nanoreason.model.base import load_tokenizer
 from nanoreason.model.tokens import prompt_ids
 from nanoreason.runs import Run, RunError, find_run
@@ -191,6 +192,25 @@ def test_what_is_pushed_is_exactly_this_folder_and_its_card_is_validated(folder)
 def test_what_cannot_be_exported_is_refused(tmp_path, given, sentence):
     with pytest.raises(RunError, match=sentence):
         nanoreason.export(**{"run": RUN, "folder": tmp_path / "new"} | given)
+
+
+def test_no_base_and_no_folder_are_refused_before_anything_is_written(tmp_path):
+    (tmp_path / "file").write_text("")
+    for given, sentence in (({"base": ""}, "base is ''; give a folder"), ({"base": 5}, "base is 5"),
+                            ({"base": "@main"}, "base is '@main'"), ({"folder": 5}, "folder is 5"),
+                            ({"folder": tmp_path / "file" / "new"}, "no folder can be made at"),
+                            ({"folder": "a\0b"}, "no folder can be made at")):
+        with pytest.raises((GivenError, RunError), match=sentence):
+            nanoreason.export(**{"run": RUN, "folder": tmp_path / "new"} | given)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_scores_of_other_rows_are_on_no_card(tmp_path, monkeypatch):
+    shutil.copytree(paths.RESULTS / RUN, tmp_path / "runs" / "copy")
+    monkeypatch.setattr(paths, "RUNS", tmp_path / "runs")
+    Run(tmp_path / "runs" / "copy").write_summary(find_run(RUN).read_summary() | {"n_rows": 7})
+    with pytest.raises(RunError, match="summary.json of run copy is of 7 rows"):
+        nanoreason.export("copy", tmp_path / "new")
 
 
 def test_a_folder_that_holds_something_is_left_alone(folder):

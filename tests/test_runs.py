@@ -129,6 +129,10 @@ def test_half_a_line_is_dropped_with_a_warning(workspace):
     with pytest.warns(UserWarning, match="unfinished last line of 20 bytes"):
         run.append_generations([row(sample=2)])
     assert [r["sample"] for r in run.read_generations()] == [0, 2]
+    content = run.path("generations.jsonl").read_bytes()
+    run.path("generations.jsonl").write_bytes(content[:-1])  # as an editor may leave a whole row
+    run.mend_generations()
+    assert run.path("generations.jsonl").read_bytes() == content
 
 
 def test_packed_files_are_read_under_their_plain_names_and_stay_as_they_are(workspace):
@@ -258,6 +262,18 @@ def test_a_folder_where_a_file_belongs_and_a_file_where_a_folder_does(workspace)
     with pytest.raises(RunError, match="a file stands in a folder's place .*tables"), \
             run.held("metrics"):
         write_text(run.path("tables") / "accuracy.md", "")
+    (workspace / "data").mkdir()
+    with pytest.raises(IsADirectoryError), run.held("training"):  # elsewhere: as it is
+        (workspace / "data").read_text()
+
+
+def test_a_home_that_is_set_by_hand_need_not_be_there_yet(tmp_path):
+    home = tmp_path / "new" / "home"
+    said = subprocess.run(
+        [sys.executable, "-c", "from nanoreason import paths; print(paths.RUNS)"], cwd=tmp_path,
+        env=os.environ | {"NANOREASON_HOME": str(home), "PYTHONPATH": str(paths.CHECKOUT)},
+        check=True, capture_output=True, text=True).stdout
+    assert said == f"{home / 'build' / 'runs'}\n"
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid(), reason="mounts a disk, which takes root")
@@ -305,6 +321,7 @@ def test_scratch_is_found_before_reference(workspace):
     for name in ("both-base", "both-gate", "both-prompted"):  # beside a run: none to choose
         new_run(name).write_params({})
     new_run("own-base").write_metrics([{"loss": 1.0}])  # a training that is called so
+    new_run(".both.1.part").write_params({})  # of a copy that was killed
     assert list_runs() == ["both", "own-base"] and len(list_runs(beside=True)) == 5
     with pytest.raises(RunError, match="there are both, own-base$"):
         find_run("neither")
@@ -334,19 +351,21 @@ def test_absent_and_broken_files_are_named(workspace):
             (b"\xff", r"not UTF-8 \(byte 0\)"), (b"[" * 10**5, "nested too deeply"),
             (b'{"n": ' + b"1" * 5000 + b"}", "no JSON")):
         run.path("summary.json").write_bytes(content)
-        with pytest.raises(RunError, match=f"summary.json is damaged: {sentence}") as caught:
+        with pytest.raises(RunError, match="^build/runs/first/summary.json is damaged: "
+                                           f"{sentence}.*; bring it back, or make") as caught:
             run.read_summary()
-        assert len(str(caught.value)) < 200 and "\n" not in str(caught.value)
+        assert len(str(caught.value)) < 220 and "\n" not in str(caught.value)
     bombs = "\n".join(f"a{i}: &a{i} [{', '.join(['*a%d' % (i - 1)] * 9 if i else ['x'])}]"
                       for i in range(9))
-    for content in (bombs, "a: [", "2026-13-41: 1", "1: 2", "? [a]\n: 1", "[" * 10**4):
+    for content in (bombs, "a: 1\na: 1", "a: [", "2026-13-41: 1", "1: 2", "? [a]\n: 1", "[" * 10**4):
         run.path("params.yaml").write_text(content)
         with pytest.raises(RunError, match="params.yaml is damaged: ") as caught:
             run.read_params()
-        assert len(str(caught.value)) < 200 and "\n" not in str(caught.value)
-    for content in (b"", b"\xff", b"a\n1\n1,2,3\n"):
+        assert len(str(caught.value)) < 220 and "\n" not in str(caught.value)
+    for content, sentence in ((b"", "is no table"), (b"\xff", "is damaged: not UTF-8"),
+                              (b"a\n1\n1,2,3\n", "is no table")):
         run.path("metrics.csv").write_bytes(content)
-        with pytest.raises(RunError, match="is no table"):
+        with pytest.raises(RunError, match=f"build/runs/first/metrics.csv {sentence}"):
             run.read_metrics()
 
 

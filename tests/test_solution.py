@@ -5,7 +5,7 @@ from dataclasses import replace
 from fractions import Fraction
 
 import pytest
-from synthetic import new_run
+from synthetic import new_run, row
 
 import nanoreason
 from nanoreason import solution
@@ -206,6 +206,12 @@ def test_of_several_samples_the_answer_that_most_have_is_taken():
     chosen = solution._chosen(few)
     assert chosen.answer == "8" and chosen.votes == (2, 5)
     assert chosen.warnings[-1] == "Only 2 of 5 samples have this answer."
+
+
+def test_a_gate_that_was_not_chosen_yet_is_none(workspace):
+    for name in ("one", "one-gate"):
+        new_run(name).append_generations([row()])
+    assert solution.threshold("one") is None
 
 
 def test_a_base_alone_is_asked_for_the_four_stages(monkeypatch):

@@ -33,7 +33,7 @@ from nanoreason.ablations.results import Grid, GridRun, find, folders, store
 from nanoreason.environment import check_processes, cores
 from nanoreason.host import Told, progress
 from nanoreason.params.sets import AblateParams, EvaluateParams, TrainParams
-from nanoreason.runs import Run
+from nanoreason.runs import Run, row_key
 from nanoreason.stages import GIVEN, GROUPS
 
 TRIES = 3  # of a cell whose process was killed
@@ -181,7 +181,7 @@ def _work(cell: Cell, evaluated: EvaluateParams, parent: int) -> GridRun:
     """
     import torch
 
-    from nanoreason.evaluation.generate import evaluate
+    from nanoreason.evaluation.generate import evaluate, planned_rows
     from nanoreason.training.resume import load_run
     from nanoreason.training.train import train
 
@@ -198,7 +198,9 @@ def _work(cell: Cell, evaluated: EvaluateParams, parent: int) -> GridRun:
             evaluate(evaluated, *load_run(run.name)[:2])
             facts = run.read_environment()
             facts["training"] |= effective(run, cell.params.epochs)
-            return store(cell, evaluated.recipe(), facts, run.read_generations())
+            asked = {row_key(row) for _, rows in planned_rows(evaluated) for row in rows}
+            return store(cell, evaluated.recipe(), facts, [
+                row for row in run.read_generations() if row_key(row) in asked])
         except Exception as error:
             traceback.print_exc()
             raise GridError(f"condition {cell.condition.name}, seed {cell.seed}, failed: "

@@ -9,6 +9,7 @@ files are gzipped, and the rows of all seeds of a condition stand in one table, 
 """
 from __future__ import annotations
 
+import hashlib
 import io
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -30,6 +31,8 @@ from nanoreason.runs import RunError
 KEY = ["setting", "problem_id"]
 PROBLEMS = [*KEY, "question_sha256", "gold", "planted_step", "planted_kind", "steps"]
 ROWS = [*KEY, "a1", "v", "a2", "lenient", "ritual"]
+PARTS = ("recipe", "evaluated", "training")  # of a JSON file
+HASHES = ("rows_sha256", "order_sha256", "adapters_sha256", "base_version")  # of its training
 NATURAL, GIVEN = "natural", "injected and clean"
 SETTINGS = {NATURAL: ("natural",), GIVEN: ("injected", "clean")}
 
@@ -59,15 +62,18 @@ class GridRun:
     def rows(self) -> list[dict]:
         """Its rows, in the compact form that the score functions take.
 
-        Raises RunError where they are of other problems than `problems.csv` holds.
+        Raises RunError where they are of other problems than `problems.csv` holds, or they or
+        these are not as they were stored.
         """
         problems = read_table(self.folder.parent / "problems.csv", PROBLEMS)
         table = self.table().merge(problems, "left", KEY)
-        odd = table[table["gold"].isna()]
+        odd, where = table[table["gold"].isna()], f"{paths.relative(self.folder)}/seed-{self.seed}"
         if len(odd):
-            raise RunError(f"{paths.relative(self.folder)}/seed-{self.seed}.csv: "
-                           f"{' '.join(odd.iloc[0][KEY])} stands in no line of problems.csv: the "
-                           "run was made on other problems")
+            raise RunError(f"{where}.csv: {' '.join(odd.iloc[0][KEY])} stands in no line of "
+                           "problems.csv: the run was made on other problems")
+        if self.facts.get("table_sha256") not in (None, table_sha256(table)):
+            raise RunError(f"{where}.csv, or the grid's problems.csv, is not as it was written: bring "
+                           f"it back, or remove {where}.json and start the grid again")
         return [_row(line) for line in table.astype(object).to_dict("records")]
 
     @cached_property
@@ -136,6 +142,12 @@ def _line(row: Mapping) -> dict[str, str]:
     return {name: "" if value is None else str(value) for name, value in values.items()}
 
 
+def table_sha256(table: pandas.DataFrame) -> str:
+    """Hexadecimal sha256 of a run's rows with their problems, in order."""
+    text = table[[*ROWS, *PROBLEMS[len(KEY):]]].to_csv(index=False, lineterminator="\n")
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def folders(grid: str) -> tuple[Path, Path]:
     """Where runs of a grid may lie: committed, and made here."""
     return paths.RESULTS / grid, paths.BUILD / grid
@@ -157,12 +169,17 @@ def find(cell: Cell, evaluated: Mapping) -> GridRun | None:
     """A cell's finished run, committed or made here; None if there is none.
 
     evaluated: what it must have been scored on. Raises RunError, naming the difference,
-    where a run of this name was made by another recipe: a grid holds one recipe only.
+    where a run of this name was made by another recipe: a grid holds one recipe only; and where
+    its JSON file lacks what runs are compared by.
     """
     for place in folders(cell.grid):
         path = place / cell.condition.name / f"seed-{cell.seed}.json"
         if stored(path).is_file():
             facts = read_mapping(path)
+            parts = [part if isinstance(part, Mapping) else {} for part in map(facts.get, PARTS)]
+            if not all(parts) or not {*HASHES} <= parts[-1].keys():
+                raise RunError(f"{paths.relative(stored(path))} is not whole: bring it back, or "
+                               "remove it and start the grid again")
             _require(path, TrainParams, facts["recipe"], cell.params.recipe())
             _require(path, EvaluateParams, facts["evaluated"], evaluated)
             return GridRun(cell.condition.name, cell.seed, facts, path.parent)
@@ -201,7 +218,7 @@ def store(cell: Cell, evaluated: Mapping, facts: Mapping, generations: Iterable[
     folder = place / cell.condition.name
     write_table(folder / f"seed-{cell.seed}.csv", table[ROWS])
     kept = {"condition": cell.condition.name, "seed": cell.seed, "recipe": cell.params.recipe(),
-            "evaluated": dict(evaluated), **facts}
+            "evaluated": dict(evaluated), "table_sha256": table_sha256(table), **facts}
     write_json(folder / f"seed-{cell.seed}.json", kept)
     return GridRun(cell.condition.name, cell.seed, kept, folder)
 
@@ -228,12 +245,21 @@ def write_table(path: Path, table: pandas.DataFrame) -> None:
 def read_table(path: Path, columns: list[str]) -> pandas.DataFrame:
     """A table as text, an empty field as empty text.
 
-    Raises RunError where it is not there or has other columns.
+    Raises RunError where it is not there, is no table, has other columns, or names a row twice.
     """
+    where = paths.relative(path)
     if not stored(path).is_file():
-        raise RunError(f"{paths.relative(path)} is not there: the run is not whole")
-    table = pandas.read_csv(io.StringIO(read_text(path)), dtype=str, keep_default_na=False)
+        raise RunError(f"{where} is not there: the run is not whole")
+    text = read_text(path)
+    try:
+        table = pandas.read_csv(io.StringIO(text), dtype=str, keep_default_na=False)
+    except ValueError as error:  # pandas' own are ValueErrors
+        raise RunError(f"{where} is no table: {' '.join(str(error).split())[:150]}") from None
     if list(table.columns) != columns:
-        raise RunError(f"{paths.relative(path)} has the columns {list(table.columns)}, "
-                       f"not {', '.join(columns)}")
+        raise RunError(f"{where} has the columns {list(table.columns)}, not {', '.join(columns)}")
+    key = [name for name in ("seed", *KEY) if name in columns]
+    twice = table[table.duplicated(key)]
+    if len(twice):
+        raise RunError(f"{where} has {' '.join(twice.iloc[0][key])} in two lines: remove the one "
+                       "that is wrong")
     return table

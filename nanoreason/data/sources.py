@@ -84,8 +84,8 @@ def load_problems(source: str, path: str | Path | None = None, split: str = "tra
         path = Path(path or source)
         if not os.path.isfile(path):  # a name may be too long to be looked for
             raise GivenError(
-                f"source {source!r:.80} is unknown and no file; choose one of procedural, "
-                f"{', '.join(READERS)}, or the path of a file of problems (JSON, CSV, Parquet)")
+                f"source {source!r:.80} is unknown and {str(path)!r:.80} no file; choose one of "
+                f"procedural, {', '.join(READERS)}, or the path of a file of problems (JSON, CSV, Parquet)")
         # `source` names the problems: a path is shortened to the file's name.
         source = Path(Path(source).name.removesuffix(".gz")).stem
         items = _lines(path, source, part)
@@ -187,7 +187,7 @@ def _lines(path: Path, source: str, part: str) -> Iterator[Item]:
 
 
 def _local(source: str, path: Path, part: str) -> Iterable[Item]:
-    if not path.exists():
+    if not os.path.exists(path):
         raise AbsentError(f"{path} is no file or folder of {source}")
     if source == "vnhsge":
         return chain.from_iterable(_lines(file, source, part) for file in _exam_files(path, part))

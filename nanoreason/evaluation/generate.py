@@ -232,6 +232,7 @@ def begin(run: Run, params: EvaluateParams, planned: Iterable[dict] = (),
     that was made of them, and it is said.
     """
     asked = params.as_dict() | wrote
+    run.unpack()  # a run may be a copy of a packed one
     if run.has(ROWS):
         rows = {row_key(row): row for row in run.scan_generations()[0]}
         try:
@@ -333,7 +334,8 @@ def evaluate(params: EvaluateParams, model, tokenizer) -> Run:
             with_text = [row for row in natural if row.get("text") is not None]
             changed = interventions(with_text[:params.interventions], params.seed)
             append_missing(run, changed, partial(write, label="intervened"))
-        if base:  # the natural rows once more, by the base without adapters
+        if base:  # the natural rows once more, by the base without adapters, which writes all
+            params = params.model_copy(update={"verify_below": None})
             natural = [(label, rows) for label, rows in planned if label.startswith("natural")]
             with base.held("evaluation"):
                 begin(base, params, [row for _, rows in natural for row in rows],

@@ -25,7 +25,7 @@ from nanoreason.evaluation.rows import read_rows
 from nanoreason.host import GivenError
 from nanoreason.model.base import load_base, locate
 from nanoreason.params.sets import EvaluateParams
-from nanoreason.runs import Run, find_run, writable
+from nanoreason.runs import Run, RunError, find_run, writable
 from nanoreason.stages import ANSWER, Stage
 from nanoreason.trace import TraceError, parse_trace, render_trace
 
@@ -112,10 +112,17 @@ def evaluate_prompted(run: Run, write: Writer, rows: Sequence[dict], dev: Sequen
     """Choose a prompt on the dev problems and append what `run` lacks of these natural rows.
 
     run: `<run>-prompted`. The choice, its counts, the prompt and `facts` stand in the run's
-    params.yaml; a stopped run goes on under the same prompt.
+    params.yaml; a stopped run goes on under the same prompt. Raises RunError where the rows were
+    written under one that is not there any more.
     """
-    name = run.read_params().get("prompt") if run.has("params.yaml") else None
-    if not run.has(ROWS) or name not in candidates():
+    if run.has(ROWS):
+        kept = run.read_params("prompt", "prompt_text")
+        name = kept["prompt"]
+        if name not in candidates() or candidates()[name]("{question}") != kept["prompt_text"]:
+            raise RunError(f"the rows of run {run.name} were written under a prompt {name!r:.60} of "
+                           f"other words: rename {paths.relative(run.folder)}, and new ones are "
+                           "written")
+    else:
         name, tried = choose_prompt(write, dev)
         run.write_params(facts | {
             "prompt": name, "prompt_text": candidates()[name]("{question}"),

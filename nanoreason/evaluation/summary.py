@@ -63,7 +63,11 @@ def check_whole(run: Run, scored: bool = True) -> None:
                        f"than it holds ({trained[:12]}): run notebook 03_evaluate with run = "
                        f"{run.name!r}, which sets them aside")
     if scored and run.has("summary.json") and run.has("generations.jsonl"):
-        then, now = run.read_summary().get("n_rows"), len(run.scan_generations()[0])
+        summary = run.read_summary()
+        if not {"run", "base_run", "splits"} <= summary.keys():
+            raise RunError(f"summary.json of run {run.name} is not whole: run notebook 04_metrics "
+                           f"with run = {run.name!r} again")
+        then, now = summary.get("n_rows"), len(run.scan_generations()[0])
         if then not in (None, now):
             raise RunError(f"summary.json of run {run.name} is of {then} rows, but there are {now}: "
                            f"run notebook 04_metrics with run = {run.name!r} again")

@@ -17,6 +17,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
+from nanoreason import paths
 from nanoreason.data.columns import ROLES, check_columns
 from nanoreason.data.problem import read_mixture
 from nanoreason.endpoint import MAX_BYTES, SECONDS
@@ -278,7 +279,8 @@ class EvaluateParams(_WithData):
     batch_tokens: Count = Field(16384, description="tokens held by one decoding batch, 1 or more")
     max_new_tokens: Count = Field(512, description="tokens generated at most, 1 or more")
     verify_below: float | None = Field(
-        None, le=0, description="a log-probability, 0 or less: natural rows get a VERIFY only "
+        None, le=0, allow_inf_nan=False,
+        description="a log-probability, 0 or less: natural rows get a VERIFY only "
         "where EXECUTE's least likely token has less; None: all get one")
     unpack: bool = True
     engine: Literal["own", "server"] = Field(
@@ -326,7 +328,7 @@ class AblateParams(Params):
     kind: ClassVar[str] = "ablate"
     profile: str = Field("nano-switch", description="a file of params/, or auto")
     run: Name = Field("ablations", description="text of letters, digits, dots, _ and -: the "
-                      "name of the grid")
+                      "name of the grid, neither runs nor study, whose folders hold other things")
     seed: Seed = Field(1001, description="a whole number from 0 on: of the test problems, a "
                        "draw that no other run has read")
     conditions: Annotated[tuple[Name, ...], AsNames] = Field(
@@ -339,6 +341,13 @@ class AblateParams(Params):
     engine: Literal["loky", "ray"] = Field(
         "loky", description="loky (processes of this machine) or ray (a Ray cluster's)")
     max_minutes: Minutes = None
+
+    @field_validator("run")
+    @classmethod
+    def _a_folder_of_its_own(cls, value: str) -> str:
+        if value in (paths.RUNS.name, paths.STUDY.name):
+            raise ParameterError("taken")
+        return value
 
 
 class StudyParams(TrainParams, EvaluateParams):

@@ -29,9 +29,12 @@ from nanoreason.files import load_yaml
 from nanoreason.host import GivenError, shown
 
 GIB = 2**30
+LIMITS = {"le": "at most {}", "lt": "below {}", "max_length": "at most {} characters"}
 LITERALS = (bool, int, float, str, list, tuple, dict, type(None))
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
+Name = Annotated[str, Field(
+    pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100, description="text of letters, digits, "
+    "dots, _ and - (digits alone: papermill -r, or quotes in YAML)")]
 Seed = Annotated[int, Field(ge=0, lt=2**32, description="a whole number from 0 on")]
 
 
@@ -112,8 +115,7 @@ class Params(BaseModel):
     _profile_reason: str = PrivateAttr(default="")
 
     profile: str = Field("nano", description="a file of params/, or auto")
-    run: Name = Field("scratch", description="text of letters, digits, "
-                      "dots, _ and - (digits alone: papermill -r, or quotes in YAML)")
+    run: Name = "scratch"
     seed: Seed = 0
 
     @classmethod
@@ -149,8 +151,9 @@ class Params(BaseModel):
             if not first["loc"]:
                 raise ParameterError(first["msg"].removeprefix("Value error, ")) from None
             name = first["loc"][0]
+            right = _right(type(self).model_fields[name])
             raise ParameterError(bad_value(
-                name, values[name], _right(type(self).model_fields[name]),
+                name, values[name], right + _limit(first, right),
                 "" if name in given else f" in params/{profile}.yaml")) from None
         self._profile_reason = reason
         if named is None:  # made of values that have been found to be good
@@ -262,6 +265,15 @@ def _right(field: FieldInfo) -> str:
         return field.description
     *others, last = get_args(field.annotation) or (True, False)
     return f"{', '.join(map(str, others))} or {last}"
+
+
+def _limit(error: Mapping, right: str) -> str:
+    """The limit that a value is beyond, where `right` does not name it."""
+    if error["type"] == "finite_number":
+        return ", finite"
+    found = [(words, str(limit).removesuffix(".0")) for name, words in LIMITS.items()
+             if (limit := error.get("ctx", {}).get(name)) is not None]
+    return "".join(f", {words.format(limit)}" for words, limit in found if limit not in right)
 
 
 def given_names(namespace: Mapping[str, Any]) -> list[str]:

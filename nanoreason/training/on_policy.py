@@ -41,7 +41,7 @@ from nanoreason.model.adapters import load_adapters
 from nanoreason.model.base import load_base, locate
 from nanoreason.model.decoding import Request, generate
 from nanoreason.model.tokens import given_part, prompt_ids, tag_ids, text_ids
-from nanoreason.runs import Run, RunError, find_run
+from nanoreason.runs import FINISHED, Run, RunError, check_manifest, find_run
 from nanoreason.stages import Stage
 from nanoreason.trace import Trace, TraceError, parse_trace, render_trace, render_verify
 from nanoreason.training.resume import require_finished
@@ -57,8 +57,8 @@ _NO_VERIFY = "\n" + render_verify(("1 = 1",), "correct", (), "0")
 def find_reasoning(params) -> Run | None:
     """The run whose reasoning adapter `params` builds on; None outside phase verification.
 
-    Raises `RunError` where there is no such run, it has no reasoning adapter, or it was
-    trained with another base, routing, form, rank or alpha.
+    Raises `RunError` where there is no such run, it has no reasoning adapter or not the one that
+    was written, or it was trained with another base, routing, form, rank or alpha.
     """
     if params.phase != "verification":
         return None
@@ -67,6 +67,8 @@ def find_reasoning(params) -> Run | None:
     if not reasoning_file(run).is_file():
         raise RunError(f"run {run.name} has no reasoning adapter: finish its training first "
                        "(phase=reasoning or joint), or name another run in reasoning_run")
+    check_manifest(run.folder, FINISHED)
+    check_manifest(run.path("adapters"))
     there = {"form": "staged"} | run.read_params()  # an older run does not name it
     other = [f"{name}={there.get(name)!r} there and {getattr(params, name)!r} here"
              for name in MUST_MATCH if there.get(name) != getattr(params, name)]

@@ -13,7 +13,8 @@ import pytest
 from publish import publish_grid
 
 from nanoreason.ablations.conditions import cells
-from nanoreason.ablations.grid import Grid, GridError, check, open_grid, run_grid, to_run
+from nanoreason.ablations.grid import (Grid, GridError, _work, check, evaluation_of, open_grid,
+                                       run_grid, to_run)
 from nanoreason.ablations.results import GridRun, find, store
 from nanoreason.data.prepare import prepare
 from nanoreason.model.base import load_tokenizer
@@ -251,7 +252,7 @@ def test_published_runs_are_found_without_the_scratch_ones(done):
 
 def test_seeds_published_one_after_the_other_share_a_table_in_their_own_order(done):
     run = done.of("free")[0]
-    other = dataclasses.replace(run, seed=1, facts=run.facts | {"seed": 1})
+    other = dataclasses.replace(run, seed=1, facts=run.facts | {"seed": 1, "table_sha256": None})
     lines = (run.folder / "seed-0.csv").read_text().splitlines(keepends=True)
     path = run.folder / "seed-1.csv"
     path.write_text("".join([lines[0], *lines[:1:-1]]))  # turned around, and one row less
@@ -281,6 +282,41 @@ def test_rows_of_other_problems_are_named(done):
     finally:
         path.write_text(text)
     assert isinstance(Grid([run], []).of("free")[0].rows(), list)
+
+
+@pytest.mark.parametrize("name, damage, sentence", [
+    ("free/seed-0.csv", lambda text: f"{text[:-1]}1\n", "is not as it was written: bring it back"),
+    ("free/seed-0.csv", lambda text: "\n".join(text.split("\n")[:-2]) + "\n", "is not as it was"),
+    ("free/seed-0.csv", lambda text: text + text.split("\n")[1] + "\n", "in two lines: remove the"),
+    ("free/seed-0.csv", lambda text: "", "is no table: No columns"),
+    ("problems.csv", lambda text: text.replace(text.split(",")[9], "7", 1), "is not as it was"),
+    ("problems.csv", lambda text: text + text.split("\n")[1] + "\n", "problems.csv has .* in two"),
+    ("free/seed-0.json", lambda text: "{}", "free/seed-0.json is not whole: bring it back"),
+    ("free/seed-0.json", lambda text: text.replace('"rows_sha256"', '"rows"'), "is not whole")])
+def test_files_of_a_grid_that_were_changed_are_named(done, name, damage, sentence):
+    path = paths.BUILD / "small" / name
+    text = path.read_text()
+    path.write_text(damage(text))
+    try:
+        with pytest.raises(RunError, match=sentence):
+            open_grid(asked()).of("free")[0].rows()
+    finally:
+        path.write_text(text)
+
+
+def test_rows_that_were_added_to_a_run_by_hand_are_not_of_the_grid(done):
+    run, log = done.of("free")[0], paths.BUILD / "small" / "logs" / "small.free.0.log"
+    scratch = Run(paths.RUNS / "small.free.0")
+    generations, said = scratch.path("generations.jsonl"), log.read_text()
+    content = generations.read_bytes()
+    cell = next(cell for cell in cells(asked()) if cell.condition.name == "free")
+    scratch.append_generations(row | {"split": "test_ood", "problem_id": f"x{row['problem_id']}"}
+                               for row in scratch.read_generations())
+    try:
+        assert _work(cell, evaluation_of(asked(), cell), 0).rows() == run.rows()
+    finally:
+        generations.write_bytes(content)
+        log.write_text(said)
 
 
 def test_the_grid_that_lost_a_node_ended_whole_and_equal():

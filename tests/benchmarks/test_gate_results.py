@@ -2,14 +2,17 @@
 import json
 
 import pytest
+import yaml
+from synthetic import new_run
 
+from nanoreason import paths
 from nanoreason.evaluation import self_verification
 from nanoreason.evaluation.confidence import GATES, Gate, choose, gated
 from nanoreason.evaluation.rows import read_rows
 from nanoreason.evaluation.generate import natural_rows
 from nanoreason.data.procedural import problems
 from nanoreason.model.adapters import adapter_parameters
-from nanoreason.runs import find_run
+from nanoreason.runs import Run, RunError, find_run
 from nanoreason.training.resume import load_run
 
 
@@ -72,3 +75,28 @@ def test_rows_of_other_adapters_are_not_taken_up(gate, tmp_path, monkeypatch):
         weight.data.neg_()
     monkeypatch.setattr(gate, "generate_traces", lambda model, tokenizer, rows, *_: rows)
     assert texts() == first  # all are there
+    [kept] = [path for path in tmp_path.iterdir() if first[1] in texts_of(gate, path)]
+    kept.write_text(kept.read_text()[:-20])  # as a stop leaves it
+    with pytest.warns(UserWarning, match="dropped an unfinished last line"):
+        texts()
+    assert len(texts_of(gate, kept)) == 2
+
+
+def texts_of(gate, path):
+    return [row["text"] for row in gate.read_lines(path)]
+
+
+@pytest.mark.parametrize("changed", [{"verify_below": -0.5}, {"max_new_tokens": 30}])
+def test_rows_that_are_written_otherwise_are_not_mixed_with_those_of_dev(gate, workspace, changed):
+    reference = Run(paths.CHECKOUT / "results" / "nano-reference")
+    run = new_run("study")
+    run.append_generations(reference.read_generations()[:1])
+    run.write_params(reference.read_params())
+    record = reference.read_mapping("evaluate.yaml")
+    run.path("evaluate.yaml").write_text(yaml.safe_dump(record | changed))
+    [(name, value)] = changed.items()
+    with pytest.raises(RunError, match=f"run study do not go with those of dev.*: {name}={value!r}"):
+        gate.generate("study", workspace / "gate")
+    assert not (workspace / "gate").exists()
+    run.path("evaluate.yaml").write_text(yaml.safe_dump(record))
+    assert len(gate.rows_of_test("study")) == 1

@@ -182,6 +182,17 @@ def test_a_run_of_reference_is_evaluated_in_a_copy(pair, workspace, capsys):
     assert {path.name: path.read_bytes() for path in run.folder.iterdir()} == before
 
 
+def test_rows_of_a_copy_whose_files_are_packed_are_not_mixed_with_others(pair, workspace):
+    short = {"settings": ("natural",), "splits": ("test",)}
+    rows = by_key(evaluated(pair, "kept", **short))
+    find_run("kept").pack()
+    shutil.copytree(find_run("kept").folder, paths.RUNS / "copy")
+    assert len(by_key(evaluated(pair, "copy", **short | {"n": 4}))) == 4
+    other = by_key(evaluated(pair, "kept", **short, max_new_tokens=5))
+    assert by_key(find_run("kept.1")) == rows and other.keys() == rows.keys()
+    assert all(other[key]["text"] != rows[key]["text"] for key in rows)
+
+
 def test_what_the_base_writes_goes_into_no_training(pair, workspace):
     own = new_run("one-base")
     own.write_params({"base": "nano", "seed": 7})
@@ -189,6 +200,13 @@ def test_what_the_base_writes_goes_into_no_training(pair, workspace):
     with pytest.raises(RunError, match="run one-base is a training, and .*-p baseline False"):
         evaluated(pair, "one", baseline=True)
     assert own.read_params()["seed"] == 7 and not find_run("one").has("generations.jsonl")
+
+
+def test_what_the_base_writes_does_not_hang_on_a_verify_in_doubt(pair, workspace):
+    short = {"settings": ("natural",), "splits": ("test",), "n": 2, "baseline": True}
+    for below in (None, -0.5):
+        evaluated(pair, "one", verify_below=below, **short)
+    assert sorted(path.name for path in paths.RUNS.glob("one*")) == ["one", "one-base", "one.1"]
 
 
 def test_a_row_says_whether_its_text_was_cut():

@@ -9,6 +9,7 @@ from nanoreason.data.procedural import problems
 from nanoreason.evaluation.prompting import (CRITERION, candidates, choose_prompt, complete,
                                              dev_problems, evaluate_prompted, until_answer)
 from nanoreason.evaluation.rows import read_row
+from nanoreason.runs import RunError
 from nanoreason.data.verify_lines import procedural_trace
 from nanoreason.trace import parse_trace, render_trace
 
@@ -89,6 +90,12 @@ def test_the_choice_is_recorded_and_a_stopped_run_goes_on_with_it(workspace):
     texts = [row["text"] for row in run.read_generations()]
     assert len(texts) == 6 and texts[4:] == ["1", "1"]
     assert run.read_params() == found
+    for other in ({"prompt": "an older one"}, {"prompt": "told, two examples"}):
+        run.write_params(found | other)
+        with pytest.raises(RunError, match="rows of run r-prompted were written under a prompt "
+                                           f"'{other['prompt']}' of other words: rename"):
+            evaluate_prompted(run, write, natural_rows(DEV) + rows, DEV, base="other")
+    assert len(run.read_generations()) == 6
 
 
 def test_dev_problems_are_of_dev_and_drawn_by_seed():

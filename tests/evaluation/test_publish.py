@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 import yaml
@@ -13,6 +14,7 @@ from nanoreason.evaluation.generate import make_row
 from nanoreason.data.procedural import problems
 from publish import publish
 from nanoreason.files import read_text, write_manifest
+from nanoreason.params import ParameterError
 from nanoreason.runs import EVALUATED, RunError
 from nanoreason.evaluation import accuracy, faithfulness
 from nanoreason.evaluation.summary import open_run, summarise
@@ -77,8 +79,23 @@ def test_what_cannot_be_published_is_refused(scratch):
         publish("absent", "reference")
     scratch("procedural")
     publish("tried", "reference")
-    with pytest.raises(RunError, match="holds a run already"):
+    with pytest.raises(RunError, match="there already: choose another name, or replace the run"):
         publish("tried", "reference")
+
+
+def test_nothing_but_a_run_is_replaced(scratch, tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "FIGURES", tmp_path / "figures")
+    kept = [paths.FIGURES / "drawing" / "one.pdf", paths.RESULTS / "grid" / "problems.csv.gz",
+            tmp_path / "outside" / "params.yaml"]
+    for path in kept:
+        path.parent.mkdir(parents=True)
+        path.write_text("")
+    scratch("procedural").figures.joinpath("own.pdf").write_text("")
+    for name, error in (("drawing", RunError), ("grid", RunError), ("../outside", ParameterError),
+                        (str(tmp_path / "outside"), ParameterError)):
+        with pytest.raises(error, match="choose another name$|is refused: run must be"):
+            publish("tried", name, replace=True)
+    assert all(map(Path.is_file, kept))
 
 
 def test_what_does_not_belong_together_is_neither_published_nor_drawn(scratch):
@@ -101,6 +118,9 @@ def test_what_does_not_belong_together_is_neither_published_nor_drawn(scratch):
     for refused in (lambda: publish("tried", "more"), lambda: open_run("tried", *drawn)):
         with pytest.raises(RunError, match="summary.json of run tried is of 5 rows, but there are 7"):
             refused()
+    run.write_summary({"n_rows": 7})
+    with pytest.raises(RunError, match="summary.json of run tried is not whole: run notebook 04"):
+        open_run("tried", *drawn)
     open_run("tried", "generations.jsonl")  # to be scored again
     run.write_environment({"training": {"adapters_sha256": "a" * 64}})
     run.path(EVALUATED).write_text(yaml.safe_dump({"data": "procedural", "adapters_sha256": "b" * 64}))

@@ -85,6 +85,20 @@ def test_bad_value_is_refused_in_one_sentence(name, value):
     assert "\n" not in sentence
 
 
+def test_what_is_too_large_or_too_long_is_told_the_limit():
+    for kind, name, value, limit in (
+            ("train", "traces", 2**31, "at most 2147483647"),
+            ("train", "seed", 2**32, "below 4294967296"),
+            ("train", "run", "a" * 101, "at most 100 characters"),
+            ("evaluate", "verify_below", -float("inf"), "finite")):
+        with pytest.raises(ParameterError, match=f"^{name}=.* is refused: .*, {limit}$"):
+            KINDS[kind](**{name: value})
+    with pytest.raises(ParameterError, match="run='a/b' is refused: run must be text of letters"):
+        KINDS["tutor"](run="a/b")
+    with pytest.raises(ParameterError, match="run='runs' is refused: .*whose folders hold other"):
+        KINDS["ablate"](run="runs")
+
+
 def test_number_that_yaml_took_for_text_is_explained():
     assert yaml.safe_load("1e-4") == "1e-4"
     with pytest.raises(ParameterError, match="in YAML write 1.0e-4"):

@@ -21,6 +21,7 @@ from nanoreason.data.errors import KINDS, read_steps
 from nanoreason.data import corrupt
 from nanoreason.data.filters import examine
 from nanoreason.model.decoding import Decoder, Request
+from nanoreason.files import write_manifest
 from nanoreason.graph.builder import execute_graph
 from nanoreason.graph.matching import first_wrong_step
 from nanoreason.model.tokens import IGNORE
@@ -283,6 +284,11 @@ def test_a_reasoning_run_must_be_there_finished_and_alike(workspace):
     for name, value in (("rank", 8), ("alpha", 4.0), ("routing", "stack"), ("base", "other")):
         with pytest.raises(RunError, match=f"{name}=.* there and {value!r} here"):
             find_reasoning(asked(**{name: value}))
+    write_manifest(run.path("adapters"), {}, {})
+    reasoning_file(run).write_text("of another training")
+    with pytest.raises(RunError, match="adapter_model.safetensors has 19 bytes in place of 0; bring"):
+        find_reasoning(asked())
+    run.path("adapters/manifest.json").unlink()
     run.write_params(TrainParams(run="first", form="free", error_share=0))
     with pytest.raises(RunError, match="form='free' there and 'staged' here"):
         find_reasoning(asked())
