@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
 # lm-evaluation-harness' GSM8K and an answer in a box with a full stop behind it.
 #
-# Versions: Python 3.11, lm_eval 0.4.13, datasets 5.2.0; the task file of the package with problems of
-#   one's own, and a model that says what is dictated.
+# Versions: Python 3.11, lm_eval 0.4.13, datasets 5.2.0; the package's own task file with other
+#   problems, and a model that says what is dictated.
 # Expected: the filter `flexible-extract`, the lenient one, takes the last number of a text.
-# Seen: it takes the last run of two or more of the signs $ . , and digits, whether there is a digit
-#   in it or not. `$\boxed{18}$` is right; with a full stop behind it, `$\boxed{18}$.`, the answer is
-#   "$." and wrong; `$$\boxed{18}$$` is "$$", `18 dollars...` is "...". So of two models that
-#   differ in that full stop alone one solves all problems and the other none. gsm8k_platinum, mgsm
-#   and asdiv have the same pattern. What helps: a filter of one's own whose pattern asks for a
-#   digit, `-?\$?[0-9][0-9.,]*`.
+# Seen: it takes the last run of two or more of the signs $ . , and digits, be there a digit in it
+#   or not. `$\boxed{18}$` is right; with a full stop behind it, `$\boxed{18}$.`, the answer is "$."
+#   and wrong; `$$\boxed{18}$$` is "$$", `18 dollars...` is "...". So of two models that differ in
+#   that full stop alone one solves all problems and the other none. gsm8k_platinum, mgsm and asdiv
+#   have the same pattern. What helps: a filter of one's own whose pattern asks for a digit,
+#   `-?\$?[0-9][0-9.,]*`.
 # Exits 0 while this is so, with another status where it has changed.
 set -euo pipefail
 folder=$(mktemp -d); trap 'rm -rf "$folder"' EXIT
@@ -51,8 +51,9 @@ task |= {"dataset_path": "json", "dataset_name": None, "num_fewshot": 0,
 
 def scored():
     result = lm_eval.simple_evaluate(model=Dictated(), tasks=[task], bootstrap_iters=0)
+    rows = [row for row in result["samples"]["gsm8k"] if row["filter"] == "flexible-extract"]
     return {SAID[row["doc"]["question"][0]]: (row["filtered_resps"][0], bool(row["exact_match"]))
-            for row in result["samples"]["gsm8k"] if row["filter"] == "flexible-extract"}
+            for row in rows}
 
 
 found = scored()

@@ -6,11 +6,11 @@
 #   the exact test, or nan.
 # Seen: with the correction for continuity the statistic is (|0 - 0| - 1)^2 / 0, infinite, and p is
 #   0.0, as certain a difference as there can be, with a warning of numpy's alone. It is so in
-#   mlxtend's default and in statsmodels with `exact=False`, where the correction is the default; its
-#   default is exact and gives 1. Where they differ equally often in both directions the corrected
-#   statistic is not nought either: 1 to 1 it is 0.5 and p is 0.48, where the exact p is 1. A table
-#   of seeds or of ablations that leave the answers as they are names just those significant. What
-#   helps: exact=True in both, for any number of problems.
+#   mlxtend's default and in statsmodels with `exact=False`, which corrects by default; its default
+#   is exact and gives 1. Where the two differ equally often in both directions the corrected
+#   statistic is not nought either: 1 to 1 it is 0.5 and p is 0.48, where the exact p is 1. So a
+#   table of ablations names just those significant that change no answer at all. What helps:
+#   exact=True in both, for any number of problems.
 # Exits 0 while this is so, with another status where it has changed.
 set -euo pipefail
 folder=$(mktemp -d); trap 'rm -rf "$folder"' EXIT

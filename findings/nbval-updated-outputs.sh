@@ -4,12 +4,12 @@
 # Versions: Python 3.11, nbval 0.11.0, pytest 9.2.0, nbclient 0.11.0, ipykernel 7.4.0.
 # Expected: a notebook that was run and saved passes against its own outputs, and fails where one of
 #   them is out of date.
-# Seen: nbval does not know the messages for updating and clearing: it compares what a display showed
-#   first, and all that was printed before clear_output as well. So a handle updated from 1 to 2,
-#   saved as 2, fails, and 1, which no notebook shows in the end, passes. What a subprocess prints
-#   is in the saved notebook and not in nbval's: ipykernel leaves such output alone where it finds
-#   pytest's variable PYTEST_CURRENT_TEST, which kernels inherit. What helps: showing only what is
-#   final (no progress by display handles), and printing what subprocess.run has captured.
+# Seen: nbval does not know the messages for updating and clearing: it compares what a display
+#   showed first, and all that was printed before clear_output as well. So a handle updated from 1
+#   to 2, saved as 2, fails, and with a 1 in the file, which the notebook does not end with, it
+#   passes. What a subprocess prints is in the saved notebook and not in nbval's: ipykernel leaves
+#   such output alone where it finds pytest's variable PYTEST_CURRENT_TEST, which kernels inherit.
+#   What helps: showing only what is final, and printing what subprocess.run has captured.
 # Exits 0 while this is so, with another status where it has changed.
 set -euo pipefail
 folder=$(mktemp -d); trap 'rm -rf "$folder"' EXIT

@@ -5,10 +5,10 @@
 # Expected: a parameter that the notebook declares as text, `run: str = "first"`, gets text, since
 #   papermill shows that type in --help-notebook; or at most digits alone become a number.
 # Seen: whatever Python's int() or float() takes becomes a number, declared as text or not. A run
-#   24_11 is 2411, so another run than the one named; the short commit 7e12345 is float('inf'); 1_0.5
-#   is 10.5, and ３, as a Japanese keyboard writes it, is 3. 2024-11 and 0x10 stay text. Nothing is
-#   said, so a notebook that puts the name into a path reads or writes another folder. What helps:
-#   `-r`, which keeps text, and a notebook that refuses a number where it needs a name.
+#   24_11 is 2411, so another run than the one named; the short commit 7e12345 is float('inf');
+#   1_0.5 is 10.5, and ３, as a Japanese keyboard writes it, is 3. 2024-11 and 0x10 stay text.
+#   Nothing is said, so a notebook that puts the name into a path reads or writes another folder.
+#   What helps: `-r`, which keeps text, and a notebook that refuses a number where it needs a name.
 # Exits 0 while this is so, with another status where it has changed.
 set -euo pipefail
 folder=$(mktemp -d); trap 'rm -rf "$folder"' EXIT
