@@ -66,4 +66,5 @@ found = scored()
 print("with a digit asked for:", all(right for _, right in found.values()))
 assert all(right for _, right in found.values())
 P
-HF_HOME="$folder/home" HF_HUB_OFFLINE=1 env/bin/python task.py 2> log.txt || { cat log.txt; exit 1; }
+export HF_HOME="$folder/home" HF_HUB_OFFLINE=1
+env/bin/python task.py 2> log.txt || { cat log.txt; exit 1; }

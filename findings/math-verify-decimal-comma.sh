@@ -6,9 +6,9 @@
 #   separates, as in the point (0,5; 1), the comma belongs to its number, and there are two.
 # Seen: every comma separates, within braces and beside semicolons too, unless just three digits
 #   follow. `3{,}5` is the set {3, 5}: right for `5{,}3`, wrong for 3.5; 2,2 is 2. The point
-#   (0,5; 1) has three coordinates and equals (0; 5,1). `1,234` is 1234. `(1; 2)` equals the interval
-#   `(1, 2)`, but `[1; 2)` is 2. In a language with decimal commas answers have to be rewritten
-#   before they are compared.
+#   (0,5; 1) has three coordinates and equals (0; 5,1). `1,234` is 1234. `(1; 2)` equals `(1, 2)`, but
+#   `[1; 2)` is 2. In a language with decimal commas answers have to be rewritten before they are
+#   compared.
 # Exits 0 while this is so, with another status where it has changed.
 set -euo pipefail
 folder=$(mktemp -d); trap 'rm -rf "$folder"' EXIT
