@@ -12,7 +12,8 @@ fractions, and only then by math-verify. Where it differs from math-verify 0.9.0
 `2x = 5` and `x + y = 5` are not 5 (there a left side is dropped whatever it holds), a set is
 no point and no interval, 50 is not 50 %, 0.333333 is not 1/3 (there values are equal at six
 places), `12\,500` is 12500 (there a sum), units that differ are not equal (there they are
-dropped), and words are words (there their letters are multiplied).
+dropped), words are words (there their letters are multiplied), and `(0,5;1)` has two members
+and `3{,}5` none (there they are three and two, so 3{,}5 is 5{,}3).
 
 Left out on purpose: rounding and number words. An answer states its value.
 """
@@ -71,7 +72,7 @@ _NO_UNIT = {*_FUNCTIONS, *PARTS, *WORDS["no_unit"].split()} - {"quarter", "quart
 _BLANKS = re.compile(r"(?<![0-9])\s+|\s+(?![0-9])")  # `1 0` is not 10
 _SQUARE = re.compile(r"^(sq(?:uare)?|cu(?:bic)?)\.?\s+(\w+)")
 _JOIN = r"(?:and|or|và|hoặc)"
-_LIST = rf"[,;]?\s*(?:\\text\{{\s*{_JOIN}\s*\}}|\b{_JOIN}\b)|[,;]"
+_LIST = rf"[,;]?\s*(?:\\text\{{\s*{_JOIN}\s*\}}|\b{_JOIN}\b)"
 _ORDERED = re.compile(r"[<>]|\\(?:[lg]e|neq?)(?![a-z])")
 _SMALL = re.compile("([¼-¾⅐-⅞])|[²³¹⁰⁴-⁹⁻]+")  # ½ and 10⁻³
 _NAME = re.compile(r"[A-Za-z](?:_\{?\w+\}?)?(?:\([a-z]\))?|\\[a-z]+|[A-Z]{2}")
@@ -231,15 +232,17 @@ def _members(text):
     parts = _split(text, r"\\cup(?![a-z])")
     if len(parts) > 1:
         return "set", parts
-    parts = _split(text, "[,;]" if _ORDERED.search(text) else _LIST)
+    # In `(0,5; 1)` the semicolon separates and the comma belongs to its number.
+    cut = r"(?<![0-9]),|,(?![0-9])|;" if ";" in text else ","
+    parts = _split(text, cut if _ORDERED.search(text) else f"{_LIST}|{cut}")
     if len(parts) == 1 and "\\pm" in text:
         return "set", [text.replace("\\pm", sign) for sign in "+-"]
     if len(parts) > 1:
         return "set", parts
-    if text[:1] and text[0] in "([⟨" and text[-1] in ")]⟩" and len(_split(text[1:-1], "[,;]")) > (
+    if text[:1] and text[0] in "([⟨" and text[-1] in ")]⟩" and len(_split(text[1:-1], cut)) > (
             text[0] != "⟨"):
         kind = "set" if text[0] + text[-1] == "⟨⟩" else text[0] + text[-1]
-        return kind, _split(text[1:-1], "[,;]")
+        return kind, _split(text[1:-1], cut)
     return None
 
 
@@ -247,7 +250,8 @@ def _split(text, pattern):
     """The parts of a text between separators that stand outside of all brackets."""
     parts, begin, depth = [], 0, 0
     for found in re.finditer(rf"(?P<cut>{pattern})|[][(){{}}⟨⟩]", text):
-        if found["cut"] and not depth and not re.match(r"[0-9]{3}(?![0-9])", text[found.end():]):
+        thousands = found[0] == "," and re.match(r"[0-9]{3}(?![0-9])", text[found.end():])
+        if found["cut"] and not depth and not thousands:
             parts.append(text[begin:found.start()].strip())
             begin = found.end()
         elif not found["cut"]:

@@ -253,6 +253,8 @@ def bad_value(name: str, value: Any, right: str, origin: str = "") -> str:
     sentence = f"{name}={shown(value)}{origin} is refused: {name} must be {right}"
     if isinstance(value, date):
         sentence += " (a date here; in YAML write it in quotes)"
+    if type(value) in (int, float) and right.startswith(("text", "the name")):
+        sentence += " (a number here: papermill -p takes 24_11 and 7e12345 for one, -r keeps text)"
     with suppress(ValueError):
         if isinstance(value, str) and float(value) is not None:
             sentence += " (text here; in YAML write 1.0e-4, since 1e-4 is text)"

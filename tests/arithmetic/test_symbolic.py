@@ -132,7 +132,8 @@ def test_what_was_not_compared_is_counted_in_the_report():
     ("D", r"\text{(C)}", False), (r"12\,500", "12500", True), (r"12\,500", "512", False),
     (r"10\,000", "0", False), (r"64,\!000", "64000", True), ("12~500", "12500", True),
     ("−8", "-8", True), ("8", "−8", False), ("+8", "8", True), ("12,5", "12.5", False),
-    ("12.5", "12,5", False),
+    ("12.5", "12,5", False), ("5{,}3", "3{,}5", False), ("3.5", "3{,}5", True),
+    ("(0;5,1)", "(0,5;1)", False), ("1; 2; 3", "1, 2, 3", True), ("(1; 200)", "(1, 200)", True),
 ])
 def test_options_and_numbers(answer, gold, right):
     assert grade(answer, gold).right is right
@@ -141,6 +142,10 @@ def test_options_and_numbers(answer, gold, right):
 @pytest.mark.parametrize("answer, gold, right", [
     ("12,5", "12.5", True), ("12.5", "12,5", True), ("1.500", "1500", True), ("1500", "1.500", True),
     ("12.000 đồng", "12000", True), ("12,5", "125", False),
+    ("(0;5,1)", "(0,5;1)", False), ("(0.5; 1)", "(0,5;1)", True), ("(0,5;1)", "(0;5;1)", False),
+    (r"\{2;\frac{3}{2}\}", r"\{1,5;2\}", True), (r"[\frac{1}{4};1)", "[0,25;1)", True),
+    ("(0;5,100)", "(0,5;100)", False), ("5{,}3", "3{,}5", False), ("3,5", "3{,}5", True),
+    ("(1,2)", "(1;2)", True), ("x = 2; x = 1,5", "1,5; 2", True),
 ])
 def test_a_vietnamese_row_writes_its_numbers_as_vietnamese_does(answer, gold, right):
     assert grade(answer, gold, vietnamese=True).right is right

@@ -105,6 +105,17 @@ def test_number_that_yaml_took_for_text_is_explained():
         TrainParams(learning_rate="1e-4")
 
 
+@pytest.mark.parametrize("value", [2411, float("inf")])
+def test_text_that_papermill_took_for_a_number_is_explained(value):
+    with pytest.raises(ParameterError, match="-r keeps text"):
+        TrainParams(run=value)
+    with pytest.raises(ParameterError, match="-r keeps text"):
+        read_parameters("evaluate", {"run": value})
+    with pytest.raises(ParameterError) as caught:
+        TrainParams(rank=1.5)
+    assert "-r keeps text" not in str(caught.value)
+
+
 def test_all_weights_zero_is_refused_and_one_above_zero_is_enough():
     zero = dict.fromkeys(WEIGHTS, 0)
     with pytest.raises(ParameterError, match="at least one must be above 0"):
