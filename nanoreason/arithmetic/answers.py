@@ -123,8 +123,7 @@ def grade(text: str | None, gold: str, vietnamese: bool = False) -> Grade:
     if max(len(str(text)), len(str(gold))) > MAX_CHARACTERS:
         return Grade(False, REFUSED)
     bare, bare_gold = spelled(str(text)), spelled(str(gold))
-    option = _OPTION.fullmatch(_TEXT.sub(r"\1", bare_gold))
-    if option:
+    if option := _OPTION.fullmatch(_TEXT.sub(r"\1", bare_gold)):
         named = _NAMED.fullmatch(_TEXT.sub(r"\1", bare))
         return Grade(named is not None and named[1].upper() == option[1].upper())
     found = _same(*_one_unit(bare, bare_gold), vietnamese)
@@ -208,10 +207,9 @@ def _value(text, vietnamese=False):
     if "," in number and not vietnamese and not re.fullmatch(rf"\W*(?:{_DIGITS})\W*", number):
         return None  # a list
     number = re.sub(r"(?<=[0-9])[eE](?=[0-9]+$)", "*10^", number)
-    found = clauses(number, vietnamese)
-    if len(found) != 1:
+    tokens, *more = clauses(number, vietnamese) or [[]]
+    if more or not tokens:
         return None
-    tokens = found[0]
     strict = " ".join(token.text for token in tokens)
     sums = [t for t in tokens[1:] if t.kind == "operator" and t.text in "+*-"]
     if number == text and sums and not re.fullmatch(r".*\^ (?:\( )?-.*", strict):
@@ -222,8 +220,7 @@ def _value(text, vietnamese=False):
 def _members(text):
     """(kind, parts) of a point, an interval, a set, a list, a union or a matrix, else None.
     A set and a list of bare members are of one kind: their order does not count."""
-    matrix = re.fullmatch(r"\\begin\{(\w+)\}(.*)\\end\{\1\}", text, re.DOTALL)
-    if matrix:
+    if matrix := re.fullmatch(r"\\begin\{(\w+)\}(.*)\\end\{\1\}", text, re.DOTALL):
         rows = [row for row in matrix[2].split("\\\\") if row.strip()]
         return f"{'v' in matrix[1]} {len(rows)}", [cell.strip() for row in rows
                                                    for cell in row.split("&")]
@@ -359,8 +356,7 @@ def stated_number(text: str) -> str | None:
     else the first number after its last equals sign (`54 dollars in 9 weeks`)."""
     if read_answer(text) is not None:
         return text
-    box = boxed_answer(text)
-    if box:
+    if box := boxed_answer(text):
         return stated_number(box)
     return (_WRITTEN.findall(text.rpartition("=")[2]) or [None])[0]
 

@@ -137,8 +137,7 @@ def _equations(text: str) -> tuple[Equation, ...]:
 
 def _is_denied(text: str, equation: Equation) -> bool:
     """Whether a text itself says behind an equation that it cannot be: `1 = 2, impossible`."""
-    last_side = equation.span[0] + equation.text.rfind("=") + 1
-    return _DENIED.match(text, last_side) is not None
+    return _DENIED.match(text, equation.span[0] + equation.text.rfind("=") + 1) is not None
 
 
 def _rest_is_told(text: str, equation: Equation) -> bool:

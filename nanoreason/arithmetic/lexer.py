@@ -121,11 +121,17 @@ def clauses(text: str, vietnamese: bool = False, equal: bool = False) -> list[li
     clauses with an equals sign.
     """
     latex = _COMMAND.search(text) is not None
+    return [_fractions(_tokens(clause, vietnamese, latex)) for clause in _cut(text, latex)
+            if any(part[1] == "equals" or not equal for part in clause)]
+
+
+def _cut(text, latex):
+    """What the tokens of each clause are made of, most of which have no equals sign: (match, its
+    kind, tight, math, unit)."""
     dollars = text.count("$") - text.count("\\$") if latex else 0
     dollars = dollars > 0 and dollars % 2 == 0  # they begin and end formulas
     begin = _FIRST.match(text).end()
     clause, end, math, prose, unit, display = [], begin or -1, latex and not dollars, 0, "", False
-    found = [clause]  # what each token is made of: most are of clauses without an equals sign
     for match in _TOKEN.finditer(text, begin):
         kind = match.lastgroup
         start, after = match.span(kind)
@@ -135,7 +141,8 @@ def clauses(text: str, vietnamese: bool = False, equal: bool = False) -> list[li
             math ^= delimits
             if delimits and math and clause and clause[-1][1] == "word" and (
                     not _GOES_ON.match(text, end)):
-                found.append(clause := [])
+                yield clause
+                clause = []
             prose = 1 if kind == "prose" else prose  # its group holds words, no letters
             unit = "$" if kind == "currency" and not delimits else unit
             end = end if tight else -1  # "- $71" has a blank between
@@ -148,7 +155,8 @@ def clauses(text: str, vietnamese: bool = False, equal: bool = False) -> list[li
                 if mark:  # no bullet there
                     clause.append((match, kind, False, False, ""))
             elif not prose:
-                found.append(clause := [])
+                yield clause
+                clause = []
                 if mark[:2] in _FORMULA:
                     display = mark[1] in "[(b"
                     math = display if dollars else math
@@ -160,8 +168,7 @@ def clauses(text: str, vietnamese: bool = False, equal: bool = False) -> list[li
             tight = tight and not (kind == "open" and (prose or text[start] == "{"))
             clause.append((match, kind, tight, math and not prose, unit))
             unit = ""
-    return [_fractions(_tokens(clause, vietnamese, latex)) for clause in found
-            if any(part[1] == "equals" or not equal for part in clause)]
+    yield clause
 
 
 def _stops(match, before, latex):
@@ -176,7 +183,7 @@ def _stops(match, before, latex):
 
 
 def _tokens(parts, vietnamese, latex):
-    """The tokens of a clause from (match, its kind, tight, math, unit)."""
+    """The tokens of a clause, from what `_cut` says of each."""
     tokens = []
     for match, kind, tight, math, unit in parts:
         text, (start, end) = match[kind], match.span(kind)
