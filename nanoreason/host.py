@@ -91,8 +91,9 @@ class _Lines(tqdm):
 
     def __init__(self, *args, **options):
         form = "{desc}: {n_fmt}/{total_fmt} {unit}s, {elapsed} gone, {remaining} left{postfix}"
+        # Of two at once the second would move the cursor: a line has no place of its own.
         super().__init__(*args, **{**options, "mininterval": SECONDS, "delay": SECONDS,
-                                   "bar_format": form, "file": sys.stdout})
+                                   "bar_format": form, "file": sys.stdout, "position": 0})
 
     @staticmethod
     def status_printer(file):

@@ -36,6 +36,15 @@ def test_progress_is_lines_where_there_is_no_terminal(at_once, capsys):
     assert all("gone" in line and "left" in line for line in lines)
 
 
+def test_two_at_once_are_lines_too(at_once, capsys):
+    with host.progress(total=2, desc="runs", unit="run") as outer, \
+            host.progress(total=2, desc="tuning", unit="step", miniters=1) as inner:
+        inner.update(1)
+        outer.update(1)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) >= 4 and all(line.startswith(("runs: ", "tuning: ")) for line in lines), lines
+
+
 def test_no_more_lines_than_one_every_few_seconds(monkeypatch, capsys):
     monkeypatch.delenv("TQDM_DISABLE", raising=False)
     for _ in host.progress(range(10_000), desc="quick", unit="step"):
