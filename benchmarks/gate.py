@@ -73,11 +73,11 @@ def rows_of_test(name: str) -> list[dict]:
     run = find_run(name)
     check_whole(run, scored=False)
     made = recorded(run)
-    odd = {what: made[what] for what, wanted in WRITTEN.items() if made[what] != wanted}
+    odd = [f"{what}={made.get(what)!r} (here {wanted!r})" for what, wanted in WRITTEN.items()
+           if made.get(what) != wanted]
     if odd:
-        said = ", ".join(f"{what}={value!r} (here {WRITTEN[what]!r})" for what, value in odd.items())
         raise RunError(f"the rows of run {name} do not go with those of dev, which are written "
-                       f"here: {said}; evaluate a run with the values of here")
+                       f"here: {', '.join(odd)}; evaluate a run with the values of here")
     return [row for row in run.read_generations()
             if row["setting"] == "natural" and row["split"] == "test"]
 

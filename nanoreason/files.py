@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import gzip
+import io
 import json
 import os
 import shutil
@@ -98,6 +99,21 @@ def read_bytes(path: Path) -> bytes:
         raise _damaged(path, f"no whole gzip file ({error})") from None
 
 
+def read_csv(path: Path, **options):
+    """A CSV file, plain or gzipped, as a pandas DataFrame; options: those of pandas.
+
+    Raises RunError, naming it, for what is no table.
+    """
+    import pandas
+
+    text = read_text(path)
+    try:
+        return pandas.read_csv(io.StringIO(text), **options)
+    except ValueError as error:  # pandas' own are ValueErrors
+        why = " ".join(str(error).split())[:150]
+        raise RunError(f"{paths.relative(path)} is no table: {why}") from None
+
+
 def _damaged(path: Path, why: Any) -> RunError:
     return RunError(f"{paths.relative(path)} is damaged: {why}; bring it back, or make it again")
 
@@ -114,10 +130,10 @@ class _PlainLoader(yaml.SafeLoader):
     def construct_mapping(self, node, deep=False):
         names = set()
         for name, _ in node.value:
-            if str(name.value) in names:
+            if (name.tag, str(name.value)) in names:
                 raise yaml.YAMLError(f"{name.value!r:.60} stands a second time in line "
                                      f"{name.start_mark.line + 1}: leave one out")
-            names.add(str(name.value))
+            names.add((name.tag, str(name.value)))
         return super().construct_mapping(node, deep)
 
 
@@ -212,8 +228,8 @@ def locked(folder: Path, what: str, patience: float = PATIENCE) -> Iterator[None
                         "another run name") from None
     except Exception as error:
         why, place = full_disk(error), getattr(error, "filename", None) or folder.parent
-        foreign = not Path(place).is_relative_to(folder.parent)  # such as data that is read
-        if why is None or foreign and getattr(error, "errno", None) in (EACCES, EISDIR, ENOTDIR):
+        if why is None or getattr(error, "errno", None) in (EACCES, EISDIR, ENOTDIR) and not (
+                Path(place).is_relative_to(folder.parent)):  # elsewhere, such as data that is read
             raise
         raise RunError(f"{why} where run {folder.name} is written ({place}): nothing that "
                         "was finished is lost; make room, or set NANOREASON_HOME to a folder "

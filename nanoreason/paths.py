@@ -19,7 +19,6 @@ PACKAGE = Path(__file__).resolve().parent
 ASSETS = PACKAGE / "assets"  # base weights, tokenizer, prompts: part of the package
 DRIVE = Path("/content/drive/MyDrive")  # of Colab, once it is mounted
 WORKING = Path("/kaggle/working")
-BY_HAND = os.environ.get("NANOREASON_HOME")  # made if absent; where it cannot be, that is said
 
 
 def find_root(start: Path) -> Path | None:
@@ -42,8 +41,9 @@ def home() -> Path | None:
 
 
 def _root() -> Path:
-    if BY_HAND:
-        return Path(BY_HAND).expanduser().resolve()
+    by_hand = os.environ.get("NANOREASON_HOME")
+    if by_hand:
+        return Path(by_hand).expanduser().resolve()
     here = Path.cwd()
     return find_root(PACKAGE.parent) or find_root(here) or home() or here
 
@@ -55,8 +55,8 @@ NOTEBOOKS = (CHECKOUT or ROOT) / "notebooks"
 # Runs of reference, committed.
 RESULTS = ROOT / "results" if CHECKOUT or find_root(ROOT) == ROOT else PACKAGE / "results_files"
 FIGURES = ROOT / "figures"  # of the runs of reference
-# All else, not committed.
-BUILD = (ROOT if BY_HAND or os.access(ROOT, os.W_OK) else Path.cwd()) / "build"
+# All else, not committed. A root that is not there yet was set by hand, and is made.
+BUILD = (ROOT if not ROOT.exists() or os.access(ROOT, os.W_OK) else Path.cwd()) / "build"
 RUNS = BUILD / "runs"  # scratch runs
 STUDY = BUILD / "study"  # executed notebooks of `make study`
 

@@ -12,7 +12,6 @@ writes below results/.
 """
 from __future__ import annotations
 
-import io
 import json
 import re
 import shutil
@@ -28,7 +27,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from nanoreason import files, host, paths
 from nanoreason.files import (PATIENCE, RunError, drop_half_line, free_name, parse, read_bytes,
-                              read_text, set_aside, stored, to_json, write_json, write_text)
+                              read_csv, read_text, set_aside, stored, to_json, write_json,
+                              write_text)
 from nanoreason.host import shown
 from nanoreason.stages import SETTINGS
 
@@ -253,15 +253,7 @@ class Run:
 
     def read_metrics(self):
         """metrics.csv as a pandas DataFrame, a row per logged step; empty fields are NaN."""
-        import pandas
-
-        path = self._there("metrics.csv")
-        text = read_text(path)
-        try:
-            return pandas.read_csv(io.StringIO(text))
-        except ValueError as error:  # pandas' own are ValueErrors
-            why = " ".join(str(error).split())[:150]
-            raise RunError(f"{paths.relative(path)} is no table: {why}") from None
+        return read_csv(self._there("metrics.csv"))
 
     def read_generations(self) -> list[dict[str, Any]]:
         """The good rows of generations.jsonl; how many are left out is printed, with lines."""
@@ -371,7 +363,7 @@ def set_rows_aside(run: Run) -> Run:
     """
     kept = Run(free_name(run.folder))
     _copied(run.folder, kept.folder)
-    for name in OF_ROWS:  # the record last: until then a session that is cut off does it again
+    for name in ("generations.jsonl.gz", *OF_ROWS):  # the record last: until then a session that is cut off does it again
         path = run.path(name)
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
     return kept

@@ -6,7 +6,8 @@ is not to be relied on; one without may still be wrong, how often is in docs/run
 
 Where the run has a gate (`evaluation.confidence`), an objection of VERIFY that arithmetic does
 not settle is heeded where EXECUTE was unsure, and the answer is EXECUTE's result elsewhere. The
-gate was chosen on questions like those that were learned: it decides nothing of others.
+gate was chosen on questions like those that were learned: where one is known to be of another kind
+(a warning of the question), it decides nothing.
 """
 from __future__ import annotations
 
@@ -217,18 +218,19 @@ def threshold(run: str) -> float | None:
 def judge(row: Mapping, params: Mapping | None = None, gate: float | None = None,
           language: str | None = None) -> Solution:
     """What a row with its text and `logprobs` comes to; params: of the run that wrote it, None
-    of a base alone; gate: its `threshold`. Low confidence, below it and DOUBT, is a warning."""
+    of a base alone; gate: its `threshold`. Low confidence, below both it and DOUBT, is a
+    warning."""
     spoken = language or language_of(row["question"])
     sure = row["logprobs"]["execute_min"]
     trace, against, notes = doubts.of_text(row["text"], row["question"], params)
     asks = "|".join(SENTENCES[known]["asks"] for known in SENTENCES)
     foreign = list(doubts.of_question(row["question"], asks, params))
-    known = None not in (sure, gate)
-    heeded = not known or sure < gate or bool(foreign) or "objection" not in dict(against)
+    measured = None not in (sure, gate)
+    heeded = not measured or sure < gate or bool(foreign) or "objection" not in dict(against)
     if not heeded:
         against = [(key if key != "objection" else "unheeded", values) for key, values in against]
     # What EXECUTE was unsure of no longer counts where VERIFY has found and mended it.
-    if known and sure < min(gate, DOUBT) and "repaired" not in dict(notes):
+    if measured and sure < min(gate, DOUBT) and "repaired" not in dict(notes):
         against.append(("unsure", {"p": _rounded(math.exp(sure)),
                                    "least": _rounded(math.exp(min(gate, DOUBT)))}))
     failed = isinstance(trace, TraceError)

@@ -50,8 +50,9 @@ def publish(scratch: str, name: str, replace: bool = False) -> Run:
     of_run = into.has("params.yaml")  # neither a grid nor the figures of something else
     there = [path for path in (into.folder, paths.FIGURES / name) if path.exists()]
     if there and not (of_run and replace):
-        raise RunError(f"{paths.relative(there[0])} is there already: choose another name"
-                       + ", or replace the run (--replace)" * of_run)
+        otherwise = "replace the run (--replace)" if of_run else "remove what is there"
+        raise RunError(f"{paths.relative(there[0])} is there already: choose another name, or "
+                       f"{otherwise}")
     with source.held("publish"):
         own = source.read_mapping(EVALUATED)["data"] == "procedural"
         rows, faults = source.scan_generations()
@@ -69,15 +70,15 @@ def publish(scratch: str, name: str, replace: bool = False) -> Run:
         with_texts = own and not name.endswith("-base")
         part.append_generations(rows if with_texts else map(_without_texts, rows))
         part.pack()
-        if own and source.path("figures").is_dir():
-            shutil.rmtree(paths.FIGURES / name, ignore_errors=True)
-            shutil.copytree(source.path("figures"), paths.FIGURES / name)
     old = into.folder.with_name(f".{name}.old")  # until the new one stands in its place
     shutil.rmtree(old, ignore_errors=True)
     if into.folder.exists():
         into.folder.rename(old)
     part.folder.rename(into.folder)
     shutil.rmtree(old, ignore_errors=True)
+    if own and source.path("figures").is_dir():
+        shutil.rmtree(paths.FIGURES / name, ignore_errors=True)
+        shutil.copytree(source.path("figures"), paths.FIGURES / name)
     return into
 
 
@@ -131,6 +132,8 @@ def publish_grid(grid: str, runs: Iterable[GridRun]) -> list[Path]:
     if not made and not (source / "tables").is_dir():
         raise RunError(f"no run of the grid {grid!r} is in {paths.relative(source)}: there is "
                        "nothing to copy")
+    for run in made:
+        run.rows()  # as they were stored; else nothing is written
     if made:
         add_problems(into / "problems.csv.gz", read_table(source / "problems.csv", PROBLEMS))
     written = []
@@ -140,35 +143,35 @@ def publish_grid(grid: str, runs: Iterable[GridRun]) -> list[Path]:
         if path.is_file():
             seeds = {int(seed): table.reset_index(drop=True)
                      for seed, table in read_table(path, ["seed", *ROWS]).groupby("seed")}
-        for run in made:
-            if run.condition == condition:
-                run.rows()  # as they were stored
-                seeds[run.seed] = run.table().assign(seed=str(run.seed))
-                written.append(into / condition / f"seed-{run.seed}.json.gz")
-                write_text(written[-1], to_json(run.facts, indent=2) + "\n")
+        new = [run for run in made if run.condition == condition]
+        for run in new:
+            seeds[run.seed] = run.table().assign(seed=str(run.seed))
         table = pandas.concat([seeds[seed] for seed in sorted(seeds)])
         write_table(path, table.sort_index(kind="stable")[["seed", *ROWS]])
+        for run in new:  # last: with its JSON file a run counts as whole
+            written.append(into / condition / f"seed-{run.seed}.json.gz")
+            write_text(written[-1], to_json(run.facts, indent=2) + "\n")
         written.append(path)
     return written
 
 
 def main() -> int:
     """Publish a run, and the rows of its untouched base if there are any."""
-    if sys.argv[1:2] == ["--grid"] and len(sys.argv) == 3:
-        asked = AblateParams(run=sys.argv[2])
-        for written in [*publish_grid(asked.run, open_grid(asked).runs), *_drawn(asked.run)]:
-            print(paths.relative(written))
-        return 0
     if len(sys.argv) not in (3, 4):
         print("usage: python scripts/publish.py SCRATCH NAME [--replace]\n       "
               "python scripts/publish.py --grid NAME", file=sys.stderr)
         return 2
     scratch, name, replace = sys.argv[1], sys.argv[2], "--replace" in sys.argv
     try:
+        if scratch == "--grid":
+            asked = AblateParams(run=name)
+            for written in [*publish_grid(asked.run, open_grid(asked).runs), *_drawn(asked.run)]:
+                print(paths.relative(written))
+            return 0
         print(paths.relative(publish(scratch, name, replace).folder))
         if (paths.RUNS / f"{scratch}-base").is_dir():
             print(paths.relative(publish(f"{scratch}-base", f"{name}-base", replace).folder))
-    except Told as error:
+    except (Told, OSError) as error:
         print(error, file=sys.stderr)
         return 1
     return 0

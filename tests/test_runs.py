@@ -295,7 +295,9 @@ def test_a_checkout_that_is_read_only_is_worked_with_from_outside(tmp_path):
                 "        run.write_summary({})")
         environment = {name: value for name, value in os.environ.items()
                        if name != "NANOREASON_HOME"} | {"PYTHONPATH": str(checkout)}
-        subprocess.run([sys.executable, "-B", "-c", code], cwd=work, env=environment, check=True)
+        for given in ({}, {"NANOREASON_HOME": str(checkout)}):  # the latter as a process's own ones
+            subprocess.run([sys.executable, "-B", "-c", code], cwd=work, env=environment | given,
+                           check=True)
     finally:
         subprocess.run(["umount", checkout], check=True)
     for name in ("new", "nano-reference"):

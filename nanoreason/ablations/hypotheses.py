@@ -18,7 +18,7 @@ from matplotlib.axes import Axes
 
 from nanoreason import paths
 from nanoreason.ablations.conditions import Condition
-from nanoreason.ablations.results import GIVEN, NATURAL, SETTINGS, Grid, GridRun
+from nanoreason.ablations.results import BOTH_GIVEN, NATURAL, POOLED, Grid, GridRun
 from nanoreason.evaluation.report import crossed_bootstrap
 from nanoreason.evaluation.self_verification import STATISTICS
 from nanoreason.figures.plots import (BLACK, GREY, RED, draw_not_run, draw_points,
@@ -36,8 +36,8 @@ SCORES = {"lenient": "last number right", "a1": "result of EXECUTE right",
 
 COLUMNS = {"a1": ("a1", NATURAL), "a2": ("a2", NATURAL), "last number": ("lenient", NATURAL),
            "a2 less a1": ("delta", NATURAL), "SVR, own answers": ("svr", NATURAL),
-           "SVR, injected": ("svr", GIVEN), "its null": ("svr_null", GIVEN),
-           "recall": ("recall", GIVEN), "specificity": ("specificity", GIVEN)}
+           "SVR, injected": ("svr", BOTH_GIVEN), "its null": ("svr_null", BOTH_GIVEN),
+           "recall": ("recall", BOTH_GIVEN), "specificity": ("specificity", BOTH_GIVEN)}
 ANSWER_COLUMNS = ("claim", "comparison", "score", "mean against mean", "difference",
                   "seeds x problems", "word")
 NOT_STATED = "not stated"  # a free form has no Result and no Answer line
@@ -49,7 +49,7 @@ class Hypothesis:
     """A line of `assets/hypotheses.csv`: first is expected to score higher than second.
 
     claim: of the original card (`of_card`), or of this project. second None: the score itself
-    is expected above zero. of: a key of STATISTICS; setting: NATURAL or GIVEN.
+    is expected above zero. of: a key of STATISTICS; setting: NATURAL or BOTH_GIVEN.
     """
 
     claim: str
@@ -181,9 +181,9 @@ def count_tables(runs: list[GridRun], setting: str) -> np.ndarray:
     setting.
     """
     for run in runs:
-        if run.facts["evaluated"]["settings"] == ["natural"] and setting == GIVEN:
+        if run.facts["evaluated"]["settings"] == ["natural"] and setting == BOTH_GIVEN:
             raise GivenError(f"condition {run.condition} has natural rows alone: it cannot be "
-                             f"compared on {GIVEN} ones")
+                             f"compared on {BOTH_GIVEN} ones")
     found = [run.counts[setting] for run in runs]
     for run, counts in zip(runs, found):
         if counts.problems != found[0].problems:
@@ -215,7 +215,7 @@ def _condition_cells(runs: list[GridRun]) -> list[str]:
     """The scores of COLUMNS, each over all seeds of a condition."""
     free = runs[0].facts["recipe"]["form"] == "free"
     sums = {setting: count_tables(runs, setting).sum(axis=1)
-            for setting in (SETTINGS if not free else (NATURAL,))}
+            for setting in (POOLED if not free else (NATURAL,))}
     cells = []
     for of, setting in COLUMNS.values():
         if free and of != "lenient":

@@ -10,7 +10,6 @@ files are gzipped, and the rows of all seeds of a condition stand in one table, 
 from __future__ import annotations
 
 import hashlib
-import io
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,22 +23,23 @@ from nanoreason import paths
 from nanoreason.ablations.conditions import Cell
 from nanoreason.evaluation.rows import compact_row, read_rows
 from nanoreason.evaluation.self_verification import count_table, self_verification
-from nanoreason.files import read_mapping, read_text, stored, to_json, write_json, write_text
+from nanoreason.files import read_csv, read_mapping, stored, to_json, write_json, write_text
 from nanoreason.params.sets import EvaluateParams, TrainParams
 from nanoreason.runs import RunError
+from nanoreason.stages import GIVEN
 
 KEY = ["setting", "problem_id"]
 PROBLEMS = [*KEY, "question_sha256", "gold", "planted_step", "planted_kind", "steps"]
 ROWS = [*KEY, "a1", "v", "a2", "lenient", "ritual"]
 PARTS = ("recipe", "evaluated", "training")  # of a JSON file
 HASHES = ("rows_sha256", "order_sha256", "adapters_sha256", "base_version")  # of its training
-NATURAL, GIVEN = "natural", "injected and clean"
-SETTINGS = {NATURAL: ("natural",), GIVEN: ("injected", "clean")}
+NATURAL, BOTH_GIVEN = "natural", "injected and clean"
+POOLED = {NATURAL: ("natural",), BOTH_GIVEN: GIVEN}  # the settings whose rows are scored together
 
 
 @dataclass(frozen=True)
 class Counts:
-    """What a run's rows of one entry of SETTINGS come to, all that its scores are functions of.
+    """What a run's rows of one entry of POOLED come to, all that its scores are functions of.
 
     problems: sorted. table: the sums of `count_table` of each problem's rows, (problems, 8).
     svr_null: that of its `self_verification`.
@@ -72,16 +72,19 @@ class GridRun:
             raise RunError(f"{where}.csv: {' '.join(odd.iloc[0][KEY])} stands in no line of "
                            "problems.csv: the run was made on other problems")
         if self.facts.get("table_sha256") not in (None, table_sha256(table)):
-            raise RunError(f"{where}.csv, or the grid's problems.csv, is not as it was written: bring "
-                           f"it back, or remove {where}.json and start the grid again")
+            kept = paths.relative(stored(self.folder / f"seed-{self.seed}.json"))
+            raise RunError(f"the table of {where}, or problems.csv beside its folder, is not as it "
+                           "was written: bring it back; where problems.csv is whole, removing "
+                           f"{kept} and starting the grid again will do, too")
+        # pandas' own kind of text is slow to hand out one by one.
         return [_row(line) for line in table.astype(object).to_dict("records")]
 
     @cached_property
     def counts(self) -> dict[str, Counts]:
-        """Its counts by SETTINGS. Kept, since several tables and hypotheses ask for them; the
+        """Its counts by POOLED. Kept, since several tables and hypotheses ask for them; the
         rows, a hundred times as large, are not."""
         rows, found = self.rows(), {}
-        for name, settings in SETTINGS.items():
+        for name, settings in POOLED.items():
             scored = read_rows(row for row in rows if row["setting"] in settings).pooled()
             problems = tuple(sorted({row.problem for row in scored}))
             places = {problem: place for place, problem in enumerate(problems)}
@@ -250,11 +253,7 @@ def read_table(path: Path, columns: list[str]) -> pandas.DataFrame:
     where = paths.relative(path)
     if not stored(path).is_file():
         raise RunError(f"{where} is not there: the run is not whole")
-    text = read_text(path)
-    try:
-        table = pandas.read_csv(io.StringIO(text), dtype=str, keep_default_na=False)
-    except ValueError as error:  # pandas' own are ValueErrors
-        raise RunError(f"{where} is no table: {' '.join(str(error).split())[:150]}") from None
+    table = read_csv(path, dtype=str, keep_default_na=False)
     if list(table.columns) != columns:
         raise RunError(f"{where} has the columns {list(table.columns)}, not {', '.join(columns)}")
     key = [name for name in ("seed", *KEY) if name in columns]

@@ -151,7 +151,7 @@ def _rest_is_told(text: str, equation: Equation) -> bool:
 
 
 def _of_clauses(text, vietnamese):
-    return [equation for clause in clauses(text, vietnamese, equal=True)
+    return [equation for clause in clauses(text, vietnamese, with_equals=True)
             for equation in _in_clause(text, clause)]
 
 
@@ -242,8 +242,9 @@ def _first_piece(pieces: list[Piece], run: list[Token]) -> Piece | None:
     if not before <= _LEADING:
         return None
     piece.about = bool(before & _APPROXIMATE)
-    if any(token.text in ("remainder", "dư") for token in run[piece.start :]) or piece.start and (
-            run[piece.start].tight or _calls(run[piece.start - 1], run[piece.start])):
+    if any(token.text in ("remainder", "dư") for token in run[piece.start:]):
+        piece.trust = UNREADABLE
+    if piece.start and (run[piece.start].tight or _calls(run[piece.start - 1], run[piece.start])):
         piece.trust = UNREADABLE  # "= a(4 - 2)"
     return piece
 
@@ -306,8 +307,10 @@ def _is_converted(source, left, right):
     """Whether the last side counts in a unit of which it takes 10, 100, … to make those that
     were computed in, or the other way round: `1 / 40 = 2.5 cm`."""
     unit = _PREFIXED.match(source, right.span[1])
-    return bool(unit) and is_number(right.node) and rounds(right.node, left.value / Fraction(10) ** (
-        WORDS["prefixes"][unit[1]] * int(unit[2] or 1)))
+    if not unit or not is_number(right.node):
+        return False
+    power = WORDS["prefixes"][unit[1]] * int(unit[2] or 1)
+    return rounds(right.node, left.value / Fraction(10) ** power)
 
 
 def _goes_on(left, right):

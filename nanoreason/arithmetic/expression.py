@@ -186,7 +186,7 @@ def rounds(number: Node, exact: Fraction) -> bool:
     or as near as a computer's own numbers are."""
     shown, unit = value_of(number), last_place(number)
     gap, scale = abs(exact - shown), _mantissa(number)[1]
-    if unit == scale == 1 and abs(shown) < WHOLE:
+    if unit.denominator == scale.denominator == 1 and abs(shown) < WHOLE:
         return gap == 0
     cut = unit / scale < Fraction(1, 10) and gap < unit and abs(shown) < abs(exact)
     return gap <= unit / 2 or cut or gap * 10 ** 14 < abs(exact)
@@ -306,13 +306,13 @@ class _Reader:
 
 
 def is_vietnamese(text: str) -> bool:
-    """Whether a fifth of a text's words, and two at least, have letters of Vietnamese, or one has
-    and half of them have accents: one name does not make a question Vietnamese. Single letters,
-    as those of formulas and answers to choose from, are no words."""
+    """Whether a fifth of a text's words, and two at least, have letters of Vietnamese, or two have
+    and a third of all have accents, or one and half: one name does not make a question Vietnamese.
+    Single letters, as those of formulas and answers to choose from, are no words."""
     words = [] if text.isascii() else _WORD.findall(normalize("NFC", text))
     marked, accented = (sum(letters.search(word) is not None for word in words)
                         for letters in (_VIETNAMESE, _ACCENTED))
-    return marked >= 2 and 5 * marked >= len(words) or (
+    return marked >= 2 and max(5 * marked, 3 * accented) >= len(words) or (
         marked > 0 and accented > 2 and 2 * accented >= len(words))
 
 

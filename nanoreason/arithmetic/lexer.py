@@ -114,15 +114,15 @@ class Token:
     unit: str = ""
 
 
-def clauses(text: str, vietnamese: bool = False, equal: bool = False) -> list[list[Token]]:
+def clauses(text: str, vietnamese: bool = False, with_equals: bool = False) -> list[list[Token]]:
     """The tokens of a text, cut where prose ends a clause: at line ends and `. , ; : ?`.
 
-    vietnamese: `1.500` is 1500 and `1,500` is 1.5, as Vietnamese writes them; equal: only the
-    clauses with an equals sign.
+    vietnamese: `1.500` is 1500 and `1,500` is 1.5, as Vietnamese writes them; with_equals:
+    only the clauses that have an equals sign.
     """
     latex = _COMMAND.search(text) is not None
     return [_fractions(_tokens(clause, vietnamese, latex)) for clause in _cut(text, latex)
-            if any(part[1] == "equals" or not equal for part in clause)]
+            if any(part[1] == "equals" or not with_equals for part in clause)]
 
 
 def _cut(text, latex):
@@ -134,8 +134,8 @@ def _cut(text, latex):
     clause, end, math, prose, unit, display = [], begin or -1, latex and not dollars, 0, "", False
     for match in _TOKEN.finditer(text, begin):
         kind = match.lastgroup
-        start, after = match.span(kind)
-        tight, end = start == end, after
+        start = match.start(kind)
+        tight, end = start == end, match.end()
         if kind in _SILENT:
             delimits = dollars and text[start] == "$"
             math ^= delimits

@@ -85,7 +85,8 @@ def load_problems(source: str, path: str | Path | None = None, split: str = "tra
         if not os.path.isfile(path):  # a name may be too long to be looked for
             raise GivenError(
                 f"source {source!r:.80} is unknown and {str(path)!r:.80} no file; choose one of "
-                f"procedural, {', '.join(READERS)}, or the path of a file of problems (JSON, CSV, Parquet)")
+                f"procedural, {', '.join(READERS)}, or the path of a file of problems (JSON, CSV, "
+                "Parquet)")
         # `source` names the problems: a path is shortened to the file's name.
         source = Path(Path(source).name.removesuffix(".gz")).stem
         items = _lines(path, source, part)

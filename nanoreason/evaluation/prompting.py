@@ -116,12 +116,12 @@ def evaluate_prompted(run: Run, write: Writer, rows: Sequence[dict], dev: Sequen
     written under one that is not there any more.
     """
     if run.has(ROWS):
-        kept = run.read_params("prompt", "prompt_text")
-        name = kept["prompt"]
-        if name not in candidates() or candidates()[name]("{question}") != kept["prompt_text"]:
-            raise RunError(f"the rows of run {run.name} were written under a prompt {name!r:.60} of "
-                           f"other words: rename {paths.relative(run.folder)}, and new ones are "
-                           "written")
+        kept = run.read_params()
+        name = kept.get("prompt")
+        if name not in candidates() or candidates()[name]("{question}") != kept.get("prompt_text"):
+            raise RunError(f"the rows of run {run.name} were written under a prompt {name!r:.60} "
+                           f"of other words: rename {paths.relative(run.folder)}, and new ones "
+                           "are written")
     else:
         name, tried = choose_prompt(write, dev)
         run.write_params(facts | {

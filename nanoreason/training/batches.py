@@ -41,7 +41,8 @@ from nanoreason.training.loss import CHUNK_LOGITS, group_counts
 
 BLOCK = 16  # steps whose traces are sorted together
 CELL = 4  # rows of like length that stay together, or the divisor of a batch next to it
-WARM_UP = 4  # micro-batches at most, and a tenth of all; the first is not timed
+# Micro-batches at most for each number of threads; of a short training a tenth, two at least.
+WARM_UP = 4  # the first is not timed
 MicroBatch = list[int]  # indices of rows
 
 

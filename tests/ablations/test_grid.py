@@ -256,7 +256,11 @@ def test_seeds_published_one_after_the_other_share_a_table_in_their_own_order(do
     lines = (run.folder / "seed-0.csv").read_text().splitlines(keepends=True)
     path = run.folder / "seed-1.csv"
     path.write_text("".join([lines[0], *lines[:1:-1]]))  # turned around, and one row less
+    changed = dataclasses.replace(other, facts=other.facts | {"table_sha256": "0"})
     try:
+        with pytest.raises(RunError, match="seed-1, or problems.csv .* is not as it was written"):
+            publish_grid("small", [run, changed])
+        assert not (paths.RESULTS / "small").exists()  # not the first one of them either
         publish_grid("small", [run])
         publish_grid("small", [other])
         for wanted in (run, other):

@@ -8,7 +8,7 @@ from synthetic import make_rows
 
 from nanoreason.ablations.conditions import chosen
 from nanoreason.ablations.grid import Grid
-from nanoreason.ablations.hypotheses import (FAILS, GIVEN, HOLDS, NATURAL, OPEN, Answer,
+from nanoreason.ablations.hypotheses import (FAILS, BOTH_GIVEN, HOLDS, NATURAL, OPEN, Answer,
                                              Hypothesis, answer, answers, answers_table,
                                              claims_table, conditions_table, hypotheses,
                                              plot_answers, verdicts)
@@ -77,7 +77,7 @@ def test_a_condition_without_given_rows_is_named():
     for run in runs.runs:
         run.facts["evaluated"]["settings"] = ["natural"]
     with pytest.raises(ValueError, match="condition a has natural rows alone"):
-        answer(runs, Hypothesis("it verifies", False, "a", "b", "svr", GIVEN))
+        answer(runs, Hypothesis("it verifies", False, "a", "b", "svr", BOTH_GIVEN))
 
 
 def test_fewer_seeds_can_be_asked_for_a_word():
@@ -157,7 +157,7 @@ def test_injected_and_clean_pool_by_problem():
                      "v": 1 if wrong and k < 5 else 0, "a2": "7" if k < 5 or not wrong else "8",
                      "planted": {"step": 1, "kind": "arithmetic_slip"} if wrong else None})
     runs = Grid([Run("a", 0, rows)], [])
-    found = answer(runs, Hypothesis("it verifies", False, "a", None, "svr", GIVEN))
+    found = answer(runs, Hypothesis("it verifies", False, "a", None, "svr", BOTH_GIVEN))
     assert found.n == 10 and found.mean == pytest.approx(2 * 0.5 / 1.5)
 
 
@@ -173,6 +173,6 @@ def test_a_score_over_seeds_is_that_of_the_single_runs(of):
 def test_what_is_asked_is_of_known_scores_and_settings_once():
     found = hypotheses()
     assert len({(h.first, h.second, h.of, h.setting) for h in found}) == len(found) == 18
-    assert {h.setting for h in found} == {NATURAL, GIVEN}
+    assert {h.setting for h in found} == {NATURAL, BOTH_GIVEN}
     assert len({h.claim for h in found if h.of_card}) == 4  # of the original card
     assert [h.claim for h in found if h.second is None] == ["VERIFY corrects"]

@@ -93,7 +93,7 @@ def test_nothing_but_a_run_is_replaced(scratch, tmp_path, monkeypatch):
     scratch("procedural").figures.joinpath("own.pdf").write_text("")
     for name, error in (("drawing", RunError), ("grid", RunError), ("../outside", ParameterError),
                         (str(tmp_path / "outside"), ParameterError)):
-        with pytest.raises(error, match="choose another name$|is refused: run must be"):
+        with pytest.raises(error, match="name, or remove what is there$|is refused: run must be"):
             publish("tried", name, replace=True)
     assert all(map(Path.is_file, kept))
 
