@@ -71,4 +71,5 @@ def flags_table(result: Mapping) -> str:
                     ("flags_right", "flags"), ("false_sums", "lines"), ("asked", "lines")))))
     return Table("", ("traces + short rows", "setting", "a1 ↑", "a2 ↑", "recall ↑",
                       "specificity ↑", "word, differ ↑", "word, equal ↑", "flags right ↑",
-                      "lines with a false sum ↓", "lines about EXECUTE's ↑"), tuple(rows)).markdown(False)
+                      "lines with a false sum ↓", "lines about EXECUTE's ↑"),
+                 tuple(rows)).markdown(False)

@@ -89,8 +89,10 @@ def table() -> str:
             data["tokens"] / data["traces"])
         hours = [work / (machine.gpus * machine.peak * 1e12 * share) / 3600
                  for share in (reached, SHARE)]
-        rows.append((machine.name, ", ".join(
-            [f"`{machine.profile}`", *(f"`{k} = {v}`" for k, v in machine.given.items())]), *(f"{each:.1f}" for each in hours),
+        rows.append((machine.name,
+                     ", ".join([f"`{machine.profile}`",
+                                *(f"`{k} = {v}`" for k, v in machine.given.items())]),
+                     *(f"{each:.1f}" for each in hours),
                      " to ".join(f"{machine.dollars * each:.2f}" for each in hours[::-1])
                      if machine.dollars else "none",
                      f"{memory(made, params, params.max_length) / GIB:.0f} of {machine.memory}"))

@@ -1,6 +1,6 @@
 """What the rows of `verify_digits` come to: results/verify-digits.json.gz, and tables of it.
 
-    python benchmarks/digits_table.py FOLDER    after verify_digits.py has filled it; no text is kept
+    python benchmarks/digits_table.py FOLDER   after verify_digits.py has filled it; no text is kept
 
 Counts of runs that the folder does not hold stay as they are, if their base is this one.
 """
@@ -86,7 +86,8 @@ def executed(file: Path, asked: Iterable[Mapping], of: str = "first") -> dict:
 
 
 def score(folder: Path, before: Mapping) -> dict:
-    """The counts of all that the folder holds, and those of `before`, a result, that it does not."""
+    """The counts of all that the folder holds, and those of `before`, a result, that it
+    does not."""
     found, rows, base = {"runs": [], "controls": []}, asked(), read_recipe()["sha256"]
     kept = before if before["base"] == base else found
     for condition in (*CONDITIONS, *LARGER, *CONTROLS):
@@ -101,7 +102,8 @@ def score(folder: Path, before: Mapping) -> dict:
                 for name in (SOLVED if alone else SETS)}}
             if condition == FEWER:
                 one["drawn"] = executed(here / "drawn.json.gz", rows["test"])
-            runs[one["seed"]] = one | {"environment": json.loads(read_text(here / "environment.json"))}
+            runs[one["seed"]] = one | {
+                "environment": json.loads(read_text(here / "environment.json"))}
         found["controls" if alone else "runs"] += [runs[seed] for seed in sorted(runs)]
     return {"base": base, **found}
 
@@ -117,7 +119,8 @@ def told(run: Mapping, name: str, limit: float = np.inf) -> Iterator[Row]:
     below it. The last number of a text is its answer, so `lenient` is `second`."""
     found = run["settings"][name]
     signs = zip(*([value == "1" for value in found[key]] for key in TOLD))
-    for (first, second, error, readable), sure in zip_longest(signs, found["surest"], fillvalue=0.0):
+    for (first, second, error, readable), sure in zip_longest(
+            signs, found["surest"], fillvalue=0.0):
         if sure >= limit:
             second, error = first, False
         yield Row(first, second, error, readable, second)
@@ -136,7 +139,8 @@ def outcomes(run: Mapping, name: str, limit: float = np.inf) -> np.ndarray:
 def threshold(run: Mapping) -> float:
     """Of EXECUTE's least likely token: where an objection below it is heeded and others are not,
     most is gained on dev, of thresholds by which LIMIT of its problems are spoiled at most."""
-    sure, less = np.array(run["settings"]["dev"]["surest"]), np.diff(outcomes(run, "dev").astype(int))[:, 0]
+    sure, less = np.array(run["settings"]["dev"]["surest"]), np.diff(
+        outcomes(run, "dev").astype(int))[:, 0]
     below = {limit: less[sure < limit] for limit in (-np.inf, *np.unique(sure), np.inf)}
     return max((limit for limit, part in below.items()
                 if (part < 0).sum() <= LIMIT * len(less)), key=lambda limit: below[limit].sum())

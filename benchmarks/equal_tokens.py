@@ -10,9 +10,9 @@ error; two controls that have right traces alone and end with EXECUTE, `right` a
 `columns` with its sums digit by digit; and two that put a VERIFY, learned from the traces of
 `reference`, behind the frozen adapter of `right`: in `phases` it reads what that adapter made
 of question and EXECUTE (its keys and values), in `reread` it reads both itself, at the cost of
-a second reading. Each answers greedily and SAMPLES times at TEMPERATURE. Where VERIFY blames a step, the steps
-from there on are drawn anew, up to TRIES times (resampling as in arXiv 2510.12157). A
-method's cost is all that is written for it. `score` and `draw` need no model.
+a second reading. Each answers greedily and SAMPLES times at TEMPERATURE. Where VERIFY blames a
+step, the steps from there on are drawn anew, up to TRIES times (resampling as in arXiv
+2510.12157). A method's cost is all that is written for it. `score` and `draw` need no model.
 """
 from __future__ import annotations
 

@@ -40,8 +40,9 @@ from nanoreason.runs import Run, RunError, row_key
 SEED = 0
 COUNTS = {"training": 40, "evaluation": 40, "metrics": 10, "pairs": 20, "full": 20,
           "mutations": 100_000}
-TRAIN = {"profile": "nano-switch", "traces": 12, "epochs": 2, "batch_size": 4, "micro_batch_size": 4,
-         "seed": 3, "dropout": 0.1, "dynamic": "dwa", "checkpoint_minutes": 0.0}
+TRAIN = {"profile": "nano-switch", "traces": 12, "epochs": 2, "batch_size": 4,
+         "micro_batch_size": 4, "seed": 3, "dropout": 0.1, "dynamic": "dwa",
+         "checkpoint_minutes": 0.0}
 EVALUATE = {"profile": "nano-switch", "n": 12, "splits": ["test"], "interventions": 4,
             "max_new_tokens": 24, "batch_tokens": 2000, "baseline": False}
 LONGEST = 600.0  # seconds that any session may take, on a busy machine too
@@ -347,7 +348,8 @@ def mutations(count: int, folder: Path, seed: int = SEED) -> dict:
             found = read[name]() if name in read else run.scan_generations()[0]
             result["read"] += 1
             if name not in read:
-                result["lost_rows"] += sum(row not in found for i, row in enumerate(rows) if i != at)
+                result["lost_rows"] += sum(
+                    row not in found for i, row in enumerate(rows) if i != at)
         except RunError as error:
             result["refused"] += 1
             result["long"] += len(str(error)) > 300 or "\n" in str(error)

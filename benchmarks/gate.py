@@ -1,7 +1,7 @@
 """Does a gate on confidence make VERIFY worth having? Thresholds from dev, scores on test.
 
-    python benchmarks/gate.py generate RUN [FOLDER]     the rows too, in minutes; goes on after a stop
-    python benchmarks/gate.py score RUN                 gate.json of RUN-gate, from its rows
+    python benchmarks/gate.py generate RUN [FOLDER]   the rows too, in minutes; goes on after a stop
+    python benchmarks/gate.py score RUN               gate.json of RUN-gate, from its rows
 
 Nothing is trained. The run's adapters answer the dev problems as its test problems were
 answered; every row gets the log-probabilities of what it says; and where EXECUTE's least likely

@@ -68,7 +68,8 @@ def collect(out: Path, work: Path, jobs: Jobs, facts: dict, commit: str | None) 
     parts = {title: {name: one for name, one in found.items() if name.split("-")[0] == kind}
              for title, kind in KINDS.items()}
     write_result(out / "gpu.json", facts | {
-        "workers": jobs.workers, "environment": (surroundings or [describe()])[0] | {"commit": commit},
+        "workers": jobs.workers,
+        "environment": (surroundings or [describe()])[0] | {"commit": commit},
         "not_done": {name: why for name, why in jobs.failed.items() if name not in found},
         "seconds_by_job": jobs.seconds, **parts})
 

@@ -122,8 +122,8 @@ def story(rng: random.Random, situations: list[Situation]) -> tuple[str, str]:
     """A story by columns; in half of them steps are checked, and now and then one is wrong."""
     names = load_words("en").names.base
     while True:
-        problem = make_problem(rng, rng.choice(situations), rng.choice(COLUMN_STEPS), names, "train",
-                               LARGE if rng.random() < 0.5 else SCALE)
+        problem = make_problem(rng, rng.choice(situations), rng.choice(COLUMN_STEPS), names,
+                               "train", LARGE if rng.random() < 0.5 else SCALE)
         if hash_split(problem.question) == "train":
             break
     parts, checked = [], rng.random() < 0.6

@@ -31,8 +31,8 @@ from nanoreason.ablations.results import Grid  # noqa: E402
 from nanoreason.files import to_json  # noqa: E402
 from nanoreason.params import AblateParams  # noqa: E402
 
-ASKED = {"profile": "nano-switch", "conditions": ["staged", "reasoning", "phases", "free"], "seeds": 2,
-         "train_traces": 64, "test_problems": 10}
+ASKED = {"profile": "nano-switch", "conditions": ["staged", "reasoning", "phases", "free"],
+         "seeds": 2, "train_traces": 64, "test_problems": 10}
 FINISHED = 2  # cells, before the node is killed
 
 

@@ -9,8 +9,9 @@ sets. Writes the counts under NAME (`before`, `after`) into `results/reading-for
 the commit; no text of the data is written. A part whose folders are not given is left as it is.
 
 - equations: how many of a source `read_equations` says to be true, false, rounded, unread.
-- speed: processor time of `read_equations` on every sixth of MATH's solutions, best of three, and how many times
-  longer eight times as much text takes (3,000 and 24,000 characters of them, in one text).
+- speed: processor time of `read_equations` on every sixth of MATH's solutions, best of three,
+  and how many times longer eight times as much text takes (3,000 and 24,000 characters of
+  them, in one text).
 - right_solutions: of GSM8K solutions that end in the right answer, those with an equation
   called false, by model.
 - first_error: of wrong solutions in which a line is called false, those in which the first

@@ -36,7 +36,8 @@ def step_lines(folder: Path):
     for part in ("train", "test"):
         for _, record in read_json_lines(folder / f"{part}.jsonl.gz"):
             for line in record["answer"].split("\n"):
-                sides = [a.rpartition("=")[0].strip().lstrip("-+") for a in ANNOTATION.findall(line)]
+                sides = [a.rpartition("=")[0].strip().lstrip("-+")
+                         for a in ANNOTATION.findall(line)]
                 if any(re.search(r"[-+*/]", side) for side in sides):
                     yield ANNOTATION.sub("", line)
 

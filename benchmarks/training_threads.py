@@ -55,7 +55,8 @@ def timed(self, *args, **kwargs):
 Trainer.train = timed
 run = train(TrainParams(profile=profile, traces=int(traces), run="speed"))
 facts = run.read_environment()["training"]
-print(json.dumps({"seconds": spent[0], "tokens": facts["tokens"], "threads": torch.get_num_threads(),
+print(json.dumps({"seconds": spent[0], "tokens": facts["tokens"],
+                  "threads": torch.get_num_threads(),
                   "tokens_per_second": facts["tokens"] / spent[0],
                   "steps_by_threads": facts.get("steps_by_threads")}))
 """
@@ -105,14 +106,16 @@ def table(result: dict) -> Table:
         for name, pace in found["tokens_per_second"].items():
             value = found["chosen_to_other"].get(name, {})
             times = [f"{one:.2f}" for one in value.get("rounds", ())]
-            bar = f"≥ {value['bar']:g}, {'met' if value['met'] else 'missed'}" if "bar" in value else ""
+            bar = (f"≥ {value['bar']:g}, {'met' if value['met'] else 'missed'}"
+                   if "bar" in value else "")
             rows.append((load, LABELS[name], f"{pace['median']:,.0f}",
                          f"{value['median']:.2f} × ({' '.join(times)})" if times else "", bar))
-    return Table("", ("machine", "threads", "tokens per second ↑", "chosen to this ↑ (rounds)", "bar"),
-                 rows)
+    return Table("", ("machine", "threads", "tokens per second ↑", "chosen to this ↑ (rounds)",
+                      "bar"), rows)
 
 
-LABELS = {"chosen": "chosen while it runs", "one": "one", "all": "all", "earlier": "all, earlier code"}
+LABELS = {"chosen": "chosen while it runs", "one": "one", "all": "all",
+          "earlier": "all, earlier code"}
 
 
 def main(options: argparse.Namespace) -> None:
@@ -129,8 +132,8 @@ def main(options: argparse.Namespace) -> None:
 
 def git_head(folder: Path) -> str:
     """The commit of a checkout."""
-    return subprocess.run(["git", "-C", folder, "rev-parse", "HEAD"], capture_output=True, text=True,
-                          check=True).stdout.strip()
+    return subprocess.run(["git", "-C", folder, "rev-parse", "HEAD"], capture_output=True,
+                          text=True, check=True).stdout.strip()
 
 
 if __name__ == "__main__":

@@ -7,10 +7,10 @@ Profile nano, or what differs from it in one of CONDITIONS, is trained and solve
 ASKED problems of `test`, as many of dev (for the gate's threshold) and of `test_999`, and half as
 many with new situations; behind GIVEN right EXECUTEs and as many with an error VERIFY alone is
 written. In LARGER a new verification adapter joins the reasoning adapter of `reread`, and a third
-of its traces have numbers up to 999. What the tokens of VERIFY could buy in its place is a second EXECUTE of `test`,
-drawn at TEMPERATURE, or one of CONTROLS: a reasoning adapter alone, from right traces that end
-with EXECUTE, as it is or with its sums by digits, or from solutions in prose without stages.
-`digits_table` counts; no text is kept.
+of its traces have numbers up to 999. What the tokens of VERIFY could buy in its place is a second
+EXECUTE of `test`, drawn at TEMPERATURE, or one of CONTROLS: a reasoning adapter alone, from right
+traces that end with EXECUTE, as it is or with its sums by digits, or from solutions in prose
+without stages. `digits_table` counts; no text is kept.
 """
 from __future__ import annotations
 
@@ -123,7 +123,8 @@ def write(folder: Path, condition: str, seed: int) -> None:
     here.mkdir(parents=True, exist_ok=True)
     adapters, whose = adapters_sha256(model), here / "adapters.txt"
     if whose.is_file() and whose.read_text() != adapters:
-        raise GivenError(f"{here} holds rows of other adapters: move it away, or take another folder")
+        raise GivenError(f"{here} holds rows of other adapters: move it away, or take another "
+                         "folder")
     whose.write_text(adapters)
 
     def execute(name: str, asked: list[dict], temperature: float) -> None:

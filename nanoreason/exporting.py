@@ -151,8 +151,8 @@ def card(run: Run, params: Mapping, base: str, routing: Mapping, merged: str | N
         verify=_after_tag(routing["routing"]) if several else "",
         reads=" and reads it all anew" if routing["routing"] == "reread"
         else " with its keys and values",
-        merged=f"\n`{MERGED}/` is the base with `{merged}` in its weights; its tokenizer is the one of "
-               "this folder.\n" if merged else "")
+        merged=f"\n`{MERGED}/` is the base with `{merged}` in its weights; its tokenizer is the "
+               "one of this folder.\n" if merged else "")
     return ModelCard(text)
 
 
@@ -173,8 +173,8 @@ def _after_tag(routing: str) -> str:
     act = 'model.base_model.set_adapter(["default", "verification"])' if routing == "stack" \
         else 'model.set_adapter("verification")'
     before, given = ("", "out.sequences") if routing == "reread" else (
-        "    rest = dict(out)  # keys and values, under the name that this transformers gives them\n",
-        'rest.pop("sequences"), **rest')
+        "    rest = dict(out)  # keys and values, under the name that this transformers gives "
+        "them\n", 'rest.pop("sequences"), **rest')
     return f'''if "{Stage.VERIFY.tag}\\n" in tokenizer.decode(out.sequences[0, length:]):
     model.load_adapter(place, "verification", subfolder="verification")
     {act}

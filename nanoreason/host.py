@@ -79,7 +79,8 @@ def check_type(kind: type | tuple[type, ...], what: str, **given) -> None:
     """
     for name, value in given.items():
         if not isinstance(value, kind):
-            raise GivenError(f"{name} is {shown(value)}, of type {type(value).__name__}; give {what}")
+            raise GivenError(f"{name} is {shown(value)}, of type {type(value).__name__}; "
+                             f"give {what}")
 
 
 class _Lines(tqdm):
@@ -144,8 +145,8 @@ def settle(keeps: Path | None, lacks_gpu: bool = False) -> Iterator[str]:
     keeps: the folder that outlives the session, `paths.home()`.
     """
     if lacks_gpu:
-        yield ("no GPU is seen here: on Colab choose one in Runtime, Change runtime type; on Kaggle "
-               "in Settings, Accelerator; and begin again")
+        yield ("no GPU is seen here: on Colab choose one in Runtime, Change runtime type; on "
+               "Kaggle in Settings, Accelerator; and begin again")
     if keeps:
         yield f"results: below {keeps}, which this platform keeps"
     elif COLAB.is_dir():

@@ -49,7 +49,8 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")  # what a folder's name 
 
 Text = Annotated[str, Field(max_length=10**8)]  # with a limit, halves of surrogate pairs are found
 Whole = Annotated[int, Field(ge=0, lt=2**63)]
-Plain = Text | Annotated[int, Field(gt=-10**99, lt=10**99)] | Annotated[float, Field(allow_inf_nan=False)]
+Plain = (Text | Annotated[int, Field(gt=-10**99, lt=10**99)]
+         | Annotated[float, Field(allow_inf_nan=False)])
 
 
 class _Of(BaseModel):
@@ -237,8 +238,8 @@ class Run:
         return files.read_mapping(self._there(name))
 
     def recorded(self, key: str, *files: str) -> str | None:
-        """A hash of what made the run's files, `adapters_sha256`, `base_version` or `commit`, as the
-        first of these files that names it has it; None where none does.
+        """A hash of what made the run's files, `adapters_sha256`, `base_version` or `commit`, as
+        the first of these files that names it has it; None where none does.
 
         files: "training" (of environment.json) or files of the run; without any, "training",
         EVALUATED and params.yaml.
@@ -276,8 +277,8 @@ class Run:
                 first = rows.setdefault(row_key(row), row)
                 if first != row:
                     raise RunError(f"line {number} of {paths.relative(path)} is another row for "
-                                   f"{' '.join(f'{part!s:.40}' for part in row_key(row))}, which stands above "
-                                   "already: remove the one that is wrong")
+                                   f"{' '.join(f'{part!s:.40}' for part in row_key(row))}, which "
+                                   "stands above already: remove the one that is wrong")
             if fault:
                 faults.append(f"line {number}: {fault}")
         return list(rows.values()), faults
@@ -339,7 +340,8 @@ def row_fault(row: Any, whole: bool = True) -> str | None:
     try:
         _Row.model_validate(dict(row))
     except ValidationError as error:
-        first = min(error.errors(include_url=False, include_input=False), key=lambda e: e["loc"][:1])
+        first = min(error.errors(include_url=False, include_input=False),
+                    key=lambda e: e["loc"][:1])
         return f"{first['loc'][0]} of the wrong type ({first['msg']})"
     wanted = (*ALWAYS, *(SCORED if "question_sha256" in row else FULL))
     if not whole:
@@ -363,7 +365,8 @@ def set_rows_aside(run: Run) -> Run:
     """
     kept = Run(free_name(run.folder))
     _copied(run.folder, kept.folder)
-    for name in ("generations.jsonl.gz", *OF_ROWS):  # the record last: until then a session that is cut off does it again
+    # The record last: until then a session that is cut off does it again.
+    for name in ("generations.jsonl.gz", *OF_ROWS):
         path = run.path(name)
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
     return kept

@@ -74,7 +74,8 @@ class Table:
             return f"<tr>{inside}</tr>"
 
         # In a box of its own, so that a wide table scrolls and not the page around it.
-        return (f'<div style="overflow-x: auto"><table><caption style="text-align: left; font-weight: bold">'
+        return ('<div style="overflow-x: auto"><table>'
+                '<caption style="text-align: left; font-weight: bold">'
                 f"{html.escape(self.title)}</caption><thead>{row(self.columns, 'th')}</thead>"
                 f"<tbody>{''.join(row(cells, 'td') for cells in self.rows)}</tbody></table></div>")
 
@@ -89,6 +90,7 @@ def _told(value, inside: bool = False) -> str:
     elif isinstance(value, (list, tuple)):
         parts = [_told(part, True) for part in value]
     else:
-        return "none" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
+        return "none" if value is None else (
+            f"{value:.6g}" if isinstance(value, float) else str(value))
     told = ", ".join(parts) or "none"
     return f"({told})" if inside and len(parts) > 1 else told

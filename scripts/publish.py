@@ -61,8 +61,8 @@ def publish(scratch: str, name: str, replace: bool = False) -> Run:
                            "notebook 03_evaluate with it, which writes them again")
         check_whole(source)
         if source.recorded("commit", "environment.json") is None:
-            raise RunError(f"run {scratch} names no commit, so nobody could make it again: train and "
-                           "evaluate it in a checkout that git knows")
+            raise RunError(f"run {scratch} names no commit, so nobody could make it again: train "
+                           "and evaluate it in a checkout that git knows")
         part = Run(into.folder.with_name(f".{name}.part"))
         shutil.rmtree(part.folder, ignore_errors=True)
         part.folder.mkdir(parents=True)

@@ -210,13 +210,15 @@ def foreign() -> str:
     rows.append(("MATH: traces that take an error",
                  *(_share(found[time]["prose_errors"]) for time in TIMES)))
     errors = [found[time]["prose_errors"] for time in TIMES]
-    rows.append((f"MATH: errors in the last step ({errors[-1]['last_if_alike']} if steps were alike)",
+    rows.append(("MATH: errors in the last step "
+                 f"({errors[-1]['last_if_alike']} if steps were alike)",
                  *(f"{cell['in_the_last_step']}/{cell['count']}" for cell in errors)))
     rows.append(("MATH's solutions: equations called true, false, rounded", *(
         ", ".join(str(found[time]["equations"]["math"][name])
                   for name in ("true", "false", "rounded")) for time in TIMES)))
     rows += [(told, *(_share(cell(found[time])) for time in TIMES)) for told, cell in (
-        ("right solutions of GSM8K with a line called false", lambda now: now["right_solutions"]["all"]),
+        ("right solutions of GSM8K with a line called false",
+         lambda now: now["right_solutions"]["all"]),
         ("wrong ones: the first such line is the first wrong step", lambda now: now["first_error"]),
         ("MATH's official solutions marked wrong", lambda now: now["answers"]["math"]))]
     golds, missed = (found[TIMES[1]][part] for part in ("golds", "near_misses"))

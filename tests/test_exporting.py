@@ -147,7 +147,8 @@ def test_the_rules_stop_at_the_tag_or_the_end():
 def test_the_cards_numbers_intervals_and_licence_come_from_the_run(folder):
     read, summary = ModelCard.load(folder / "README.md"), find_run(RUN).read_summary()
     test = summary["splits"]["test"]
-    assert (read.data.license, read.data.library_name, read.data.language) == ("mit", "peft", ["en"])
+    assert (read.data.license, read.data.library_name, read.data.language) == (
+        "mit", "peft", ["en"])
     shown = {result.metric_type: result for result in read.data.eval_results}
     for name, score in (("accuracy", test["accuracy"]["a2"]),
                         ("self_verification_rate", test["verification"]["svr"])):

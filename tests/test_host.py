@@ -97,7 +97,8 @@ def test_where_a_platform_keeps_things(monkeypatch, tmp_path):
     assert paths.home() == tmp_path
     monkeypatch.setattr(paths, "DRIVE", tmp_path)
     assert paths.home() == tmp_path / "nanoreason"
-    assert f"results: below {tmp_path / 'nanoreason'}, which this platform keeps" in host.settle(paths.home())
+    said = f"results: below {tmp_path / 'nanoreason'}, which this platform keeps"
+    assert said in host.settle(paths.home())
 
 
 def test_an_attached_run_is_read_and_a_copy_of_it_written(monkeypatch, tmp_path, workspace, capsys):
@@ -126,9 +127,12 @@ def test_a_value_of_another_type_is_named_with_what_to_give():
             (lambda: read_equations(b"1 = 1"), "text is b'1 = 1', of type bytes; give a text"),
             (lambda: dependency_graph("[PLAN]", "?"), "trace is .*; give a Trace"),
             (lambda: dependency_graph(trace, None), "question is None"),
-            (lambda: edge_f1(trace, trace), "student is Trace.*; give a graph that dependency_graph"),
-            (lambda: corrupt("[PLAN]", "skipped_step", random.Random(0)), "trace is .*; give a Trace"),
-            (lambda: corrupt(trace, "skipped_step", 0), "rng is 0, of type int; give a random.Random"),
+            (lambda: edge_f1(trace, trace),
+             "student is Trace.*; give a graph that dependency_graph"),
+            (lambda: corrupt("[PLAN]", "skipped_step", random.Random(0)),
+             "trace is .*; give a Trace"),
+            (lambda: corrupt(trace, "skipped_step", 0),
+             "rng is 0, of type int; give a random.Random"),
             (lambda: accuracy(None), "rows is None, of type NoneType; give the rows"),
             (lambda: train({"profile": "nano"}), "params is .*, of type dict; give a TrainParams"),
             (lambda: load_problems(None), "source 'None' is unknown"),

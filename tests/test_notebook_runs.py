@@ -147,7 +147,8 @@ def test_a_falsified_output_fails(compared):
 def test_other_splits_and_settings_go_through_to_the_figures(workspace, asked, kinds):
     """03, 04 and 05 on the adapters of the run of reference, its rows left away."""
     for name in ("params.yaml", "environment.json", "metrics.csv.gz", "adapters"):
-        source, target = paths.CHECKOUT / "results/nano-reference" / name, paths.RUNS / "some" / name
+        source = paths.CHECKOUT / "results/nano-reference" / name
+        target = paths.RUNS / "some" / name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copytree(source, target) if source.is_dir() else shutil.copy(source, target)
     made = execute("03", run="some", n=2, interventions=0, max_new_tokens=60, **asked)

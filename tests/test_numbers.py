@@ -77,7 +77,8 @@ def test_none_is_taken_where_the_kind_has_it_and_nowhere_else():
         check_number(kind, 1, a=good)
         for asked, wrong in ((kind, (None, 0, True, "2", nan)), (kind | None, (0, True, "2", nan))):
             for value in wrong:
-                with pytest.raises(GivenError, match=f"^b is {value!r}; give a .*number, 1 or more$"):
+                with pytest.raises(GivenError, match=f"^b is {value!r}; give a .*number, "
+                                                     "1 or more$"):
                     check_number(asked, 1, a=good, b=value)
     with pytest.raises(GivenError, match="a is 9; give a whole number, 1 to 4"):
         check_number(int | None, 1, 5, a=9)

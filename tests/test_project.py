@@ -272,7 +272,8 @@ def test_change_of_address_reaches_every_form(tmp_path):
     (copy / "page.md").write_text(
         f"[a]({old}) [b]({old}.git) git+{old}@main {old}/blob/main/x.ipynb\n"
         f"https://colab.research.google.com/github/{path}/blob/main/x.ipynb\n"
-        f"https://kaggle.com/kernels/welcome?src={old}/x https://raw.githubusercontent.com/{path}/m\n"
+        f"https://kaggle.com/kernels/welcome?src={old}/x "
+        f"https://raw.githubusercontent.com/{path}/m\n"
         f"https://x.org/?u=https%3A%2F%2Fgithub.com%2F{path.replace('/', '%2F')}%2Fy\n"
         f"{old}-other https://gitlab.com/{path}\n")
     subprocess.run(["git", "init", "-q", str(copy)], check=True)

@@ -143,7 +143,8 @@ def quotes(summary, grid):
         return digits_table.points(100 * delta["value"], [100 * end for end in delta["interval"]])
 
     def times(part):
-        return len(part.get("kills", ())) or part.get("pairs") or part.get("stopped") or part["count"]
+        return (len(part.get("kills", ())) or part.get("pairs") or part.get("stopped")
+                or part["count"])
 
     def otherwise(part):
         return sum(part.get("uncaught", {}).values()) + sum(
@@ -206,7 +207,8 @@ def quotes(summary, grid):
                              percent(checker["slips_judged_false"])],
         **{f"faults, {part}": [times(faults[part]), otherwise(faults[part])] for part in
            ("training", "evaluation", "metrics", "pairs", "full", "mutations")},
-        "prompted base": [prompted["accuracy_a1"]["counts"][0], prompted["accuracy_a1"]["counts"][1],
+        "prompted base": [prompted["accuracy_a1"]["counts"][0],
+                          prompted["accuracy_a1"]["counts"][1],
                           prompted["accuracy_a2"]["counts"][0]],
         "attempts": [tried["attempts"][0]["recall"][1]] * 2,
         "attempts in full": [tried["attempts"][-1]["recall"][1]],
@@ -240,7 +242,8 @@ def quotes(summary, grid):
         "GSM8K's test problems": [readme.read_json("original-study.json")["rows"][0]["asked"]],
         "memory": [f"{memory[name]['peak_bytes_above_model']['median'] / 2**30:.2f}"
                    for name in ("ours", "plain_4")],
-    } | gpu_quotes() | verification_quotes() | gate_quotes() | equal_tokens_quotes() | digits_quotes()
+    } | gpu_quotes() | verification_quotes() | gate_quotes() | equal_tokens_quotes() \
+        | digits_quotes()
 
 
 def digits_quotes() -> dict:
@@ -310,10 +313,12 @@ def digits_quotes() -> dict:
         "as shipped, in doubt less EXECUTE by digits": [
             *numbers(less(digits_table.SHIPPED, verify_digits.BY_DIGITS, "test", gated,
                           digits_table.outcomes)),
-            *(f"{ways[way]['tokens']:.0f}" for way in (digits_table.IN_DOUBT, verify_digits.BY_DIGITS))],
-        "two thresholds": [f"{digits_table.threshold(shipped[0]):.2f}", int(kept_doubt[0][:, 1].sum()),
-                           readme.read_json("nano-reference-gate/gate.json")["gates"]["gate"]["test"][
-                               "delta"]["counts"][0][0]],
+            *(f"{ways[way]['tokens']:.0f}"
+              for way in (digits_table.IN_DOUBT, verify_digits.BY_DIGITS))],
+        "two thresholds": [f"{digits_table.threshold(shipped[0]):.2f}",
+                           int(kept_doubt[0][:, 1].sum()),
+                           readme.read_json("nano-reference-gate/gate.json")["gates"]["gate"][
+                               "test"]["delta"]["counts"][0][0]],
         "as shipped, tokens in doubt": [f"{ways[digits_table.IN_DOUBT]['tokens']:.0f}"],
         "results alone": [percent(alone)],
         "gain behind the gate": points("VERIFY repairs in doubt"),
@@ -337,7 +342,8 @@ def digits_quotes() -> dict:
         "larger numbers, in place of others": gained(in_place, "test"),
         "in place of others, answers": less("larger numbers for VERIFY", "reread"),
         "taught more, new situations, answers": less(digits_table.MORE, "reread", "test_template"),
-        **{f"prose less EXECUTE alone, {name}": less(verify_digits.PROSE, "EXECUTE without VERIFY", name)
+        **{f"prose less EXECUTE alone, {name}": less(
+            verify_digits.PROSE, "EXECUTE without VERIFY", name)
            for name in ("test", "test_template")},
         "in doubt less EXECUTE by digits": less("reread", verify_digits.BY_DIGITS, "test", gated,
                                                 digits_table.outcomes),
@@ -346,8 +352,10 @@ def digits_quotes() -> dict:
                 "switch", "one adapter", "mean over tokens", "rearranged checks")},
         "published stages": [answers["errors_0 against free"]["difference"].split()[0].lstrip("-")],
         **{f"traces, {condition}": sorted(verify_digits.LARGER[condition], reverse=more)
-           for condition, more in ((digits_table.MORE, True), ("larger numbers for VERIFY", False))},
-        "without right twins": [percent([digits_table.outcomes(run, "test")[:, 0].mean() for run in part])
+           for condition, more in ((digits_table.MORE, True),
+                                   ("larger numbers for VERIFY", False))},
+        "without right twins": [percent([digits_table.outcomes(run, "test")[:, 0].mean()
+                                         for run in part])
                                 for part in (of("no right twins"), runs[:1])],
         "double rank": [percent([digits_table.outcomes(run, "test")[:, k].mean() for run in
                                  of("one adapter of double rank")]) for k in (0, 1)],
@@ -659,9 +667,9 @@ def test_one_changed_row_changes_the_summary():
 
 
 def test_what_the_pages_say_of_verify_in_words_holds(summary):
-    """Both bars are met, and by their intervals; an SVR of more than a few results lies above its null; the sums and
-    comparisons of checks are hardly ever false, and nearly all false alarms come from their
-    numbers."""
+    """Both bars are met, and by their intervals; an SVR of more than a few results lies above
+    its null; the sums and comparisons of checks are hardly ever false, and nearly all false
+    alarms come from their numbers."""
     test = summary["splits"]["test"]
     given, ledger = test["given"]["verification"], test["given"]["ledger"]
     for score, bar in readme.read_json("verify-attempts.json")["bar"].items():
@@ -672,7 +680,8 @@ def test_what_the_pages_say_of_verify_in_words_holds(summary):
     assert ledger["alarm_operands"]["value"] < 0.1
     for section in summary["splits"].values():
         svr = section["verification"]["svr"]
-        few = min(whole for _, whole in svr["counts"]) < 10  # results with one step more, nearly all wrong
+        # Results with one step more, nearly all wrong.
+        few = min(whole for _, whole in svr["counts"]) < 10
         assert few or svr["value"] > svr["null"]
 
 
@@ -698,19 +707,22 @@ def test_what_the_pages_say_of_the_ablations_in_words_holds(grid):
                      "VERIFY corrects": "does not hold"}
     answers = {row["comparison"]: row["word"] for row in readme.ablation_rows("answers")}
     for comparison, word in (
-            ("phases against staged", "does not hold"), ("phases_own against phases", "not decided"),
+            ("phases against staged", "does not hold"),
+            ("phases_own against phases", "not decided"),
             ("single_verify_4 against single_verify_half", "holds"),
             ("verify_4 against verify_half", "not decided"), ("staged against single", "holds"),
             ("stack against single_wide", "not decided"), ("dwa against staged", "not decided"),
             ("doubled against staged", "not decided"),
             ("staged against reasoning", "not decided"),
-            ("transition_1 against staged", "not decided"), ("staged against free", "does not hold")):
+            ("transition_1 against staged", "not decided"),
+            ("staged against free", "does not hold")):
         assert answers[comparison] == word, comparison
     facts = {name: grid.of(name)[0].facts["training"]
              for name in ("staged", "single_verify_4", "free", "errors_0")}
     assert sum(facts["staged"]["parameters"].values()) == 2 * sum(  # "half the parameters"
         facts["single_verify_4"]["parameters"].values())
-    assert facts["free"]["tokens_seen"] < 0.5 * facts["errors_0"]["tokens_seen"]  # "fewer than half"
+    # "fewer than half"
+    assert facts["free"]["tokens_seen"] < 0.5 * facts["errors_0"]["tokens_seen"]
 
 
 def test_what_the_pages_say_of_runs_in_words_holds():

@@ -238,7 +238,8 @@ def test_a_full_disk_and_one_that_is_read_only_are_told_in_a_sentence(tmp_path):
     try:
         run = Run(disk / "run")
         run.folder.mkdir()
-        with pytest.raises(RunError, match="the disk is full where run run is written .*nothing that"):
+        with pytest.raises(RunError, match="the disk is full where run run is written "
+                                           ".*nothing that"):
             with run.held("evaluation"):
                 for sample in range(10**4):
                     run.append_generations([row(sample=sample)])
@@ -359,7 +360,8 @@ def test_absent_and_broken_files_are_named(workspace):
         assert len(str(caught.value)) < 220 and "\n" not in str(caught.value)
     bombs = "\n".join(f"a{i}: &a{i} [{', '.join(['*a%d' % (i - 1)] * 9 if i else ['x'])}]"
                       for i in range(9))
-    for content in (bombs, "a: 1\na: 1", "a: [", "2026-13-41: 1", "1: 2", "? [a]\n: 1", "[" * 10**4):
+    for content in (bombs, "a: 1\na: 1", "a: [", "2026-13-41: 1", "1: 2", "? [a]\n: 1",
+                    "[" * 10**4):
         run.path("params.yaml").write_text(content)
         with pytest.raises(RunError, match="params.yaml is damaged: ") as caught:
             run.read_params()

@@ -64,7 +64,8 @@ OBJECTS = {"verdict": 3, "checks": TRACE.checks[:3], "repairs": (LAST,), "answer
 
 
 @pytest.mark.parametrize("trace, against, beside", [
-    (TRACE, [], []), (FALSE, ["sums"], ["other_checks"]), (replace(FALSE, **OBJECTS), [], ["repaired"]),
+    (TRACE, [], []), (FALSE, ["sums"], ["other_checks"]),
+    (replace(FALSE, **OBJECTS), [], ["repaired"]),
     (replace(TRACE, **OBJECTS), [], ["kept"]), (replace(TRACE, answer="9001"), ["changed"], []),
     (replace(TRACE, **OBJECTS | {"repairs": (f"{LEFT} = 9001",), "answer": "9001"}),
      ["repaired_sums", "objection"], []),
@@ -235,7 +236,8 @@ def test_a_base_is_asked_by_the_prompt_that_was_chosen_for_it_on_dev(workspace):
 
 @pytest.mark.parametrize("given, sentence", [
     ({"question": " "}, "question is ' '"),
-    ({"question": "How many? " * 500}, "question is 1506 tokens long as it is asked, and the base reads 1024"),
+    ({"question": "How many? " * 500},
+     "question is 1506 tokens long as it is asked, and the base reads 1024"),
     ({"question": "How many? " * 300, "base": "nano"}, "tokens long as it is asked, .* reads 1024"),
     ({"question": "\ud800 has 5 apples?"}, "question is .* holds half of a surrogate pair"),
     ({"samples": 0}, "samples is 0"),

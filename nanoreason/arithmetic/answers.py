@@ -172,7 +172,8 @@ def _same(answer, gold, vietnamese):
         return value == expected
     if (value is None) != (expected is None) and any(map(_SUM.fullmatch, (bare, bare_gold))):
         return False
-    sides, expected_sides = (re.split(r"(?<![<>=\\])=(?!=)|\\in(?![a-z])", t) for t in (answer, gold))
+    sides, expected_sides = (re.split(r"(?<![<>=\\])=(?!=)|\\in(?![a-z])", t)
+                             for t in (answer, gold))
     if len(sides) != len(expected_sides) and 2 in (len(sides), len(expected_sides)):
         named, other = (sides, gold) if len(sides) == 2 else (expected_sides, answer)
         if "," not in other and (len(expected_sides) > 2 or len(sides) > 2) or (
@@ -202,8 +203,8 @@ def _value(text, vietnamese=False):
     None of anything else, sums and products among it."""
     if len(text) > 200 or not {"[", "]"}.isdisjoint(text):  # `(4,112]` is no bracketed number
         return None
-    number = _MIXED.sub(lambda m: "({}+{}/{})".format(*(m.groups()[:3] if m[1] else m.groups()[3:])),
-                        text)
+    number = _MIXED.sub(
+        lambda m: "({}+{}/{})".format(*(m.groups()[:3] if m[1] else m.groups()[3:])), text)
     if "," in number and not vietnamese and not re.fullmatch(rf"\W*(?:{_DIGITS})\W*", number):
         return None  # a list
     number = re.sub(r"(?<=[0-9])[eE](?=[0-9]+$)", "*10^", number)

@@ -74,8 +74,8 @@ def read_problem(record: dict, problem_id: str, source: str, split: str, place: 
              or not isinstance(record.get(name), list)] or [""]
     question, answer = "\n".join(filter(None, parts)), "\n".join(
         filter(None, (_text(record.get(name)) for name in taken["answer"])))
-    wanted = (f"; the record has {', '.join(map(str, record))[:120] or 'no field'}, wanted are a question"
-              " and an answer: say which with columns={question: [..], answer: ..}")
+    wanted = (f"; the record has {', '.join(map(str, record))[:120] or 'no field'}, wanted are a "
+              "question and an answer: say which with columns={question: [..], answer: ..}")
     asked = next((name for name in taken["question"] if "question" in name.lower()),
                  taken["question"][-1])
     for role, name, text in (("question", asked, _text(record.get(asked)) and question),
@@ -121,7 +121,8 @@ def _text(value) -> str:
 
 def _with_numbers(question: str, record: Mapping) -> str:
     """MAWPS writes `number0` for the first of its field `Numbers`."""
-    numbers = next((_text(record[name]).split() for name in record if name.lower() == "numbers"), [])
+    numbers = next((_text(record[name]).split() for name in record
+                    if name.lower() == "numbers"), [])
     return re.sub(r"\bnumber([0-9])\b", lambda found: _TRAILING.sub("", numbers[int(found[1])])
                   if int(found[1]) < len(numbers) else found[0], question)
 

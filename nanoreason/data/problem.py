@@ -233,7 +233,7 @@ def read_records(path: str | Path) -> Iterator[tuple[str, dict | Rejection]]:
 
 def _table(path: Path, kind: str, separator: str | None) -> Iterator[tuple[str, dict | Rejection]]:
     """The rows of a CSV or Parquet file. A file without a row of names (MGSM's) gets them."""
-    from datasets import Features, Value, load_dataset  # seconds to import, and only now is it needed
+    from datasets import Features, Value, load_dataset  # seconds to import, and needed only now
 
     read = partial(load_dataset, kind, data_files=str(path), split="train", streaming=True)
     number = 0

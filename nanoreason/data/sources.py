@@ -34,8 +34,9 @@ PUBLISHED = paths.asset_table("sources.yaml")  # where, by data set
 VNHSGE_FILES, EXAMS = PUBLISHED["vnhsge"]["files"], PUBLISHED["vnhsge"]["exams"]
 # What a question says that is asked of a figure; that it has one says nothing, because many
 # have their table in words as well.
-_FIGURE = re.compile(r"hình\s+(?:vẽ|bên|dưới|sau)|(?:như|trong|theo|ở)\s+hình(?!\s+(?:học|hộp|chóp|lăng"
-                     r"|trụ|nón|cầu|vuông|thang|bình|chữ|thoi|tròn|phẳng))|biểu đồ", re.IGNORECASE)
+_FIGURE = re.compile(r"hình\s+(?:vẽ|bên|dưới|sau)|(?:như|trong|theo|ở)\s+hình(?!\s+(?:học|hộp|chóp"
+                     r"|lăng|trụ|nón|cầu|vuông|thang|bình|chữ|thoi|tròn|phẳng))|biểu đồ",
+                     re.IGNORECASE)
 _KEY = re.compile(r"\W*([ABCD])\W*", re.IGNORECASE)
 Item = tuple[str, str, dict | Rejection]  # id, place, record
 
@@ -61,8 +62,9 @@ def load_problems(source: str, path: str | Path | None = None, split: str = "tra
         that `columns.guessed` tells.
 
     An id that comes twice and a question of more than MAX_QUESTION characters are
-    rejections. Raises, before the first problem: `ValueError` for an unknown source or split or a count below 1,
-    `FileNotFoundError` for a missing file, and where what is published cannot be reached.
+    rejections. Raises, before the first problem: `ValueError` for an unknown source or split or a
+    count below 1, `FileNotFoundError` for a missing file, and where what is published cannot be
+    reached.
     """
     check_number(int, 1, count=count)
     check_number(int, 0, SEEDS, seed=seed)
@@ -237,7 +239,8 @@ def _published(source: str, part: str, revision: str | None) -> tuple[Iterable[I
         raise AbsentError(
             f"{source} (revision {revision or 'main'}) cannot be read from where it is "
             f"published: {type(error).__name__}: {error}. Without a network give a "
-            "local file or folder in the same layout as -p data_path, from Python as path=") from error
+            "local file or folder in the same layout as -p data_path, from Python as "
+            "path=") from error
 
 
 def _from_hub(source: str, part: str, revision: str | None) -> tuple[Iterable[Item], str]:

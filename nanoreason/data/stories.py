@@ -3,8 +3,8 @@
 `assets/stories/en.yaml` and `vi.yaml` hold all words: the situations (who has what, and what
 happens to it), the sentences of the events, the names. No number and no graph stands there; the
 events in `procedural` draw the numbers and do the sums on a `Story`. The fields are checked when
-a file is read, the words and their places in braces by the tests. Situations marked `held_out` are shown neither to the base model nor in
-tuning: they make up the split `test_template`.
+a file is read, the words and their places in braces by the tests. Situations marked `held_out`
+are shown neither to the base model nor in tuning: they make up the split `test_template`.
 """
 from __future__ import annotations
 

@@ -241,14 +241,16 @@ def _read(record: dict) -> Trace:
 
 
 _BULLET = re.compile(r"^[-*•–+][ \t]+(?!\d+ *=)")
-_STEP = re.compile(r"\*{0,2}(?:(?P<word>step|bước)\s*[0-9]+\s*(?:[:.)-]|\*\*)|(?P<number>\(?[0-9]+[.)])"
-                   r"(?=\s))\s*\*{0,2}\s*:?\s*", re.IGNORECASE)
-_CLOSING = re.compile(r"\*{0,2}(?:final\s+)?(?P<word>result|kết quả|answer|đáp số|đáp án|verdict|kết luận)"
+_STEP = re.compile(r"\*{0,2}(?:(?P<word>step|bước)\s*[0-9]+\s*(?:[:.)-]|\*\*)"
+                   r"|(?P<number>\(?[0-9]+[.)])(?=\s))\s*\*{0,2}\s*:?\s*", re.IGNORECASE)
+_CLOSING = re.compile(r"\*{0,2}(?:final\s+)?"
+                      r"(?P<word>result|kết quả|answer|đáp số|đáp án|verdict|kết luận)"
                       r"\*{0,2}\s*:\s*\*{0,2}\s*(?P<value>.*)", re.IGNORECASE)
 _CLOSES = {"result": RESULT, "kết quả": RESULT, "verdict": VERDICT, "kết luận": VERDICT}
 # Where a step or a closing line begins inside a line.
 _INSIDE = re.compile(r"(?<=[^\s*•–-])[ \t]+(?=\*{0,2}(?:(?:step|bước)\s*[0-9]+\s*[:.)]"
-                     r"|(?:result|answer|verdict|kết quả|đáp số)\s*:))|[ \t]*;[ \t]+(?=[0-9]+[.)]\s)"
+                     r"|(?:result|answer|verdict|kết quả|đáp số)\s*:))"
+                     r"|[ \t]*;[ \t]+(?=[0-9]+[.)]\s)"
                      r"|(?<=[.;✓])[ \t]+(?=[0-9]+[.)]\s)", re.IGNORECASE)
 
 
@@ -267,8 +269,8 @@ def _laid_out(text: str) -> tuple[tuple[str, ...], dict[str, str], str]:
             keyword = _CLOSES.get(closing["word"].lower(), ANSWER)
             closings[keyword] = closing["value"].strip().rstrip("*").strip()
         elif bare and not re.fullmatch(r"\$*\\boxed\{.*\}\$*\.?", bare):
-            name = (f"`{step['word']} k:` lines" if step["word"] else "numbered lines") if step else (
-                "bullets" if bullet else "")
+            name = ((f"`{step['word']} k:` lines" if step["word"] else "numbered lines") if step
+                    else "bullets" if bullet else "")
             lines.append((name, bare[step.end() if step else 0:].strip()))
     marks = [name for name, _ in lines if name]
     for name, bare in lines:

@@ -217,7 +217,8 @@ def repaired(trace: Trace) -> Trace:
     lines = [found["plain"] if found else line for found, line in zip(plain, trace.repairs)]
     lines = [*trace.execute[:trace.verdict - 1], *lines]
     if len(lines) > len(trace.plan):
-        raise CorruptionError(f"{len(lines)} lines once repaired for {len(trace.plan)} steps of PLAN")
+        raise CorruptionError(f"{len(lines)} lines once repaired for {len(trace.plan)} steps of "
+                              "PLAN")
     return replace(trace, execute=tuple(lines), result=trace.answer, verdict=None, repairs=())
 
 
@@ -260,7 +261,8 @@ def with_rule_checks(trace: Trace, problem_id: str) -> Trace:
         return replace(trace, checks=check_lines(problem_id, plain_steps(trace), trace.execute))
     except CorruptionError:
         claims = [claim_of(step) for step in trace.execute]
-        return replace(trace, checks=tuple(claim_check(c) for c in claims)) if any(claims) else trace
+        return (replace(trace, checks=tuple(claim_check(c) for c in claims))
+                if any(claims) else trace)
 
 
 # A number in prose or LaTeX that is no exponent, index, coefficient or part of another.

@@ -24,7 +24,8 @@ from nanoreason.arithmetic.answers import read_answer
 from nanoreason.evaluation.report import SEED, Report, Score
 from nanoreason.evaluation.rows import ScoredRow, ScoredRows, compact_row, read_rows
 
-LIMIT = 0.005  # of the traces of dev: how many a gate may spoil, half of what is tolerable elsewhere
+# Of the traces of dev: how many a gate may spoil, half of what is tolerable elsewhere.
+LIMIT = 0.005
 RESAMPLES = 1000
 # What may be heeded in doubt: the row's own VERIFY, or as many sampled ones as must agree.
 GATES = {"gate": (0,), "gate and agreement": range(1, 6)}
@@ -154,7 +155,8 @@ def choose(rows: Iterable[ScoredRow], agree: Iterable[int] = (0,), limit: float 
         for row, after in zip(rows, [*rows[1:], None]):
             heeded = in_doubt(row, need)
             if heeded:
-                change = int(row.texts.grade(heeded["a2"], row.gold, row.vietnamese).right) - row.first
+                change = int(row.texts.grade(
+                    heeded["a2"], row.gold, row.vietnamese).right) - row.first
                 gain, spoiled = gain + change, spoiled + (change < 0)
             sure = SIGNALS["execute"](row)
             upper = SIGNALS["execute"](after) if after else 0.0

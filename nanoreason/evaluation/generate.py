@@ -252,7 +252,8 @@ def begin(run: Run, params: EvaluateParams, planned: Iterable[dict] = (),
 def recorded(run: Run) -> dict:
     """What evaluate.yaml says of a run's rows; a parameter that it does not name yet is at its
     default. Raises RunError where it is absent or damaged."""
-    found, free = run.read_mapping(EVALUATED), (*EvaluateParams.recorded, *EvaluateParams.by_content)
+    found, free = run.read_mapping(EVALUATED), (
+        *EvaluateParams.recorded, *EvaluateParams.by_content)
     names = [name for name in EvaluateParams.model_fields if name not in free]
     try:
         read = EvaluateParams(**{name: found[name] for name in names if name in found}).as_dict()
@@ -270,7 +271,8 @@ def _others(before: Mapping, asked: Mapping, rows: Mapping[tuple, Mapping],
     fewer of two calls are all among the others.
     """
     free = {*EvaluateParams.recorded, *EvaluateParams.by_content, *EvaluateParams.extending}
-    found = {name: (before.get(name, asked[name]), asked[name]) for name in asked if name not in free}
+    found = {name: (before.get(name, asked[name]), asked[name])
+             for name in asked if name not in free}
     planned = {row_key(row): row for row in planned}
     problems, parts = {key[:3] for key in planned}, {key[:2] for key in planned}
     there = {key[:3] for key in rows if key[:2] in parts}

@@ -46,7 +46,8 @@ def open_server(params: EvaluateParams, model, answers: Path) -> Client:
 
 
 def served(client: Client, model, tokenizer, rows: Sequence[Mapping], seeds: Sequence[int],
-           max_new_tokens: int, temperature: float, label: str) -> Iterator[list[tuple[int, str, bool]]]:
+           max_new_tokens: int, temperature: float, label: str
+           ) -> Iterator[list[tuple[int, str, bool]]]:
     """Yield [(index of the row, what goes on behind its text, whether it was cut), ...], in order.
 
     seeds: one a row, for a temperature above 0. max_new_tokens: of both requests together.

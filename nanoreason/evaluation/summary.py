@@ -69,8 +69,8 @@ def check_whole(run: Run, scored: bool = True) -> None:
                            f"with run = {run.name!r} again")
         then, now = summary.get("n_rows"), len(run.scan_generations()[0])
         if then not in (None, now):
-            raise RunError(f"summary.json of run {run.name} is of {then} rows, but there are {now}: "
-                           f"run notebook 04_metrics with run = {run.name!r} again")
+            raise RunError(f"summary.json of run {run.name} is of {then} rows, but there are "
+                           f"{now}: run notebook 04_metrics with run = {run.name!r} again")
 
 
 def _with_rows(name: str) -> Run | None:

@@ -268,8 +268,8 @@ def plot_differences(summary: Mapping, axes: Axes) -> Axes:
     for name, result in summary["others"].items():
         blind = name in summary.get("no_verify_loss", ())
         label = NO_VERIFY_LOSS if blind else name.replace(gate, "itself behind a ")
-        found.append((f"test, {label}", result,
-                      ("a1",) if blind else ("a2", "lenient") if name.startswith(gate) else ANSWERS))
+        found.append((f"test, {label}", result, ("a1",) if blind else
+                      ("a2", "lenient") if name.startswith(gate) else ANSWERS))
     found = [(name, result, fair) for name, result, fair in found if result]
     if not found:
         return draw_not_run(axes, "difference")

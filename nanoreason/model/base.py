@@ -112,8 +112,8 @@ def locate(base: str) -> Location:
     """Find a base, and print once a process where any but the embedded one was found.
 
     base: nano, a folder, or a name of the hub, there also with a revision (a branch, a tag or
-    a commit): `name@revision`, which is fetched whole. Raises `FileNotFoundError` if the nano base is
-    missing, a base with a wheel is neither in a cache nor on a hub that answers nor
+    a commit): `name@revision`, which is fetched whole. Raises `FileNotFoundError` if the nano
+    base is missing, a base with a wheel is neither in a cache nor on a hub that answers nor
     installed, or a name is none. Other names are left to `from_pretrained`.
     """
     if not isinstance(base, (str, Path)):

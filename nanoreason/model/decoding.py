@@ -281,8 +281,9 @@ class Decoder:
                 "max_new_tokens", fits - max(lengths))
             raise GivenError(
                 f"max_new_tokens={self.max_new_tokens} and batch_tokens={batch_tokens} ask for "
-                f"{count * long * each / GIB:.1f} GiB at once ({count} texts of up to {long} tokens), "
-                f"and {fits * each / GIB:.1f} GiB are free; set {lower} to {max(1, most)} or less")
+                f"{count * long * each / GIB:.1f} GiB at once ({count} texts of up to {long} "
+                f"tokens), and {fits * each / GIB:.1f} GiB are free; set {lower} to "
+                f"{max(1, most)} or less")
 
     def _read_anew(self, ended: list[tuple[int, list[int]]], requests: list[Request]
                    ) -> list[int]:

@@ -47,8 +47,8 @@ def route(input_ids, attention_mask, prompt_lengths, tag_ids, routing="switch"):
                          f"{len(input_ids)} rows; give one per row, or one int for all")
     order = real.cumsum(1)
     if lengths.is_floating_point() or bool(((lengths < 0) | (lengths > order[:, -1:])).any()):
-        raise GivenError(f"prompt_lengths is {lengths.flatten().tolist()}; give whole numbers, from 0 to "
-                         f"the rows' real tokens, {order[:, -1].tolist()}")
+        raise GivenError(f"prompt_lengths is {lengths.flatten().tolist()}; give whole numbers, "
+                         f"from 0 to the rows' real tokens, {order[:, -1].tolist()}")
     if routing == "reread":
         tag = torch.as_tensor(tag_ids, device=input_ids.device)
         return _ends_with(tag, input_ids, real & (order <= lengths))[:, None].repeat(
@@ -275,7 +275,8 @@ class Router:
         if (any(where is True or where is False for where in acting) or len(types) > 1
                 or len({layer.scaling[name] for name in self.names}) > 1
                 or torch.is_autocast_enabled(x.device.type)):
-            x = x.to(layer.lora_A[self.names[0]].weight.dtype)  # once: `_dropped` shares by identity
+            # Once: `_dropped` shares by identity.
+            x = x.to(layer.lora_A[self.names[0]].weight.dtype)
             for name in self.names:
                 result = self.add(layer, name, x, result)
             return result

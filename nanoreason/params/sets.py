@@ -38,8 +38,9 @@ Count = Annotated[int, Field(ge=1, le=LARGEST, description="a whole number, 1 or
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False, description="a number, 0 or more")]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False, description="a number above 0")]
 Share = Annotated[float, Field(ge=0, le=1)]
-Base = Annotated[str, Field(min_length=1, max_length=1000,
-                            description="nano, a model of the hub (name, or name@revision) or a folder")]
+Base = Annotated[str, Field(
+    min_length=1, max_length=1000,
+    description="nano, a model of the hub (name, or name@revision) or a folder")]
 Minutes = Annotated[Positive | None, Field(
     description="a number above 0, in minutes; None: no limit")]
 
@@ -63,8 +64,9 @@ AsNames = BeforeValidator(_as_names)
 
 
 class _WithData(Params):
-    data: str = Field("procedural", description=f"one of {', '.join(SOURCES)} (gsm8k@main: a revision), the path of a "
-                      "file that is there, or (01 and 02) several in shares: gsm8k:2+math:1")
+    data: str = Field("procedural", description=f"one of {', '.join(SOURCES)} (gsm8k@main: a "
+                      "revision), the path of a file that is there, or (01 and 02) several in "
+                      "shares: gsm8k:2+math:1")
     data_path: str | None = Field(None, description="a file or folder to read instead of the hub")
     columns: dict[Literal[ROLES], str | list[str]] | None = Field(
         None, description="of a file: the fields of question, answer and solution; None: guessed")
@@ -182,7 +184,8 @@ class TrainParams(_Prepares):
     micro_batch_size: Count = Field(
         4, description="traces in one forward pass of one process at most, 1 or more")
     micro_batch_tokens: int = Field(
-        4096, ge=16, le=LARGEST, description="tokens of those with their padding at most, 16 or more")
+        4096, ge=16, le=LARGEST,
+        description="tokens of those with their padding at most, 16 or more")
     optimiser: Literal["adamw", "adamw_8bit"] = "adamw"
     gradient_checkpointing: bool = True
     unpack: bool = False
@@ -243,7 +246,8 @@ class TrainParams(_Prepares):
                 (self.larger_share and not _learns_verify(self.data, self.form, self.phase),
                  f"larger_share={self.larger_share!r} is of data='procedural', form='staged' and a "
                  "phase that learns VERIFY, but "
-                 f"{', '.join(f'{name}={getattr(self, name)!r}' for name in OF_VERIFY)}; leave it out"),
+                 f"{', '.join(f'{name}={getattr(self, name)!r}' for name in OF_VERIFY)}; "
+                 "leave it out"),
                 (free and self.error_share,
                  "form='free' has no VERIFY that could find an error, but "
                  f"error_share={self.error_share!r}: give error_share=0"),

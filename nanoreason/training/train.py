@@ -56,8 +56,9 @@ def training_records(params: TrainParams, reasoning: Run | None, tokenizer, devi
     if reasoning is None:
         return with_checks(records, params.checks), facts
     if params.checks != "digits" and any(by_digits(record["trace"]) for record in records):
-        raise GivenError(f"checks={params.checks!r}, but VERIFY in {params.data} is by digits: beside it "
-                         "the form of an on-policy one would tell the error; give checks='digits'")
+        raise GivenError(f"checks={params.checks!r}, but VERIFY in {params.data} is by digits: "
+                         "beside it the form of an on-policy one would tell the error; give "
+                         "checks='digits'")
     records, counts = add_on_policy(records, tokenizer, params, reasoning, folder, device)
     planted = [record["planted"] for record in records if record["planted"]]
     left = Counter(error["kind"] for error in planted if error["origin"] == "planted")
@@ -192,8 +193,8 @@ def train_here(params: TrainParams) -> Run | None:
         what = _identity(params, base, reasoning, device, dtype, len(gathered(None)))
         if main:
             make_way(params, what, params.fresh)
-            print(f"run {params.run}: {params.traces} traces are made ready and the base is loaded; "
-                  "a forecast of time and memory follows")
+            print(f"run {params.run}: {params.traces} traces are made ready and the base is "
+                  "loaded; a forecast of time and memory follows")
         with first_before_others():
             tokenizer = load_tokenizer(params.base)
             records, of_data = training_records(params, reasoning, tokenizer, device)

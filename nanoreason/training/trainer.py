@@ -74,7 +74,8 @@ def training_arguments(params, folder, device: torch.device, dtype: torch.dtype
 def check_logger(name: str) -> None:
     """Refuse a logger that transformers does not know, or whose package is not installed."""
     try:
-        for logger in get_reporting_integration_callbacks([] if name in ("none", "all") else [name]):
+        for logger in get_reporting_integration_callbacks(
+                [] if name in ("none", "all") else [name]):
             logger()
     except (ValueError, RuntimeError) as error:
         raise GivenError(f"report_to={name!r} is refused: {error} Give none, or install it"

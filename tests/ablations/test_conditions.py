@@ -30,7 +30,8 @@ def test_every_condition_differs_from_the_reference_by_its_file_alone():
     reference = cell_of(params, load_condition(REFERENCE), 3).params.recipe()
     for condition in chosen(params):
         cell = cell_of(params, condition, 3)
-        differing = {name for name, value in cell.params.recipe().items() if value != reference[name]}
+        differing = {name for name, value in cell.params.recipe().items()
+                     if value != reference[name]}
         assert differing <= set(condition.values), condition.name
         assert condition.about, condition.name
         assert condition.name == REFERENCE or differing, condition.name

@@ -28,9 +28,9 @@ from nanoreason.evaluation import accuracy, self_verification
 
 
 def asked(**values):
-    return AblateParams(**{"profile": "nano-switch", "run": "small", "conditions": ["phases", "free"],
-                           "seeds": 1, "train_traces": 16, "test_problems": 3, "workers": 2,
-                           **values})
+    return AblateParams(**{"profile": "nano-switch", "run": "small",
+                           "conditions": ["phases", "free"], "seeds": 1, "train_traces": 16,
+                           "test_problems": 3, "workers": 2, **values})
 
 
 @pytest.fixture(scope="module")

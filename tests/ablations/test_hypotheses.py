@@ -21,7 +21,8 @@ class Run(GridRun):
     """A run whose rows are given."""
 
     def __init__(self, condition, seed, rows):
-        super().__init__(condition, seed, {"evaluated": {"settings": ["natural", "injected", "clean"]}}, None)
+        super().__init__(condition, seed,
+                         {"evaluated": {"settings": ["natural", "injected", "clean"]}}, None)
         object.__setattr__(self, "given", rows)
 
     def rows(self):
@@ -133,7 +134,8 @@ def test_tables_and_figure_show_what_the_answers_hold():
     found = [answer(grid([30] * 5, [10] * 5), ASKED),
              answer(grid([10] * 5, [30] * 5), ASKED), answer(grid([30], []), ASKED)]
     rows = answers_table(found).rows
-    assert rows[0][3:] == ("75.0 (150/200) against 25.0 (50/200)", f"+50.0 [{_limits(found[0])}]", "5 x 40", HOLDS)
+    assert rows[0][3:] == ("75.0 (150/200) against 25.0 (50/200)",
+                           f"+50.0 [{_limits(found[0])}]", "5 x 40", HOLDS)
     assert rows[2][3:] == ("not run", "not run", "0 x 0", OPEN)
     _, axes = plt.subplots()
     plot_answers(found, axes)

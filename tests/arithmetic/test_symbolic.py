@@ -25,7 +25,8 @@ from nanoreason.evaluation.rows import compact_row
     ("2x=5", "5", False), ("x+y=5", "5", False), (r"\sqrt{x}=5", "5", False), ("x = 5", "5", True),
     ("5", "x=5", True), ("y=2x-1", "y = 2x + 1", False),
     (r"\frac{1}{2^{71}}", r"\frac{1}{2^{70}}", False), ("0.333333", "1/3", False),
-    ("1.4142136", r"\sqrt{2}", False), (r"2+\frac{1}{\mathrm{e}}", r"2-\frac{1}{\mathrm{e}}", False),
+    ("1.4142136", r"\sqrt{2}", False),
+    (r"2+\frac{1}{\mathrm{e}}", r"2-\frac{1}{\mathrm{e}}", False),
     (r"4\text{ minutes}", r"4\text{ hours}", False), (r"30\text{ m}", r"30\text{ cm}", False),
     (r"30\text{ metres}", "30 m", True), (r"15\text{ cm}^2", r"15\text{ cm}", False),
     (r"9\text{ am}", r"9\text{ pm}", False), ("12 apples", "12", True), ("even", "neve", False),
@@ -127,8 +128,8 @@ def test_what_was_not_compared_is_counted_in_the_report():
     ("50", "50%", False), ("50%", "0.5", True), ("2/4", "0.5", True),
     (r"\text{(C)}", "C", True), (r"\boxed{\text{C}}", "C", True), ("**C**", "C", True),
     ("Option C", "C", True), ("Đáp án C", "C", True), ("C", r"\text{(C)}", True),
-    ("Option (j)", "J", True), ("E. 12", "(e)", True), ("F", "E", False), ("f", r"\text{(F)}", True),
-    ("3i", "3 i", True), ("I", "i", True),
+    ("Option (j)", "J", True), ("E. 12", "(e)", True), ("F", "E", False),
+    ("f", r"\text{(F)}", True), ("3i", "3 i", True), ("I", "i", True),
     ("D", r"\text{(C)}", False), (r"12\,500", "12500", True), (r"12\,500", "512", False),
     (r"10\,000", "0", False), (r"64,\!000", "64000", True), ("12~500", "12500", True),
     ("−8", "-8", True), ("8", "−8", False), ("+8", "8", True), ("12,5", "12.5", False),
@@ -140,8 +141,8 @@ def test_options_and_numbers(answer, gold, right):
 
 
 @pytest.mark.parametrize("answer, gold, right", [
-    ("12,5", "12.5", True), ("12.5", "12,5", True), ("1.500", "1500", True), ("1500", "1.500", True),
-    ("12.000 đồng", "12000", True), ("12,5", "125", False),
+    ("12,5", "12.5", True), ("12.5", "12,5", True), ("1.500", "1500", True),
+    ("1500", "1.500", True), ("12.000 đồng", "12000", True), ("12,5", "125", False),
     ("(0;5,1)", "(0,5;1)", False), ("(0.5; 1)", "(0,5;1)", True), ("(0,5;1)", "(0;5;1)", False),
     (r"\{2;\frac{3}{2}\}", r"\{1,5;2\}", True), (r"[\frac{1}{4};1)", "[0,25;1)", True),
     ("(0;5,100)", "(0,5;100)", False), ("5{,}3", "3{,}5", False), ("3,5", "3{,}5", True),

@@ -77,7 +77,8 @@ def test_a_verify_that_is_not_written_costs_nothing():
     run = made(MIXED, MIXED, digits_table.SHIPPED)
     run["settings"]["test"] |= {"tokens": 30, "each": [[10, 30], [11, 31], [12, 32], [13, 33]] * 50}
     assert digits_table.tokens_in_doubt(run, "test") == (30 + 31 + 12 + 13) / 4
-    usual = made(MIXED, MIXED) | {"drawn": {"first": "01" * 100, "tokens": 10, "surest": [-9.0] * 200}}
+    drawn = {"first": "01" * 100, "tokens": 10, "surest": [-9.0] * 200}
+    usual = made(MIXED, MIXED) | {"drawn": drawn}
     usual["settings"]["test"]["tokens"] = 20
     *_, plain, doubt = digits_table.spent(result(usual, run))
     assert (plain["tokens"], plain["points"]) == (30, 0)

@@ -95,7 +95,8 @@ def test_rows_that_are_written_otherwise_are_not_mixed_with_those_of_dev(gate, w
     record = reference.read_mapping("evaluate.yaml")
     run.path("evaluate.yaml").write_text(yaml.safe_dump(record | changed))
     [(name, value)] = changed.items()
-    with pytest.raises(RunError, match=f"run study do not go with those of dev.*: {name}={value!r}"):
+    with pytest.raises(RunError, match="run study do not go with those of dev.*: "
+                                       f"{name}={value!r}"):
         gate.generate("study", workspace / "gate")
     assert not (workspace / "gate").exists()
     run.path("evaluate.yaml").write_text(yaml.safe_dump(record))

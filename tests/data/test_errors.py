@@ -187,8 +187,8 @@ PROSE = [  # question, steps, answer; all invented
      ["We have $4y = -3x + 8$.", "The slope is therefore $-\\frac{3}{4}$.",
       "It is $\\boxed{-\\frac{3}{4}}$."], "-\\frac{3}{4}"),
     ("Where is $x + 9 = 4$, and what is four times that?",
-     ["Solving, we have $x = -5$.", "Four times $-5$ is $\\boxed{-20}$ then, as $4 \\cdot (-5) = -20$."],
-     "-20"),
+     ["Solving, we have $x = -5$.",
+      "Four times $-5$ is $\\boxed{-20}$ then, as $4 \\cdot (-5) = -20$."], "-20"),
 ]
 
 
@@ -222,7 +222,8 @@ def test_errors_are_injected_into_prose_and_latex():
 
 
 @pytest.mark.parametrize("kind, place, wrong", [
-    ("copying_slip", 0, r"\$(?!12 )\d+ .cdot"), ("wrong_operator", 1, "(sum|difference) of 7 and 6"),
+    ("copying_slip", 0, r"\$(?!12 )\d+ .cdot"),
+    ("wrong_operator", 1, "(sum|difference) of 7 and 6"),
     ("wrong_operator", 3, r"\$x = 5\$"), ("skipped_step", 0, "^After"),
 ])
 def test_each_kind_does_what_it_says(kind, place, wrong):
@@ -261,6 +262,7 @@ def test_no_step_in_prose_is_blamed_more_than_another(kind):
 
 
 def test_a_result_that_is_stated_before_the_wrong_step_is_not_another():
-    right = prose("Find it.", ["It is $\\boxed{12}$.", "Another way has 7 cases.", "It gives 12."], "12")
+    right = prose("Find it.", ["It is $\\boxed{12}$.", "Another way has 7 cases.",
+                               "It gives 12."], "12")
     wrong = [corrupt(right, "arithmetic_slip", random.Random(seed), "") for seed in range(60)]
     assert 2 not in {trace.verdict for trace in wrong}

@@ -28,8 +28,8 @@ def test_a_mixture_is_read_from_its_line():
 
 def hens(number):
     a, b = number + 20, number + 3
-    return {"question": f"There are {a} brown hens and {b} white hens. Each lays 4 eggs on day {number}. "
-                        f"How many eggs do the hens of farm {number} lay?",
+    return {"question": f"There are {a} brown hens and {b} white hens. Each lays 4 eggs on day "
+                        f"{number}. How many eggs do the hens of farm {number} lay?",
             "answer": f"There are {a}+{b}=<<{a}+{b}={a + b}>>{a + b} hens.\n"
                       f"They lay <<{a + b}*4={(a + b) * 4}>>eggs.\n#### {(a + b) * 4}"}
 
@@ -142,7 +142,8 @@ def test_parameters_know_mixtures_and_kinds():
     assert DataParams(data="gsm8k:2+math:1").data == "gsm8k:2+math:1"
     assert TrainParams(data="vnhsge", error_kinds={"skipped_step": 2}).error_kinds
     for set_, values, words in (
-            (EvaluateParams, {"data": "gsm8k+math"}, "gsm8k"), (DataParams, {"data": "gsm8k+x"}, "x"),
+            (EvaluateParams, {"data": "gsm8k+math"}, "gsm8k"),
+            (DataParams, {"data": "gsm8k+x"}, "x"),
             (TrainParams, {"error_kinds": {"slip": 1}}, "skipped_step"),
             (DataParams, {"data": "math+math"}, "math"),
             (DataParams, {"teacher": "gpt"}, "recorded")):

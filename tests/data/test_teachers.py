@@ -406,7 +406,8 @@ def test_the_layouts_of_the_original_study_are_read(tmp_path, name):
     for number, line in enumerate((record, whole)):
         path = tmp_path / f"{number}.jsonl"
         path.write_text(json.dumps(line))
-        ((_, trace),), rejected = filter_traces([(problem, *RecordedTeacher(path).teach([problem]))])
+        ((_, trace),), rejected = filter_traces(
+            [(problem, *RecordedTeacher(path).teach([problem]))])
         values = [equation.right for step in trace.execute for equation in read_equations(step)]
         assert values == ["108", "78"] and trace.answer == trace.result == "78"
         assert len(trace.plan) == 2 and not any(step[:1] in "-*0123456789" for step in trace.plan)

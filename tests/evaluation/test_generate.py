@@ -120,7 +120,8 @@ def test_other_rows_are_set_aside_with_all_that_was_made_of_them(pair, workspace
             ({"data": str(other), "n": 1}, "other.jsonl with other problems and is")), 1):
         if number > 3:  # the file changes under its name: its questions, then its ids too, twice
             text = other.read_text()
-            other.write_text(text.replace("+", "+ 0 +") if number == 4 else text.replace('"p', '"pp'))
+            other.write_text(text.replace("+", "+ 0 +") if number == 4
+                             else text.replace('"p', '"pp'))
             changes |= {"max_new_tokens": 5, "seed": 1}
         evaluated(pair, "one", **short | changes)
         printed = capsys.readouterr().out

@@ -116,14 +116,16 @@ def test_what_does_not_belong_together_is_neither_published_nor_drawn(scratch):
     run.path("metrics.csv").write_bytes(whole)
     run.append_generations(make_row(p, "natural", None) for p in problems("test_ood", 2, 0))
     for refused in (lambda: publish("tried", "more"), lambda: open_run("tried", *drawn)):
-        with pytest.raises(RunError, match="summary.json of run tried is of 5 rows, but there are 7"):
+        with pytest.raises(RunError, match="summary.json of run tried is of 5 rows, "
+                                           "but there are 7"):
             refused()
     run.write_summary({"n_rows": 7})
     with pytest.raises(RunError, match="summary.json of run tried is not whole: run notebook 04"):
         open_run("tried", *drawn)
     open_run("tried", "generations.jsonl")  # to be scored again
     run.write_environment({"training": {"adapters_sha256": "a" * 64}})
-    run.path(EVALUATED).write_text(yaml.safe_dump({"data": "procedural", "adapters_sha256": "b" * 64}))
+    run.path(EVALUATED).write_text(
+        yaml.safe_dump({"data": "procedural", "adapters_sha256": "b" * 64}))
     with pytest.raises(RunError, match="rows of run tried were written by other adapters"):
         publish("tried", "other")
     assert [path.name for path in paths.RESULTS.iterdir()] == ["whole"]

@@ -54,8 +54,8 @@ def test_every_number_of_the_readme_table_is_in_the_summary(summary):
 
 
 def test_the_rows_of_a_run_are_counted_and_those_of_them_that_were_cut():
-    counts = {("test", "natural", True): 2, (None, "natural", False): 3, ("test", "clean", False): 4,
-              ("test_ood", "natural", True): 1}
+    counts = {("test", "natural", True): 2, (None, "natural", False): 3,
+              ("test", "clean", False): 4, ("test_ood", "natural", True): 1}
     made = [{"split": split, "setting": setting, "cut": cut}
             for (split, setting, cut), count in counts.items() for _ in range(count)]
     made += [{"setting": "injected"}]  # of before it was noted

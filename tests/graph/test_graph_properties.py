@@ -58,7 +58,8 @@ class Solution:
             if number in swapped and sign in "+*":
                 left, right = right, left
             value = self.values[len(self.givens) + number]
-            made.append(wording.format(f"{self.values[left]} {sign} {self.values[right]} = {value}"))
+            made.append(wording.format(
+                f"{self.values[left]} {sign} {self.values[right]} = {value}"))
         return made
 
     def is_read_as_meant(self, graph, order):
@@ -201,8 +202,9 @@ def test_another_operand_in_the_text_lowers_the_score(solution, rng):
     assert edge_f1(*graphs) < 1
 
 
-PIECES = st.sampled_from(["1", "2", "12", "9", "0", " + ", " - ", " * ", " / ", " = ", "=", "(", ")",
-                          "%", "-", "x", " and ", "3/4", "\\frac{1}{2}", "<b>", "\x00", " of "])
+PIECES = st.sampled_from(["1", "2", "12", "9", "0", " + ", " - ", " * ", " / ", " = ", "=", "(",
+                          ")", "%", "-", "x", " and ", "3/4", "\\frac{1}{2}", "<b>", "\x00",
+                          " of "])
 
 
 @settings(max_examples=150, deadline=None, derandomize=True)

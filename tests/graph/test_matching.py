@@ -159,7 +159,8 @@ def test_a_changed_edge_lowers_the_score(solution, rng, change):
             return
         student.add_edge(rng.choice(free), target)
     assert edge_f1(student, teacher, flat=False) < 1
-    assert edge_f1(student, teacher, flat=False) == pytest.approx(edge_f1(teacher, student, flat=False))
+    assert edge_f1(student, teacher, flat=False) == pytest.approx(
+        edge_f1(teacher, student, flat=False))
 
 
 def test_a_thousand_pairs_are_compared_without_a_search():

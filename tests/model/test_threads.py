@@ -1,4 +1,5 @@
-"""The number of threads: the faster one stays, and nothing that is trained or written depends on it."""
+"""The number of threads: the faster one stays, and nothing that is trained or written depends
+on it."""
 from __future__ import annotations
 
 import pytest

@@ -13,8 +13,8 @@ from nbformat.v4 import new_code_cell, new_notebook
 
 from nanoreason import paths
 import study
-from nanoreason.params import (EvaluateParams, MetricsParams, ParameterError, StudyParams, TrainParams,
-                               read_parameters)
+from nanoreason.params import (EvaluateParams, MetricsParams, ParameterError, StudyParams,
+                               TrainParams, read_parameters)
 from nanoreason.params.sets import SETTINGS, WEIGHTS
 from nanoreason.params.validation import (GIB, KINDS, choose_profile, load_profile,
                                           literal_assignments, profile_names, read_mapping)

@@ -286,7 +286,8 @@ def test_a_reasoning_run_must_be_there_finished_and_alike(workspace):
             find_reasoning(asked(**{name: value}))
     write_manifest(run.path("adapters"), {}, {})
     reasoning_file(run).write_text("of another training")
-    with pytest.raises(RunError, match="adapter_model.safetensors has 19 bytes in place of 0; bring"):
+    with pytest.raises(RunError, match="adapter_model.safetensors has 19 bytes in place of 0; "
+                                       "bring"):
         find_reasoning(asked())
     run.path("adapters/manifest.json").unlink()
     run.write_params(TrainParams(run="first", form="free", error_share=0))

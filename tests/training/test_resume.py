@@ -188,7 +188,8 @@ def test_a_file_is_known_by_what_it_holds(runs, tmp_path, monkeypatch, capsys):
     assert facts(run)["resumed"] == 1
     assert "goes on from step 1" in capsys.readouterr().out
     write_traces(made, prepare("procedural", total=8, seed=1))
-    with pytest.raises(RunError, match="data was .*made.jsonl with other rows and is .*made.jsonl now"):
+    with pytest.raises(RunError, match="data was .*made.jsonl with other rows and is "
+                                       ".*made.jsonl now"):
         go("file", data=str(made), **short)
 
 
@@ -210,7 +211,8 @@ def test_a_finished_run_with_damaged_files_is_kept_and_trained_again(runs, capsy
     assert Run(runs / "spoiled.1").path(weights).read_bytes() == bytes(content)
     run.path("params.yaml").write_text("profile: nano\nbase: nano\n")  # a copy that was cut off
     for read in (load_run, lambda name: export(name, runs / "exported")):
-        with pytest.raises(RunError, match="spoiled/params.yaml is not whole, it lacks quantisation, data"):
+        with pytest.raises(RunError, match="spoiled/params.yaml is not whole, it lacks "
+                                           "quantisation, data"):
             read("spoiled")
 
 
@@ -259,7 +261,8 @@ def test_the_identity_is_all_that_reaches_the_adapters():
     params, base = TrainParams(profile="nano"), Location("nano", "", "package", "ab")
 
     def identity(changes, *rest, **hashes):
-        return resume.identity(params.model_copy(update=changes), *(rest or (base, "cpu", "float32", 1)),
+        return resume.identity(params.model_copy(update=changes),
+                               *(rest or (base, "cpu", "float32", 1)),
                                **{"rows_sha256": "one", **hashes})
 
     same = identity({})

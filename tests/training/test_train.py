@@ -208,7 +208,8 @@ def test_a_right_twin_teaches_execute_and_the_wrong_trace_verify_alone(routing, 
 
 def test_a_trace_in_which_a_teacher_has_mended_itself_is_no_model_of_execute():
     """Whatever `planted` says; repairs that are not PLAN's steps make no twin of it."""
-    record = next(r for r in prepare("procedural", total=8, seed=3) if r["planted"]) | {"planted": None}
+    record = next(r for r in prepare("procedural", total=8, seed=3)
+                  if r["planted"]) | {"planted": None}
     trace, tokenizer = parse_trace(record["trace"]), load_tokenizer("nano")
     odd = replace(trace, repairs=(*trace.repairs, "1 + 1 = 2"))
     short = replace(trace, repairs=("1 + 1 = 2",), plan=(*trace.plan, "Add."))
@@ -224,7 +225,8 @@ def test_a_trace_in_which_a_teacher_has_mended_itself_is_no_model_of_execute():
 def test_verify_is_learned_from_larger_numbers_and_nothing_else_is(routing):
     tokenizer = load_tokenizer("nano")
     params = TrainParams(profile="nano", traces=12, larger_share=0.25, seed=3)
-    records, larger = prepare("procedural", total=12, seed=3, checks="digits"), larger_records(params)
+    records = prepare("procedural", total=12, seed=3, checks="digits")
+    larger = larger_records(params)
     rows, counts = encode_records(tokenizer, records, 1000, "staged", routing, True, larger)
     assert len(rows) == 12 and len(larger) == 3 and counts["too_long"] == 0
     questions = [[tokenizer.decode(reading.input_ids).partition("\n")[0]
@@ -283,8 +285,10 @@ def test_what_cannot_be_trained_is_refused():
 
 def test_traces_that_are_left_out_are_said_before_training(trained, capsys):
     short = dict(traces=8, max_length=250, run="short")
-    told = r"(\d) of 8 traces are longer than max_length=250 tokens: max_length=(\d+) takes them all"
-    with pytest.raises(ValueError, match=told + ", allow_fewer=True trains without them$") as refused:
+    told = (r"(\d) of 8 traces are longer than max_length=250 tokens: "
+            r"max_length=(\d+) takes them all")
+    with pytest.raises(ValueError,
+                       match=told + ", allow_fewer=True trains without them$") as refused:
         trained(**short)  # more than a tenth
     left, longest = map(int, re.match(told, str(refused.value)).groups())
     assert 0 < left < 8

@@ -83,9 +83,11 @@ def test_the_solution_is_the_unknown(a, b, c, x):
 
 
 def test_a_solution_by_algebra_becomes_a_trace():
-    question = "Ann and Bo hold 45 cards. Bo holds 3 more than twice as many as Ann. How many has Ann?"
-    answer = ("Let x be Ann's cards ** Let x be Ann's cards\nWrite an equation ** x + (3 + 2x) = 45\n"
-              "Combine ** 3x + 3 = 45\nSubtract 3 ** 3x = 42\nDivide by 3 ** x=<<14=14>>14\n#### 14")
+    question = ("Ann and Bo hold 45 cards. Bo holds 3 more than twice as many as Ann. "
+                "How many has Ann?")
+    answer = ("Let x be Ann's cards ** Let x be Ann's cards\n"
+              "Write an equation ** x + (3 + 2x) = 45\nCombine ** 3x + 3 = 45\n"
+              "Subtract 3 ** 3x = 42\nDivide by 3 ** x=<<14=14>>14\n#### 14")
     problem = read_problem({"question": question, "answer": answer}, "p", "gsm8k", "train", "1")
     assert gsm8k_trace(problem).execute == ("45 - 3 = 42", "1 + 2 = 3", "42 / 3 = 14")
 
