@@ -60,7 +60,7 @@ def keep_outputs(executed: Path) -> Path:
     cells = [cell for cell in book.cells if cell.cell_type == "code"]
     ran = [cell for cell in done.cells if cell.cell_type == "code"
            and "injected-parameters" not in cell.metadata.get("tags", [])]
-    if [cell.source for cell in cells] != [cell.source for cell in ran]:
+    if [*map(source_sha256, cells)] != [*map(source_sha256, ran)]:
         raise KeepError(f"{executed.name} was executed with other cells than those in "
                         f"{paths.relative(target)}; execute it again")
     for number, (cell, other) in enumerate(zip(cells, ran), 1):
