@@ -370,7 +370,6 @@ def digits_quotes() -> dict:
         "lines of switch": [of("switch")[0]["settings"]["test"]["lines"][key]
                             for key in ("asked", "lines")],
         "traces by digits": [verify_digits.USUAL["traces"]],
-        "traces then and now": [verify_digits.USUAL["traces"], REFERENCE.read_params()["traces"]],
         "steps of reading on": [RECIPE["then"]["steps"]],
         "problems of dev": [len(runs[0]["settings"]["dev"]["first"])],
         "tokens by digits": tokens,
