@@ -20,8 +20,8 @@ from verify_digits import CONDITIONS, CONTROLS, LARGER, PROSE, SETS, SHIPPED, SO
 from verify_flags import lines
 
 from nanoreason import paths
-from nanoreason.ablations.hypotheses import (ANSWER_COLUMNS, GIVEN, NATURAL, Answer, Hypothesis,
-                                             compared)
+from nanoreason.ablations.hypotheses import (ANSWER_COLUMNS, BOTH_GIVEN, NATURAL, Answer,
+                                             Hypothesis, compared)
 from nanoreason.evaluation.confidence import LIMIT
 from nanoreason.evaluation.report import crossed_bootstrap, mean
 from nanoreason.evaluation.rows import ScoredRow
@@ -40,7 +40,7 @@ SEEDS = 3  # that a word on a claim needs
 DOUBT = ", heeded in doubt"
 CLAIMS = (Hypothesis("four stages help", True, FEWER, PROSE, "lenient", NATURAL),
           Hypothesis("the step-aware loss helps", True, FEWER, "mean over tokens", "a2", NATURAL),
-          Hypothesis("the second adapter helps", True, FEWER, "one adapter", "svr", GIVEN),
+          Hypothesis("the second adapter helps", True, FEWER, "one adapter", "svr", BOTH_GIVEN),
           Hypothesis("the second adapter helps", True, FEWER, "one adapter", "a2", NATURAL),
           *(Hypothesis("VERIFY corrects" + how, True, SHIPPED, None, "delta", NATURAL)
             for how in ("", DOUBT)))
