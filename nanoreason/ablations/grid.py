@@ -31,6 +31,7 @@ from nanoreason import paths
 from nanoreason.ablations.conditions import Cell, cells, run_name
 from nanoreason.ablations.results import Grid, GridRun, find, folders, store
 from nanoreason.environment import check_processes, cores
+from nanoreason.evaluation.rows import Texts
 from nanoreason.host import Told, progress
 from nanoreason.params.sets import AblateParams, EvaluateParams, TrainParams
 from nanoreason.runs import Run, row_key
@@ -62,9 +63,9 @@ def evaluation_of(params: AblateParams, cell: Cell) -> EvaluateParams:
 
 def open_grid(params: AblateParams) -> Grid:
     """The grid as far as it is done; nothing is run. Raises `GridError` of `check`."""
-    runs, missing = [], []
+    runs, missing, texts = [], [], Texts()
     for cell in cells(params):
-        found = find(cell, evaluation_of(params, cell).recipe())
+        found = find(cell, evaluation_of(params, cell).recipe(), texts)
         missing.append(cell) if found is None else runs.append(found)
     check(runs)
     return Grid(runs, missing)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from filelock import FileLock
 
 from nanoreason import paths
 from nanoreason.ablations.conditions import Cell
-from nanoreason.evaluation.rows import compact_row, read_rows
+from nanoreason.evaluation.rows import Texts, compact_row, read_rows
 from nanoreason.evaluation.self_verification import count_table, self_verification
 from nanoreason.files import read_csv, read_mapping, stored, to_json, write_json, write_text
 from nanoreason.params.sets import EvaluateParams, TrainParams
@@ -52,12 +52,14 @@ class Counts:
 
 @dataclass(frozen=True)
 class GridRun:
-    """One finished run of a grid. facts: its JSON file; folder: where its files lie."""
+    """One finished run of a grid. facts: its JSON file; folder: where its files lie; texts: of
+    runs that answer the same problems, whose answers are then graded once."""
 
     condition: str
     seed: int
     facts: dict
     folder: Path
+    texts: Texts | None = field(default=None, compare=False, repr=False)
 
     def rows(self) -> list[dict]:
         """Its rows, in the compact form that the score functions take.
@@ -71,7 +73,8 @@ class GridRun:
         if len(odd):
             raise RunError(f"{where}.csv: {' '.join(odd.iloc[0][KEY])} stands in no line of "
                            "problems.csv: the run was made on other problems")
-        if self.facts.get("table_sha256") not in (None, table_sha256(table)):
+        known = self.facts.get("table_sha256")  # none of a run that was made before there was one
+        if known and known != table_sha256(table):
             kept = paths.relative(stored(self.folder / f"seed-{self.seed}.json"))
             raise RunError(f"the table of {where}, or problems.csv beside its folder, is not as it "
                            "was written: bring it back; where problems.csv is whole, removing "
@@ -85,7 +88,8 @@ class GridRun:
         rows, a hundred times as large, are not."""
         rows, found = self.rows(), {}
         for name, settings in POOLED.items():
-            scored = read_rows(row for row in rows if row["setting"] in settings).pooled()
+            scored = read_rows((row for row in rows if row["setting"] in settings),
+                               self.texts).pooled()
             problems = tuple(sorted({row.problem for row in scored}))
             places = {problem: place for place, problem in enumerate(problems)}
             table = np.zeros((len(problems), count_table([]).shape[1]))
@@ -168,12 +172,12 @@ def outputs(grid: str, whole: bool) -> tuple[Path, Path]:
     return found
 
 
-def find(cell: Cell, evaluated: Mapping) -> GridRun | None:
+def find(cell: Cell, evaluated: Mapping, texts: Texts | None = None) -> GridRun | None:
     """A cell's finished run, committed or made here; None if there is none.
 
-    evaluated: what it must have been scored on. Raises RunError, naming the difference,
-    where a run of this name was made by another recipe: a grid holds one recipe only; and where
-    its JSON file lacks what runs are compared by.
+    evaluated: what it must have been scored on. texts: see `GridRun`. Raises RunError, naming the
+    difference, where a run of this name was made by another recipe: a grid holds one recipe only;
+    and where its JSON file lacks what runs are compared by.
     """
     for place in folders(cell.grid):
         path = place / cell.condition.name / f"seed-{cell.seed}.json"
@@ -185,7 +189,7 @@ def find(cell: Cell, evaluated: Mapping) -> GridRun | None:
                                "remove it and start the grid again")
             _require(path, TrainParams, facts["recipe"], cell.params.recipe())
             _require(path, EvaluateParams, facts["evaluated"], evaluated)
-            return GridRun(cell.condition.name, cell.seed, facts, path.parent)
+            return GridRun(cell.condition.name, cell.seed, facts, path.parent, texts)
     return None
 
 
