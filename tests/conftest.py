@@ -25,6 +25,11 @@ LONGEST = ("test_notebooks.py", "test_notebook_runs.py", "test_faults.py", "test
            "test_readme.py", "test_ablation_results.py", "test_train.py")
 
 
+def pytest_xdist_auto_num_workers():
+    """One more than there are cores: many tests wait, for a server or a process of their own."""
+    return (os.cpu_count() or 1) + 1
+
+
 def pytest_collection_finish():
     """What was imported stays: every training's collection of garbage would go through it."""
     gc.collect()
