@@ -52,8 +52,7 @@ class Solution:
     against, beside: what speaks against the answer and what else is to be said, as findings of
     `evaluation.doubts`; `warnings` and `notes` are their sentences, in the language. confidence:
     the probability of EXECUTE's least likely token, None where there is none. votes: (samples
-    with this answer, samples). heeded: False where VERIFY objects and the answer is EXECUTE's
-    result all the same.
+    with this answer, samples).
     """
 
     question: str
@@ -65,7 +64,6 @@ class Solution:
     confidence: float | None = None
     votes: tuple[int, int] = (1, 1)
     language: str = "en"
-    heeded: bool = True
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -86,9 +84,9 @@ class Solution:
 
     @property
     def answer(self) -> str | None:
-        """What the text states after VERIFY's `Answer:`; after EXECUTE's `Result:` where VERIFY is
-        not heeded."""
-        return self.claims.a2 if self.heeded else self.claims.a1
+        """What the text states after VERIFY's `Answer:`; after EXECUTE's `Result:` where VERIFY
+        objects and is not heeded."""
+        return self.claims.a1 if "unheeded" in dict(self.against) else self.claims.a2
 
     @property
     def verdict(self) -> str:
@@ -226,9 +224,8 @@ def judge(row: Mapping, params: Mapping | None = None, gate: float | None = None
     asks = "|".join(SENTENCES[known]["asks"] for known in SENTENCES)
     foreign = list(doubts.of_question(row["question"], asks, params))
     measured = None not in (sure, gate)
-    heeded = not measured or sure < gate or bool(foreign) or "objection" not in dict(against)
-    if not heeded:
-        against = [(key if key != "objection" else "unheeded", values) for key, values in against]
+    if measured and sure >= gate and not foreign:
+        against = [("unheeded" if key == "objection" else key, values) for key, values in against]
     # What EXECUTE was unsure of no longer counts where VERIFY has found and mended it.
     if measured and sure < min(gate, DOUBT) and "repaired" not in dict(notes):
         against.append(("unsure", {"p": _rounded(math.exp(sure)),
@@ -237,7 +234,7 @@ def judge(row: Mapping, params: Mapping | None = None, gate: float | None = None
     return Solution(
         row["question"], row["text"], None if failed else trace, str(trace) if failed else None,
         (*foreign, *against), tuple(notes), None if sure is None else math.exp(sure),
-        language=spoken, heeded=heeded)
+        language=spoken)
 
 
 def _chosen(solutions: list[Solution]) -> Solution:

@@ -15,6 +15,7 @@ import hypothesis
 import pytest
 
 from nanoreason import paths
+from nanoreason.environment import cores
 
 # Times differ too much between machines for hypothesis' deadline to mean anything.
 hypothesis.settings.register_profile("nanoreason", deadline=None)
@@ -27,7 +28,7 @@ LONGEST = ("test_notebooks.py", "test_notebook_runs.py", "test_faults.py", "test
 
 def pytest_xdist_auto_num_workers():
     """One more than there are cores: many tests wait, for a server or a process of their own."""
-    return (os.cpu_count() or 1) + 1
+    return cores() + 1
 
 
 def pytest_collection_finish():

@@ -1,11 +1,12 @@
 """What a grid keeps of its runs: two small files a run, and the problems once.
 
-`results/<grid>/<condition>/seed-<k>.json` (recipe, weights, parameter counts, tokens, hashes
-of data, order and adapters, versions, hardware, commit) and `seed-<k>.csv` (a1, v and a2 of
-every row); `problems.csv` holds what all runs share: question's hash, gold answer, injected
-error. All scores of a grid are functions of these rows, in the form that the score functions
-take. Runs made here lie in build/<grid>/ until they are copied to results/<grid>/. There the
-files are gzipped, and the rows of all seeds of a condition stand in one table, `rows.csv.gz`.
+`results/<grid>/<condition>/seed-<k>.json` (recipe, weights, parameter counts, tokens, versions,
+hardware, commit, hashes of data, order and adapters, and `table_sha256` of its rows with their
+problems, which older runs lack) and `seed-<k>.csv` (a1, v and a2 of every row); `problems.csv`
+holds what all runs share: question's hash, gold answer, injected error. All scores of a grid are
+functions of these rows, in the form that the score functions take. Runs made here lie in
+build/<grid>/ until they are copied to results/<grid>/. There the files are gzipped, and the rows
+of all seeds of a condition stand in one table, `rows.csv.gz`.
 """
 from __future__ import annotations
 
